@@ -1,0 +1,52 @@
+// Package store keeps the immutable bytes of all releases: objects, manifests
+// and inventories, each under a key that is derived from its digest. What may
+// differ between a directory and an object store is behind Driver, at most five
+// methods; naming, verification and ownership are written once, here.
+//
+// Keys of a store:
+//
+//	objects/<first 2 hex>/<object name>   stored bytes, identity or encoded
+//	manifests/<digest>                    text of a holdfast.Manifest
+//	inventories/<digest>                  text of a holdfast.Inventory
+//	holdfast-store.json                   the marker: which registry owns the store
+package store
+
+import (
+	"context"
+	"io"
+	"iter"
+	"time"
+)
+
+// Info describes one stored key.
+type Info struct {
+	Key     string
+	Size    int64     // bytes
+	Created time.Time // by the store's clock, as exactly as the store tells
+}
+
+// Driver keeps bytes under keys. Keys are slash-separated, each segment
+// [A-Za-z0-9._-]+ and none starting with a dot. All methods may be called
+// concurrently, by several processes on one store.
+//
+// Errors wrap holdfast.ErrNotFound, holdfast.ErrExists or, for failures that
+// may pass, holdfast.ErrUnavailable.
+type Driver interface {
+	// Create stores exactly size bytes of r under key, durably: when it returns
+	// nil, neither a crash of the process nor of the machine loses them. It never
+	// replaces: of several Creates of one key one wins, the others return
+	// ErrExists. When r fails, or gives another number of bytes, nothing appears
+	// under the key. Nothing is ever visible in part.
+	Create(ctx context.Context, key string, size int64, r io.Reader) error
+	// Open returns up to n bytes of key from offset off; n < 0 means all the
+	// rest. The caller closes the reader.
+	Open(ctx context.Context, key string, off, n int64) (io.ReadCloser, error)
+	// Stat describes a key.
+	Stat(ctx context.Context, key string) (Info, error)
+	// List yields the keys that start with prefix and come after the key after,
+	// in byte order. It keeps no more than a bounded part in memory. An error
+	// ends the sequence.
+	List(ctx context.Context, prefix, after string) iter.Seq2[Info, error]
+	// Delete removes a key. A key that is not there is no error.
+	Delete(ctx context.Context, key string) error
+}

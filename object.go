@@ -1,0 +1,86 @@
+package holdfast
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// Coding is the content coding (RFC 9110, section 8.4.1) in which bytes are
+// stored and sent.
+type Coding uint8
+
+// The codings made at publish. Their order is the order inventories list them in.
+const (
+	Identity Coding = iota
+	Brotli
+	Gzip
+	Zstd
+)
+
+// Codings lists all codings, Identity first.
+func Codings() [4]Coding { return [4]Coding{Identity, Brotli, Gzip, Zstd} }
+
+// String returns the token of the HTTP content coding registry.
+func (c Coding) String() string {
+	switch c {
+	case Identity:
+		return "identity"
+	case Brotli:
+		return "br"
+	case Gzip:
+		return "gzip"
+	case Zstd:
+		return "zstd"
+	}
+	return "coding(" + strconv.Itoa(int(c)) + ")"
+}
+
+// ParseCoding is the inverse of Coding.String.
+func ParseCoding(s string) (Coding, error) {
+	for _, c := range Codings() {
+		if c.String() == s {
+			return c, nil
+		}
+	}
+	return 0, fmt.Errorf("%w: coding %q: want identity, br, gzip or zstd", ErrInvalid, clip(s))
+}
+
+// ObjectName names stored bytes: their digest and, because a name that was
+// swept is never used again, the incarnation. The first incarnation is 0.
+type ObjectName struct {
+	Digest      Digest
+	Incarnation uint32
+}
+
+// String writes "<digest>" or "<digest>.<incarnation>".
+func (n ObjectName) String() string {
+	if n.Incarnation == 0 {
+		return n.Digest.String()
+	}
+	return n.Digest.String() + "." + strconv.FormatUint(uint64(n.Incarnation), 10)
+}
+
+// ParseObjectName is the inverse of ObjectName.String.
+func ParseObjectName(s string) (ObjectName, error) {
+	text, suffix, numbered := strings.Cut(s, ".")
+	d, err := ParseDigest(text)
+	if err != nil || !numbered {
+		return ObjectName{Digest: d}, err
+	}
+	n, err := strconv.ParseUint(suffix, 10, 32)
+	name := ObjectName{Digest: d, Incarnation: uint32(n)}
+	if err != nil || n == 0 || name.String() != s {
+		return ObjectName{}, fmt.Errorf("%w: object name %q: want a digest, or a digest, a dot and a number from 1", ErrInvalid, clip(s))
+	}
+	return name, nil
+}
+
+// MarshalText writes the form that ParseObjectName reads.
+func (n ObjectName) MarshalText() ([]byte, error) { return []byte(n.String()), nil }
+
+// UnmarshalText is ParseObjectName.
+func (n *ObjectName) UnmarshalText(b []byte) (err error) {
+	*n, err = ParseObjectName(string(b))
+	return err
+}

@@ -1,0 +1,73 @@
+package holdfast
+
+import (
+	"fmt"
+	"time"
+)
+
+// Release is the immutable record of a published build. It is written once.
+type Release struct {
+	App       AppName   `json:"app"`
+	ID        ReleaseID `json:"id"`
+	Manifest  Digest    `json:"manifest"`
+	Inventory Digest    `json:"inventory"`
+	// Published is the stamp of publication: UTC, whole seconds, unique and
+	// rising among all stamps of the app. It becomes Last-Modified.
+	Published time.Time `json:"published"`
+	Files     int       `json:"files"`
+	Bytes     int64     `json:"bytes"` // identity bytes
+	// Clashes are the fingerprinted paths published although other bytes had
+	// been published under them before. They are never served as immutable.
+	Clashes []string `json:"clashes,omitempty"`
+}
+
+// State says what may be done with a release. It is derived, never stored.
+type State uint8
+
+// The states of a release.
+const (
+	// Published: never live.
+	Published State = iota
+	// Live: on at least one side.
+	Live
+	// Draining: on no side any more, still served.
+	Draining
+	// Retired: the bytes are still there, the answer is 410, may be activated again.
+	Retired
+	// Gone: a permanent tombstone; the answer stays 410, the ID is never rebound.
+	Gone
+)
+
+// String returns the word of the vocabulary.
+func (s State) String() string {
+	switch s {
+	case Published:
+		return "published"
+	case Live:
+		return "live"
+	case Draining:
+		return "draining"
+	case Retired:
+		return "retired"
+	case Gone:
+		return "gone"
+	}
+	return fmt.Sprintf("state(%d)", uint8(s))
+}
+
+// Servable reports whether nodes answer with the release's files.
+func (s State) Servable() bool { return s <= Draining }
+
+// MarshalText writes the word of the vocabulary.
+func (s State) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// UnmarshalText is the inverse of MarshalText.
+func (s *State) UnmarshalText(b []byte) error {
+	for c := Published; c <= Gone; c++ {
+		if c.String() == string(b) {
+			*s = c
+			return nil
+		}
+	}
+	return fmt.Errorf("%w: state %q", ErrInvalid, clip(string(b)))
+}

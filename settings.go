@@ -1,0 +1,240 @@
+package holdfast
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// SourceMaps says what becomes of an app's source maps.
+type SourceMaps string
+
+// The policies for source maps.
+const (
+	SourceMapsPrivate SourceMaps = "private" // stored, never served
+	SourceMapsPublic  SourceMaps = "public"  // stored and served
+	SourceMapsDrop    SourceMaps = "drop"    // left out at publish
+)
+
+// Settings are the settings of an app, kept in the registry so that every node
+// agrees. Its JSON form is an object of strings with the keys of SettingKeys
+// that differ from the app's defaults.
+type Settings struct {
+	Mount      Mount
+	SPA        bool          // a navigation without a file gets index.html
+	Preview    bool          // documents of never-live releases are served
+	SourceMaps SourceMaps    //
+	Immutable  []string      // globs of paths that are as good as fingerprinted
+	Pinned     string        // template of an existing pinned URL shape, or ""
+	Keep       int           // releases kept by how recently they were live
+	Grace      time.Duration // a release drains at least this long
+	Idle       time.Duration // and at least this long after its last request
+	CORS       string        // Access-Control-Allow-Origin of assets, or "off"
+	CORP       string        // Cross-Origin-Resource-Policy of assets, or "off"
+	Timing     string        // Timing-Allow-Origin of assets, or "off"
+	extra      map[string]string
+}
+
+// DefaultSettings returns the settings of an app for which none were made: the
+// default app lies at "/", any other at "/<app>".
+func DefaultSettings(app AppName) Settings {
+	s := Settings{
+		Preview: true, SourceMaps: SourceMapsPrivate,
+		Keep: 10, Grace: 7 * 24 * time.Hour, Idle: 24 * time.Hour,
+		CORS: "*", CORP: "cross-origin", Timing: "*",
+	}
+	if app != DefaultApp() {
+		s.Mount.path = "/" + app.name
+	}
+	return s
+}
+
+// A setting ties a key to the field it reads and writes.
+type setting struct {
+	key, help string
+	get       func(*Settings) string
+	set       func(*Settings, string) error
+}
+
+func settingTable() []setting {
+	return []setting{
+		{"mount", "where the app lies: /path or host/path", func(s *Settings) string { return s.Mount.String() }, func(s *Settings, v string) error { return s.Mount.UnmarshalText([]byte(v)) }},
+		{"spa", "on: a navigation without a file gets index.html", func(s *Settings) string { return onOff(s.SPA) }, func(s *Settings, v string) error { return setOnOff(&s.SPA, v) }},
+		{"preview", "off: documents of never-live releases answer 404", func(s *Settings) string { return onOff(s.Preview) }, func(s *Settings, v string) error { return setOnOff(&s.Preview, v) }},
+		{"sourcemaps", "private (stored, never served), public or drop", func(s *Settings) string { return string(s.SourceMaps) }, setSourceMaps},
+		{"immutable", "globs, separated by commas, of paths as good as fingerprinted", func(s *Settings) string { return strings.Join(s.Immutable, ",") }, setImmutable},
+		{"pinned", "an existing URL shape, such as /static/{release}/{path}", func(s *Settings) string { return s.Pinned }, setPinned},
+		{"keep", "releases kept by how recently they were live", func(s *Settings) string { return strconv.Itoa(s.Keep) }, setKeep},
+		{"grace", "how long a release drains at least", func(s *Settings) string { return s.Grace.String() }, func(s *Settings, v string) error { return setDuration(&s.Grace, v) }},
+		{"idle", "how long nobody must have asked for it", func(s *Settings) string { return s.Idle.String() }, func(s *Settings, v string) error { return setDuration(&s.Idle, v) }},
+		{"cors", "Access-Control-Allow-Origin of assets, or off", func(s *Settings) string { return s.CORS }, func(s *Settings, v string) error { return setOrigin(&s.CORS, v) }},
+		{"corp", "Cross-Origin-Resource-Policy of assets, or off", func(s *Settings) string { return s.CORP }, setCORP},
+		{"timing", "Timing-Allow-Origin of assets, or off", func(s *Settings) string { return s.Timing }, func(s *Settings, v string) error { return setOrigin(&s.Timing, v) }},
+	}
+}
+
+// Setting is one setting as a user reads it.
+type Setting struct {
+	Key   string `json:"key"`
+	Value string `json:"value"`
+	Help  string `json:"help"`
+}
+
+// List returns all settings in their documented order.
+func (s *Settings) List() []Setting {
+	var list []Setting
+	for _, t := range settingTable() {
+		list = append(list, Setting{t.key, t.get(s), t.help})
+	}
+	return list
+}
+
+// Set changes one setting from its text form.
+func (s *Settings) Set(key, value string) error {
+	var keys []string
+	for _, t := range settingTable() {
+		if t.key == key {
+			if err := t.set(s, value); err != nil {
+				return fmt.Errorf("setting %s=%s: %w", key, clip(value), err)
+			}
+			return nil
+		}
+		keys = append(keys, t.key)
+	}
+	return fmt.Errorf("%w: no setting %q; there are %s", ErrInvalid, clip(key), strings.Join(keys, ", "))
+}
+
+// Encode returns the JSON form, relative to the defaults of app. Keys that a
+// newer version wrote and this one does not know are kept.
+func (s *Settings) Encode(app AppName) (json.RawMessage, error) {
+	defaults := DefaultSettings(app)
+	texts := maps.Clone(s.extra)
+	if texts == nil {
+		texts = map[string]string{}
+	}
+	for _, t := range settingTable() {
+		if v := t.get(s); v != t.get(&defaults) {
+			texts[t.key] = v
+		}
+	}
+	return json.Marshal(texts)
+}
+
+// DecodeSettings is the inverse of Encode. Empty text means the defaults.
+func DecodeSettings(app AppName, text json.RawMessage) (Settings, error) {
+	s := DefaultSettings(app)
+	if len(text) == 0 {
+		return s, nil
+	}
+	var texts map[string]string
+	if err := json.Unmarshal(text, &texts); err != nil {
+		return s, fmt.Errorf("settings of app %s: %w: %w", app, ErrInvalid, err)
+	}
+	for _, t := range settingTable() {
+		if v, ok := texts[t.key]; ok {
+			if err := t.set(&s, v); err != nil {
+				return s, fmt.Errorf("settings of app %s: %s=%s: %w", app, t.key, clip(v), err)
+			}
+			delete(texts, t.key)
+		}
+	}
+	if len(texts) > 0 {
+		s.extra = texts
+	}
+	return s, nil
+}
+
+func onOff(b bool) string {
+	if b {
+		return "on"
+	}
+	return "off"
+}
+
+func setOnOff(b *bool, v string) error {
+	if v != "on" && v != "off" {
+		return fmt.Errorf("%w: want on or off", ErrInvalid)
+	}
+	*b = v == "on"
+	return nil
+}
+
+func setSourceMaps(s *Settings, v string) error {
+	if !slices.Contains([]SourceMaps{SourceMapsPrivate, SourceMapsPublic, SourceMapsDrop}, SourceMaps(v)) {
+		return fmt.Errorf("%w: want private, public or drop", ErrInvalid)
+	}
+	s.SourceMaps = SourceMaps(v)
+	return nil
+}
+
+func setImmutable(s *Settings, v string) error {
+	s.Immutable = nil
+	for glob := range strings.SplitSeq(v, ",") {
+		if glob = strings.TrimSpace(glob); glob != "" {
+			s.Immutable = append(s.Immutable, strings.TrimPrefix(glob, "/"))
+		}
+	}
+	return nil
+}
+
+// setPinned wants "/…/{release}/…{path}": both once, {release} a whole segment,
+// {path} at the end, so that a URL can be taken apart in one way only.
+func setPinned(s *Settings, v string) error {
+	if v == "" {
+		s.Pinned = ""
+		return nil
+	}
+	head, middle, ok := strings.Cut(v, "/{release}/")
+	if !ok || !strings.HasSuffix(middle, "{path}") || strings.ContainsAny(head+strings.TrimSuffix(middle, "{path}"), "{}?#%") ||
+		v[0] != '/' || middle != "{path}" && !strings.HasSuffix(middle, "/{path}") {
+		return fmt.Errorf("%w: want a shape such as /static/{release}/{path}", ErrInvalid)
+	}
+	s.Pinned = v
+	return nil
+}
+
+func setKeep(s *Settings, v string) error {
+	n, err := strconv.Atoi(v)
+	if err != nil || n < 0 || n > 10_000 {
+		return fmt.Errorf("%w: want a number from 0 to 10000", ErrInvalid)
+	}
+	s.Keep = n
+	return nil
+}
+
+func setDuration(d *time.Duration, v string) error {
+	text := v
+	if days, ok := strings.CutSuffix(v, "d"); ok {
+		if n, err := strconv.Atoi(days); err == nil && n <= 36500 {
+			text = strconv.Itoa(n*24) + "h"
+		}
+	}
+	parsed, err := time.ParseDuration(text)
+	if err != nil || parsed < 0 {
+		return fmt.Errorf("%w: want a duration such as 7d, 36h or 90m", ErrInvalid)
+	}
+	*d = parsed
+	return nil
+}
+
+func setOrigin(s *string, v string) error {
+	scheme, host, ok := strings.Cut(v, "://")
+	origin := ok && (scheme == "https" || scheme == "http") && host != "" && isPlain(v) && !strings.ContainsAny(host, "/ ,")
+	if v != "*" && v != "off" && !origin {
+		return fmt.Errorf("%w: want *, off or one origin such as https://www.example.com", ErrInvalid)
+	}
+	*s = v
+	return nil
+}
+
+func setCORP(s *Settings, v string) error {
+	if !slices.Contains([]string{"cross-origin", "same-site", "same-origin", "off"}, v) {
+		return fmt.Errorf("%w: want cross-origin, same-site, same-origin or off", ErrInvalid)
+	}
+	s.CORP = v
+	return nil
+}
