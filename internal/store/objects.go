@@ -1,0 +1,232 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"strings"
+	"time"
+
+	holdfast "github.com/holdfast-web/holdfast"
+)
+
+const (
+	objectPrefix    = "objects/"
+	manifestPrefix  = "manifests/"
+	inventoryPrefix = "inventories/"
+)
+
+// maxText bounds the text of a manifest or inventory that is read, in bytes:
+// some 1.5 million files. What is longer is no text of ours.
+const maxText = 256 << 20
+
+// Store keeps objects, manifests and inventories in a Driver. What is written
+// is checked against its digest before it becomes visible. All methods may be
+// called concurrently, by several processes on one store.
+//
+// Errors wrap holdfast.ErrNotFound, ErrCorrupt, ErrExists or, for failures that
+// may pass, ErrUnavailable. A Store never retries.
+type Store struct{ driver Driver }
+
+// New returns the Store in d.
+func New(d Driver) *Store { return &Store{d} }
+
+// PutObject stores the size bytes of r, durably, under name, and reports whether
+// they were not there before. It is an error that wraps holdfast.ErrCorrupt when
+// the bytes do not have the digest that names them, or when the store holds
+// another number of bytes under name; then nothing was changed. When the object
+// is there already, r may be left unread.
+func (s *Store) PutObject(ctx context.Context, name holdfast.ObjectName, size int64, r io.Reader) (created bool, err error) {
+	v := newVerifier(r, name.Digest, size)
+	if v.err != nil && v.err != io.EOF { // of no bytes, a driver need not read any
+		return false, fmt.Errorf("put object %s: %w", name, v.err)
+	}
+	err = s.driver.Create(ctx, objectKey(name), size, v)
+	switch {
+	case err == nil:
+		return true, nil
+	case !errors.Is(err, holdfast.ErrExists):
+		return false, fmt.Errorf("put object %s: %w", name, err)
+	}
+	there, err := s.HasObject(ctx, name, size)
+	if err == nil && !there {
+		err = fmt.Errorf("%w: it existed and was deleted a moment later", holdfast.ErrUnavailable)
+	}
+	if err != nil {
+		return false, fmt.Errorf("put object %s: %w", name, err)
+	}
+	return false, nil
+}
+
+// HasObject reports whether the object is there, durably, without reading it.
+// Another size than expected is an error that wraps holdfast.ErrCorrupt.
+func (s *Store) HasObject(ctx context.Context, name holdfast.ObjectName, size int64) (bool, error) {
+	info, err := s.driver.Stat(ctx, objectKey(name))
+	switch {
+	case errors.Is(err, holdfast.ErrNotFound):
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("look up object %s: %w", name, err)
+	case info.Size != size:
+		return false, fmt.Errorf("look up object %s: %w: it has %d bytes, want %d", name, holdfast.ErrCorrupt, info.Size, size)
+	}
+	return true, nil
+}
+
+// OpenObject returns up to n bytes of the object from offset off; n < 0 means
+// all the rest. The bytes are not verified: package blob does that for whoever
+// serves them. The caller closes the reader.
+func (s *Store) OpenObject(ctx context.Context, name holdfast.ObjectName, off, n int64) (io.ReadCloser, error) {
+	r, err := s.driver.Open(ctx, objectKey(name), off, n)
+	if err != nil {
+		return nil, fmt.Errorf("open object %s: %w", name, err)
+	}
+	return r, nil
+}
+
+// VerifyObject reads the whole object and reports whether it has the expected
+// size and digest; if not, the error wraps holdfast.ErrCorrupt.
+func (s *Store) VerifyObject(ctx context.Context, name holdfast.ObjectName, size int64) error {
+	r, err := s.OpenObject(ctx, name, 0, -1)
+	if err != nil {
+		return err
+	}
+	defer r.Close() //nolint:errcheck // nothing was written
+	if _, err := io.Copy(io.Discard, newVerifier(r, name.Digest, size)); err != nil {
+		return fmt.Errorf("verify object %s: %w", name, err)
+	}
+	return nil
+}
+
+// PutManifest stores a manifest under its digest. To store it again does nothing.
+func (s *Store) PutManifest(ctx context.Context, m *holdfast.Manifest) error {
+	if err := s.putText(ctx, manifestPrefix, m.Digest(), m.Bytes()); err != nil {
+		return fmt.Errorf("put manifest %s: %w", m.Digest(), err)
+	}
+	return nil
+}
+
+// Manifest returns the manifest with the digest d, verified.
+func (s *Store) Manifest(ctx context.Context, d holdfast.Digest) (*holdfast.Manifest, error) {
+	m, err := getText(ctx, s.driver, manifestPrefix, d, holdfast.ParseManifest)
+	if err != nil {
+		return nil, fmt.Errorf("read manifest %s: %w", d, err)
+	}
+	return m, nil
+}
+
+// PutInventory stores an inventory under its digest. To store it again does nothing.
+func (s *Store) PutInventory(ctx context.Context, inv *holdfast.Inventory) error {
+	if err := s.putText(ctx, inventoryPrefix, inv.Digest(), inv.Bytes()); err != nil {
+		return fmt.Errorf("put inventory %s: %w", inv.Digest(), err)
+	}
+	return nil
+}
+
+// Inventory returns the inventory with the digest d, verified.
+func (s *Store) Inventory(ctx context.Context, d holdfast.Digest) (*holdfast.Inventory, error) {
+	inv, err := getText(ctx, s.driver, inventoryPrefix, d, holdfast.ParseInventory)
+	if err != nil {
+		return nil, fmt.Errorf("read inventory %s: %w", d, err)
+	}
+	return inv, nil
+}
+
+// ObjectInfo describes a stored object.
+type ObjectInfo struct {
+	Name    holdfast.ObjectName
+	Size    int64     // bytes
+	Created time.Time // by the store's clock
+}
+
+// TextInfo describes a stored manifest or inventory.
+type TextInfo struct {
+	Digest  holdfast.Digest
+	Size    int64     // bytes
+	Created time.Time // by the store's clock
+}
+
+// Objects yields all objects in the order of their names. A key among them that
+// is none of an object yields an error that wraps holdfast.ErrInvalid, and the
+// sequence goes on; any other error ends it.
+func (s *Store) Objects(ctx context.Context) iter.Seq2[ObjectInfo, error] {
+	return list(ctx, s.driver, objectPrefix, func(rest string, i Info) (ObjectInfo, error) {
+		_, text, _ := strings.Cut(rest, "/")
+		name, err := holdfast.ParseObjectName(text)
+		if err == nil && objectKey(name) != i.Key {
+			err = fmt.Errorf("%w: object %s lies in a wrong place", holdfast.ErrInvalid, name)
+		}
+		return ObjectInfo{name, i.Size, i.Created}, err
+	})
+}
+
+// Manifests yields all manifests in the order of their digests. Errors are as
+// those of Objects.
+func (s *Store) Manifests(ctx context.Context) iter.Seq2[TextInfo, error] {
+	return list(ctx, s.driver, manifestPrefix, parseTextInfo)
+}
+
+// Inventories yields all inventories in the order of their digests. Errors are
+// as those of Objects.
+func (s *Store) Inventories(ctx context.Context) iter.Seq2[TextInfo, error] {
+	return list(ctx, s.driver, inventoryPrefix, parseTextInfo)
+}
+
+func parseTextInfo(rest string, i Info) (TextInfo, error) {
+	d, err := holdfast.ParseDigest(rest)
+	return TextInfo{d, i.Size, i.Created}, err
+}
+
+func list[T any](ctx context.Context, driver Driver, prefix string, parse func(rest string, i Info) (T, error)) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		var zero T
+		for info, err := range driver.List(ctx, prefix, "") {
+			if err != nil {
+				yield(zero, fmt.Errorf("list %s: %w", prefix, err))
+				return
+			}
+			item, err := parse(strings.TrimPrefix(info.Key, prefix), info)
+			if err != nil {
+				item, err = zero, fmt.Errorf("list %s: key %s: %w", prefix, info.Key, err)
+			}
+			if !yield(item, err) {
+				return
+			}
+		}
+	}
+}
+
+func (s *Store) putText(ctx context.Context, prefix string, d holdfast.Digest, text []byte) error {
+	err := s.driver.Create(ctx, prefix+d.String(), int64(len(text)), bytes.NewReader(text))
+	if errors.Is(err, holdfast.ErrExists) {
+		return nil
+	}
+	return err
+}
+
+func getText[T any](ctx context.Context, driver Driver, prefix string, d holdfast.Digest, parse func([]byte) (T, error)) (T, error) {
+	var zero T
+	r, err := driver.Open(ctx, prefix+d.String(), 0, maxText+1)
+	if err != nil {
+		return zero, err
+	}
+	defer r.Close() //nolint:errcheck // nothing was written
+	text, err := io.ReadAll(r)
+	if err != nil {
+		return zero, err
+	}
+	if got := holdfast.DigestOf(text); got != d {
+		return zero, fmt.Errorf("%w: %d bytes with the digest %s", holdfast.ErrCorrupt, len(text), got)
+	}
+	return parse(text)
+}
+
+// objectKey spreads objects over 256 directories: many file systems, and most
+// people, dislike a directory of a million names.
+func objectKey(name holdfast.ObjectName) string {
+	text := name.String()
+	return objectPrefix + text[:2] + "/" + text
+}
