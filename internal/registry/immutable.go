@@ -1,0 +1,25 @@
+package registry
+
+import (
+	"github.com/bmatcuk/doublestar/v4"
+
+	holdfast "github.com/holdfast-web/holdfast"
+)
+
+// IsImmutable reports whether an app treats the name of a file as proof of its
+// bytes: the name carries a hash, or one of the app's `immutable` globs says so,
+// and it is no name that browsers look up again under fixed rules.
+func IsImmutable(s *holdfast.Settings, path string, fingerprinted bool) bool {
+	if holdfast.NeverFingerprinted(path) {
+		return false
+	}
+	if fingerprinted {
+		return true
+	}
+	for _, glob := range s.Immutable {
+		if doublestar.MatchUnvalidated(glob, path) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,114 @@
+// Package registry keeps the small, mutable truth of a cluster: apps and their
+// settings, sides and what is live on them, release records, history, leases of
+// publishers and entries of nodes. All of activate, rollback, pin and retire is
+// written here once, over any kv driver.
+//
+// Layout of the keys, the same on every driver:
+//
+//	data/<app>/version/<side>        ID of the live release, plain text; alone says what is live
+//	holdfast/registry                the registry's identity, written once
+//	holdfast/head/<app>              the app's head: settings, stamps, counters, flags; JSON
+//	holdfast/release/<app>/<id>      immutable release record; JSON
+//	holdfast/history/<app>/<seq>     immutable history entry; JSON
+//	holdfast/lease/<id>              a publisher's lease, leased
+//	holdfast/node/<id>               a node's entry, leased
+//
+// Everything that changes what an app's nodes serve changes its head or one of
+// its version keys, so a reader learns of it from those alone; records and
+// history entries never change once written and are read once.
+package registry
+
+import (
+	"time"
+
+	holdfast "github.com/holdfast-web/holdfast"
+)
+
+// ReleaseInfo is a release record with what was derived about it.
+type ReleaseInfo struct {
+	holdfast.Release
+	State  holdfast.State  `json:"state"`
+	Sides  []holdfast.Side `json:"sides,omitempty"` // on which it is live, sorted
+	Pinned bool            `json:"pinned,omitempty"`
+	// Activated is the stamp of the last activation on any side; zero if never live.
+	Activated time.Time `json:"activated,omitzero"`
+	// Drained is when it left its last side; zero unless draining or later.
+	Drained   time.Time `json:"drained,omitzero"`
+	RetiredAt time.Time `json:"retiredAt,omitzero"`
+	GoneAt    time.Time `json:"goneAt,omitzero"`
+	// RestoredAt is when a retired or gone release was last published again:
+	// it drains, or waits for its first activation, from then on.
+	RestoredAt time.Time `json:"restoredAt,omitzero"`
+}
+
+// SideInfo is a side of an app.
+type SideInfo struct {
+	Side holdfast.Side      `json:"side"`
+	Live holdfast.ReleaseID `json:"live"` // zero: nothing was ever live
+	// Activated is the stamp of the activation that made Live live here.
+	Activated time.Time `json:"activated,omitzero"`
+	// Pending is a valid ID, set by a foreign client, that is not published yet.
+	Pending holdfast.ReleaseID `json:"pending,omitzero"`
+	// Problem says why the version key's value is not in effect, if it is not.
+	Problem string `json:"problem,omitempty"`
+}
+
+// AppState is all that a node or a command needs to know of one app. It is
+// immutable: snapshots share it while nothing changes.
+type AppState struct {
+	Name     holdfast.AppName
+	Settings holdfast.Settings
+	Sides    []SideInfo    // sorted by name
+	Releases []ReleaseInfo // newest publication first
+}
+
+// Snapshot is the state of a whole registry as one refresh read it.
+type Snapshot struct {
+	Registry string      // the registry's identity
+	Revision int64       // rises with every change; never compared across registries
+	Apps     []*AppState // sorted by name
+}
+
+// HistoryEntry is one activation. Sequence numbers rise per app without gaps.
+type HistoryEntry struct {
+	Seq      int64              `json:"seq"`
+	Side     holdfast.Side      `json:"side"`
+	Release  holdfast.ReleaseID `json:"release"`
+	Previous holdfast.ReleaseID `json:"previous,omitzero"`
+	Stamp    time.Time          `json:"stamp"`        // unique and rising among all stamps of the app
+	By       string             `json:"by,omitempty"` // who or what asked for it
+	Op       string             `json:"op,omitempty"` // operation ID, finds an activation whose outcome was lost
+}
+
+// AddOutcome says what AddRelease did.
+type AddOutcome uint8
+
+// The outcomes of AddRelease.
+const (
+	Added     AddOutcome = iota // the ID is new
+	Unchanged                   // the same manifest was already bound to it
+	Restored                    // a retired or gone release is published again
+)
+
+// PublishLease protects what a publisher uploads until its release is added.
+type PublishLease interface {
+	// Done is closed when the lease has ended or may have ended.
+	Done() <-chan struct{}
+	// Close gives the lease up. It may be called twice.
+	Close() error
+}
+
+// NodeInfo is what a node says of itself in the registry.
+type NodeInfo struct {
+	ID      string        `json:"id"`
+	Name    string        `json:"name"`
+	Side    holdfast.Side `json:"side"`
+	Address string        `json:"address"` // host:port it serves on
+	Version string        `json:"version"` // of the program
+	Started time.Time     `json:"started"`
+	Seen    time.Time     `json:"seen"` // when the entry was written, by the node's clock
+	// Revision of the snapshot it serves: it knows every release added before.
+	Revision int64 `json:"revision"`
+	// Ready lists, per app, the live and draining releases it can serve by now.
+	Ready map[holdfast.AppName][]holdfast.ReleaseID `json:"ready,omitempty"`
+}
