@@ -1,0 +1,367 @@
+package holdfast
+
+import (
+	"path"
+	"strings"
+)
+
+// Lengths, in bytes, of what can be a hash token.
+const (
+	minToken      = 8   // shorter hashes are guessed by chance
+	base64Token   = 8   // what Rollup and Vite write; the only length that may hold "-" and "_"
+	maxBase62     = 32  // nanoid-like hashes end here; longer names are prose
+	maxHex        = 128 // SHA-512
+	minAloneHex   = 16  // a file name that is nothing but a token needs more than 8 digits
+	minSiblings   = 3   // strong tokens that must agree before weak ones of the directory count
+	siblingsShare = 4   // and at least one in so many candidates must be strong
+)
+
+// LogicalNames tells which of the paths of one build carry a hash of the bytes
+// in their file name, and maps each of them to its logical name: the path with
+// that token replaced by "*", such as "assets/index-*.js". Browsers keep the
+// bytes of such paths for a year, so the rules are conservative: a missed token
+// costs a revalidation, an invented one serves stale bytes.
+//
+// A token ends the stem of the file name, after "-", "." or "_" or as the whole
+// stem, before the extension and suffixes such as ".min", ".chunk" and ".map".
+// It has at least 8 characters, is never all decimal and never part of a UUID.
+//
+// Strong tokens count by themselves: lower-case hexadecimal with a letter, two
+// digits and two changes between letters and digits (16 digits when it is the
+// whole stem); 8 characters of upper-case base32 with a digit inside (esbuild);
+// 8 to 32 of mixed case with digits, unless they read like words and numbers.
+//
+// Weak tokens are the rest of what bundlers write: hexadecimal of the length of
+// its siblings, base32 without a digit inside, 8 characters of base64url
+// (Rollup, Vite). They count when at least 3 files of the same directory, and a
+// quarter of those that could carry such a token, have strong ones of the same
+// alphabet and length; or when the bundler's manifest lists the file. Whole stems
+// (CpM3riV6.js) are compared with whole stems only.
+// Words (settings, OpenSans, Windows10, pt-BR-v2) are never tokens.
+//
+// listed is what the bundler's own manifest says, or nil: true for a file that
+// it lists under a source name without the token, false for a file whose source
+// had the very same name and which therefore has no token. Other files are
+// judged by their names.
+//
+// HTML documents, service workers, web manifests, robots.txt and everything
+// below .well-known have no logical name.
+func LogicalNames(paths []string, listed map[string]bool) map[string]string {
+	found := make(map[string]token, len(paths))
+	votes := make(map[sibling]vote)
+	for _, p := range paths {
+		t, ok := findToken(p)
+		if !ok {
+			continue
+		}
+		found[p] = t
+		v := votes[t.sibling(p)]
+		v.candidates++
+		if t.grade == strong {
+			v.strong++
+		}
+		votes[t.sibling(p)] = v
+	}
+	logical := make(map[string]string)
+	for p, t := range found {
+		confirmed, known := listed[p]
+		if confirmed && t.grade != word || !known && t.counts(votes[t.sibling(p)]) {
+			logical[p] = p[:t.from] + "*" + p[t.to:]
+		}
+	}
+	return logical
+}
+
+// LooksHashed reports whether the file name of p could carry a hash token. It
+// is true for every path that LogicalNames can name, needs no siblings and does
+// not allocate: a request for an unknown path that looks hashed is worth
+// waiting for a fresh look at the registry.
+func LooksHashed(p string) bool {
+	t, ok := findToken(p)
+	return ok && t.grade != word
+}
+
+type grade uint8
+
+const (
+	word   grade = iota // has the form of a token but reads like a word; only counted
+	weak                // a token if its siblings or the bundler say so
+	strong              // a token by itself
+)
+
+type alphabet uint8
+
+const (
+	hexadecimal alphabet = iota
+	base32Upper
+	base64URL
+)
+
+// token is a candidate in p[from:to].
+type token struct {
+	from, to int
+	alone    bool // it is the whole stem
+	alphabet alphabet
+	grade    grade
+}
+
+// sibling is what files named by one pattern of a bundler have in common.
+type sibling struct {
+	dir      string
+	alone    bool
+	alphabet alphabet
+	length   int
+}
+
+type vote struct{ candidates, strong int }
+
+func (t token) sibling(p string) sibling {
+	return sibling{path.Dir(p), t.alone, t.alphabet, t.to - t.from}
+}
+
+func (t token) counts(v vote) bool {
+	switch {
+	case t.grade == word:
+		return false
+	case t.grade == strong && (!t.alone || t.alphabet == hexadecimal && t.to-t.from >= minAloneHex):
+		return true
+	}
+	return v.strong >= minSiblings && v.strong*siblingsShare >= v.candidates
+}
+
+// findToken returns the one candidate of a file name.
+func findToken(p string) (token, bool) {
+	t, ok := findAnyToken(p)
+	return t, ok && !isServiceWorker(p, t.from)
+}
+
+func findAnyToken(p string) (token, bool) {
+	base := strings.LastIndexByte(p, '/') + 1
+	to := stemEnd(p, base)
+	if to-base < minToken || isLookedUpByName(p, p[base:]) || endsInUUID(p[base:to]) {
+		return token{}, false
+	}
+	from := to
+	for from > base && isAlphanumeric(p[from-1]) {
+		from--
+	}
+	if t, ok := candidate(p, base, from, to); ok {
+		return t, true
+	}
+	from = to - base64Token
+	if !isBase64URL(p[from:to]) {
+		return token{}, false
+	}
+	return candidate(p, base, from, to)
+}
+
+func candidate(p string, base, from, to int) (token, bool) {
+	t := token{from: from, to: to, alone: from == base}
+	if !t.alone && !strings.ContainsRune("-._", rune(p[from-1])) {
+		return token{}, false
+	}
+	ok := t.classify(p[from:to])
+	return t, ok
+}
+
+// classify sets alphabet and grade of the token s, and reports whether it can
+// be one at all.
+func (t *token) classify(s string) bool {
+	f := featuresOf(s)
+	switch {
+	case len(s) < minToken || f.lower+f.upper == 0:
+		return false
+	case IsHex(s):
+		t.alphabet, t.grade = hexadecimal, gradeHex(s, f)
+		return len(s) <= maxHex
+	case len(s) == base64Token && f.base32:
+		t.alphabet, t.grade = base32Upper, gradeBase32(f)
+		return true
+	case len(s) == base64Token:
+		t.alphabet, t.grade = base64URL, gradeBase64(s, f)
+		return true
+	}
+	t.alphabet, t.grade = base64URL, strong
+	return len(s) <= maxBase62 && f.mixed() && !f.wordy(len(s))
+}
+
+func gradeHex(s string, f features) grade {
+	if len(s) == 32 && isBareUUID(s) {
+		return word
+	}
+	if f.digits >= 2 && f.changes >= 2 {
+		return strong
+	}
+	return weak
+}
+
+func gradeBase32(f features) grade {
+	if f.digits > 0 && f.changes >= 2 {
+		return strong
+	}
+	return weak
+}
+
+func gradeBase64(s string, f features) grade {
+	switch {
+	case (f.lower == 0 || f.upper == 0) && f.changes <= 3: // 1024x768, 640x480w
+		return word
+	case readsLikeWords(s):
+		return word
+	case f.mixed() && f.dashes == 0 && !f.wordy(len(s)):
+		return strong
+	}
+	return weak
+}
+
+// features counts what tells hashes from words.
+type features struct {
+	lower, upper, digits, dashes int
+	// changes counts neighbours of different classes, but for an upper-case
+	// letter before a lower-case one, with which words begin.
+	changes int
+	// inWords counts letters in runs of three or more that look like a word:
+	// lower case, possibly with one upper-case letter before it.
+	inWords int
+	base32  bool // A to Z and 2 to 7 only
+}
+
+func featuresOf(s string) features {
+	f := features{base32: true}
+	run, last := 0, byte(0)
+	for i := range len(s) {
+		class := classOf(s[i])
+		f.count(s[i], class)
+		if i > 0 && class != last && (last != 'A' || class != 'a') {
+			f.changes++
+		}
+		switch {
+		case class == 'a' && (last == 'a' || last == 'A'):
+			run++
+		case class == 'a' || class == 'A':
+			f.endRun(run)
+			run = 1
+		default:
+			f.endRun(run)
+			run = 0
+		}
+		last = class
+	}
+	f.endRun(run)
+	return f
+}
+
+func (f *features) count(c, class byte) {
+	switch class {
+	case 'a':
+		f.lower++
+	case 'A':
+		f.upper++
+	case '0':
+		f.digits++
+	default:
+		f.dashes++
+	}
+	if class != 'A' && (c < '2' || c > '7') {
+		f.base32 = false
+	}
+}
+
+func (f *features) endRun(n int) {
+	if n >= 3 {
+		f.inWords += n
+	}
+}
+
+func (f features) mixed() bool { return f.lower > 0 && f.upper > 0 && f.digits > 0 }
+
+// wordy reports whether n characters look more like words and numbers, such as
+// I18nUtil or iPhone14Pro, than like chance.
+func (f features) wordy(n int) bool { return 2*f.inWords >= n || 8*f.changes < 3*n }
+
+// readsLikeWords reports whether s, cut at "-" and "_", consists of numbers,
+// words in one case or in camel case, and such words with a number after them.
+func readsLikeWords(s string) bool {
+	if classOf(s[len(s)-1]) == '-' {
+		return false // nobody ends a name so
+	}
+	for len(s) > 0 {
+		end := strings.IndexAny(s, "-_")
+		if end < 0 {
+			end = len(s)
+		}
+		if !isWordAndNumber(s[:end]) {
+			return false
+		}
+		s = s[min(end+1, len(s)):]
+	}
+	return true
+}
+
+func isWordAndNumber(s string) bool {
+	for len(s) > 0 && classOf(s[len(s)-1]) == '0' {
+		s = s[:len(s)-1]
+	}
+	if isOneCase(s) {
+		return true
+	}
+	for len(s) > 0 {
+		n := 1
+		for n < len(s) && classOf(s[n]) == 'a' {
+			n++
+		}
+		if n < 3 || classOf(s[0]) == '0' || !strings.ContainsAny(s[:n], "aeiouyAEIOUY") {
+			return isAcronym(s)
+		}
+		s = s[n:]
+	}
+	return true
+}
+
+// isOneCase reports whether all of s, at most its first letter excepted, are
+// letters of one case.
+func isOneCase(s string) bool {
+	for i := 2; i < len(s); i++ {
+		if classOf(s[i]) != classOf(s[1]) {
+			return false
+		}
+	}
+	return len(s) == 0 || classOf(s[0]) != '0' && (len(s) == 1 || classOf(s[1]) == classOf(s[0]) || classOf(s[1]) == 'a')
+}
+
+// isAcronym accepts three to five upper-case letters with or without a word of
+// at least three letters after them, as in HTMLPage.
+func isAcronym(s string) bool {
+	upper := 0
+	for upper < len(s) && classOf(s[upper]) == 'A' {
+		upper++
+	}
+	for i := upper; i < len(s); i++ {
+		if classOf(s[i]) != 'a' {
+			return false
+		}
+	}
+	rest := len(s) - upper
+	return upper >= 3 && upper <= 5 && (rest == 0 || rest >= 3 && strings.ContainsAny(s[upper-1:], "aeiouyAEIOUY"))
+}
+
+func classOf(c byte) byte {
+	switch {
+	case c >= 'a' && c <= 'z':
+		return 'a'
+	case c >= 'A' && c <= 'Z':
+		return 'A'
+	case c >= '0' && c <= '9':
+		return '0'
+	}
+	return '-'
+}
+
+func isBase64URL(s string) bool {
+	for i := range len(s) {
+		if !isAlphanumeric(s[i]) && s[i] != '-' && s[i] != '_' {
+			return false
+		}
+	}
+	return true
+}
