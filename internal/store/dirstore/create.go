@@ -1,0 +1,89 @@
+package dirstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+
+	holdfast "github.com/holdfast-web/holdfast"
+)
+
+// Create implements store.Driver. It does not read r when the key is there already.
+func (d *Driver) Create(ctx context.Context, key string, size int64, r io.Reader) error {
+	if err := check(ctx, "create", key); err != nil {
+		return err
+	}
+	if size < 0 {
+		return fmt.Errorf("create %s: %w: size %d", key, holdfast.ErrInvalid, size)
+	}
+	if err := d.exists(key); err != nil {
+		return d.fail("create", key, err)
+	}
+	src := &source{ctx: ctx, r: r}
+	err := d.tree.Create(key, func(w io.Writer) error { return src.copyTo(w, size) })
+	switch {
+	case src.err != nil: // not a failure of the store
+		return fmt.Errorf("create %s: %w", key, src.err)
+	case err != nil:
+		return d.fail("create", key, err)
+	}
+	return nil
+}
+
+// exists returns fs.ErrExist, and has made sure that it lasts, for a key that is there.
+func (d *Driver) exists(key string) error {
+	_, err := d.stat(key)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	}
+	if err := d.tree.SyncDir(path.Dir(key)); err != nil {
+		return err
+	}
+	return fs.ErrExist
+}
+
+// source reads what is to be stored, as long as ctx lives, and keeps its own
+// errors apart from those of the file system.
+type source struct {
+	ctx context.Context // of the one call that made it
+	r   io.Reader
+	err error
+}
+
+func (s *source) Read(p []byte) (int, error) {
+	if s.err = s.ctx.Err(); s.err != nil {
+		return 0, s.err
+	}
+	n, err := s.r.Read(p)
+	if err != nil && err != io.EOF {
+		s.err = err
+	}
+	return n, err
+}
+
+// copyTo writes exactly size bytes to w. One more is asked for, so that a
+// reader that has more than it should is noticed.
+func (s *source) copyTo(w io.Writer, size int64) error {
+	n, err := io.Copy(w, io.LimitReader(s, size))
+	if err != nil {
+		return err
+	}
+	var more [1]byte
+	m, err := io.ReadFull(s, more[:])
+	switch {
+	case s.err != nil:
+	case n < size:
+		s.err = fmt.Errorf("%w: the reader gave %d bytes, want %d", holdfast.ErrInvalid, n, size)
+	case m > 0:
+		s.err = fmt.Errorf("%w: the reader gave more than %d bytes", holdfast.ErrInvalid, size)
+	case err != io.EOF:
+		s.err = err
+	}
+	return s.err
+}

@@ -1,0 +1,186 @@
+// Package dirstore keeps a store in a directory, on a local disk or an NFS mount.
+//
+// A key is the path of a file. Files appear under their names whole and synced,
+// never change, and are never locked. Temporary files lie in the directory
+// ".tmp"; no key starts with a dot. Because keys are paths, no key may be
+// another one's directory.
+//
+// An NFS client may deny for some seconds that a file of another machine
+// exists. Open and Stat return holdfast.ErrNotFound then, and callers that know
+// better ask again.
+package dirstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"path"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/durable"
+	"github.com/holdfast-web/holdfast/internal/store"
+)
+
+// tempAge is the age from which a temporary file is taken for that of a dead
+// writer. No upload of one object takes a day.
+const tempAge = 24 * time.Hour
+
+// settled is the age from which a name is taken for durable without a sync:
+// journalling file systems commit names within some 30 seconds.
+const settled = time.Minute
+
+// Options of a Driver. The zero value will do.
+type Options struct {
+	Logger *slog.Logger // of what was cleaned up; nil discards
+}
+
+// Driver is a store.Driver.
+type Driver struct {
+	dir  string // for messages
+	fsys durable.FS
+	tree *durable.Tree
+}
+
+var _ store.Driver = (*Driver)(nil)
+
+// Open opens the store in dir, which is created if need be, and deletes
+// temporary files that writers left there more than a day ago.
+func Open(ctx context.Context, dir string, o Options) (*Driver, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("open store %s: %w", dir, err)
+	}
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, fmt.Errorf("open store: %w", err)
+	}
+	fsys, err := durable.OpenDir(dir)
+	if err != nil {
+		return nil, fmt.Errorf("open store: %w", err)
+	}
+	d := New(dir, fsys)
+	d.clean(o.Logger)
+	return d, nil
+}
+
+// New returns the store in fsys, which messages call dir.
+func New(dir string, fsys durable.FS) *Driver {
+	return &Driver{dir: dir, fsys: fsys, tree: durable.NewTree(fsys)}
+}
+
+// Close releases the directory.
+func (d *Driver) Close() error {
+	if c, ok := d.fsys.(interface{ Close() error }); ok {
+		return c.Close()
+	}
+	return nil
+}
+
+// clean is no condition of using the store, which may be read-only here.
+func (d *Driver) clean(log *slog.Logger) {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	n, err := d.tree.CleanTemp(tempAge)
+	if err != nil {
+		log.Warn("old temporary files stay in the store", "store", d.dir, "error", err)
+	}
+	if n > 0 {
+		log.Info("removed old temporary files from the store", "store", d.dir, "files", n)
+	}
+}
+
+// Stat implements store.Driver. What it reports is durable.
+func (d *Driver) Stat(ctx context.Context, key string) (store.Info, error) {
+	if err := check(ctx, "stat", key); err != nil {
+		return store.Info{}, err
+	}
+	info, err := d.stat(key)
+	if err != nil {
+		return store.Info{}, d.fail("stat", key, err)
+	}
+	// Another process may have named the file a moment ago and not have synced
+	// the directory yet, but the caller will rely on what it is told here.
+	if time.Since(info.ModTime()) < settled {
+		if err := d.tree.SyncDir(path.Dir(key)); err != nil {
+			return store.Info{}, d.fail("stat", key, err)
+		}
+	}
+	return store.Info{Key: key, Size: info.Size(), Created: info.ModTime()}, nil
+}
+
+// Delete implements store.Driver.
+func (d *Driver) Delete(ctx context.Context, key string) error {
+	if err := check(ctx, "delete", key); err != nil {
+		return err
+	}
+	_, err := d.stat(key) // Remove would also remove an empty directory
+	if err == nil {
+		err = d.fsys.Remove(key)
+	}
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err == nil:
+		err = d.tree.SyncDir(path.Dir(key))
+	}
+	if err != nil {
+		return d.fail("delete", key, err)
+	}
+	return nil
+}
+
+// stat describes the file of a key. A directory is none.
+func (d *Driver) stat(key string) (fs.FileInfo, error) {
+	info, err := d.fsys.Stat(key)
+	if errors.Is(err, syscall.ESTALE) {
+		info, err = d.fsys.Stat(key)
+	}
+	if errors.Is(err, syscall.ENOTDIR) || err == nil && !info.Mode().IsRegular() {
+		return nil, fs.ErrNotExist
+	}
+	return info, err
+}
+
+func check(ctx context.Context, verb, key string) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("%s %s: %w", verb, key, err)
+	}
+	if err := store.CheckKey(key); err != nil {
+		return fmt.Errorf("%s: %w", verb, err)
+	}
+	return nil
+}
+
+// fail tells what an error of the file system means.
+func (d *Driver) fail(verb, key string, err error) error {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("%s %s: %w", verb, key, holdfast.ErrNotFound)
+	case errors.Is(err, fs.ErrExist):
+		return fmt.Errorf("%s %s: %w", verb, key, holdfast.ErrExists)
+	case errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT):
+		return fmt.Errorf("%s %s: no space left for the store in %s: %w", verb, key, d.dir, err)
+	case mayPass(err):
+		return fmt.Errorf("%s %s in %s: %w: %w", verb, key, d.dir, holdfast.ErrUnavailable, err)
+	}
+	return fmt.Errorf("%s %s in %s: %w", verb, key, d.dir, err)
+}
+
+// mayPass reports whether an error is one of those that a disk, a network file
+// system or a lack of descriptors cause for a while.
+func mayPass(err error) bool {
+	for _, e := range []syscall.Errno{
+		syscall.EIO, syscall.ESTALE, syscall.ETIMEDOUT, syscall.EAGAIN, syscall.EINTR, syscall.EBUSY,
+		syscall.EHOSTDOWN, syscall.EHOSTUNREACH, syscall.ENETDOWN, syscall.ENOTCONN, syscall.EMFILE, syscall.ENFILE,
+	} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
