@@ -5,7 +5,9 @@
 //
 // Keys are slash-separated paths without leading or trailing slash, such as
 // "holdfast/head/shop". The directory of a key is what stands before its last
-// slash. A key may hold a value and be a directory as well.
+// slash. A key may hold a value and be a directory as well, unless it is leased;
+// a key that is a directory is not deleted (ZooKeeper can do neither). What
+// only is a directory is no key: no read returns it.
 //
 // A mutable key is never deleted: some services restart version numbers when a
 // key comes back, and an old token would fit again. Delete is for keys whose
@@ -29,6 +31,13 @@ var (
 	ErrUnknown = errors.New("kv: outcome unknown")
 	// ErrLeaseLost: the lease an operation depends on has ended.
 	ErrLeaseLost = errors.New("kv: lease lost")
+	// ErrInvalid: the arguments can never be right (see CheckKey and CheckOps).
+	// Nothing was sent or changed.
+	ErrInvalid = errors.New("kv: invalid argument")
+	// ErrClosed: the driver was closed before the call. Nothing was sent or
+	// changed. A call that Close overtakes may fail with it too, a Commit only
+	// when it was not applied.
+	ErrClosed = errors.New("kv: driver closed")
 )
 
 // Revision orders the commits of one database: a later commit has a higher
@@ -76,15 +85,18 @@ type Driver interface {
 	// not exist is empty.
 	List(ctx context.Context, dir string) ([]string, Revision, error)
 	// Watch returns a channel that gets a hint after a key directly in dir was
-	// created, changed or deleted. Hints carry nothing, are coalesced (the
-	// channel holds at most one), may be spurious, and may be late without bound
-	// while the server is out of reach; after a reconnect there is one. The
-	// channel is closed when ctx ends.
+	// created, changed or deleted. Changes before Watch returned need no hint:
+	// watch first, then read. Hints carry nothing, are coalesced (the channel
+	// holds at most one), may be spurious, and may be late without bound while
+	// the server is out of reach; after a reconnect there is one. The channel is
+	// closed when ctx ends or the driver is closed.
 	Watch(ctx context.Context, dir string) (<-chan struct{}, error)
-	// Commit applies all ops or none, and returns the revision of the commit.
+	// Commit applies all ops or none, and returns the revision of the commit;
+	// that of a commit of Checks alone is one that the answer reflects.
 	Commit(ctx context.Context, ops ...Op) (Revision, error)
-	// Lease begins a lease that is renewed until Close. Keys created under it
-	// are deleted at most ttl, and a little, after its holder vanished.
+	// Lease begins a lease that is renewed until Close, whatever becomes of ctx.
+	// Keys created under it are deleted at most ttl, and a little, after its
+	// holder vanished. A service may round ttl up to what it grants.
 	Lease(ctx context.Context, ttl time.Duration) (Lease, error)
 }
 

@@ -1,0 +1,177 @@
+package kvtest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/holdfast-web/holdfast/internal/kv"
+)
+
+func testLinearizable(t *testing.T, f *fixture) {
+	Linearizable(t, []kv.Driver{f.a, f.b, f.open(), f.open()}, 40, 25)
+}
+
+// Linearizable runs rounds short histories of concurrent clients, n calls by
+// each, and checks each of them.
+func Linearizable(t testing.TB, clients []kv.Driver, rounds, n int) {
+	t.Helper()
+	for round := range rounds {
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		events := make([][]Event, len(clients))
+		errs := make([]error, len(clients))
+		var wg sync.WaitGroup
+		for i, c := range clients {
+			w := Worker{Client: i, Dir: fmt.Sprintf("lin/%d", round), Seed: uint64(round), Calls: n}
+			wg.Go(func() { events[i], errs[i] = w.Run(ctx, c) })
+		}
+		wg.Wait()
+		cancel()
+		if err := errors.Join(errs...); err != nil {
+			t.Fatal(err)
+		}
+		var history []Event
+		for _, e := range events {
+			history = append(history, e...)
+		}
+		Check(t, history)
+	}
+}
+
+// Worker makes one client's part of a history. It can be sent to another
+// process of the same machine.
+type Worker struct {
+	Client int
+	Dir    string // the history's own
+	Seed   uint64 // same seed, same choices
+	Calls  int
+}
+
+// work is a Worker at work.
+type work struct {
+	Worker
+	driver kv.Driver
+	rand   *rand.Rand
+	writes int
+	seen   [keyCount]kv.Token // of the last read of a key, if not used yet
+	values [keyCount]string   // what that read saw
+}
+
+// Run does the calls one after the other, and fails at the first error that is
+// neither a conflict nor an unknown outcome.
+func (w Worker) Run(ctx context.Context, d kv.Driver) ([]Event, error) {
+	r := work{Worker: w, driver: d, rand: rand.New(rand.NewPCG(w.Seed, uint64(w.Client)))}
+	events := make([]Event, 0, w.Calls)
+	for range w.Calls {
+		e, err := r.call(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("client %d in %s: %w", w.Client, w.Dir, err)
+		}
+		events = append(events, e)
+	}
+	return events, nil
+}
+
+// call does one call, chosen by chance.
+func (w *work) call(ctx context.Context) (e Event, err error) {
+	e.Client = w.Client
+	do := w.commit
+	switch n := w.rand.IntN(10); {
+	case n < 4:
+		e.Get = new(w.rand.IntN(keyCount))
+		do = w.get
+	case n < 5:
+		e.List = true
+		do = w.list
+	}
+	err = do(ctx, &e)
+	return e, err
+}
+
+func (w *work) key(i int) string { return fmt.Sprintf("%s/%d", w.Dir, i) }
+
+func (w *work) get(ctx context.Context, e *Event) error {
+	i := *e.Get
+	e.Call = now()
+	entries, err := w.driver.Get(ctx, w.key(i))
+	e.Return = now()
+	w.seen[i], w.values[i] = kv.Token{}, ""
+	for _, entry := range entries {
+		e.Cells[i] = Cell{Value: string(entry.Value), Created: entry.Created, Modified: entry.Modified}
+		w.seen[i], w.values[i] = entry.Token, string(entry.Value)
+	}
+	return err
+}
+
+func (w *work) list(ctx context.Context, e *Event) error {
+	e.Call = now()
+	keys, _, err := w.driver.List(ctx, w.Dir)
+	e.Return = now()
+	for _, key := range keys {
+		for i := range keyCount {
+			if key == w.key(i) {
+				e.Cells[i].Value = "?"
+			}
+		}
+	}
+	return err
+}
+
+// commit does one to three operations on different keys.
+func (w *work) commit(ctx context.Context, e *Event) error {
+	keys := w.rand.Perm(keyCount)
+	if w.rand.IntN(2) == 0 {
+		keys = keys[:1]
+	}
+	ops := make([]kv.Op, len(keys))
+	for i, key := range keys {
+		write, op := w.op(key)
+		e.Write = append(e.Write, write)
+		ops[i] = op
+	}
+	e.Call = now()
+	rev, err := w.driver.Commit(ctx, ops...)
+	e.Return = now()
+	switch {
+	case err == nil:
+		e.Outcome, e.Revision = Applied, rev
+	case errors.Is(err, kv.ErrConflict):
+		e.Outcome = Conflict
+	case errors.Is(err, kv.ErrUnknown):
+		e.Outcome = Ambiguous
+	default:
+		return err
+	}
+	return nil
+}
+
+// op chooses an operation on a key from what was last read of it.
+func (w *work) op(key int) (Write, kv.Op) {
+	w.writes++
+	write := Write{Key: key, Expect: w.values[key], Value: fmt.Sprintf("%d-%d", w.Client, w.writes)}
+	write.Kind = kv.KindCreate
+	if !w.seen[key].IsZero() {
+		write.Kind = []kv.Kind{kv.KindSet, kv.KindSet, kv.KindSet, kv.KindCheck, kv.KindCheck, kv.KindDelete}[w.rand.IntN(6)]
+	}
+	op := kv.Op{Kind: write.Kind, Key: w.key(key), Token: w.seen[key]}
+	if write.Kind == kv.KindCreate || write.Kind == kv.KindSet {
+		op.Value = []byte(write.Value)
+	} else {
+		write.Value = ""
+	}
+	return write, op
+}
+
+// now reads the clock that all processes of a machine share.
+func now() int64 {
+	var ts unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts); err != nil {
+		panic("read the monotonic clock: " + err.Error()) // it always exists
+	}
+	return ts.Nano()
+}
