@@ -34,7 +34,7 @@ func NewTree(fsys FS) *Tree { return &Tree{fsys: fsys, known: map[string]bool{".
 // winner's file is durable too. When write fails, nothing appears under name;
 // nothing is ever visible in part. Parents are created.
 func (t *Tree) Create(name string, write func(io.Writer) error) error {
-	temp, err := t.writeTemp(write)
+	temp, err := t.writeTemp(name, write)
 	if err != nil {
 		return err
 	}
@@ -46,7 +46,7 @@ func (t *Tree) Create(name string, write func(io.Writer) error) error {
 // reader, and whoever comes after a crash, sees the old content or the new. It
 // is for small private files; two writers need a lock of their own.
 func (t *Tree) Replace(name string, data []byte) error {
-	temp, err := t.writeTemp(func(w io.Writer) error {
+	temp, err := t.writeTemp(name, func(w io.Writer) error {
 		_, err := io.Copy(w, bytes.NewReader(data))
 		return err
 	})
@@ -143,7 +143,11 @@ func (t *Tree) now() (time.Time, error) {
 
 func tempName() string { return path.Join(TempDir, rand.Text()) }
 
-func (t *Tree) writeTemp(write func(io.Writer) error) (string, error) {
+// writeTemp writes a temporary file for what will be called final.
+func (t *Tree) writeTemp(final string, write func(io.Writer) error) (string, error) {
+	if !fs.ValidPath(final) || final == "." {
+		return "", fmt.Errorf("write file %q: %w", final, fs.ErrInvalid)
+	}
 	name := tempName()
 	f, err := t.fsys.Create(name)
 	if errors.Is(err, fs.ErrNotExist) {
