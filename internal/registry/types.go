@@ -6,7 +6,8 @@
 // Layout of the keys, the same on every driver:
 //
 //	data/<app>/version/<side>        ID of the live release, plain text; alone says what is live
-//	holdfast/registry                the registry's identity, written once
+//	holdfast/registry                the registry's identity, written once; JSON
+//	holdfast/mounts                  where all apps lie, so that no two lie at one place; JSON
 //	holdfast/head/<app>              the app's head: settings, stamps, counters, flags; JSON
 //	holdfast/release/<app>/<id>      immutable release record; JSON
 //	holdfast/history/<app>/<seq>     immutable history entry; JSON
@@ -16,6 +17,12 @@
 // Everything that changes what an app's nodes serve changes its head or one of
 // its version keys, so a reader learns of it from those alone; records and
 // history entries never change once written and are read once.
+//
+// A change of an app is one commit that sets its head, so changes of one app
+// follow each other; it writes history before it tells the caller anything. The
+// version keys may also be set by foreign clients, at any time: the state is
+// derived from what they hold, and the history entry is added by whoever changes
+// the app next, or by Reconcile.
 package registry
 
 import (
@@ -67,6 +74,9 @@ type Snapshot struct {
 	Registry string      // the registry's identity
 	Revision int64       // rises with every change; never compared across registries
 	Apps     []*AppState // sorted by name
+
+	seen       map[holdfast.AppName][]seen // what Apps was made from
+	unrecorded map[holdfast.AppName]bool   // apps with activations that lack a history entry
 }
 
 // HistoryEntry is one activation. Sequence numbers rise per app without gaps.
@@ -78,6 +88,27 @@ type HistoryEntry struct {
 	Stamp    time.Time          `json:"stamp"`        // unique and rising among all stamps of the app
 	By       string             `json:"by,omitempty"` // who or what asked for it
 	Op       string             `json:"op,omitempty"` // operation ID, finds an activation whose outcome was lost
+}
+
+// ActivateOptions say where a release becomes live, and on which condition.
+type ActivateOptions struct {
+	Side holdfast.Side // the default side if zero
+	// Expect, if not nil, is what must be live there now; the zero ID: nothing.
+	Expect *holdfast.ReleaseID
+	By     string // who or what asks, for the history
+}
+
+// RetireOptions of Retire.
+type RetireOptions struct {
+	Now bool // also if it is pinned, and the pin is dropped: for leaks
+}
+
+// LeaseInfo is a publish that is going on. Its manifest is a root.
+type LeaseInfo struct {
+	ID       string           `json:"id"`
+	App      holdfast.AppName `json:"app"`
+	Manifest holdfast.Digest  `json:"manifest"`
+	Started  time.Time        `json:"started"`
 }
 
 // AddOutcome says what AddRelease did.

@@ -1,0 +1,164 @@
+package registry
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/kv"
+)
+
+// db is a driver with a deadline for every call, reads in batches, and the
+// errors of package holdfast. This is the one place where errors are mapped.
+type db struct {
+	driver  kv.Driver
+	timeout time.Duration
+}
+
+// batch is how many keys one Get asks for.
+const batch = 200
+
+// get returns those of keys that exist, by key.
+func (d db) get(ctx context.Context, keys ...string) (map[string]kv.Entry, error) {
+	found := make(map[string]kv.Entry, len(keys))
+	for some := range slices.Chunk(keys, batch) {
+		entries, err := bounded(ctx, d.timeout, func(ctx context.Context) ([]kv.Entry, error) {
+			return d.driver.Get(ctx, some...)
+		})
+		if err != nil {
+			return nil, mapped(err)
+		}
+		for _, e := range entries {
+			found[e.Key] = e
+		}
+	}
+	return found, nil
+}
+
+// list returns the names, without their directory, of the keys in dir.
+func (d db) list(ctx context.Context, dir string) ([]string, error) {
+	names, err := bounded(ctx, d.timeout, func(ctx context.Context) ([]string, error) {
+		keys, _, err := d.driver.List(ctx, dir)
+		return keys, err
+	})
+	for i, key := range names {
+		_, names[i] = kv.Split(key)
+	}
+	return names, mapped(err)
+}
+
+func (d db) commit(ctx context.Context, ops ...kv.Op) error {
+	_, err := bounded(ctx, d.timeout, func(ctx context.Context) (kv.Revision, error) {
+		return d.driver.Commit(ctx, ops...)
+	})
+	return mapped(err)
+}
+
+func (d db) lease(ctx context.Context, ttl time.Duration) (kv.Lease, error) {
+	lease, err := bounded(ctx, d.timeout, func(ctx context.Context) (kv.Lease, error) {
+		return d.driver.Lease(ctx, ttl)
+	})
+	return lease, mapped(err)
+}
+
+// watch bounds the time it takes to begin the watch, not its life.
+func (d db) watch(ctx context.Context, dir string) (<-chan struct{}, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	late := time.AfterFunc(d.timeout, func() { cancel(context.DeadlineExceeded) })
+	hints, err := d.driver.Watch(ctx, dir)
+	if !late.Stop() && err == nil {
+		err = context.Cause(ctx)
+	}
+	if err != nil {
+		cancel(err)
+		return nil, mapped(err)
+	}
+	return hints, nil
+}
+
+func bounded[T any](ctx context.Context, timeout time.Duration, call func(context.Context) (T, error)) (T, error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	return call(ctx)
+}
+
+// mapped adds the error of package holdfast that says what kind of failure err is.
+func mapped(err error) error {
+	kind := holdfast.ErrUnavailable
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, kv.ErrConflict):
+		kind = holdfast.ErrConflict
+	case errors.Is(err, kv.ErrLeaseLost):
+		kind = holdfast.ErrLeaseLost
+	case errors.Is(err, kv.ErrInvalid):
+		kind = holdfast.ErrInvalid
+	}
+	return fmt.Errorf("registry %w: %w", kind, err)
+}
+
+func decode(e kv.Entry, into any) error {
+	if err := json.Unmarshal(e.Value, into); err != nil {
+		return fmt.Errorf("key %s: %w: %w", e.Key, holdfast.ErrCorrupt, err)
+	}
+	return nil
+}
+
+// errAgain asks retry for one more attempt.
+var errAgain = fmt.Errorf("read again: %w", kv.ErrConflict)
+
+const (
+	tries     = 50
+	pauseMost = 100 * time.Millisecond
+)
+
+// retry calls attempt, a read followed by a commit, until the commit neither
+// conflicts nor gets lost. unsure is set once the outcome of a commit was lost.
+// An attempt then looks for what that commit would have left, before it commits
+// anything; what it reads decides: either it finds it, or a token that the lost
+// commit depends on has changed, or its own commit takes the same tokens away.
+func (r *Registry) retry(ctx context.Context, what string, attempt func(unsure bool) error) error {
+	unsure := false
+	for n := range tries {
+		err := attempt(unsure)
+		lost := errors.Is(err, kv.ErrUnknown)
+		if !lost && !errors.Is(err, kv.ErrConflict) {
+			return wrap(what, err)
+		}
+		unsure = unsure || lost
+		if err := pause(ctx, n); err != nil {
+			return fmt.Errorf("%s: %w: %w", what, holdfast.ErrUnavailable, err)
+		}
+	}
+	if unsure {
+		return fmt.Errorf("%s: %w: the outcome is not known, look before you try again", what, holdfast.ErrUnavailable)
+	}
+	return fmt.Errorf("%s: %w: others kept changing the same, gave up after %d tries", what, holdfast.ErrConflict, tries)
+}
+
+func wrap(what string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", what, err)
+}
+
+// pause waits a random time, longer the more often it was called before, so
+// that rivals do not meet again.
+func pause(ctx context.Context, n int) error {
+	most := min(time.Millisecond<<min(n, 10), pauseMost)
+	t := time.NewTimer(rand.N(most))
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

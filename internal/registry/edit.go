@@ -1,0 +1,254 @@
+package registry
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/kv"
+)
+
+// An edit is one attempt at changing an app: what was read, and what is to be
+// committed on the condition that nobody changed the head since.
+type edit struct {
+	r      *Registry
+	app    holdfast.AppName
+	before reading
+	old    *head // as read; nil if the app is to be made
+	head   *head // as it is to be
+	got    map[string]kv.Entry
+	known  map[holdfast.ReleaseID]bool // of the disputed IDs, those that are published
+	unsure bool                        // an earlier attempt's outcome was lost
+
+	dirty  bool
+	err    error // of planning, kept for commit
+	ops    []kv.Op
+	checks map[string]kv.Token
+}
+
+// adoptMost bounds the foreign activations that one commit records: drivers bound
+// the operations of a commit, and the head repeats what was just planned.
+const adoptMost = recentEntries - 1
+
+// update changes app by one commit: it reads the app, lets change plan, and
+// commits what change planned together with what is missing in the history. It
+// repeats that while others change the app at the same time. An app that does
+// not exist is ErrNotFound, or made if create is set. further keys are read
+// together with the app.
+func (r *Registry) update(ctx context.Context, what string, app holdfast.AppName, create bool, change func(*edit) error, further ...string) error {
+	return r.retry(ctx, what, func(unsure bool) error {
+		e, err := r.begin(ctx, app, create, further)
+		if err != nil {
+			return err
+		}
+		e.unsure = unsure
+		if more := e.adopt(); more {
+			if err := e.commit(ctx); err != nil {
+				return err
+			}
+			return errAgain
+		}
+		if err := change(e); err != nil {
+			return err
+		}
+		return e.commit(ctx)
+	})
+}
+
+func (r *Registry) begin(ctx context.Context, app holdfast.AppName, create bool, further []string) (*edit, error) {
+	rd, got, err := r.readApp(ctx, app, append(further, mountsKey)...)
+	if err != nil {
+		return nil, err
+	}
+	e := &edit{r: r, app: app, before: rd, got: got, known: make(map[holdfast.ReleaseID]bool), checks: make(map[string]kv.Token)}
+	if rd.head.Key == "" {
+		if !create {
+			return nil, r.noApp(ctx, app)
+		}
+		e.head, e.dirty = &head{}, true
+		return e, nil
+	}
+	if e.old, err = parseHead(rd.head); err != nil {
+		return nil, err
+	}
+	if e.head, err = parseHead(rd.head); err != nil {
+		return nil, err
+	}
+	ids, _ := e.head.disputed(rd.versions)
+	records, err := r.loadRecords(ctx, app, ids)
+	for id, rec := range records {
+		e.known[id] = !rec.Published.After(e.old.Stamp)
+	}
+	return e, err
+}
+
+// sides resolves the version keys against the head as it is to be.
+func (e *edit) sides() []sideState {
+	return e.head.resolve(e.before.complete(e.head), e.before.head.Modified, func(id holdfast.ReleaseID) bool { return e.known[id] })
+}
+
+// adopt adds the missing history entries of foreign activations. Of several
+// processes that do so one wins the head; the others then find nothing missing.
+func (e *edit) adopt() (more bool) {
+	missing := foreign(slices.Clone(e.sides()))
+	more = len(missing) > adoptMost
+	for _, s := range missing[:min(len(missing), adoptMost)] {
+		entry := s.version.entry
+		e.checks[entry.Key] = entry.Token
+		op := fmt.Sprintf("set:%s:%d", s.Side, entry.Modified)
+		e.activate(s.Side, s.Live, s.Activated, "a change of the version key", op)
+	}
+	return more
+}
+
+// activate plans an entry and what it does to the head.
+func (e *edit) activate(side holdfast.Side, id holdfast.ReleaseID, least time.Time, by, op string) HistoryEntry {
+	entry := e.head.activate(side, id, e.stamp(least), by, op)
+	e.createJSON(historyKey(e.app, entry.Seq), entry)
+	return entry
+}
+
+// setVersion plans that the version key of side holds id.
+func (e *edit) setVersion(side holdfast.Side, id holdfast.ReleaseID) {
+	key, value := versionKey(e.app, side), []byte(id.String())
+	e.dirty = true
+	for _, v := range e.before.versions {
+		if v.side == side {
+			e.ops = append(e.ops, kv.Set(key, value, v.entry.Token))
+			return
+		}
+	}
+	e.ops = append(e.ops, kv.Create(key, value))
+}
+
+// stamp gives out the next stamp of the app, which is not before least.
+func (e *edit) stamp(least time.Time) time.Time {
+	e.dirty = true
+	return e.head.stamp(e.r.clock(), least)
+}
+
+// flag plans a change of a release's flags.
+func (e *edit) flag(id holdfast.ReleaseID, change func(*flags)) {
+	e.dirty = true
+	e.head.flag(id, change)
+}
+
+// createJSON plans a new key.
+func (e *edit) createJSON(key string, value any) {
+	text, err := json.Marshal(value)
+	if err != nil && e.err == nil {
+		e.err = fmt.Errorf("encode key %s: %w", key, err)
+	}
+	e.dirty = true
+	e.ops = append(e.ops, kv.Create(key, text))
+}
+
+// commit makes what was planned true, all or nothing.
+func (e *edit) commit(ctx context.Context) error {
+	if !e.dirty || e.err != nil {
+		return e.err
+	}
+	text, err := e.head.encode()
+	if err != nil {
+		return err
+	}
+	ops := slices.Clone(e.ops)
+	if e.old == nil {
+		ops = append(ops, kv.Create(headKey(e.app), text))
+	} else {
+		ops = append(ops, kv.Set(headKey(e.app), text, e.before.head.Token))
+	}
+	for _, key := range slices.Sorted(maps.Keys(e.checks)) {
+		if !slices.ContainsFunc(ops, func(op kv.Op) bool { return op.Key == key }) {
+			ops = append(ops, kv.Check(key, e.checks[key]))
+		}
+	}
+	return e.r.db.commit(ctx, ops...)
+}
+
+// release returns the record of a release of the app, or ErrNotFound.
+func (e *edit) release(ctx context.Context, id holdfast.ReleaseID) (holdfast.Release, error) {
+	rec, ok, err := e.record(ctx, id)
+	if err == nil && !ok {
+		err = e.noRelease(ctx, id)
+	}
+	return e.head.Flags[id].current(rec.Release), err
+}
+
+// record returns the record of a release, if it is published.
+func (e *edit) record(ctx context.Context, id holdfast.ReleaseID) (record, bool, error) {
+	if e.old == nil {
+		return record{}, false, nil
+	}
+	records, err := e.r.loadRecords(ctx, e.app, []holdfast.ReleaseID{id})
+	rec, ok := records[id]
+	if ok && rec.Published.After(e.old.Stamp) {
+		return record{}, false, errAgain // published after the head was read
+	}
+	return rec, ok, err
+}
+
+func (e *edit) noRelease(ctx context.Context, id holdfast.ReleaseID) error {
+	releases, err := e.r.loadReleases(ctx, e.app, e.old)
+	if err != nil {
+		return err
+	}
+	ids := make([]holdfast.ReleaseID, len(releases))
+	for i := range releases {
+		ids[i] = releases[i].ID
+	}
+	return fmt.Errorf("app %s: %w", e.app, noRelease(id, ids))
+}
+
+// noRelease returns an error that names the releases that may have been meant;
+// ids is sorted, the newest first.
+func noRelease(id holdfast.ReleaseID, ids []holdfast.ReleaseID) error {
+	if len(ids) == 0 {
+		return fmt.Errorf("release %s: %w: nothing is published yet", id, holdfast.ErrNotFound)
+	}
+	var near, newest []string
+	for _, other := range ids {
+		if resembles(id.String(), other.String()) {
+			near = append(near, other.String())
+		}
+		if len(newest) < 3 {
+			newest = append(newest, other.String())
+		}
+	}
+	if len(near) > 0 {
+		return fmt.Errorf("release %s: %w: did you mean %s?", id, holdfast.ErrNotFound, some(near))
+	}
+	return fmt.Errorf("release %s: %w: the newest are %s", id, holdfast.ErrNotFound, some(newest))
+}
+
+// resembles reports whether a may be a slip of the keyboard, or a part, of b.
+func resembles(a, b string) bool {
+	a, b = strings.ToLower(a), strings.ToLower(b)
+	return len(a) >= 3 && strings.Contains(b, a) || distance(a, b) <= min(2, len(a)/3)
+}
+
+// distance is the edit distance of Levenshtein.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}

@@ -1,0 +1,157 @@
+package registry
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/kv"
+)
+
+const (
+	headFormat = 1
+	// recentEntries are repeated in the head, so that a flip costs a node no
+	// other read.
+	recentEntries = 8
+)
+
+// head is the mutable part of an app but for the version keys. It is rewritten
+// by every change, so it must stay small.
+type head struct {
+	Format      int                          `json:"format"`
+	Settings    json.RawMessage              `json:"settings,omitempty"`
+	Stamp       time.Time                    `json:"stamp,omitzero"`        // the last one given out
+	Releases    int                          `json:"releases,omitempty"`    // how many records there are
+	Activations int64                        `json:"activations,omitempty"` // sequence number of the last one
+	Sides       map[holdfast.Side]sideHead   `json:"sides,omitempty"`
+	Flags       map[holdfast.ReleaseID]flags `json:"flags,omitempty"`
+	Recent      []HistoryEntry               `json:"recent,omitempty"` // the last activations, oldest first
+}
+
+// sideHead is what the last activation that has a history entry made live.
+type sideHead struct {
+	Release holdfast.ReleaseID `json:"release"`
+	Seq     int64              `json:"seq"`
+	Stamp   time.Time          `json:"stamp"`
+}
+
+// flags are what is special about a release. Names are short: an old app has
+// many releases that are gone.
+type flags struct {
+	Pinned  bool  `json:"p,omitempty"`
+	Retired int64 `json:"r,omitempty"` // seconds since 1970, as the others
+	Gone    int64 `json:"g,omitempty"`
+	// Of a release that was published again, because its record cannot change:
+	Restored  int64           `json:"b,omitempty"`
+	Inventory holdfast.Digest `json:"i,omitzero"`  // takes the place of the record's
+	Clashes   []string        `json:"c,omitempty"` // in addition to the record's
+}
+
+func parseHead(e kv.Entry) (*head, error) {
+	h := &head{}
+	if err := decode(e, h); err != nil {
+		return nil, err
+	}
+	if h.Format != headFormat {
+		return nil, fmt.Errorf("key %s: %w: format %d was written by another version of the program, this one knows %d",
+			e.Key, holdfast.ErrInvalid, h.Format, headFormat)
+	}
+	return h, nil
+}
+
+func (h *head) encode() ([]byte, error) {
+	h.Format = headFormat
+	text, err := json.Marshal(h)
+	if err != nil {
+		return nil, fmt.Errorf("encode head: %w", err)
+	}
+	return text, nil
+}
+
+// stamp gives out the next stamp, which is not before least.
+func (h *head) stamp(now, least time.Time) time.Time {
+	next := now.UTC().Truncate(time.Second)
+	for _, t := range []time.Time{least, h.Stamp.Add(time.Second)} {
+		if next.Before(t) {
+			next = t
+		}
+	}
+	h.Stamp = next.UTC()
+	return h.Stamp
+}
+
+// activate makes release live on side in h, and returns the entry that says so.
+func (h *head) activate(side holdfast.Side, release holdfast.ReleaseID, stamp time.Time, by, op string) HistoryEntry {
+	h.Activations++
+	entry := HistoryEntry{
+		Seq: h.Activations, Side: side, Release: release, Previous: h.Sides[side].Release,
+		Stamp: stamp, By: by, Op: op,
+	}
+	if h.Sides == nil {
+		h.Sides = make(map[holdfast.Side]sideHead)
+	}
+	h.Sides[side] = sideHead{release, entry.Seq, stamp}
+	h.Recent = append(h.Recent, entry)
+	h.Recent = h.Recent[max(0, len(h.Recent)-recentEntries):]
+	h.flag(release, func(f *flags) { f.Retired = 0 })
+	return entry
+}
+
+// flag changes the flags of a release.
+func (h *head) flag(id holdfast.ReleaseID, change func(*flags)) {
+	f := h.Flags[id]
+	change(&f)
+	if f.empty() {
+		delete(h.Flags, id)
+		return
+	}
+	if h.Flags == nil {
+		h.Flags = make(map[holdfast.ReleaseID]flags)
+	}
+	h.Flags[id] = f
+}
+
+func (f flags) empty() bool {
+	return !f.Pinned && f.Retired == 0 && f.Gone == 0 && f.Restored == 0 && f.Inventory.IsZero() && len(f.Clashes) == 0
+}
+
+// current returns the record as it stands after what f has to add.
+func (f flags) current(record holdfast.Release) holdfast.Release {
+	if !f.Inventory.IsZero() {
+		record.Inventory = f.Inventory
+	}
+	record.Clashes = union(record.Clashes, f.Clashes)
+	return record
+}
+
+func union(a, b []string) []string {
+	if len(b) == 0 {
+		return a
+	}
+	return slices.Compact(slices.Sorted(slices.Values(slices.Concat(a, b))))
+}
+
+// liveOn returns the sides on which id is live, sorted, as far as the head knows.
+func (h *head) liveOn(id holdfast.ReleaseID) []holdfast.Side {
+	var on []holdfast.Side
+	for side, s := range maps.All(h.Sides) {
+		if s.Release == id {
+			on = append(on, side)
+		}
+	}
+	slices.SortFunc(on, compareSides)
+	return on
+}
+
+func compareSides(a, b holdfast.Side) int { return strings.Compare(a.String(), b.String()) }
+
+func fromUnix(s int64) time.Time {
+	if s == 0 {
+		return time.Time{}
+	}
+	return time.Unix(s, 0).UTC()
+}

@@ -1,0 +1,126 @@
+package registry
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/kv"
+)
+
+// publishLease is a lease with one key under it, which names the manifest.
+type publishLease struct {
+	kv.Lease
+	key   string
+	token kv.Token // of the key's creation; nobody changes the key
+	info  LeaseInfo
+}
+
+// BeginPublish makes app with its default settings if it is missing, and leases
+// the manifest: until the lease ends it is a root. The caller closes the lease.
+func (r *Registry) BeginPublish(ctx context.Context, app holdfast.AppName, manifest holdfast.Digest) (PublishLease, error) {
+	what := "begin to publish to app " + app.String()
+	if app.IsZero() || manifest.IsZero() {
+		return nil, fmt.Errorf("%s: %w: no app or no manifest", what, holdfast.ErrInvalid)
+	}
+	err := r.update(ctx, what, app, true, func(e *edit) error {
+		if e.old != nil {
+			return nil
+		}
+		return e.place(holdfast.DefaultSettings(app).Mount)
+	})
+	if err != nil {
+		return nil, err
+	}
+	lease, err := r.db.lease(ctx, r.leaseTTL)
+	if err != nil {
+		return nil, wrap(what, err)
+	}
+	p := &publishLease{Lease: lease, info: LeaseInfo{ID: rand.Text(), App: app, Manifest: manifest, Started: r.clock().UTC()}}
+	p.key = leaseDir + "/" + p.info.ID
+	if p.token, err = r.createLeased(ctx, p.key, p.info, lease); err != nil {
+		return nil, errors.Join(wrap(what, err), lease.Close())
+	}
+	return p, nil
+}
+
+// createLeased makes a key of a random name under lease and returns its token.
+func (r *Registry) createLeased(ctx context.Context, key string, value any, lease kv.Lease) (token kv.Token, err error) {
+	text, err := json.Marshal(value)
+	if err != nil {
+		return token, fmt.Errorf("encode key %s: %w", key, err)
+	}
+	made := false
+	err = r.retry(ctx, "create key "+key, func(unsure bool) error {
+		if made || unsure {
+			got, err := r.db.get(ctx, key)
+			if e, ok := got[key]; ok || err != nil {
+				token = e.Token
+				return err
+			}
+		}
+		if made {
+			return fmt.Errorf("%w: key %s vanished", holdfast.ErrLeaseLost, key)
+		}
+		if err := r.db.commit(ctx, kv.CreateLeased(key, text, lease)); err != nil {
+			return err
+		}
+		made = true
+		return errAgain // tokens come from reads only
+	})
+	return token, err
+}
+
+// Leases returns the publishes that are going on, by ID.
+func (r *Registry) Leases(ctx context.Context) ([]LeaseInfo, error) {
+	return readLeased[LeaseInfo](ctx, r, leaseDir)
+}
+
+// readLeased returns the values of the keys in dir, in their order. A key that
+// ends between the two reads is left out.
+func readLeased[T any](ctx context.Context, r *Registry, dir string) ([]T, error) {
+	names, err := r.db.list(ctx, dir)
+	if err != nil {
+		return nil, wrap("list "+dir, err)
+	}
+	keys := make([]string, len(names))
+	for i, name := range names {
+		keys[i] = dir + "/" + name
+	}
+	got, err := r.db.get(ctx, keys...)
+	if err != nil {
+		return nil, wrap("read "+dir, err)
+	}
+	var values []T
+	for _, key := range keys {
+		e, ok := got[key]
+		if !ok {
+			continue
+		}
+		var v T
+		if err := decode(e, &v); err != nil {
+			return nil, err
+		}
+		values = append(values, v)
+	}
+	return values, nil
+}
+
+// holds reports whether the lease still holds, going by a read of its key.
+func (p *publishLease) holds(got map[string]kv.Entry) bool { return got[p.key].Token == p.token }
+
+func leaseOf(lease PublishLease, rel holdfast.Release) (*publishLease, error) {
+	p, ok := lease.(*publishLease)
+	switch {
+	case !ok:
+		return nil, fmt.Errorf("%w: the lease is not one of this registry", holdfast.ErrInvalid)
+	case p.info.App != rel.App || p.info.Manifest != rel.Manifest:
+		return nil, fmt.Errorf("%w: the lease is for manifest %s of app %s", holdfast.ErrInvalid, p.info.Manifest.Short(), p.info.App)
+	case rel.ID.IsZero() || rel.Inventory.IsZero():
+		return nil, fmt.Errorf("%w: a release needs an ID and an inventory", holdfast.ErrInvalid)
+	}
+	return p, nil
+}

@@ -1,0 +1,105 @@
+package registry
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/kv"
+)
+
+// NodeEntry is a node's own entry in the registry.
+type NodeEntry struct {
+	r     *Registry
+	lease kv.Lease
+	key   string
+	busy  chan struct{} // holds one token; guards info
+	info  NodeInfo
+}
+
+// RegisterNode enters a node; the entry vanishes at most ttl, and a little,
+// after the node did. The node gets a new random ID, whatever info.ID says.
+func (r *Registry) RegisterNode(ctx context.Context, info NodeInfo, ttl time.Duration) (*NodeEntry, error) {
+	lease, err := r.db.lease(ctx, ttl)
+	if err != nil {
+		return nil, wrap("register node "+info.Name, err)
+	}
+	n := &NodeEntry{r: r, lease: lease, busy: make(chan struct{}, 1), info: info.clone()}
+	n.info.ID, n.info.Seen = rand.Text(), r.clock().UTC()
+	n.key = nodeDir + "/" + n.info.ID
+	if _, err := r.createLeased(ctx, n.key, n.info, lease); err != nil {
+		return nil, errors.Join(wrap("register node "+info.Name, err), lease.Close())
+	}
+	return n, nil
+}
+
+// Info returns the entry as it was last written.
+func (n *NodeEntry) Info() NodeInfo {
+	n.busy <- struct{}{}
+	defer func() { <-n.busy }()
+	return n.info.clone()
+}
+
+// Update changes the entry; its ID stays, and Seen becomes now. change may be
+// called more than once. ErrLeaseLost if the entry has vanished: register anew.
+func (n *NodeEntry) Update(ctx context.Context, change func(*NodeInfo)) error {
+	select {
+	case n.busy <- struct{}{}:
+		defer func() { <-n.busy }()
+	case <-ctx.Done():
+		return fmt.Errorf("update node %s: %w: %w", n.info.Name, holdfast.ErrUnavailable, ctx.Err())
+	}
+	return n.r.retry(ctx, "update node "+n.info.Name, func(bool) error { return n.write(ctx, change) })
+}
+
+func (n *NodeEntry) write(ctx context.Context, change func(*NodeInfo)) error {
+	got, err := n.r.db.get(ctx, n.key)
+	if err != nil {
+		return err
+	}
+	e, ok := got[n.key]
+	if !ok {
+		return fmt.Errorf("%w: the entry has vanished", holdfast.ErrLeaseLost)
+	}
+	info := n.info.clone()
+	change(&info)
+	info.ID, info.Seen = n.info.ID, n.r.clock().UTC()
+	text, err := json.Marshal(info)
+	if err != nil {
+		return fmt.Errorf("encode key %s: %w", n.key, err)
+	}
+	if err := n.r.db.commit(ctx, kv.Set(n.key, text, e.Token)); err != nil {
+		return err
+	}
+	n.info = info.clone()
+	return nil
+}
+
+// Done is closed when the entry has vanished or may have.
+func (n *NodeEntry) Done() <-chan struct{} { return n.lease.Done() }
+
+// Close removes the entry. It may be called twice.
+func (n *NodeEntry) Close() error { return mapped(n.lease.Close()) }
+
+// Nodes returns the entries of all nodes, by name, then ID.
+func (r *Registry) Nodes(ctx context.Context) ([]NodeInfo, error) {
+	nodes, err := readLeased[NodeInfo](ctx, r, nodeDir)
+	slices.SortFunc(nodes, func(a, b NodeInfo) int { return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID)) })
+	return nodes, err
+}
+
+// clone copies what change functions and callers might write to.
+func (i NodeInfo) clone() NodeInfo {
+	i.Ready = maps.Clone(i.Ready)
+	for app, ids := range i.Ready {
+		i.Ready[app] = slices.Clone(ids)
+	}
+	return i
+}

@@ -1,0 +1,260 @@
+package registry
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"sync"
+
+	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/kv"
+)
+
+// past remembers what never changes once it is written: release records and
+// history entries. Each is read once in the life of a Registry.
+type past struct {
+	mu   sync.Mutex
+	apps map[holdfast.AppName]*appPast
+}
+
+type appPast struct {
+	listed  int // how many records the head counted when they were last listed
+	records map[holdfast.ReleaseID]record
+	history []HistoryEntry // complete from number 1 on; only ever appended to
+}
+
+// record is a release record as it is stored.
+type record struct {
+	holdfast.Release
+	Op string `json:"op,omitempty"` // operation ID, finds a publication whose outcome was lost
+}
+
+// of returns what is remembered of app; the caller holds the lock.
+func (p *past) of(app holdfast.AppName) *appPast {
+	a := p.apps[app]
+	if a == nil {
+		a = &appPast{records: make(map[holdfast.ReleaseID]record)}
+		p.apps[app] = a
+	}
+	return a
+}
+
+func (p *past) record(app holdfast.AppName, id holdfast.ReleaseID) (record, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	rec, ok := p.of(app).records[id]
+	return rec, ok
+}
+
+func (p *past) add(app holdfast.AppName, records map[holdfast.ReleaseID]record) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for id, rec := range records {
+		p.of(app).records[id] = rec
+	}
+}
+
+// count returns how many records the head counted when they were last listed.
+func (p *past) count(app holdfast.AppName) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.of(app).listed
+}
+
+func (p *past) setCount(app holdfast.AppName, n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	a := p.of(app)
+	a.listed = max(a.listed, n)
+}
+
+// releases returns the releases that h counts, the newest first. A record that
+// is newer than h is left out: the head says what is published.
+func (p *past) releases(app holdfast.AppName, h *head) []holdfast.Release {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	a := p.of(app)
+	releases := make([]holdfast.Release, 0, len(a.records))
+	for _, rec := range a.records {
+		if !rec.Published.After(h.Stamp) {
+			releases = append(releases, rec.Release)
+		}
+	}
+	newestFirst(releases)
+	return releases
+}
+
+// entries returns the remembered entries from number 1 to last at most. What is
+// returned is not written to again.
+func (p *past) entries(app holdfast.AppName, last int64) []HistoryEntry {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	history := p.of(app).history
+	n := min(len(history), int(last))
+	return history[:n:n]
+}
+
+// extend appends those of entries, which are in order, that are new.
+func (p *past) extend(app holdfast.AppName, entries []HistoryEntry) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	a := p.of(app)
+	for _, e := range entries {
+		if e.Seq == int64(len(a.history))+1 {
+			a.history = append(a.history, e)
+		}
+	}
+}
+
+// loadReleases reads the records that are new since they were last listed.
+func (r *Registry) loadReleases(ctx context.Context, app holdfast.AppName, h *head) ([]holdfast.Release, error) {
+	if r.past.count(app) < h.Releases {
+		names, err := r.db.list(ctx, releaseDir(app))
+		if err != nil {
+			return nil, err
+		}
+		if _, err := r.loadRecords(ctx, app, parseIDs(names)); err != nil {
+			return nil, err
+		}
+		r.past.setCount(app, h.Releases)
+	}
+	releases := r.past.releases(app, h)
+	if len(releases) != h.Releases {
+		return nil, fmt.Errorf("app %s: %w: its head counts %d releases, there are records of %d", app, holdfast.ErrCorrupt, h.Releases, len(releases))
+	}
+	return releases, nil
+}
+
+func parseIDs(names []string) []holdfast.ReleaseID {
+	ids := make([]holdfast.ReleaseID, 0, len(names))
+	for _, name := range names {
+		if id, err := holdfast.ParseReleaseID(name); err == nil {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// loadRecords returns those of the records that exist; it reads only those that
+// are not remembered.
+func (r *Registry) loadRecords(ctx context.Context, app holdfast.AppName, ids []holdfast.ReleaseID) (map[holdfast.ReleaseID]record, error) {
+	found := make(map[holdfast.ReleaseID]record, len(ids))
+	var missing []string
+	for _, id := range ids {
+		if rec, ok := r.past.record(app, id); ok {
+			found[id] = rec
+		} else {
+			missing = append(missing, releaseKey(app, id))
+		}
+	}
+	got, err := r.db.get(ctx, missing...)
+	if err != nil {
+		return nil, err
+	}
+	fresh := make(map[holdfast.ReleaseID]record, len(got))
+	for _, e := range got {
+		rec, err := parseRecord(e)
+		if err != nil {
+			return nil, err
+		}
+		found[rec.ID], fresh[rec.ID] = rec, rec
+	}
+	r.past.add(app, fresh)
+	return found, nil
+}
+
+func parseRecord(e kv.Entry) (rec record, err error) {
+	if err := decode(e, &rec); err != nil {
+		return record{}, err
+	}
+	if releaseKey(rec.App, rec.ID) != e.Key {
+		return record{}, fmt.Errorf("key %s: %w: it holds the record of release %s of app %s", e.Key, holdfast.ErrCorrupt, rec.ID, rec.App)
+	}
+	return rec, nil
+}
+
+// loadHistory returns the whole history that h counts, the oldest entry first.
+func (r *Registry) loadHistory(ctx context.Context, app holdfast.AppName, h *head) ([]HistoryEntry, error) {
+	have := int64(len(r.past.entries(app, h.Activations)))
+	if have < h.Activations {
+		entries, err := r.readHistory(ctx, app, h, have+1, h.Activations)
+		if err != nil {
+			return nil, err
+		}
+		r.past.extend(app, entries)
+	}
+	return r.past.entries(app, h.Activations), nil
+}
+
+// readHistory returns the entries from number first to last: those that h
+// repeats from there, the others from their keys.
+func (r *Registry) readHistory(ctx context.Context, app holdfast.AppName, h *head, first, last int64) ([]HistoryEntry, error) {
+	repeated := make(map[int64]HistoryEntry, len(h.Recent))
+	for _, e := range h.Recent {
+		repeated[e.Seq] = e
+	}
+	var keys []string
+	for seq := first; seq <= last; seq++ {
+		if _, ok := repeated[seq]; !ok {
+			keys = append(keys, historyKey(app, seq))
+		}
+	}
+	got, err := r.db.get(ctx, keys...)
+	if err != nil {
+		return nil, err
+	}
+	entries := make([]HistoryEntry, 0, last-first+1)
+	for seq := first; seq <= last; seq++ {
+		e, ok := repeated[seq]
+		if !ok {
+			if e, err = parseHistory(got[historyKey(app, seq)], app, seq); err != nil {
+				return nil, err
+			}
+		}
+		entries = append(entries, e)
+	}
+	return entries, nil
+}
+
+func parseHistory(e kv.Entry, app holdfast.AppName, seq int64) (entry HistoryEntry, err error) {
+	if e.Key == "" {
+		return entry, fmt.Errorf("key %s: %w: the entry is missing", historyKey(app, seq), holdfast.ErrCorrupt)
+	}
+	err = decode(e, &entry)
+	if err == nil && entry.Seq != seq {
+		err = fmt.Errorf("key %s: %w: it holds entry %d", e.Key, holdfast.ErrCorrupt, entry.Seq)
+	}
+	return entry, err
+}
+
+// backwards yields the entries that h counts, the newest first, and reads them
+// as they are asked for. An error ends the sequence.
+func (r *Registry) backwards(ctx context.Context, app holdfast.AppName, h *head) iter.Seq2[HistoryEntry, error] {
+	return func(yield func(HistoryEntry, error) bool) {
+		step := int64(len(h.Recent)) // costs no read
+		for last := h.Activations; last > 0; last -= step {
+			if last < h.Activations || step == 0 {
+				step = batch
+			}
+			step = min(step, last)
+			entries, err := r.someHistory(ctx, app, h, last-step+1, last)
+			if err != nil {
+				yield(HistoryEntry{}, err)
+				return
+			}
+			for i := len(entries) - 1; i >= 0; i-- {
+				if !yield(entries[i], nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// someHistory is readHistory, from memory where that is possible.
+func (r *Registry) someHistory(ctx context.Context, app holdfast.AppName, h *head, first, last int64) ([]HistoryEntry, error) {
+	if known := r.past.entries(app, last); int64(len(known)) == last {
+		return known[first-1:], nil
+	}
+	return r.readHistory(ctx, app, h, first, last)
+}

@@ -1,0 +1,134 @@
+package registry
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+
+	holdfast "github.com/holdfast-web/holdfast"
+)
+
+// Refresh reads what changed since prev, which may be nil. It sees every change
+// that was acknowledged before the call. Apps that did not change share their
+// *AppState with prev, and if nothing changed it returns prev itself.
+func (r *Registry) Refresh(ctx context.Context, prev *Snapshot) (*Snapshot, error) {
+	if prev == nil || prev.Registry != r.id {
+		prev = &Snapshot{}
+	}
+	readings, err := r.readAll(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("refresh: %w", err)
+	}
+	snap := &Snapshot{
+		Registry: r.id, Revision: prev.Revision,
+		seen: make(map[holdfast.AppName][]seen, len(readings)), unrecorded: make(map[holdfast.AppName]bool),
+	}
+	same := prev.Registry != "" && len(readings) == len(prev.Apps)
+	for _, rd := range readings {
+		if state := prev.unchanged(rd); state != nil {
+			snap.add(state, rd, prev.unrecorded[rd.app])
+			continue
+		}
+		same = false
+		if err := r.build(ctx, snap, rd); err != nil {
+			return nil, fmt.Errorf("refresh: %w", err)
+		}
+	}
+	if same {
+		return prev, nil
+	}
+	return snap, nil
+}
+
+func (s *Snapshot) add(state *AppState, rd reading, unrecorded bool) {
+	s.Apps = append(s.Apps, state)
+	if unrecorded {
+		s.unrecorded[rd.app] = true
+	}
+	s.seen[rd.app] = rd.seen
+	s.Revision = max(s.Revision, int64(rd.revision()))
+}
+
+// unchanged returns the state of an app that was last read as rd is now, or nil.
+func (s *Snapshot) unchanged(rd reading) *AppState {
+	if before, ok := s.seen[rd.app]; !ok || !slices.Equal(before, rd.seen) {
+		return nil
+	}
+	for _, state := range s.Apps {
+		if state.Name == rd.app {
+			return state
+		}
+	}
+	return nil
+}
+
+// readAll reads the heads and version keys of all apps, which are sorted by name.
+func (r *Registry) readAll(ctx context.Context) ([]reading, error) {
+	names, err := r.db.list(ctx, headDir)
+	if err != nil {
+		return nil, err
+	}
+	var plans []plan
+	keys := []string{registryKey}
+	for _, name := range names {
+		app, err := holdfast.ParseAppName(name)
+		if err != nil {
+			return nil, fmt.Errorf("directory %s: %w: %w", headDir, holdfast.ErrCorrupt, err)
+		}
+		p, err := r.plan(ctx, app)
+		if err != nil {
+			return nil, err
+		}
+		plans, keys = append(plans, p), append(keys, p.keys()...)
+	}
+	got, err := r.db.get(ctx, keys...)
+	if err != nil {
+		return nil, err
+	}
+	readings := make([]reading, 0, len(plans))
+	for _, p := range plans {
+		readings = append(readings, p.read(got))
+	}
+	return readings, r.checkIdentity(got[registryKey])
+}
+
+// build adds the app that rd is a reading of to snap.
+func (r *Registry) build(ctx context.Context, snap *Snapshot, rd reading) error {
+	rd, h, err := r.readStable(ctx, rd)
+	if err != nil {
+		return err
+	}
+	state, sides, err := r.state(ctx, rd, h)
+	if err != nil {
+		return fmt.Errorf("app %s: %w", rd.app, err)
+	}
+	snap.add(state, rd, len(foreign(sides)) > 0)
+	return nil
+}
+
+// problems remembers what was said of version keys, so that it is said once.
+type problems struct {
+	mu    sync.Mutex
+	known map[string]string // by version key
+}
+
+// report logs each problem of the sides of app when it is new, and its end.
+func (p *problems) report(log *slog.Logger, app holdfast.AppName, sides []SideInfo) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, s := range sides {
+		key := versionKey(app, s.Side)
+		before, found := p.known[key]
+		switch {
+		case s.Problem == before:
+		case s.Problem != "":
+			p.known[key] = s.Problem
+			log.Warn("version key is not in effect", "key", key, "problem", s.Problem, "live", s.Live.String())
+		case found:
+			delete(p.known, key)
+			log.Info("version key is in effect again", "key", key, "live", s.Live.String())
+		}
+	}
+}

@@ -1,0 +1,115 @@
+package registry
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/kv"
+)
+
+// Options of a Registry. The zero value is ready for use.
+type Options struct {
+	Clock    func() time.Time // of stamps; time.Now if nil
+	Logger   *slog.Logger     // discards if nil
+	Timeout  time.Duration    // of each call of the driver; 10 s if zero
+	LeaseTTL time.Duration    // of publishers' leases; 30 s if zero
+}
+
+// Registry is one open registry. All methods may be called concurrently.
+//
+// Errors wrap holdfast.ErrNotFound, ErrExists, ErrConflict, ErrInvalid, ErrGone
+// or ErrLeaseLost as their docs say, ErrCorrupt when a key holds what this
+// package never wrote, and ErrUnavailable when the driver failed. A change that
+// fails with ErrUnavailable may have been made.
+type Registry struct {
+	db       db
+	id       string
+	clock    func() time.Time
+	log      *slog.Logger
+	leaseTTL time.Duration
+	past     past
+	problems problems
+}
+
+// Open opens the registry in d; an empty database gets a random identity.
+func Open(ctx context.Context, d kv.Driver, o Options) (*Registry, error) {
+	r := &Registry{
+		db:       db{driver: d, timeout: o.Timeout},
+		clock:    o.Clock,
+		log:      o.Logger,
+		leaseTTL: o.LeaseTTL,
+		past:     past{apps: make(map[holdfast.AppName]*appPast)},
+		problems: problems{known: make(map[string]string)},
+	}
+	if r.clock == nil {
+		r.clock = time.Now
+	}
+	if r.log == nil {
+		r.log = slog.New(slog.DiscardHandler)
+	}
+	if r.db.timeout <= 0 {
+		r.db.timeout = 10 * time.Second
+	}
+	if r.leaseTTL <= 0 {
+		r.leaseTTL = 30 * time.Second
+	}
+	return r, r.retry(ctx, "open registry", func(bool) error { return r.identify(ctx) })
+}
+
+// ID returns the registry's identity.
+func (r *Registry) ID() string { return r.id }
+
+type identity struct {
+	ID string `json:"id"`
+}
+
+// identify reads the identity, or writes one where there is none: of several
+// that do so at once, one wins, and all read it.
+func (r *Registry) identify(ctx context.Context) error {
+	got, err := r.db.get(ctx, registryKey)
+	if err != nil {
+		return err
+	}
+	if e, ok := got[registryKey]; ok {
+		id, err := parseIdentity(e)
+		r.id = id
+		return err
+	}
+	text, err := json.Marshal(identity{rand.Text()})
+	if err != nil {
+		return fmt.Errorf("encode registry identity: %w", err)
+	}
+	if err := r.db.commit(ctx, kv.Create(registryKey, text)); err != nil && !errors.Is(err, kv.ErrConflict) {
+		return err
+	}
+	return errAgain
+}
+
+func parseIdentity(e kv.Entry) (string, error) {
+	var i identity
+	if err := decode(e, &i); err != nil {
+		return "", err
+	}
+	if i.ID == "" {
+		return "", fmt.Errorf("key %s: %w: no identity", e.Key, holdfast.ErrCorrupt)
+	}
+	return i.ID, nil
+}
+
+// checkIdentity makes sure that nobody put another registry in place of ours.
+func (r *Registry) checkIdentity(e kv.Entry) error {
+	if e.Key == "" {
+		return fmt.Errorf("%w: the registry %s was emptied: restore it, or start all nodes afresh", holdfast.ErrCorrupt, r.id)
+	}
+	id, err := parseIdentity(e)
+	if err == nil && id != r.id {
+		err = fmt.Errorf("%w: the registry was %s and is %s now: an operator has to decide which one is meant", holdfast.ErrConflict, r.id, id)
+	}
+	return err
+}

@@ -1,0 +1,143 @@
+package registry
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"slices"
+	"time"
+
+	holdfast "github.com/holdfast-web/holdfast"
+)
+
+// addition is one call of AddRelease.
+type addition struct {
+	lease *publishLease
+	check func(ctx context.Context, others []ReleaseInfo) (clashes []string, err error)
+	rel   holdfast.Release
+	op    string
+
+	// of an attempt whose outcome was lost: the stamp of its restoration
+	restored int64
+
+	result  holdfast.Release
+	outcome AddOutcome
+}
+
+// AddRelease binds rel.ID to rel.Manifest and sets rel.Published and
+// rel.Clashes. lease comes from BeginPublish for the same app and manifest.
+//
+// check, which may be nil, sees all other releases of the app, newest first,
+// whatever their state, and returns the fingerprinted paths that clash. When its
+// answer is committed, the app has not changed since, nor has any mount. It may
+// be called more than once, and is not called for an Unchanged release.
+//
+// Records are immutable. When a retired or gone release is published again, its
+// inventory takes the place of the record's, and clashes are added to the
+// record's; both are kept in the app's head, and all that this package returns
+// has them in it. An Unchanged release keeps the inventory it has.
+//
+// Errors: what check returns, ErrExists if the ID is bound to another manifest,
+// ErrLeaseLost, ErrInvalid.
+func (r *Registry) AddRelease(ctx context.Context, lease PublishLease, rel holdfast.Release,
+	check func(ctx context.Context, others []ReleaseInfo) (clashes []string, err error)) (holdfast.Release, AddOutcome, error) {
+	what := "add release " + rel.ID.String()
+	p, err := leaseOf(lease, rel)
+	if err != nil {
+		return holdfast.Release{}, Added, wrap(what, err)
+	}
+	a := &addition{lease: p, check: check, rel: rel, op: rand.Text()}
+	err = r.update(ctx, what, rel.App, false, func(e *edit) error { return a.plan(ctx, e) }, p.key)
+	if err != nil {
+		return holdfast.Release{}, Added, err
+	}
+	return a.result, a.outcome, nil
+}
+
+func (a *addition) plan(ctx context.Context, e *edit) error {
+	rec, exists, err := e.record(ctx, a.rel.ID)
+	if err != nil {
+		return err
+	}
+	f := e.head.Flags[a.rel.ID]
+	switch {
+	case !exists:
+		return a.add(ctx, e)
+	case rec.Manifest != a.rel.Manifest:
+		return fmt.Errorf("%w with other files: the ID is bound for ever to the build %s (published %s), this build is %s: choose another ID, or auto",
+			holdfast.ErrExists, rec.Manifest.Short(), rec.Published.Format(time.DateTime), a.rel.Manifest.Short())
+	case f.Retired != 0 || f.Gone != 0:
+		return a.restore(ctx, e, rec.Release)
+	}
+	a.result, a.outcome = f.current(rec.Release), Unchanged
+	switch {
+	case rec.Op == a.op:
+		a.outcome = Added
+	case a.restored != 0 && f.Restored == a.restored:
+		a.outcome = Restored
+	}
+	return nil
+}
+
+// add plans a new record.
+func (a *addition) add(ctx context.Context, e *edit) error {
+	clashes, err := a.verdict(ctx, e)
+	if err != nil {
+		return err
+	}
+	rel := a.rel
+	rel.Clashes, rel.Published = clashes, e.stamp(time.Time{})
+	e.head.Releases++
+	e.createJSON(releaseKey(e.app, rel.ID), record{rel, a.op})
+	e.publish(rel.ID)
+	a.result, a.outcome = rel, Added
+	return nil
+}
+
+// restore plans that a retired or gone release is served again.
+func (a *addition) restore(ctx context.Context, e *edit, rel holdfast.Release) error {
+	clashes, err := a.verdict(ctx, e)
+	if err != nil {
+		return err
+	}
+	a.restored = e.stamp(time.Time{}).Unix()
+	e.flag(rel.ID, func(f *flags) {
+		f.Retired, f.Gone, f.Restored = 0, 0, a.restored
+		f.Inventory = holdfast.Digest{}
+		if a.rel.Inventory != rel.Inventory {
+			f.Inventory = a.rel.Inventory
+		}
+		f.Clashes = slices.DeleteFunc(union(nil, slices.Concat(f.Clashes, clashes)), func(path string) bool { return slices.Contains(rel.Clashes, path) })
+	})
+	e.publish(rel.ID)
+	a.result, a.outcome = e.head.Flags[rel.ID].current(rel), Restored
+	return nil
+}
+
+// verdict asks check, and makes the commit depend on the lease and the mounts.
+func (a *addition) verdict(ctx context.Context, e *edit) ([]string, error) {
+	if !a.lease.holds(e.got) {
+		return nil, fmt.Errorf("%w: publish again, what is uploaded already is used", holdfast.ErrLeaseLost)
+	}
+	e.checks[a.lease.key] = a.lease.token
+	if mounts, ok := e.got[mountsKey]; ok {
+		e.checks[mountsKey] = mounts.Token
+	}
+	if a.check == nil {
+		return nil, nil
+	}
+	state, _, err := e.r.state(ctx, e.before, e.old)
+	if err != nil {
+		return nil, err
+	}
+	others := slices.DeleteFunc(state.Releases, func(info ReleaseInfo) bool { return info.ID == a.rel.ID })
+	clashes, err := a.check(ctx, others)
+	return union(nil, clashes), err
+}
+
+// publish plans what follows from id being published or restored: where version
+// keys name it already, it is live from then on.
+func (e *edit) publish(id holdfast.ReleaseID) {
+	e.known[id] = true
+	e.adopt()
+}

@@ -1,0 +1,142 @@
+package registry
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"github.com/bmatcuk/doublestar/v4"
+
+	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/kv"
+)
+
+// SetApp changes the settings of app and makes the app if it is missing. change
+// may be called more than once. validate, which may be nil, sees all apps as
+// they are and the settings as they are about to be; when its answer is
+// committed, no app whose paths the mount takes over has changed since. Errors:
+// those of the two functions, ErrInvalid for a glob, ErrExists for a mount that
+// another app has.
+func (r *Registry) SetApp(ctx context.Context, app holdfast.AppName, change func(*holdfast.Settings) error,
+	validate func(ctx context.Context, all []*AppState, changed holdfast.Settings) error) (holdfast.Settings, error) {
+	return r.setApp(ctx, "set app "+app.String(), app, func(e *edit) (holdfast.Settings, error) { return e.change(ctx, change, validate) })
+}
+
+// CreateApp is SetApp for an app that must not exist: else ErrExists.
+func (r *Registry) CreateApp(ctx context.Context, app holdfast.AppName, change func(*holdfast.Settings) error,
+	validate func(ctx context.Context, all []*AppState, changed holdfast.Settings) error) (holdfast.Settings, error) {
+	var made []byte // by an attempt whose outcome was lost
+	return r.setApp(ctx, "create app "+app.String(), app, func(e *edit) (s holdfast.Settings, err error) {
+		switch {
+		case e.old == nil:
+			s, err = e.change(ctx, change, validate)
+			made = e.head.Settings
+			return s, err
+		case e.unsure && made != nil && bytes.Equal(made, e.old.Settings):
+			return holdfast.DecodeSettings(app, e.old.Settings)
+		}
+		return s, fmt.Errorf("app %s %w", app, holdfast.ErrExists)
+	})
+}
+
+func (r *Registry) setApp(ctx context.Context, what string, app holdfast.AppName, change func(*edit) (holdfast.Settings, error)) (s holdfast.Settings, err error) {
+	err = r.update(ctx, what, app, true, func(e *edit) error {
+		s, err = change(e)
+		return err
+	})
+	return s, err
+}
+
+// change plans new settings.
+func (e *edit) change(ctx context.Context, change func(*holdfast.Settings) error,
+	validate func(context.Context, []*AppState, holdfast.Settings) error) (holdfast.Settings, error) {
+	before, err := holdfast.DecodeSettings(e.app, e.head.Settings)
+	if err != nil {
+		return before, err
+	}
+	s := before
+	s.Immutable = slices.Clone(before.Immutable)
+	if err := change(&s); err != nil {
+		return s, err
+	}
+	for _, glob := range s.Immutable {
+		if !doublestar.ValidatePattern(glob) {
+			return s, fmt.Errorf("%w: glob %q", holdfast.ErrInvalid, glob)
+		}
+	}
+	moved := e.old == nil || s.Mount != before.Mount
+	if err := e.validate(ctx, s, moved, validate); err != nil {
+		return s, err
+	}
+	text, err := s.Encode(e.app)
+	if err != nil {
+		return s, fmt.Errorf("encode settings: %w", err)
+	}
+	e.dirty = e.dirty || !equalSettings(e.head.Settings, text)
+	e.head.Settings = text
+	return s, nil
+}
+
+func equalSettings(a, b json.RawMessage) bool {
+	return bytes.Equal(a, b) || len(a) == 0 && string(b) == "{}"
+}
+
+// validate asks validate, and makes the commit depend on what it saw.
+func (e *edit) validate(ctx context.Context, s holdfast.Settings, moved bool,
+	validate func(context.Context, []*AppState, holdfast.Settings) error) error {
+	if moved {
+		if err := e.place(s.Mount); err != nil {
+			return err
+		}
+	}
+	if validate == nil {
+		return nil
+	}
+	snap, err := e.r.Refresh(ctx, nil)
+	if err != nil {
+		return err
+	}
+	for _, other := range snap.Apps {
+		if _, shadows := s.Mount.Shadows(other.Settings.Mount); moved && shadows && other.Name != e.app {
+			e.checks[headKey(other.Name)] = snap.seen[other.Name][0].token
+		}
+	}
+	return validate(ctx, snap.Apps, s)
+}
+
+// place plans that the app lies at m, unless another app does.
+func (e *edit) place(m holdfast.Mount) error {
+	mounts, err := e.mounts()
+	if err != nil {
+		return err
+	}
+	for app, taken := range mounts {
+		if taken == m && app != e.app {
+			return fmt.Errorf("mount %s %w: app %s lies there; choose another with: app set %s mount=…", m, holdfast.ErrExists, app, e.app)
+		}
+	}
+	mounts[e.app] = m
+	text, err := json.Marshal(mounts)
+	if err != nil {
+		return fmt.Errorf("encode mounts: %w", err)
+	}
+	e.dirty = true
+	if entry, ok := e.got[mountsKey]; ok {
+		e.ops = append(e.ops, kv.Set(mountsKey, text, entry.Token))
+	} else {
+		e.ops = append(e.ops, kv.Create(mountsKey, text))
+	}
+	return nil
+}
+
+func (e *edit) mounts() (map[holdfast.AppName]holdfast.Mount, error) {
+	mounts := make(map[holdfast.AppName]holdfast.Mount)
+	if entry, ok := e.got[mountsKey]; ok {
+		if err := decode(entry, &mounts); err != nil {
+			return nil, err
+		}
+	}
+	return mounts, nil
+}
