@@ -1,0 +1,12 @@
+const __vite__mapDeps=(i,m=__vite__mapDeps,d=(m.f||(m.f=["./panel-CXB_Zs7X.js","./vendor-DSWd9xv8.js","./panel-BpaF6G5b.css","./tides-lQ0dwaYB.js"])))=>i.map(i=>d[i]);
+/* empty css              */import{n as e,r as t,t as n}from"./vendor-DSWd9xv8.js";var r=(e,n)=>t`
+  <div class="failure" role="alert" data-testid="failure">
+    <p><strong>${e} could not be loaded.</strong></p>
+    <p>${n.message}</p>
+    <p>This tab runs release ${`1`}, and the server did not give it this file.</p>
+  </div>`,i=new URL(`./`,document.baseURI).href,a=e=>e.startsWith(i)?e.slice(i.length)||`./`:e,o=e=>e?`${(e/1e3).toFixed(1)} kB`:``;function s(e){return e.responseStatus>=400?`refused`:e.deliveryType===`cache`||e.transferSize===0&&e.decodedBodySize>0?`cache`:e.transferSize<e.encodedBodySize?`cache, checked`:`network`}var c=e=>{let n=e.responseStatus>=400||e.responseStatus===0;return t`<tr class=${n?`bad`:``}>
+    <td>${e.responseStatus||`failed`}</td>
+    <td class="file">${a(e.name)}</td>
+    <td>${n?``:s(e)}</td>
+    <td class="size">${o(e.decodedBodySize)}</td>
+  </tr>`};function l(t){let n=new Map,r=new PerformanceObserver(r=>{for(let e of r.getEntries())e.initiatorType!==`fetch`&&n.set(`${e.startTime} ${e.name}`,e);e([...n.values()].sort((e,t)=>e.startTime-t.startTime).map(c),t)});for(let e of[`navigation`,`resource`])r.observe({type:e,buffered:!0})}function u(e){let t=async()=>{e.textContent=await d()};return document.addEventListener(`visibilitychange`,()=>{document.visibilityState===`visible`&&t()}),t(),t}async function d(){try{let e=await fetch(`./`,{method:`HEAD`,cache:`no-store`,signal:AbortSignal.timeout(5e3)});await e.arrayBuffer();let t=e.headers.get(`X-Deployment-Id`);return t?`release ${t}`:`no release named`}catch{return`nothing: out of reach`}}var f=e=>document.querySelector(`[data-testid="${e}"]`);function p(t,n,i,a){t.addEventListener(`click`,async()=>{t.disabled=!0,n.setAttribute(`aria-busy`,`true`);try{e(await a(),n)}catch(t){e(r(i,t),n)}finally{n.removeAttribute(`aria-busy`),t.disabled=!1,m()}})}l(f(`log`));var m=u(f(`server-release`));p(f(`lazy-button`),document.getElementById(`lazy`),`The lazy panel`,async()=>{let{panel:e}=await n(async()=>{let{panel:e}=await import(`./panel-CXB_Zs7X.js`);return{panel:e}},__vite__mapDeps([0,1,2]),import.meta.url);return e()}),p(f(`worker-button`),document.getElementById(`worker`),`The worker`,async()=>{let{highestTide:e}=await n(async()=>{let{highestTide:e}=await import(`./tides-lQ0dwaYB.js`);return{highestTide:e}},__vite__mapDeps([3,1]),import.meta.url);return e()});
