@@ -1,0 +1,94 @@
+package publish
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"fmt"
+	"hash"
+	"io"
+	"io/fs"
+	"strings"
+
+	holdfast "github.com/holdfast-web/holdfast"
+)
+
+// maxAnalysed is the size in bytes above which a file is hashed but not searched
+// for references; it counts as relative then.
+const maxAnalysed = 64 << 20
+
+// scanned is a file that was read.
+type scanned struct {
+	entry    entry
+	digest   holdfast.Digest
+	findings findings
+}
+
+// read hashes a file and looks into it if it can refer to others. A file that
+// is not what the walk saw, or changes under the reader's eyes, is an error.
+func (t *tree) read(e entry) (scanned, error) {
+	f, err := t.root.Open(e.path)
+	if err != nil {
+		return scanned{}, t.unreadable("file", e.path, err)
+	}
+	defer f.Close() //nolint:errcheck // nothing was written
+	h := sha256.New()
+	analyse := analyserOf(e.path)
+	s := scanned{entry: e}
+	var n int64
+	switch {
+	case analyse != nil && e.size <= maxAnalysed:
+		var text bytes.Buffer
+		text.Grow(int(e.size) + bytes.MinRead)
+		n, err = io.Copy(io.MultiWriter(h, &text), io.LimitReader(f, e.size+1))
+		if err == nil && n == e.size {
+			s.findings = analyse(text.Bytes())
+		}
+	default:
+		s.findings.relative = analyse != nil
+		n, err = io.Copy(h, io.LimitReader(f, e.size+1))
+	}
+	if err != nil {
+		return scanned{}, t.unreadable("file", e.path, err)
+	}
+	s.digest = sum(h)
+	return s, t.checkUnchanged(e, n, f)
+}
+
+func (t *tree) checkUnchanged(e entry, read int64, f fs.File) error {
+	info, err := f.Stat()
+	if err != nil {
+		return t.unreadable("file", e.path, err)
+	}
+	if read != e.size || info.Size() != e.size || !info.ModTime().Equal(e.modified) {
+		return errChanged(t.show(e.path))
+	}
+	return nil
+}
+
+func errChanged(p string) error {
+	return fmt.Errorf("%w: %s changed while it was being published; wait until the build has finished, then publish again", holdfast.ErrConflict, p)
+}
+
+func sum(h hash.Hash) (d holdfast.Digest) {
+	h.Sum(d[:0])
+	return d
+}
+
+// analyserOf returns what finds the references in a file, by its media type, or
+// nil for files that have none.
+func analyserOf(p string) func([]byte) findings {
+	base, _, _ := strings.Cut(mediaType(p), ";")
+	switch base {
+	case "text/html", "application/xhtml+xml":
+		return findInHTML
+	case "text/css":
+		return findInCSS
+	case "text/javascript":
+		return findInJS
+	case "image/svg+xml":
+		return findInSVG
+	case "application/manifest+json", "application/xml", "application/vnd.apple.mpegurl", "application/dash+xml", "model/gltf+json":
+		return func([]byte) findings { return findings{relative: true} } // by nature
+	}
+	return nil
+}

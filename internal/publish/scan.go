@@ -1,0 +1,208 @@
+package publish
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"runtime"
+	"slices"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+
+	holdfast "github.com/holdfast-web/holdfast"
+)
+
+// Limits on a build where ScanOptions set none.
+const (
+	DefaultMaxFiles = 100_000
+	DefaultMaxBytes = 5 << 30
+)
+
+// ScanOptions say what belongs to a build and how strictly it is checked.
+type ScanOptions struct {
+	Mount      holdfast.Mount      // of the app: which absolute references point into the release
+	SourceMaps holdfast.SourceMaps // private if empty
+	Strict     bool                // missing references are an error
+	MaxFiles   int                 // DefaultMaxFiles if 0
+	MaxBytes   int64               // DefaultMaxBytes if 0
+}
+
+// Build is what Scan found in a directory. The bytes stay there: nothing may
+// change them until the build is published, and Publish notices if something does.
+type Build struct {
+	Manifest *holdfast.Manifest
+	LeftOut  []LeftOut          // sorted by path
+	Missing  []MissingReference // sorted; references into the release that lead nowhere
+	Encoded  int                // encoded forms found beside files, to be verified before use
+
+	dir     string
+	sources map[holdfast.Digest]source
+}
+
+// source is where the bytes of a blob lie in the build.
+type source struct {
+	path     string
+	size     int64
+	media    string
+	siblings []sibling // by coding, at most one each
+}
+
+// sibling is a file that claims to be an encoded form of another.
+type sibling struct {
+	coding holdfast.Coding
+	path   string
+	size   int64
+}
+
+// Scan reads the build in dir. Every refusal is one error that says what is
+// wrong and what to do; it wraps holdfast.ErrNotFound or holdfast.ErrInvalid
+// unless the file system itself failed.
+func Scan(ctx context.Context, dir string, o ScanOptions) (*Build, error) {
+	t, err := openTree(dir, limits{cmp.Or(o.MaxFiles, DefaultMaxFiles), cmp.Or(o.MaxBytes, DefaultMaxBytes)})
+	if err != nil {
+		return nil, err
+	}
+	defer t.root.Close() //nolint:errcheck // nothing was written
+	if err := t.walk(ctx, ".", nil); err != nil {
+		return nil, err
+	}
+	siblings := t.takeSiblings()
+	t.dropSourceMaps(o.SourceMaps, siblings)
+	if len(t.entries) == 0 {
+		return nil, fmt.Errorf("%w: %s holds no files to publish; has the build run?", holdfast.ErrInvalid, dir)
+	}
+	files, err := t.readAll(ctx)
+	if err != nil {
+		return nil, err
+	}
+	b := &Build{dir: dir, LeftOut: t.leftOut, Encoded: siblingCount(siblings)}
+	slices.SortFunc(b.LeftOut, func(a, b LeftOut) int { return strings.Compare(a.Path, b.Path) })
+	return b, b.fill(t, files, siblings, o)
+}
+
+// fill draws the conclusions from what all files say together.
+func (b *Build) fill(t *tree, files []scanned, siblings map[string][]sibling, o ScanOptions) error {
+	bundled := t.readBundlerManifests()
+	if err := b.makeManifest(files, bundled.listed); err != nil {
+		return err
+	}
+	b.sources = make(map[holdfast.Digest]source, len(files))
+	for _, f := range files {
+		if have, ok := b.sources[f.digest]; !ok || len(have.siblings) == 0 {
+			b.sources[f.digest] = source{f.entry.path, f.entry.size, mediaType(f.entry.path), siblings[f.entry.path]}
+		}
+	}
+	b.Missing = b.missing(files, bundled, o.Mount)
+	if o.Strict && len(b.Missing) > 0 {
+		return fmt.Errorf("%w: %d references lead nowhere: %s; fix them, or publish without strict checks",
+			holdfast.ErrInvalid, len(b.Missing), listed(b.Missing, MissingReference.String))
+	}
+	return nil
+}
+
+func (b *Build) makeManifest(files []scanned, confirmed map[string]bool) (err error) {
+	paths := make([]string, len(files))
+	for i, f := range files {
+		paths[i] = f.entry.path
+	}
+	logical := holdfast.LogicalNames(paths, confirmed)
+	list := make([]holdfast.File, len(files))
+	for i, f := range files {
+		p := f.entry.path
+		list[i] = holdfast.File{
+			Path: p, Digest: f.digest, Size: f.entry.size, MediaType: mediaType(p),
+			Logical: cmp.Or(logical[p], p), Relative: f.findings.relative,
+		}
+	}
+	if b.Manifest, err = holdfast.NewManifest(list); err != nil {
+		return fmt.Errorf("make manifest: %w", err)
+	}
+	return nil
+}
+
+// takeSiblings moves the files that are named as encoded forms of others out of
+// the entries: "a.js.br" where there is an "a.js".
+func (t *tree) takeSiblings() map[string][]sibling {
+	plain := make(map[string]bool, len(t.entries))
+	for _, e := range t.entries {
+		plain[e.path] = true
+	}
+	found := make(map[string][]sibling)
+	t.keep(func(e entry) (reason string) {
+		for _, c := range []struct {
+			suffix string
+			coding holdfast.Coding
+		}{{".br", holdfast.Brotli}, {".gz", holdfast.Gzip}, {".zst", holdfast.Zstd}} {
+			if of, ok := strings.CutSuffix(e.path, c.suffix); ok && plain[of] {
+				found[of] = append(found[of], sibling{c.coding, e.path, e.size})
+				return ReasonEncoded
+			}
+		}
+		return ""
+	})
+	return found
+}
+
+func (t *tree) dropSourceMaps(policy holdfast.SourceMaps, siblings map[string][]sibling) {
+	if policy != holdfast.SourceMapsDrop {
+		return
+	}
+	t.keep(func(e entry) (reason string) {
+		if !holdfast.IsSourceMap(e.path) {
+			return ""
+		}
+		delete(siblings, e.path)
+		return ReasonSourceMap
+	})
+}
+
+// keep leaves out the entries for which why gives a reason.
+func (t *tree) keep(why func(entry) (reason string)) {
+	t.entries = slices.DeleteFunc(t.entries, func(e entry) bool {
+		reason := why(e)
+		if reason != "" {
+			t.leftOut = append(t.leftOut, LeftOut{e.path, reason})
+		}
+		return reason != ""
+	})
+}
+
+// readAll reads the files in parallel, one a processor.
+func (t *tree) readAll(ctx context.Context) ([]scanned, error) {
+	files := make([]scanned, len(t.entries))
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(runtime.GOMAXPROCS(0))
+	for i, e := range t.entries {
+		g.Go(func() (err error) {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			files[i], err = t.read(e)
+			return err
+		})
+	}
+	return files, g.Wait()
+}
+
+// listed writes the first ten of items, for a message.
+func listed[T any](items []T, show func(T) string) string {
+	const most = 10
+	var parts []string
+	for _, item := range items[:min(most, len(items))] {
+		parts = append(parts, show(item))
+	}
+	if len(items) > most {
+		parts = append(parts, fmt.Sprintf("and %d more", len(items)-most))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// siblingCount is for reports.
+func siblingCount(m map[string][]sibling) (n int) {
+	for s := range maps.Values(m) {
+		n += len(s)
+	}
+	return n
+}

@@ -1,0 +1,209 @@
+package publish
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"strings"
+	"syscall"
+	"time"
+	"unicode"
+
+	holdfast "github.com/holdfast-web/holdfast"
+)
+
+// Why a file of the directory is not part of the build.
+const (
+	ReasonDotfile   = "dotfile"
+	ReasonSourceMap = "source map"
+	ReasonEncoded   = "encoded form of a file beside it"
+)
+
+// LeftOut is a file, or with a slash at its end a directory, that was left out.
+type LeftOut struct {
+	Path   string `json:"path"`
+	Reason string `json:"reason"`
+}
+
+// entry is a regular file of the tree as the walk saw it.
+type entry struct {
+	path     string
+	size     int64
+	modified time.Time
+}
+
+// tree walks a directory. All access is through an os.Root, which no symlink can
+// lead out of.
+type tree struct {
+	root    *os.Root
+	dir     string
+	limits  limits
+	entries []entry
+	leftOut []LeftOut
+	folded  map[string]string // case-folded path → path
+	bytes   int64
+}
+
+type limits struct {
+	files int
+	bytes int64
+}
+
+func openTree(dir string, l limits) (*tree, error) {
+	info, err := os.Stat(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("%w: there is no directory %s; give the directory your build tool writes to", holdfast.ErrNotFound, dir)
+	case err == nil && !info.IsDir():
+		return nil, fmt.Errorf("%w: %s is a file; give the directory your build tool writes to", holdfast.ErrInvalid, dir)
+	case err != nil:
+		return nil, fmt.Errorf("open build: %w", err)
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, fmt.Errorf("open build: %w", err)
+	}
+	return &tree{root: root, dir: dir, limits: l, folded: make(map[string]string)}, nil
+}
+
+// walk visits the directory at p; above are the directories on the way to it.
+func (t *tree) walk(ctx context.Context, p string, above []fs.FileInfo) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	d, err := t.root.Open(p)
+	if err != nil {
+		return t.unreadable("directory", p, err)
+	}
+	defer d.Close() //nolint:errcheck // nothing was written
+	info, err := d.Stat()
+	if err != nil {
+		return t.unreadable("directory", p, err)
+	}
+	for _, up := range above {
+		if os.SameFile(up, info) {
+			return fmt.Errorf("%w: symlink %s leads back to a directory it lies in; remove it", holdfast.ErrInvalid, t.show(p))
+		}
+	}
+	children, err := d.ReadDir(-1)
+	if err != nil {
+		return t.unreadable("directory", p, err)
+	}
+	above = append(above[:len(above):len(above)], info)
+	for _, c := range children {
+		if err := t.visit(ctx, path.Join(p, c.Name()), c, above); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *tree) visit(ctx context.Context, p string, c fs.DirEntry, above []fs.FileInfo) error {
+	if strings.HasPrefix(c.Name(), ".") && c.Name() != ".well-known" {
+		if c.IsDir() {
+			p += "/"
+		}
+		t.leftOut = append(t.leftOut, LeftOut{p, ReasonDotfile})
+		return nil
+	}
+	info, err := t.stat(p, c)
+	switch {
+	case err != nil:
+		return err
+	case info.IsDir():
+		return t.walk(ctx, p, above)
+	case !info.Mode().IsRegular():
+		return fmt.Errorf("%w: %s is a %s, which cannot be published; remove it from the build", holdfast.ErrInvalid, t.show(p), kindOf(info.Mode()))
+	}
+	return t.add(entry{p, info.Size(), info.ModTime()})
+}
+
+// stat follows a symlink as long as it stays inside the tree.
+func (t *tree) stat(p string, c fs.DirEntry) (fs.FileInfo, error) {
+	if c.Type()&fs.ModeSymlink == 0 {
+		info, err := c.Info()
+		if err != nil {
+			return nil, t.unreadable("file", p, err)
+		}
+		return info, nil
+	}
+	info, err := t.root.Stat(p)
+	if err == nil {
+		return info, nil
+	}
+	target, linkErr := t.root.Readlink(p)
+	if linkErr != nil {
+		return nil, t.unreadable("symlink", p, linkErr)
+	}
+	return nil, fmt.Errorf("%w: symlink %s points to %q, %s; put a copy of the file there or remove the link",
+		holdfast.ErrInvalid, t.show(p), target, linkFault(err))
+}
+
+func linkFault(err error) string {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return "which does not exist"
+	case errors.Is(err, syscall.ELOOP):
+		return "which leads round in a circle"
+	case errors.Is(err, fs.ErrPermission):
+		return "which may not be read"
+	}
+	return "which lies outside the build"
+}
+
+// add checks a file against all limits before any of its bytes are read.
+func (t *tree) add(e entry) error {
+	if err := holdfast.CheckPath(e.path); err != nil {
+		return fmt.Errorf("%w; rename it in the build", err)
+	}
+	key := foldCase(e.path)
+	if other, taken := t.folded[key]; taken {
+		return fmt.Errorf("%w: %q and %q differ only in the case of letters, which many systems cannot tell apart; rename one of them",
+			holdfast.ErrInvalid, min(other, e.path), max(other, e.path))
+	}
+	t.folded[key] = e.path
+	t.entries = append(t.entries, e)
+	t.bytes += e.size
+	switch {
+	case len(t.entries) > t.limits.files:
+		return fmt.Errorf("%w: %s has more than %d files; is it the right directory? If so, raise the limit", holdfast.ErrInvalid, t.dir, t.limits.files)
+	case t.bytes > t.limits.bytes:
+		return fmt.Errorf("%w: the files of %s have more than %d bytes; is it the right directory? If so, raise the limit", holdfast.ErrInvalid, t.dir, t.limits.bytes)
+	}
+	return nil
+}
+
+func (t *tree) show(p string) string { return path.Join(t.dir, p) }
+
+func (t *tree) unreadable(kind, p string, err error) error {
+	var pathErr *fs.PathError
+	if errors.As(err, &pathErr) {
+		err = pathErr.Err
+	}
+	return fmt.Errorf("read %s %s: %w", kind, t.show(p), err)
+}
+
+func kindOf(m fs.FileMode) string {
+	switch {
+	case m&fs.ModeNamedPipe != 0:
+		return "named pipe"
+	case m&fs.ModeSocket != 0:
+		return "socket"
+	}
+	return "device"
+}
+
+// foldCase maps names that differ only in the case of their letters to one
+// (Unicode simple case folding).
+func foldCase(s string) string {
+	return strings.Map(func(r rune) rune {
+		least := r
+		for f := unicode.SimpleFold(r); f != r; f = unicode.SimpleFold(f) {
+			least = min(least, f)
+		}
+		return least
+	}, s)
+}
