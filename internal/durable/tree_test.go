@@ -80,6 +80,27 @@ func TestCreate(t *testing.T) {
 	})
 }
 
+// Who loses against a writer that died before it synced the name must be able to
+// rely on the file all the same.
+func TestCreateLosesAgainstTheDead(t *testing.T) {
+	mem := durabletest.NewMem(nil)
+	dies := durabletest.Inject(mem, func(s durabletest.Step) error {
+		if s.Op == durabletest.Sync && s.Name == "a" {
+			return durabletest.ErrCrash
+		}
+		return nil
+	})
+	if err := durable.NewTree(dies).Create("a/b", write("one")); !errors.Is(err, durabletest.ErrCrash) {
+		t.Fatalf("Create = %v, want a crash", err)
+	}
+	if err := durable.NewTree(mem).Create("a/b", write("two")); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("Create = %v, want ErrExist", err)
+	}
+	if got := content(t, mem.Crash(nil), "a/b"); got != "one" {
+		t.Errorf("content %q after a crash of the machine, want that of the first", got)
+	}
+}
+
 func TestCreateMakesDirectoryAgain(t *testing.T) {
 	each(t, func(t *testing.T, fsys durable.FS) {
 		tree := durable.NewTree(fsys)

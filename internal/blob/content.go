@@ -1,0 +1,92 @@
+package blob
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strconv"
+	"sync/atomic"
+
+	holdfast "github.com/holdfast-web/holdfast"
+)
+
+// Content is a verified blob. ReadAt may be called concurrently, until Close.
+type Content interface {
+	io.ReaderAt
+	io.Closer
+	// Size returns the size in bytes.
+	Size() int64
+}
+
+// WriteRange writes the n bytes of c from offset off to w: those in memory with
+// one Write, those in a spool file through w's io.ReaderFrom, which for a network
+// connection is sendfile(2). It returns the number of bytes written.
+func WriteRange(w io.Writer, c Content, off, n int64) (int64, error) {
+	if off < 0 || n < 0 || n > c.Size()-off {
+		return 0, fmt.Errorf("write range: %w: %d bytes from %d of a blob of %d", holdfast.ErrInvalid, n, off, c.Size())
+	}
+	switch c := c.(type) {
+	case memoryContent:
+		written, err := w.Write(c[off : off+n])
+		return int64(written), err
+	case *spoolContent:
+		if f, err := c.reopen(off); err == nil {
+			defer f.Close() //nolint:errcheck // was only read
+			return io.CopyN(w, f, n)
+		}
+	}
+	return io.Copy(w, io.NewSectionReader(c, off, n))
+}
+
+type memoryContent []byte
+
+func (m memoryContent) ReadAt(p []byte, off int64) (int, error) {
+	return bytes.NewReader(m).ReadAt(p, off)
+}
+
+func (m memoryContent) Size() int64  { return int64(len(m)) }
+func (m memoryContent) Close() error { return nil }
+
+// spoolContent is one user's share in a spool file.
+type spoolContent struct {
+	file   *spooled
+	closed atomic.Bool
+}
+
+func (c *spoolContent) ReadAt(p []byte, off int64) (int, error) {
+	if c.closed.Load() {
+		return 0, errClosed()
+	}
+	return c.file.file.ReadAt(p, off)
+}
+
+func (c *spoolContent) Size() int64 { return c.file.ref.Size }
+
+// Close may be called more than once.
+func (c *spoolContent) Close() error {
+	if c.closed.Swap(true) {
+		return nil
+	}
+	return c.file.spool.release(c.file)
+}
+
+// reopen returns the file once more, with a position of its own: sendfile reads
+// from there, and several requests share the file. Linux can do that without a name.
+func (c *spoolContent) reopen(off int64) (*os.File, error) {
+	if c.closed.Load() {
+		return nil, errClosed()
+	}
+	f, err := os.Open("/proc/self/fd/" + strconv.FormatUint(uint64(c.file.file.Fd()), 10))
+	if err != nil {
+		return nil, err
+	}
+	if _, err := f.Seek(off, io.SeekStart); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+func errClosed() error { return fmt.Errorf("read blob: %w", fs.ErrClosed) }

@@ -1,0 +1,195 @@
+package blob
+
+import (
+	"container/list"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+
+	holdfast "github.com/holdfast-web/holdfast"
+)
+
+const (
+	spoolPattern = "holdfast-spool-*"
+	// maxSpooled bounds the open files of a spool.
+	maxSpooled = 512
+)
+
+// errNoRoom is not the store's failure: asking the store again does not help.
+var errNoRoom = fmt.Errorf("%w: no room in the spool", holdfast.ErrUnavailable)
+
+// spool is a set of open, nameless files with verified bytes, within a budget.
+type spool struct {
+	dir    string
+	budget int64 // bytes
+
+	mu     sync.Mutex
+	used   int64 // bytes, of files being written, too
+	files  int   // being written, too
+	byRef  map[Ref]*spooled
+	recent *list.List // of *spooled, the most recently used first
+	closed bool
+}
+
+// spooled is one file. Until it is added to the spool it belongs to its writer.
+type spooled struct {
+	spool *spool
+	ref   Ref
+	file  *os.File
+	place *list.Element // in spool.recent
+	users int           // under spool.mu
+}
+
+func openSpool(dir string, budget int64) (*spool, error) {
+	if dir == "" {
+		dir = os.TempDir()
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, err
+	}
+	// Files that lost their process between getting and losing their names. Even
+	// one of a process at this very point may go: it needs the name no more.
+	left, err := filepath.Glob(filepath.Join(dir, spoolPattern))
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range left {
+		_ = os.Remove(name) // empty, so it does no harm either
+	}
+	return &spool{dir: dir, budget: budget, byRef: map[Ref]*spooled{}, recent: list.New()}, nil
+}
+
+// create returns a file to write ref to, within the budget. The caller adds or
+// discards it.
+func (s *spool) create(ref Ref) (*spooled, error) {
+	if err := s.reserve(ref.Size); err != nil {
+		return nil, err
+	}
+	f, err := os.CreateTemp(s.dir, spoolPattern)
+	if err != nil {
+		s.unreserve(ref.Size)
+		return nil, fmt.Errorf("create spool file: %w", err)
+	}
+	file := &spooled{spool: s, ref: ref, file: f}
+	if err := os.Remove(f.Name()); err != nil && !errors.Is(err, os.ErrNotExist) {
+		s.discard(file)
+		return nil, fmt.Errorf("make spool file nameless: %w", err)
+	}
+	return file, nil
+}
+
+func (s *spool) discard(file *spooled) {
+	_ = file.file.Close() // and with it all that was written
+	s.unreserve(file.ref.Size)
+}
+
+// reserve makes room for size bytes by closing files that nobody uses.
+func (s *spool) reserve(size int64) error {
+	evicted, ok := s.makeRoom(size)
+	for _, file := range evicted {
+		_ = file.file.Close() // was only read
+	}
+	if !ok {
+		return fmt.Errorf("%w for %d bytes: all else there is in use, or its limit of %d bytes is too low", errNoRoom, size, s.budget)
+	}
+	return nil
+}
+
+func (s *spool) makeRoom(size int64) (evicted []*spooled, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if size > s.budget {
+		return nil, false
+	}
+	for e := s.recent.Back(); e != nil && !s.fits(size); {
+		file := e.Value.(*spooled)
+		e = e.Prev()
+		if file.users == 0 {
+			s.remove(file)
+			evicted = append(evicted, file)
+		}
+	}
+	if !s.fits(size) {
+		return evicted, false
+	}
+	s.used += size
+	s.files++
+	return evicted, true
+}
+
+func (s *spool) fits(size int64) bool { return size <= s.budget-s.used && s.files < maxSpooled }
+
+// remove takes a file out of the books, under s.mu. Closing it is the caller's.
+func (s *spool) remove(file *spooled) {
+	s.recent.Remove(file.place)
+	delete(s.byRef, file.ref)
+	s.used -= file.ref.Size
+	s.files--
+}
+
+func (s *spool) unreserve(size int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.used -= size
+	s.files--
+}
+
+// add makes a verified file known, with users who will release it.
+func (s *spool) add(file *spooled, users int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	file.users = users
+	file.place = s.recent.PushFront(file)
+	s.byRef[file.ref] = file
+}
+
+// acquire returns the file of ref, or nil. The caller releases it.
+func (s *spool) acquire(ref Ref) *spooled {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	file := s.byRef[ref]
+	if file != nil {
+		file.users++
+		s.recent.MoveToFront(file.place)
+	}
+	return file
+}
+
+func (s *spool) release(file *spooled) error {
+	s.mu.Lock()
+	file.users--
+	last := s.closed && file.users == 0
+	if last {
+		s.remove(file)
+	}
+	s.mu.Unlock()
+	if !last {
+		return nil
+	}
+	return file.file.Close()
+}
+
+func (s *spool) size() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.used
+}
+
+// close closes the files that nobody uses; the others go with their last user.
+func (s *spool) close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	var err error
+	for e := s.recent.Back(); e != nil; {
+		file := e.Value.(*spooled)
+		e = e.Prev()
+		if file.users == 0 {
+			s.remove(file)
+			err = errors.Join(err, file.file.Close())
+		}
+	}
+	return err
+}
