@@ -1,0 +1,102 @@
+package live
+
+import (
+	"cmp"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+	"unique"
+
+	holdfast "github.com/holdfast-web/holdfast"
+)
+
+// Build is what one manifest and one inventory come to: entries by path.
+type Build struct {
+	entries map[string]*Entry
+}
+
+// An interner gives equal entries of different builds one address, so that a
+// thousand releases cost little more than their differences.
+type interner struct {
+	entries map[internKey][]*shared
+}
+
+type internKey struct {
+	path   string
+	digest holdfast.Digest
+}
+
+// shared is an entry and how many builds hold it.
+type shared struct {
+	entry  *Entry
+	builds int
+}
+
+func newInterner() *interner { return &interner{entries: make(map[internKey][]*shared)} }
+
+// build makes the entries of a manifest whose bytes inv locates.
+func (in *interner) build(m *holdfast.Manifest, inv *holdfast.Inventory) (*Build, error) {
+	if err := inv.Covers(m); err != nil {
+		return nil, fmt.Errorf("match manifest %s: %w", m.Digest().Short(), err)
+	}
+	b := &Build{entries: make(map[string]*Entry, len(m.Files()))}
+	for i := range m.Files() {
+		f := &m.Files()[i]
+		e := in.intern(f, variants(inv.Of(f.Digest)))
+		b.entries[e.Path] = e
+	}
+	return b, nil
+}
+
+func (in *interner) intern(f *holdfast.File, vs []Variant) *Entry {
+	key := internKey{f.Path, f.Digest}
+	for _, s := range in.entries[key] {
+		if e := s.entry; e.MediaType == f.MediaType && e.Fingerprinted == f.Fingerprinted() && slices.Equal(e.Variants, vs) {
+			s.builds++
+			return e
+		}
+	}
+	// Cloned: a parsed field is a part of the whole manifest's text.
+	key.path = strings.Clone(f.Path)
+	e := &Entry{
+		Path: key.path, Digest: f.Digest, Size: f.Size, MediaType: unique.Make(f.MediaType).Value(),
+		Fingerprinted: f.Fingerprinted(),
+		Document:      holdfast.IsDocument(f.MediaType),
+		SourceMap:     holdfast.IsSourceMap(f.Path),
+		Variants:      vs,
+		hex:           f.Digest.String(),
+	}
+	in.entries[key] = append(in.entries[key], &shared{e, 1})
+	return e
+}
+
+// drop forgets those entries of b that no other build holds.
+func (in *interner) drop(b *Build) {
+	for _, e := range b.entries {
+		key := internKey{e.Path, e.Digest}
+		left := slices.DeleteFunc(in.entries[key], func(s *shared) bool {
+			if s.entry == e {
+				s.builds--
+			}
+			return s.builds == 0
+		})
+		if in.entries[key] = left; len(left) == 0 {
+			delete(in.entries, key)
+		}
+	}
+}
+
+func variants(objects []holdfast.Object) []Variant {
+	vs := make([]Variant, len(objects))
+	for i, o := range objects {
+		vs[i] = Variant{o.Coding, o.Name, o.Size}
+	}
+	slices.SortFunc(vs, func(a, b Variant) int {
+		return cmp.Or(cmp.Compare(a.Size, b.Size), cmp.Compare(a.Coding, b.Coding))
+	})
+	return vs
+}
+
+// extension returns the extension of the last segment, with its dot, or "".
+func extension(p string) string { return path.Ext(path.Base(p)) }

@@ -1,0 +1,256 @@
+package live
+
+import (
+	"cmp"
+	"slices"
+
+	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/registry"
+)
+
+// A builder makes each table from the one before: only the paths of releases
+// that changed are resolved anew. It belongs to one goroutine.
+type builder struct {
+	side holdfast.Side
+	apps map[holdfast.AppName]*appBuilder
+}
+
+func newBuilder(side holdfast.Side) *builder {
+	return &builder{side: side, apps: make(map[holdfast.AppName]*appBuilder)}
+}
+
+// table returns the table for snap. build returns what is loaded of a release,
+// or nil; what it returned once it returns as long as the release is servable.
+func (b *builder) table(snap *registry.Snapshot, build func(*registry.ReleaseInfo) *Build) *Table {
+	t := &Table{Registry: snap.Registry, Revision: snap.Revision, Side: b.side}
+	current := make(map[holdfast.AppName]*appBuilder, len(snap.Apps))
+	for _, state := range snap.Apps {
+		ab := b.apps[state.Name]
+		if ab == nil || !sameSettings(&ab.state.Settings, &state.Settings) {
+			ab = newAppBuilder(ab)
+		}
+		current[state.Name] = ab
+		t.apps = append(t.apps, ab.update(b.side, state, build))
+	}
+	b.apps = current
+	slices.SortStableFunc(t.apps, func(x, y *App) int {
+		return cmp.Or(-cmp.Compare(min(len(x.host), 1), min(len(y.host), 1)), -cmp.Compare(len(x.prefix), len(y.prefix)))
+	})
+	return t
+}
+
+func sameSettings(a, b *holdfast.Settings) bool {
+	return a == b || slices.Equal(a.List(), b.List())
+}
+
+// An appBuilder remembers which release holds which path.
+type appBuilder struct {
+	state   *registry.AppState
+	app     *App
+	slots   map[holdfast.ReleaseID]*slot
+	holders map[string][]holder // of servable, loaded releases, by path
+	types   map[string]int      // how many held files have an extension
+	live    holdfast.ReleaseID  // effectively, on the table's side
+	never   map[string]bool     // paths under which different bytes were published knowingly
+}
+
+// A slot is a release's fixed place while its Release values come and go.
+type slot struct {
+	release *Release
+	held    *Build // whose paths are in holders
+}
+
+// A holder is a release that has a path, and the file it has there.
+type holder struct {
+	*slot
+	entry *Entry
+}
+
+// touched are the paths to resolve anew; true: for content URLs, too, which most
+// changes of a release's state leave alone.
+type touched map[string]bool
+
+func (t touched) add(p string, content bool) { t[p] = t[p] || content }
+
+func (t touched) build(b *Build, content bool) {
+	if b == nil {
+		return
+	}
+	for p := range b.entries {
+		t.add(p, content)
+	}
+}
+
+// newAppBuilder starts afresh, but keeps what is effectively live in previous.
+func newAppBuilder(previous *appBuilder) *appBuilder {
+	ab := &appBuilder{
+		slots:   make(map[holdfast.ReleaseID]*slot),
+		holders: make(map[string][]holder),
+		types:   make(map[string]int),
+	}
+	if previous != nil {
+		ab.live = previous.live
+	}
+	return ab
+}
+
+func (ab *appBuilder) update(side holdfast.Side, state *registry.AppState, build func(*registry.ReleaseInfo) *Build) *App {
+	if ab.app != nil && ab.state == state && !ab.app.incomplete {
+		return ab.app
+	}
+	wanted, incomplete := ab.wanted(side, state, build)
+	paths := make(touched)
+	changed := ab.place(wanted, paths)
+	if ab.app != nil && ab.state == state && !changed {
+		return ab.app
+	}
+	ab.clash(state, paths)
+	app := &App{
+		Name: state.Name, Settings: state.Settings,
+		host: state.Settings.Mount.Host(), prefix: state.Settings.Mount.Path(),
+		releases:   make(map[string]*Release, len(ab.slots)),
+		extensions: make(map[string]bool, len(ab.types)),
+		incomplete: incomplete,
+	}
+	for id, s := range ab.slots {
+		app.releases[id.String()] = s.release
+	}
+	for ext := range ab.types {
+		app.extensions[ext] = true
+	}
+	if s := ab.slots[ab.live]; s != nil {
+		app.side = s.release
+	}
+	ab.index(app, paths)
+	ab.app, ab.state = app, state
+	return app
+}
+
+// wanted returns the Release value each release should have, and whether the
+// files of a servable one are not known.
+func (ab *appBuilder) wanted(side holdfast.Side, state *registry.AppState, build func(*registry.ReleaseInfo) *Build) (map[holdfast.ReleaseID]*Release, bool) {
+	var here registry.SideInfo
+	if i := slices.IndexFunc(state.Sides, func(s registry.SideInfo) bool { return s.Side == side }); i >= 0 {
+		here = state.Sides[i]
+	}
+	wanted, incomplete := make(map[holdfast.ReleaseID]*Release, len(state.Releases)), false
+	for i := range state.Releases {
+		info := &state.Releases[i]
+		r := &Release{ID: info.ID, State: info.State, Published: info.Published, Plain: info.Published}
+		if !info.Activated.IsZero() {
+			r.Plain = info.Activated
+		}
+		if info.ID == here.Live {
+			r.Plain = here.Activated
+		}
+		if info.State.Servable() {
+			r.build = build(info)
+			incomplete = incomplete || r.build == nil
+		}
+		wanted[r.ID] = r
+	}
+	ab.choose(wanted, here.Live)
+	for id, r := range wanted {
+		r.rank = rankOf(r, id == ab.live)
+	}
+	return wanted, incomplete
+}
+
+// choose decides what is effectively live: a release whose files are not known
+// yet does not displace the one that is being served.
+func (ab *appBuilder) choose(wanted map[holdfast.ReleaseID]*Release, live holdfast.ReleaseID) {
+	next, serving := wanted[live], wanted[ab.live]
+	if next == nil || next.Loaded() || serving == nil || !serving.Loaded() {
+		ab.live = live
+	}
+}
+
+// place puts the wanted releases into their slots, adds the paths whose meaning
+// may have changed and reports whether any release changed.
+func (ab *appBuilder) place(wanted map[holdfast.ReleaseID]*Release, paths touched) (changed bool) {
+	for id, r := range wanted {
+		s := ab.slots[id]
+		if s == nil {
+			s = &slot{}
+			ab.slots[id] = s
+		}
+		if old := s.release; old == nil || !old.same(r) {
+			s.release, changed = r, true
+			ab.hold(s, paths, old == nil || !old.sameContent(r))
+		}
+	}
+	for id, s := range ab.slots {
+		if wanted[id] == nil {
+			s.release, changed = &Release{ID: id, State: holdfast.Gone}, true
+			ab.hold(s, paths, true)
+			delete(ab.slots, id)
+		}
+	}
+	return changed
+}
+
+// same reports whether two values of one release answer alike.
+func (r *Release) same(o *Release) bool {
+	return r.State == o.State && r.rank == o.rank && r.Plain.Equal(o.Plain) && r.sameContent(o)
+}
+
+// sameContent reports whether they do so for content URLs.
+func (r *Release) sameContent(o *Release) bool {
+	return r.build == o.build && r.Published.Equal(o.Published) &&
+		(r.State == holdfast.Published) == (o.State == holdfast.Published)
+}
+
+// hold brings holders in line with a slot's release, whose answers changed; those
+// to content URLs only if content is set.
+func (ab *appBuilder) hold(s *slot, paths touched, content bool) {
+	before, now := s.held, s.release.build
+	paths.build(before, content)
+	if before == now {
+		return
+	}
+	paths.build(now, content)
+	s.held = now
+	if before != nil {
+		for p := range before.entries {
+			ab.holders[p] = slices.DeleteFunc(ab.holders[p], func(h holder) bool { return h.slot == s })
+			ab.count(p, -1)
+		}
+	}
+	if now != nil {
+		for p, e := range now.entries {
+			ab.holders[p] = append(ab.holders[p], holder{s, e})
+			ab.count(p, +1)
+		}
+	}
+}
+
+// clash learns of the paths that are never immutable again.
+func (ab *appBuilder) clash(state *registry.AppState, paths touched) {
+	if ab.state == state {
+		return
+	}
+	never := make(map[string]bool)
+	for i := range state.Releases {
+		for _, p := range state.Releases[i].Clashes {
+			if never[p] = true; !ab.never[p] {
+				paths.add(p, false)
+			}
+		}
+	}
+	for p := range ab.never {
+		if !never[p] {
+			paths.add(p, false)
+		}
+	}
+	ab.never = never
+}
+
+func (ab *appBuilder) count(p string, by int) {
+	ext := extension(p)
+	if ext == "" {
+		return
+	}
+	if ab.types[ext] += by; ab.types[ext] == 0 {
+		delete(ab.types, ext)
+	}
+}

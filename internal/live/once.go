@@ -1,0 +1,21 @@
+package live
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/registry"
+)
+
+// NewTable makes one table from a snapshot, for tools that want an answer and no
+// node. A release whose manifest cannot be loaded is logged and not Loaded.
+func NewTable(ctx context.Context, side holdfast.Side, snap *registry.Snapshot, m Manifests, logger *slog.Logger) *Table {
+	const deadline = 10 * time.Second
+	l := newLoader(m, deadline, logger)
+	for l.want(ctx, snap); len(l.flying) > 0; {
+		l.take(ctx, <-l.arrived)
+	}
+	return newBuilder(side).table(snap, l.built)
+}

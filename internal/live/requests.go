@@ -1,0 +1,163 @@
+package live
+
+import (
+	"context"
+	"errors"
+	"hash/maphash"
+	"sync"
+	"time"
+)
+
+// ErrBusy: too many requests wait for the registry already.
+var ErrBusy = errors.New("live: too many requests are waiting for the registry")
+
+// The pace of reads that requests ask for, and how long what such a read did
+// not find counts as absent.
+const pace = time.Second
+
+// requests joins the requests that wait for a read of the registry into rounds.
+type requests struct {
+	due   chan struct{} // gets a value when the waiting round should be read
+	slots chan struct{} // bounds how many wait
+
+	mu     sync.Mutex
+	next   *round    // those who wait for the next read
+	last   time.Time // when the last round began
+	closed bool
+	absent absent
+}
+
+// A round is a read that begins after everyone in it asked.
+type round struct {
+	timer *time.Timer
+	done  chan struct{}
+	began time.Time
+	err   error
+}
+
+func newRequests(waiters int) *requests {
+	return &requests{
+		due: make(chan struct{}, 1), slots: make(chan struct{}, waiters),
+		absent: absent{seed: maphash.MakeSeed()},
+	}
+}
+
+func (q *requests) wait(ctx context.Context, name string) error {
+	key := q.absent.key(name)
+	if q.absent.has(key) {
+		return nil
+	}
+	select {
+	case q.slots <- struct{}{}:
+		defer func() { <-q.slots }()
+	default:
+		return ErrBusy
+	}
+	r := q.join()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-r.done:
+	}
+	if r.err == nil {
+		q.absent.add(key, r.began)
+	}
+	return r.err
+}
+
+// join puts the caller into the next round, and sees to it that there is one.
+func (q *requests) join() *round {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.next != nil {
+		return q.next
+	}
+	r := &round{done: make(chan struct{})}
+	if q.closed {
+		r.err = context.Canceled
+		close(r.done)
+		return r
+	}
+	q.next = r
+	r.timer = time.AfterFunc(max(0, pace-time.Since(q.last)), func() { q.ask(r) })
+	return r
+}
+
+// ask has r read, unless another read took it already.
+func (q *requests) ask(r *round) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.next != r {
+		return
+	}
+	select {
+	case q.due <- struct{}{}:
+	default:
+	}
+}
+
+// begin takes the waiting round, if any, into a read that is about to begin and
+// returns the function that ends it.
+func (q *requests) begin() func(error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	r := q.next
+	if r == nil {
+		return func(error) {}
+	}
+	q.next, q.last, r.began = nil, time.Now(), time.Now()
+	r.timer.Stop()
+	select {
+	case <-q.due: // asked for this round, or else the next one would come too soon
+	default:
+	}
+	return func(err error) {
+		r.err = err
+		close(r.done)
+	}
+}
+
+func (q *requests) close() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.closed = true
+	if r := q.next; r != nil {
+		r.timer.Stop()
+		r.err = context.Canceled
+		close(r.done)
+		q.next = nil
+	}
+}
+
+// absent remembers names that a read did not find, for one pace, in two
+// generations of a bounded number of names each. It keeps hashes: names come
+// from requests and may be long.
+type absent struct {
+	seed  maphash.Seed
+	mu    sync.Mutex
+	young map[uint64]time.Time
+	old   map[uint64]time.Time
+}
+
+const absentNames = 4096
+
+func (a *absent) key(name string) uint64 { return maphash.String(a.seed, name) }
+
+func (a *absent) has(key uint64) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	at, ok := a.young[key]
+	if !ok {
+		at, ok = a.old[key]
+	}
+	return ok && time.Since(at) < pace
+}
+
+func (a *absent) add(key uint64, at time.Time) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.young == nil || len(a.young) >= absentNames {
+		a.young, a.old = make(map[uint64]time.Time), a.young
+	}
+	a.young[key] = at
+}

@@ -1,0 +1,184 @@
+// Package live turns the registry's state and the manifests of all servable
+// releases into a Table: the immutable value that every request is answered
+// from. A flip is one pointer store.
+//
+// The package knows no HTTP. What a serving layer derives from an entry or a
+// release once, it keeps in that value's Memo.
+package live
+
+import (
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	holdfast "github.com/holdfast-web/holdfast"
+)
+
+// Table is all that a node of one side answers from. It is immutable.
+type Table struct {
+	Registry string        // identity of the registry it was read from
+	Revision int64         // of the snapshot it was built from; never goes back
+	Side     holdfast.Side // of the node
+	apps     []*App        // those bound to a host first, then longest path first
+}
+
+// Apps returns the apps in the order they are matched. The caller must not change it.
+func (t *Table) Apps() []*App { return t.apps }
+
+// Route finds the app whose mount a request falls under. host is lower case and
+// without a port; path starts with a slash and is decoded. rest is the path
+// below the mount without its leading slash; slashless is set when the path is
+// the mount itself without its trailing slash.
+func (t *Table) Route(host, path string) (app *App, rest string, slashless bool) {
+	for _, a := range t.apps {
+		if a.host != "" && a.host != host || !strings.HasPrefix(path, a.prefix) {
+			continue
+		}
+		if len(path) == len(a.prefix) {
+			return a, "", true
+		}
+		if path[len(a.prefix)] == '/' {
+			return a, path[len(a.prefix)+1:], false
+		}
+	}
+	return nil, "", false
+}
+
+// App is one application as the nodes of one side see it.
+type App struct {
+	Name     holdfast.AppName
+	Settings holdfast.Settings
+	Memo     atomic.Value // for the serving layer
+
+	host, prefix string
+	side         *Release            // live on the table's side; nil if none is
+	releases     map[string]*Release // by ID, all states
+	plain        map[string]Resolved
+	content      map[string][]*Entry // by path; distinct digests, sorted
+	extensions   map[string]bool     // that servable manifests use, with the dot
+	incomplete   bool                // a servable release is not loaded yet
+}
+
+// Live returns the release that is live on the table's side, or nil.
+func (a *App) Live() *Release { return a.side }
+
+// Incomplete reports whether the files of a servable release are not known yet,
+// so that a path that is not found may exist all the same.
+func (a *App) Incomplete() bool { return a.incomplete }
+
+// Release returns the release with that ID, whatever its state.
+func (a *App) Release(id string) (*Release, bool) {
+	r, ok := a.releases[id]
+	return r, ok
+}
+
+// Releases calls yield for each release, in no order.
+func (a *App) Releases(yield func(*Release) bool) {
+	for _, r := range a.releases {
+		if !yield(r) {
+			return
+		}
+	}
+}
+
+// Plain returns what a plain path means on this side. While the files of the
+// side's live release are not known, only an immutable path means anything: it
+// has the same bytes in all releases.
+func (a *App) Plain(path string) (Resolved, bool) {
+	r, ok := a.plain[path]
+	if ok && !r.Immutable && a.side != nil && !a.side.Loaded() {
+		return Resolved{}, false
+	}
+	return r, ok
+}
+
+// Content returns the file with that path whose digest starts with prefix, in
+// any servable release; none if several different ones do.
+func (a *App) Content(prefix, path string) (*Entry, bool) {
+	entries := a.content[path]
+	i, _ := slices.BinarySearchFunc(entries, prefix, func(e *Entry, p string) int {
+		return strings.Compare(e.hex, p)
+	})
+	if i == len(entries) || !strings.HasPrefix(entries[i].hex, prefix) {
+		return nil, false
+	}
+	if i+1 < len(entries) && strings.HasPrefix(entries[i+1].hex, prefix) {
+		return nil, false
+	}
+	return entries[i], true
+}
+
+// HasExtension reports whether some servable manifest has a file whose name ends
+// in ext, which includes the dot.
+func (a *App) HasExtension(ext string) bool { return a.extensions[ext] }
+
+// Resolved is the answer to a plain path.
+type Resolved struct {
+	Entry   *Entry
+	Release *Release
+	// Immutable: the name is proof of the bytes, and no servable release has
+	// other bytes there, so the path can never mean anything else.
+	Immutable bool
+}
+
+// Release is a release as a table knows it. Tables share it while neither the
+// release nor the settings of its app change.
+type Release struct {
+	ID        holdfast.ReleaseID
+	State     holdfast.State
+	Published time.Time // stamp of publication
+	// Plain is the stamp for answers that depend on what is live: of the
+	// activation on the table's side, else of the last one anywhere, else Published.
+	Plain time.Time
+	Memo  atomic.Value // for the serving layer
+
+	build *Build
+	rank  rank
+}
+
+// Loaded reports whether the release's manifest and inventory are known.
+func (r *Release) Loaded() bool { return r.build != nil }
+
+// Lookup returns the file at path of a release that is loaded.
+func (r *Release) Lookup(path string) (*Entry, bool) {
+	if r.build == nil {
+		return nil, false
+	}
+	e, ok := r.build.entries[path]
+	return e, ok
+}
+
+// Entries calls yield for each file of the release, in no order.
+func (r *Release) Entries(yield func(*Entry) bool) {
+	if r.build == nil {
+		return
+	}
+	for _, e := range r.build.entries {
+		if !yield(e) {
+			return
+		}
+	}
+}
+
+// Entry is one file as it can be sent. Releases share equal entries.
+type Entry struct {
+	Path          string
+	Digest        holdfast.Digest
+	Size          int64 // of the identity bytes
+	MediaType     string
+	Fingerprinted bool
+	Document      bool      // an HTML document
+	SourceMap     bool      // served only where the app's setting says so
+	Variants      []Variant // smallest first; Identity is among them
+	Memo          atomic.Value
+
+	hex string // text form of Digest
+}
+
+// Variant is one coding of an entry's bytes.
+type Variant struct {
+	Coding holdfast.Coding
+	Name   holdfast.ObjectName
+	Size   int64
+}
