@@ -37,7 +37,8 @@ type Cluster interface {
 	TTL() time.Duration
 }
 
-// Run runs the suite. Each test gets a database of its own from fresh.
+// Run runs the suite. Each test gets a database of its own from fresh; they run
+// at the same time.
 func Run(t *testing.T, fresh func(t *testing.T) Cluster) {
 	for _, test := range []struct {
 		name string
@@ -71,6 +72,7 @@ func Run(t *testing.T, fresh func(t *testing.T) Cluster) {
 		{"Linearizable", testLinearizable},
 	} {
 		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
 			test.run(t, newFixture(t, fresh(t)))
 		})
 	}

@@ -1,0 +1,220 @@
+// Package sqlitekv is a kv driver over one SQLite file: the registry of a
+// machine without a coordination service. Several processes of the machine may
+// use the file at once; nothing that was acknowledged is lost, neither by a
+// crash of a process nor of the machine (WAL, synchronous=FULL).
+//
+// SQLite's locks and its shared memory do not work between machines, so files
+// on network file systems are refused. FUSE is allowed: local file systems come
+// through it too (NTFS, mergerfs), and the kernel does not tell which is which.
+//
+// Leases end by the clock that runs from boot and through suspension, and end
+// with the boot: setting the wall clock means nothing to them. (Processes in
+// Linux time namespaces of their own must not share a file.) Expiry is a commit
+// like any other, made by whoever needs to know next: writers delete what is
+// expired, readers that meet it have it deleted before they answer, and watchers
+// look for it. So what is gone stays gone, for everybody.
+package sqlitekv
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+
+	"github.com/holdfast-web/holdfast/internal/kv"
+)
+
+var (
+	_ kv.Driver = (*Driver)(nil)
+	_ io.Closer = (*Driver)(nil)
+	_ kv.Lease  = (*lease)(nil)
+)
+
+// Options of Open.
+type Options struct {
+	// Logger gets what goes wrong in the background: renewals and polls that
+	// fail. By default it is dropped.
+	Logger *slog.Logger
+}
+
+// Driver is one handle on a file.
+type Driver struct {
+	path   string
+	log    *slog.Logger
+	db     *sql.DB
+	boot   string        // this boot of the machine
+	writer chan struct{} // held by the one transaction of this handle that writes
+
+	running sync.WaitGroup // calls and background goroutines
+	mu      sync.Mutex     // guards what follows
+	closed  bool
+	calls   map[*call]struct{}
+	leases  map[*lease]struct{}
+	board   board
+
+	paused atomic.Bool // tests stop the renewal of leases
+}
+
+// call is something that Close interrupts and waits for.
+type call struct{ cancel context.CancelCauseFunc }
+
+// enter begins a call or a goroutine; its context ends with leave or Close.
+func (d *Driver) enter(ctx context.Context) (_ context.Context, leave func(), _ error) {
+	if err := ctx.Err(); err != nil {
+		return nil, nil, err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.admit(ctx)
+}
+
+// admit is enter for who holds the lock.
+func (d *Driver) admit(ctx context.Context) (_ context.Context, leave func(), _ error) {
+	if d.closed {
+		return nil, nil, kv.ErrClosed
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	c := &call{cancel}
+	d.calls[c] = struct{}{}
+	d.running.Add(1)
+	return ctx, func() {
+		d.mu.Lock()
+		delete(d.calls, c)
+		d.mu.Unlock()
+		cancel(nil)
+		d.running.Done()
+	}, nil
+}
+
+// Get implements kv.Driver; its entries are of one instant.
+func (d *Driver) Get(ctx context.Context, keys ...string) ([]kv.Entry, error) {
+	for _, key := range keys {
+		if err := kv.CheckKey(key); err != nil {
+			return nil, fmt.Errorf("get: %w", err)
+		}
+	}
+	var entries []kv.Entry
+	err := d.read(ctx, func(ctx context.Context, conn *sql.Conn) (err error) {
+		entries, err = get(ctx, conn, keys)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("get from %s: %w", d.path, err)
+	}
+	return entries, nil
+}
+
+func get(ctx context.Context, conn *sql.Conn, keys []string) ([]kv.Entry, error) {
+	entries := make([]kv.Entry, 0, len(keys))
+	for _, key := range keys {
+		e, err := getOne(ctx, conn, key)
+		switch {
+		case errors.Is(err, sql.ErrNoRows):
+		case err != nil:
+			return nil, err
+		default:
+			entries = append(entries, e)
+		}
+	}
+	return entries, nil
+}
+
+func getOne(ctx context.Context, conn *sql.Conn, key string) (kv.Entry, error) {
+	dir, name := kv.Split(key)
+	e := kv.Entry{Key: key}
+	err := conn.QueryRowContext(ctx,
+		`SELECT value, created, modified, lease IS NOT NULL FROM keys WHERE dir = ? AND name = ?`, dir, name).
+		Scan(&e.Value, &e.Created, &e.Modified, &e.Leased)
+	e.Token = token(e.Modified)
+	return e, err
+}
+
+// List implements kv.Driver.
+func (d *Driver) List(ctx context.Context, dir string) ([]string, kv.Revision, error) {
+	if err := kv.CheckDir(dir); err != nil {
+		return nil, 0, fmt.Errorf("list: %w", err)
+	}
+	var keys []string
+	var rev kv.Revision
+	err := d.read(ctx, func(ctx context.Context, conn *sql.Conn) (err error) {
+		if rev, err = revision(ctx, conn); err == nil {
+			keys, err = list(ctx, conn, dir)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, 0, fmt.Errorf("list %q in %s: %w", dir, d.path, err)
+	}
+	return keys, rev, nil
+}
+
+func list(ctx context.Context, conn *sql.Conn, dir string) ([]string, error) {
+	names, err := column(ctx, conn, `SELECT name FROM keys WHERE dir = ? ORDER BY name`, dir)
+	for i, name := range names {
+		names[i] = kv.Join(dir, name)
+	}
+	return names, err
+}
+
+// column returns all rows of a query for one text.
+func column(ctx context.Context, conn *sql.Conn, query string, args ...any) ([]string, error) {
+	rows, err := conn.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var all []string
+	for rows.Next() {
+		var s string
+		if err := rows.Scan(&s); err != nil {
+			return nil, err
+		}
+		all = append(all, s)
+	}
+	return all, rows.Err()
+}
+
+// revision returns the number of the last commit.
+func revision(ctx context.Context, conn *sql.Conn) (rev kv.Revision, err error) {
+	err = conn.QueryRowContext(ctx, `SELECT revision FROM meta`).Scan(&rev)
+	return rev, err
+}
+
+// Close ends the handle's leases and watches, interrupts its calls, and waits
+// for them. It may be called twice.
+func (d *Driver) Close() error {
+	leases, first := d.shut()
+	if !first {
+		return nil
+	}
+	var errs []error
+	for _, l := range leases {
+		errs = append(errs, l.Close())
+	}
+	d.mu.Lock()
+	for c := range d.calls {
+		c.cancel(kv.ErrClosed)
+	}
+	d.board.end()
+	d.mu.Unlock()
+	d.running.Wait()
+	if err := d.db.Close(); err != nil {
+		errs = append(errs, fmt.Errorf("close %s: %w", d.path, err))
+	}
+	return errors.Join(errs...)
+}
+
+// shut lets nothing new in, and returns the leases that are left.
+func (d *Driver) shut() (leases []*lease, first bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	first, d.closed = !d.closed, true
+	for l := range d.leases {
+		leases = append(leases, l)
+	}
+	return leases, first
+}

@@ -1,0 +1,39 @@
+package sqlitekv
+
+import (
+	"fmt"
+
+	"golang.org/x/sys/unix"
+)
+
+// bootTime is the time since boot in nanoseconds, with the time that the machine
+// was suspended: on this system that is the monotonic clock.
+func bootTime() (int64, error) {
+	var ts unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts); err != nil {
+		return 0, fmt.Errorf("read boot clock: %w", err)
+	}
+	return ts.Nano(), nil
+}
+
+// bootID tells one boot of the machine from another.
+func bootID() (string, error) {
+	id, err := unix.Sysctl("kern.bootsessionuuid")
+	if err != nil {
+		return "", fmt.Errorf("read boot ID: %w", err)
+	}
+	return id, nil
+}
+
+// networkFS names the file system of path if it is one of a network, else "".
+func networkFS(path string) (string, error) {
+	var st unix.Statfs_t
+	if err := unix.Statfs(path, &st); err != nil {
+		return "", fmt.Errorf("look at the file system of %s: %w", path, err)
+	}
+	switch name := unix.ByteSliceToString(st.Fstypename[:]); name {
+	case "nfs", "smbfs", "afpfs", "webdav", "ftp":
+		return name, nil
+	}
+	return "", nil
+}
