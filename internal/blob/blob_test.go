@@ -66,6 +66,9 @@ func newBench(t *testing.T, o blob.Options) *bench {
 		if err := source.Close(); err != nil {
 			t.Error(err)
 		}
+		if left := source.Stats().SpoolBytes; left != 0 {
+			t.Errorf("%d bytes in the spool that nobody uses or frees", left)
+		}
 	})
 	b.Source = source
 	return b

@@ -1,0 +1,54 @@
+package blob
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"testing"
+
+	holdfast "github.com/holdfast-web/holdfast"
+)
+
+type bytesFetcher []byte
+
+func (f bytesFetcher) OpenObject(context.Context, holdfast.ObjectName, int64, int64) (io.ReadCloser, error) {
+	return io.NopCloser(bytes.NewReader(f)), nil
+}
+
+// The moments between two locks, which no test hits by chance.
+func TestMoments(t *testing.T) {
+	for name, size := range map[string]int{"memory": 10, "spool": 10_000} {
+		t.Run(name, func(t *testing.T) {
+			data := bytes.Repeat([]byte("x"), size)
+			ref := Ref{Name: holdfast.ObjectName{Digest: holdfast.DigestOf(data)}, Size: int64(size)}
+			s, err := New(bytesFetcher(data), Options{Memory: 16 << 10, SpoolDir: t.TempDir()})
+			if err != nil {
+				t.Fatal(err)
+			}
+			c, f, err := s.join(ref)
+			if c != nil || err != nil {
+				t.Fatalf("join = %v, %v, want a flight", c, err)
+			}
+			<-f.done
+			// The outcome came when the waiter had already decided to leave: its
+			// share in a spool file must not get lost.
+			left, err := s.leave(f, errors.New("gave up"))
+			if err != nil {
+				t.Fatalf("leave = %v, want the content", err)
+			}
+			// The outcome came between the look into the memory and the lock:
+			// nothing is fetched again.
+			joined, f, err := s.join(ref)
+			if joined == nil || f != nil || err != nil {
+				t.Fatalf("join = %v, %v, %v, want the content", joined, f, err)
+			}
+			if err := errors.Join(left.Close(), joined.Close(), s.Close()); err != nil {
+				t.Error(err)
+			}
+			if stats := s.Stats(); stats.Fetches != 1 || stats.SpoolBytes != 0 {
+				t.Errorf("Stats = %+v", stats)
+			}
+		})
+	}
+}
