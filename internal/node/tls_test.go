@@ -1,0 +1,135 @@
+package node
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"math/big"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// certificate writes a certificate for 127.0.0.1 and its key.
+func certificate(t *testing.T, dir, name string) (certFile, keyFile string, pool *x509.CertPool) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, IsCA: true, BasicConstraintsValid: true,
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	certFile, keyFile = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	for file, block := range map[string]*pem.Block{certFile: {Type: "CERTIFICATE", Bytes: der}, keyFile: {Type: "PRIVATE KEY", Bytes: secret}} {
+		if err := os.WriteFile(file, pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	pool = x509.NewCertPool()
+	parsed, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool.AddCert(parsed)
+	return certFile, keyFile, pool
+}
+
+func TestProtocols(t *testing.T) {
+	w := newWorld(t)
+	w.publish("v1", map[string]string{"index.html": "one"})
+	certFile, keyFile, pool := certificate(t, t.TempDir(), "first")
+	only := func(choose func(*http.Protocols)) func(*http.Transport) {
+		return func(tr *http.Transport) {
+			tr.Protocols = new(http.Protocols)
+			choose(tr.Protocols)
+			tr.TLSClientConfig = &tls.Config{RootCAs: pool}
+		}
+	}
+	for _, test := range []struct {
+		name, scheme, proto string
+		choose              func(*http.Protocols)
+	}{
+		{"HTTP/1.1", "http", "HTTP/1.1", func(p *http.Protocols) { p.SetHTTP1(true) }},
+		{"HTTP/2 in cleartext", "http", "HTTP/2.0", func(p *http.Protocols) { p.SetUnencryptedHTTP2(true) }},
+		{"HTTP/1.1 over TLS", "https", "HTTP/1.1", func(p *http.Protocols) { p.SetHTTP1(true) }},
+		{"HTTP/2 over TLS", "https", "HTTP/2.0", func(p *http.Protocols) { p.SetHTTP2(true) }},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			c := w.config()
+			if test.scheme == "https" {
+				c.CertFile, c.KeyFile = certFile, keyFile
+			}
+			n, stop := w.start(c)
+			eventually(t, "table", func() bool { return n.Table() != nil })
+			resp, body := read(t, w.http(only(test.choose)), test.scheme+"://"+n.Addr().String()+"/")
+			if body != "one" || resp.Proto != test.proto {
+				t.Errorf("%q over %s, want %s", body, resp.Proto, test.proto)
+			}
+			w.check(stop())
+		})
+	}
+}
+
+func TestCertificateFiles(t *testing.T) {
+	dir := t.TempDir()
+	certFile, keyFile, _ := certificate(t, dir, "first")
+	for name, files := range map[string][2]string{
+		"no key":       {certFile, ""},
+		"missing file": {certFile, filepath.Join(dir, "none.pem")},
+		"swapped":      {keyFile, certFile},
+	} {
+		if _, err := loadCertificates(files[0], files[1]); err == nil || !strings.Contains(err.Error(), files[0]) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+
+	c, err := loadCertificates(certFile, keyFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := func() string {
+		t.Helper()
+		c.checked = time.Time{}
+		got, err := c.get(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got.Leaf.Subject.CommonName
+	}
+	touch := func(at time.Time) {
+		t.Helper()
+		if err := os.Chtimes(certFile, at, at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	certificate(t, dir, "second")
+	touch(time.Now().Add(time.Minute))
+	if got := name(); got != "second" {
+		t.Errorf("after renewal: %s", got)
+	}
+	if err := os.WriteFile(certFile, []byte("half a cert"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	touch(time.Now().Add(2 * time.Minute))
+	if got := name(); got != "second" {
+		t.Errorf("with a broken file: %s", got)
+	}
+}

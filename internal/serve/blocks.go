@@ -1,0 +1,242 @@
+package serve
+
+import (
+	"net/http"
+	"strconv"
+	"time"
+
+	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/blob"
+	"github.com/holdfast-web/holdfast/internal/live"
+)
+
+// Field is one header field; its name is in canonical form.
+type Field struct{ Name, Value string }
+
+// Block is a prepared piece of a header: immutable, built once, shared by all
+// answers it belongs to. A nil Block is empty.
+type Block struct {
+	fields []Field
+	values [][]string // of fields, in the form net/http wants
+}
+
+func newBlock(fields ...Field) *Block {
+	b := &Block{values: make([][]string, 0, len(fields))}
+	for _, f := range fields {
+		if f.Value != "" {
+			b.fields = append(b.fields, f)
+			b.values = append(b.values, []string{f.Value})
+		}
+	}
+	return b
+}
+
+// Fields returns the fields. The caller must not change them.
+func (b *Block) Fields() []Field {
+	if b == nil {
+		return nil
+	}
+	return b.fields
+}
+
+// addTo sets the fields in h without copying their values.
+func (b *Block) addTo(h http.Header) {
+	if b == nil {
+		return
+	}
+	for i := range b.fields {
+		h[b.fields[i].Name] = b.values[i]
+	}
+}
+
+// The values that many blocks share.
+const (
+	cacheForEver   = "public, max-age=31536000, immutable"
+	cacheChecked   = "no-cache"
+	cachePrivate   = "private, no-cache"
+	cacheNever     = "no-store"
+	varyCoding     = "Accept-Encoding"
+	varyDeployment = "Accept-Encoding, X-Deployment-Id"
+	allowedMethods = "GET, HEAD, OPTIONS"
+	textPlain      = "text/plain; charset=utf-8"
+)
+
+// codingTag is the entity tag of one coding of an entry.
+type codingTag struct {
+	coding holdfast.Coding
+	tag    string // with its quotes
+}
+
+// prepared is what serving derives from an entry once; its slices are parallel
+// to the entry's variants.
+type prepared struct {
+	tags  []codingTag
+	refs  []blob.Ref
+	whole []*Block // 200
+	part  []*Block // 206: no Content-Length
+	same  []*Block // 304
+	page  []*Block // body of an error answer: no validators, no ranges
+}
+
+// prepare returns what was derived from e, deriving it if it is asked for first.
+// Two requests may do so at once; their results are equal.
+func prepare(e *live.Entry) *prepared {
+	if p, ok := e.Memo.Load().(*prepared); ok {
+		return p
+	}
+	p := &prepared{}
+	for i := range e.Variants {
+		v := &e.Variants[i]
+		tag := entityTag(e, v)
+		contentType := Field{"Content-Type", e.MediaType}
+		length := Field{"Content-Length", strconv.FormatInt(v.Size, 10)}
+		encoding := Field{"Content-Encoding", contentEncoding(v.Coding)}
+		etag := Field{"Etag", tag}
+		ranges := Field{"Accept-Ranges", "bytes"}
+		p.tags = append(p.tags, codingTag{v.Coding, tag})
+		p.refs = append(p.refs, blob.Ref{Name: v.Name, Size: v.Size})
+		p.whole = append(p.whole, newBlock(contentType, length, encoding, etag, ranges))
+		p.part = append(p.part, newBlock(contentType, encoding, etag, ranges))
+		p.same = append(p.same, newBlock(etag))
+		p.page = append(p.page, newBlock(contentType, length, encoding))
+	}
+	e.Memo.Store(p)
+	return p
+}
+
+func contentEncoding(c holdfast.Coding) string {
+	if c == holdfast.Identity {
+		return ""
+	}
+	return c.String()
+}
+
+// entityTag is strong, true by construction, and equal on every node: half the
+// digest of the content and, for an encoded body, the start of that of its bytes.
+func entityTag(e *live.Entry, v *live.Variant) string {
+	tag := `"` + e.Digest.String()[:32]
+	if v.Coding != holdfast.Identity {
+		tag += "-" + v.Coding.String() + "." + v.Name.Digest.String()[:8]
+	}
+	return tag + `"`
+}
+
+// class is the part of a header that depends on how a file was asked for.
+type class struct {
+	block    *Block
+	modified stamp
+}
+
+// releaseClasses are the classes of answers that name or depend on a release.
+type releaseClasses struct {
+	pinnedAsset, pinnedDocument  class
+	plainForEver, plainChecked   class
+	selected, document, notFound class
+}
+
+// classesOf returns the classes for a release of an app. A table that changes
+// the settings of an app makes new Release values, so that none are stale.
+func classesOf(a *live.App, r *live.Release) *releaseClasses {
+	if c, ok := r.Memo.Load().(*releaseClasses); ok {
+		return c
+	}
+	asset := appClassesOf(a).asset
+	app, tagged := a.Name.String(), a.Name.String()+", "+ReleaseTag(a.Name, r.ID)
+	id := Field{"X-Deployment-Id", r.ID.String()}
+	preview := cacheChecked
+	if r.State == holdfast.Published {
+		preview = cachePrivate
+	}
+	c := &releaseClasses{
+		pinnedAsset:    newClass(cacheForEver, varyCoding, tagged, r.Published, asset...),
+		pinnedDocument: newClass(preview, varyCoding, tagged, r.Published, id),
+		plainForEver:   newClass(cacheForEver, varyCoding, app, r.Plain, asset...),
+		plainChecked:   newClass(cacheChecked, varyDeployment, app, r.Plain, asset...),
+		selected:       newClass(cachePrivate, varyDeployment, tagged, r.Published, asset...),
+		document:       newClass(cacheChecked, varyCoding, tagged, r.Plain, id),
+		notFound:       newClass(cacheNever, varyCoding, "", time.Time{}, append([]Field{id}, asset...)...),
+	}
+	r.Memo.Store(c)
+	return c
+}
+
+// ReleaseTag is the cache tag that every pinned answer and every document of a
+// release carries; the app's name is the tag of all its answers.
+func ReleaseTag(app holdfast.AppName, id holdfast.ReleaseID) string {
+	return app.String() + "@" + id.String()
+}
+
+func newClass(cache, vary, tags string, modified time.Time, more ...Field) class {
+	s := stampOf(modified)
+	fields := append([]Field{
+		{"Cache-Control", cache}, {"Vary", vary}, {"Last-Modified", s.text}, {"Cache-Tag", tags},
+		{"X-Content-Type-Options", "nosniff"},
+	}, more...)
+	return class{newBlock(fields...), s}
+}
+
+// appClasses are the parts of headers that depend on an app's settings alone.
+type appClasses struct {
+	asset     []Field // what every asset carries for other origins
+	content   class
+	failed    *Block // 404, 410 and other failures
+	preflight *Block
+}
+
+func appClassesOf(a *live.App) *appClasses {
+	if c, ok := a.Memo.Load().(*appClasses); ok {
+		return c
+	}
+	s := &a.Settings
+	origin := unlessOff(s.CORS)
+	exposed, methods, headers, age := "X-Deployment-Id", allowedMethods, "X-Deployment-Id, Range", "86400"
+	if origin == "" {
+		exposed, methods, headers, age = "", "", "", ""
+	}
+	asset := []Field{
+		{"Access-Control-Allow-Origin", origin},
+		{"Access-Control-Expose-Headers", exposed},
+		{"Cross-Origin-Resource-Policy", unlessOff(s.CORP)},
+		{"Timing-Allow-Origin", unlessOff(s.Timing)},
+	}
+	c := &appClasses{
+		asset:   asset,
+		content: newClass(cacheForEver, varyCoding, a.Name.String(), time.Time{}, asset...),
+		failed:  newBlock(append(failureFields(), asset...)...),
+		preflight: newBlock(
+			Field{"Allow", allowedMethods},
+			Field{"Access-Control-Allow-Origin", origin},
+			Field{"Access-Control-Allow-Methods", methods},
+			Field{"Access-Control-Allow-Headers", headers},
+			Field{"Access-Control-Expose-Headers", exposed},
+			Field{"Access-Control-Max-Age", age},
+		),
+	}
+	a.Memo.Store(c)
+	return c
+}
+
+func unlessOff(v string) string {
+	if v == "off" {
+		return ""
+	}
+	return v
+}
+
+func failureFields() []Field {
+	return []Field{{"Cache-Control", cacheNever}, {"Content-Type", textPlain}, {"X-Content-Type-Options", "nosniff"}}
+}
+
+// failedBlock is the header of a failure under an app's mount, or under none.
+func failedBlock(a *live.App) *Block {
+	if a == nil {
+		return newBlock(failureFields()...)
+	}
+	return appClassesOf(a).failed
+}
+
+// redirectBlock is the header of a redirect. It is checked again each time: the
+// next release may have a file where this one has a directory.
+func redirectBlock() *Block {
+	return newBlock(Field{"Cache-Control", cacheChecked}, Field{"Content-Type", textPlain}, Field{"X-Content-Type-Options", "nosniff"})
+}

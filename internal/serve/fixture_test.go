@@ -1,0 +1,191 @@
+package serve
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/live"
+	"github.com/holdfast-web/holdfast/internal/registry"
+)
+
+// epoch is the first stamp of every fixture; each release is one second later.
+var epoch = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+// site describes an app for a fixture table.
+type site struct {
+	app      string
+	settings map[string]string
+	releases []rel
+	sides    map[string]string // side → live release
+	absent   map[string]bool   // releases whose manifest is not loaded
+}
+
+type rel struct {
+	id      string
+	state   holdfast.State
+	files   map[string]string // path → content
+	clashes []string
+}
+
+// texts holds manifests and inventories by digest.
+type texts struct {
+	manifests   map[holdfast.Digest]*holdfast.Manifest
+	inventories map[holdfast.Digest]*holdfast.Inventory
+}
+
+func (s texts) Manifest(_ context.Context, d holdfast.Digest) (*holdfast.Manifest, error) {
+	if m := s.manifests[d]; m != nil {
+		return m, nil
+	}
+	return nil, fmt.Errorf("manifest %s: %w", d, holdfast.ErrNotFound)
+}
+
+func (s texts) Inventory(_ context.Context, d holdfast.Digest) (*holdfast.Inventory, error) {
+	if inv := s.inventories[d]; inv != nil {
+		return inv, nil
+	}
+	return nil, fmt.Errorf("inventory %s: %w", d, holdfast.ErrNotFound)
+}
+
+func mediaType(path string) string {
+	switch {
+	case strings.HasSuffix(path, ".html"):
+		return "text/html; charset=utf-8"
+	case strings.HasSuffix(path, ".js"):
+		return "text/javascript; charset=utf-8"
+	}
+	return "application/octet-stream"
+}
+
+// encoded is the stand-in for the bytes of a coding: Decide only names them.
+func encoded(content string, c holdfast.Coding) string {
+	if c == holdfast.Identity {
+		return content
+	}
+	return c.String() + ":" + content[:len(content)/int(2+c)]
+}
+
+// table makes the table that a node of side sees.
+func table(t testing.TB, side string, sites ...site) *live.Table {
+	t.Helper()
+	store := texts{map[holdfast.Digest]*holdfast.Manifest{}, map[holdfast.Digest]*holdfast.Inventory{}}
+	snap := &registry.Snapshot{Registry: "test", Revision: 1}
+	for _, s := range sites {
+		snap.Apps = append(snap.Apps, s.state(t, store))
+	}
+	sd, err := holdfast.ParseSide(side)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return live.NewTable(t.Context(), sd, snap, store, slog.New(slog.DiscardHandler))
+}
+
+func (s site) state(t testing.TB, store texts) *registry.AppState {
+	t.Helper()
+	app, err := holdfast.ParseAppName(s.app)
+	if err != nil {
+		t.Fatal(err)
+	}
+	state := &registry.AppState{Name: app, Settings: holdfast.DefaultSettings(app)}
+	for k, v := range s.settings {
+		if err := state.Settings.Set(k, v); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i, r := range s.releases {
+		info := r.info(t, app, i, store)
+		if s.absent[r.id] {
+			delete(store.manifests, info.Manifest)
+		}
+		for name, id := range s.sides {
+			if id == r.id {
+				side, _ := holdfast.ParseSide(name)
+				state.Sides = append(state.Sides, registry.SideInfo{Side: side, Live: info.ID, Activated: info.Activated})
+			}
+		}
+		state.Releases = append([]registry.ReleaseInfo{info}, state.Releases...)
+	}
+	return state
+}
+
+func (r rel) info(t testing.TB, app holdfast.AppName, i int, store texts) registry.ReleaseInfo {
+	t.Helper()
+	var files []holdfast.File
+	var objects []holdfast.Object
+	paths := make([]string, 0, len(r.files))
+	for p := range r.files {
+		paths = append(paths, p)
+	}
+	logical := holdfast.LogicalNames(paths, nil)
+	seen := map[holdfast.Digest]bool{}
+	for p, content := range r.files {
+		f := holdfast.File{Path: p, Digest: holdfast.DigestOf([]byte(content)), Size: int64(len(content)), MediaType: mediaType(p), Logical: p}
+		if l, ok := logical[p]; ok {
+			f.Logical = l
+		}
+		files = append(files, f)
+		if seen[f.Digest] {
+			continue
+		}
+		seen[f.Digest] = true
+		for _, c := range holdfast.Codings() {
+			if c != holdfast.Identity && len(content) < 64 {
+				continue
+			}
+			b := encoded(content, c)
+			objects = append(objects, holdfast.Object{
+				Digest: f.Digest, Coding: c, Size: int64(len(b)),
+				Name: holdfast.ObjectName{Digest: holdfast.DigestOf([]byte(b))},
+			})
+		}
+	}
+	m, err := holdfast.NewManifest(files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	inv, err := holdfast.NewInventory(objects)
+	if err != nil {
+		t.Fatal(err)
+	}
+	store.manifests[m.Digest()], store.inventories[inv.Digest()] = m, inv
+	id, err := holdfast.ParseReleaseID(r.id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	published := epoch.Add(time.Duration(2*i) * time.Second)
+	info := registry.ReleaseInfo{
+		Release: holdfast.Release{App: app, ID: id, Manifest: m.Digest(), Inventory: inv.Digest(), Published: published, Clashes: r.clashes},
+		State:   r.state,
+	}
+	if r.state != holdfast.Published {
+		info.Activated = published.Add(time.Second)
+	}
+	return info
+}
+
+func get(path string, more ...func(*Request)) *Request {
+	r := &Request{Method: "GET", Host: "example.com", Path: path, AcceptEncoding: "gzip, deflate, br, zstd"}
+	if p, q, ok := strings.Cut(path, "?"); ok {
+		r.Path, r.Query = p, q
+	}
+	for _, f := range more {
+		f(r)
+	}
+	return r
+}
+
+// headers returns the fields of an answer that Decide prepared.
+func headers(d *Decision) map[string]string {
+	h := map[string]string{}
+	for _, b := range []*Block{d.Entry, d.Class} {
+		for _, f := range b.Fields() {
+			h[f.Name] = f.Value
+		}
+	}
+	return h
+}

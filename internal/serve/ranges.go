@@ -1,0 +1,77 @@
+package serve
+
+import (
+	"math"
+	"strings"
+)
+
+// span is a part of a body: n bytes from off.
+type span struct{ off, n int64 }
+
+type rangeOutcome uint8
+
+const (
+	wholeBody     rangeOutcome = iota // no range, or one to be ignored
+	partOfBody                        // 206
+	unsatisfiable                     // 416
+)
+
+// parseRange reads a Range field for a body of size bytes (RFC 9110, section
+// 14). Other units, several ranges and bad syntax are ignored, as the RFC
+// allows; numbers too large for any body are clamped.
+func parseRange(field string, size int64) (span, rangeOutcome) {
+	unit, set, ok := strings.Cut(field, "=")
+	if !ok || !strings.EqualFold(strings.TrimSpace(unit), "bytes") || strings.Contains(set, ",") {
+		return span{}, wholeBody
+	}
+	from, to, ok := strings.Cut(strings.TrimSpace(set), "-")
+	if !ok {
+		return span{}, wholeBody
+	}
+	if from == "" {
+		return suffixRange(to, size)
+	}
+	first, ok1 := clampedNumber(from)
+	last, ok2 := int64(math.MaxInt64), true
+	if to != "" {
+		last, ok2 = clampedNumber(to)
+	}
+	switch {
+	case !ok1 || !ok2 || first > last:
+		return span{}, wholeBody
+	case first >= size:
+		return span{}, unsatisfiable
+	}
+	return span{first, min(last, size-1) - first + 1}, partOfBody
+}
+
+func suffixRange(digits string, size int64) (span, rangeOutcome) {
+	n, ok := clampedNumber(digits)
+	switch {
+	case !ok:
+		return span{}, wholeBody
+	case n == 0 || size == 0:
+		return span{}, unsatisfiable
+	}
+	n = min(n, size)
+	return span{size - n, n}, partOfBody
+}
+
+// clampedNumber reads decimal digits; what does not fit becomes MaxInt64.
+func clampedNumber(s string) (int64, bool) {
+	if s == "" {
+		return 0, false
+	}
+	n := int64(0)
+	for i := range len(s) {
+		c := s[i]
+		if c < '0' || c > '9' {
+			return 0, false
+		}
+		if n > (math.MaxInt64-9)/10 {
+			n = math.MaxInt64/10 - 1 // any further digit keeps it beyond every size
+		}
+		n = n*10 + int64(c-'0')
+	}
+	return n, true
+}
