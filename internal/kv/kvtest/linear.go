@@ -14,7 +14,7 @@ import (
 )
 
 func testLinearizable(t *testing.T, f *fixture) {
-	Linearizable(t, []kv.Driver{f.a, f.b, f.open(), f.open()}, 40, 25)
+	Linearizable(t, []kv.Driver{f.a, f.b, f.open(), f.open()}, 15, 25)
 }
 
 // Linearizable runs rounds short histories of concurrent clients, n calls by

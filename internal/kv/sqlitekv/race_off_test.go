@@ -1,0 +1,5 @@
+//go:build !race
+
+package sqlitekv_test
+
+const rounds = 100
