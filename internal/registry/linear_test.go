@@ -3,9 +3,428 @@ package registry
 import (
 	"bufio"
 	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
 	"io"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/anishathalye/porcupine"
+	"golang.org/x/sys/unix"
+
+	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/kv"
+	"github.com/holdfast-web/holdfast/internal/kv/memkv"
+	"github.com/holdfast-web/holdfast/internal/kv/sqlitekv"
 )
 
+// event is one operation of one client on one side, and its outcome.
+type event struct {
+	Client       int
+	App, Side    string
+	Kind         string // "activate", "rollback" or "read"
+	Release      string // to activate
+	Expect       *string
+	Call, Return int64 // nanoseconds of the machine's monotonic clock
+
+	Changed  bool
+	Live     string // what is live after it
+	Previous string
+	Failure  string // "conflict" or "none"
+}
+
+// sideModel is what a side does: its state is the list of what was live on it,
+// separated by spaces, the last one now.
+func sideModel() porcupine.Model {
+	return porcupine.Model{
+		Partition: func(history []porcupine.Operation) [][]porcupine.Operation {
+			parts := map[string][]porcupine.Operation{}
+			for _, op := range history {
+				e := op.Input.(event)
+				parts[e.App+"/"+e.Side] = append(parts[e.App+"/"+e.Side], op)
+			}
+			var list [][]porcupine.Operation
+			for _, part := range parts {
+				list = append(list, part)
+			}
+			return list
+		},
+		Init: func() any { return "" },
+		Step: func(state, input, _ any) (bool, any) {
+			next, legal := step(state.(string), input.(event))
+			return legal, next
+		},
+	}
+}
+
+func step(state string, e event) (string, bool) {
+	history := strings.Fields(state)
+	live, target := "", e.Release
+	if len(history) > 0 {
+		live = history[len(history)-1]
+	}
+	switch e.Kind {
+	case "read":
+		return state, e.Live == live
+	case "rollback":
+		target = ""
+		for _, id := range history {
+			if id != live {
+				target = id
+			}
+		}
+		if target == "" || e.Failure != "" {
+			return state, target == "" && e.Failure == "none"
+		}
+	}
+	if expected := e.Expect == nil || *e.Expect == live; !expected || e.Failure != "" {
+		return state, !expected && e.Failure == "conflict"
+	}
+	if target == live {
+		return state, !e.Changed && e.Live == live
+	}
+	return state + " " + target, e.Changed && e.Live == target && e.Previous == live
+}
+
+func check(t *testing.T, history []event) {
+	t.Helper()
+	ops := make([]porcupine.Operation, len(history))
+	for i, e := range history {
+		ops[i] = porcupine.Operation{ClientId: e.Client, Input: e, Call: e.Call, Output: e, Return: e.Return}
+	}
+	if got := porcupine.CheckOperationsTimeout(sideModel(), ops, 10*time.Second); got != porcupine.Ok {
+		slices.SortFunc(history, func(a, b event) int { return int(a.Call - b.Call) })
+		for _, e := range history {
+			t.Logf("%+v", e)
+		}
+		t.Errorf("history of %s is %s", history[0].App, got)
+	}
+}
+
+// TestModelRefuses: the model tells right from wrong.
+func TestModelRefuses(t *testing.T) {
+	expect := "one"
+	for _, tt := range []struct {
+		name  string
+		state string
+		e     event
+		legal bool
+	}{
+		{"stale read", "one two", event{Kind: "read", Live: "one"}, false},
+		{"read", "one two", event{Kind: "read", Live: "two"}, true},
+		{"lost update", "one two", event{Kind: "activate", Release: "three", Changed: true, Live: "three", Previous: "one"}, false},
+		{"activated twice", "one two", event{Kind: "activate", Release: "two", Changed: true, Live: "two", Previous: "one"}, false},
+		{"expected in vain", "one two", event{Kind: "activate", Release: "three", Expect: &expect, Changed: true, Live: "three", Previous: "two"}, false},
+		{"needless conflict", "two one", event{Kind: "activate", Release: "three", Expect: &expect, Failure: "conflict"}, false},
+		{"rolled back too far", "one two three", event{Kind: "rollback", Changed: true, Live: "one", Previous: "three"}, false},
+		{"rolled back", "one two three", event{Kind: "rollback", Changed: true, Live: "two", Previous: "three"}, true},
+		{"nothing to roll back to", "one one", event{Kind: "rollback", Failure: "none"}, true},
+	} {
+		if _, legal := step(tt.state, tt.e); legal != tt.legal {
+			t.Errorf("%s: legal = %v", tt.name, legal)
+		}
+	}
+}
+
+// client does n operations on an app, chosen by chance.
+func client(ctx context.Context, r *Registry, app string, number, n int) ([]event, error) {
+	rnd := rand.New(rand.NewPCG(uint64(number), uint64(len(app))+uint64(n)))
+	events := make([]event, 0, n)
+	for range n {
+		e := event{Client: number, App: app, Side: pick(rnd, "a", "b"), Kind: pick(rnd, "activate", "activate", "rollback", "read")}
+		if e.Kind == "activate" {
+			e.Release = pick(rnd, "one", "two", "three")
+			if rnd.IntN(3) == 0 {
+				e.Expect = new(pick(rnd, "one", "two", ""))
+			}
+		}
+		if err := e.do(ctx, r); err != nil {
+			return nil, fmt.Errorf("client %d: %s of app %s: %w", number, e.Kind, app, err)
+		}
+		events = append(events, e)
+	}
+	return events, nil
+}
+
+func pick(rnd *rand.Rand, from ...string) string { return from[rnd.IntN(len(from))] }
+
+func (e *event) do(ctx context.Context, r *Registry) error {
+	var err error
+	e.Call = now()
+	switch app, on := appName(e.App), side(e.Side); e.Kind {
+	case "read":
+		err = e.read(ctx, r)
+	case "rollback":
+		err = e.became(r.Rollback(ctx, app, on, nil, ""))
+	default:
+		o := ActivateOptions{Side: on}
+		if e.Expect != nil {
+			o.Expect = new(holdfast.ReleaseID)
+			if *e.Expect != "" {
+				*o.Expect = release(*e.Expect)
+			}
+		}
+		var entry HistoryEntry
+		entry, e.Changed, err = r.Activate(ctx, app, release(e.Release), o)
+		changed := e.Changed
+		err = e.became(entry, err)
+		e.Changed = changed
+	}
+	e.Return = now()
+	return err
+}
+
+func (e *event) became(entry HistoryEntry, err error) error {
+	switch {
+	case errors.Is(err, holdfast.ErrNotFound):
+		e.Failure = "none"
+	case errors.Is(err, holdfast.ErrConflict):
+		e.Failure = "conflict"
+	case err != nil:
+		return err
+	default:
+		e.Changed, e.Live, e.Previous = true, entry.Release.String(), entry.Previous.String()
+	}
+	return nil
+}
+
+func (e *event) read(ctx context.Context, r *Registry) error {
+	snap, err := r.Refresh(ctx, nil)
+	if err != nil {
+		return err
+	}
+	for _, s := range find(snap, appName(e.App)).Sides {
+		if s.Side == side(e.Side) {
+			e.Live = s.Live.String()
+		}
+	}
+	return nil
+}
+
+// now is comparable between processes of one machine.
+func now() int64 {
+	var ts unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts); err != nil {
+		panic(err)
+	}
+	return ts.Nano()
+}
+
+// newLossy returns a client that loses the outcome of every fourth commit or so,
+// and one that does not. Of what it loses some was applied, some never is, and
+// some is in a moment.
+func newLossy(t *testing.T, seed uint64) (lossy, sound kv.Driver) {
+	var (
+		mu    sync.Mutex
+		late  sync.WaitGroup
+		rnd   = rand.New(rand.NewPCG(seed, 0))
+		sane  *memkv.Client
+		chose = func(n int) bool {
+			mu.Lock()
+			defer mu.Unlock()
+			return rnd.IntN(n) == 0
+		}
+	)
+	db := memkv.New(memkv.Options{
+		Before: func(_ context.Context, c memkv.Call) error {
+			if c.Method != "commit" || c.Client == sane || !chose(6) {
+				return nil
+			}
+			leased := slices.ContainsFunc(c.Ops, func(op kv.Op) bool { return op.Lease != nil })
+			if !leased && chose(2) {
+				late.Go(func() { _, _ = sane.Commit(context.Background(), c.Ops...) })
+			}
+			return kv.ErrUnknown
+		},
+		After: func(_ context.Context, c memkv.Call) error {
+			if c.Client == sane || !chose(6) {
+				return nil
+			}
+			return kv.ErrUnknown
+		},
+	})
+	sane = db.Client()
+	c := db.Client()
+	t.Cleanup(func() {
+		late.Wait()
+		if err := errors.Join(c.Close(), sane.Close()); err != nil {
+			t.Error(err)
+		}
+	})
+	return c, sane
+}
+
+// TestLinearizable: clients whose commits' outcomes get lost all the time never
+// activate anything twice, or not at all.
+func TestLinearizable(t *testing.T) {
+	const histories, clients, operations = 250, 4, 10
+	gate := make(chan struct{}, 16) // histories at once
+	var wg sync.WaitGroup
+	for h := range histories {
+		gate <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-gate }()
+			lossyHistory(t, h, clients, operations)
+		})
+	}
+	wg.Wait()
+}
+
+func lossyHistory(t *testing.T, number, clients, operations int) {
+	d, _ := newLossy(t, uint64(number))
+	app := fmt.Sprintf("app%d", number)
+	events, errs := make([][]event, clients), make([]error, clients)
+	var wg sync.WaitGroup
+	for i := range clients {
+		wg.Go(func() {
+			r, err := Open(t.Context(), d, Options{})
+			for _, id := range []string{"one", "two", "three"} {
+				if err == nil { // all publish the same: one adds, the others find it
+					_, _, err = publish(t.Context(), r, build(app, id, id, id))
+				}
+			}
+			if errs[i] = err; err == nil {
+				events[i], errs[i] = client(t.Context(), r, app, number*clients+i, operations)
+			}
+		})
+	}
+	wg.Wait()
+	if err := errors.Join(errs...); err != nil {
+		t.Error(err)
+		return
+	}
+	check(t, slices.Concat(events...))
+}
+
+// workerEnv makes the test binary a client of TestLinearizableProcesses; its
+// value is the path of the database.
 const workerEnv = "HOLDFAST_REGISTRY_WORKER"
 
-func work(ctx context.Context, path string, in *bufio.Reader, out io.Writer) error { return nil }
+// round is what a worker is asked for: a line of JSON on its standard input. It
+// answers with a line of JSON, its events.
+type round struct {
+	App           string
+	Client, Count int
+}
+
+func work(ctx context.Context, path string, in *bufio.Reader, out io.Writer) (err error) {
+	d, err := sqlitekv.Open(ctx, path, sqlitekv.Options{})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, d.Close()) }()
+	r, err := Open(ctx, d, Options{})
+	if err != nil {
+		return err
+	}
+	rounds, answers := json.NewDecoder(in), json.NewEncoder(out)
+	for {
+		var q round
+		if err := rounds.Decode(&q); errors.Is(err, io.EOF) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		events, err := client(ctx, r, q.App, q.Client, q.Count)
+		if err != nil {
+			return err
+		}
+		if err := answers.Encode(events); err != nil {
+			return err
+		}
+	}
+}
+
+// worker is a process that is one.
+type worker struct {
+	in  *json.Encoder
+	out *json.Decoder
+}
+
+func startWorker(t *testing.T, path string) worker {
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), workerEnv+"="+path)
+	cmd.Stderr = os.Stderr
+	in, out := must(cmd.StdinPipe()), must(cmd.StdoutPipe())
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := errors.Join(in.Close(), cmd.Wait()); err != nil {
+			t.Errorf("worker: %v", err)
+		}
+	})
+	return worker{json.NewEncoder(in), json.NewDecoder(out)}
+}
+
+// TestLinearizableProcesses is TestLinearizable for processes on one file.
+func TestLinearizableProcesses(t *testing.T) {
+	const histories, processes, operations = 20, 3, 10
+	path := filepath.Join(t.TempDir(), "registry.db")
+	d := must(sqlitekv.Open(t.Context(), path, sqlitekv.Options{}))
+	t.Cleanup(func() { d.Close() })
+	r := openRegistry(t, d, newClock())
+	workers := make([]worker, processes)
+	for i := range workers {
+		workers[i] = startWorker(t, path)
+	}
+	for h := range histories {
+		app := fmt.Sprintf("app%d", h)
+		mustPublish(t, r, app, "one", "two", "three")
+		var history []event
+		for i, w := range workers {
+			if err := w.in.Encode(round{app, h*processes + i, operations}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, w := range workers {
+			var events []event
+			if err := w.out.Decode(&events); err != nil {
+				t.Fatal(err)
+			}
+			history = append(history, events...)
+		}
+		check(t, history)
+	}
+}
+
+// TestPublishTogether: of publishers of one ID one adds it, whatever gets lost;
+// those of the same build succeed, the others learn why not.
+func TestPublishTogether(t *testing.T) {
+	for seed := range uint64(30) {
+		d, _ := newLossy(t, seed)
+		outcomes := make([]string, 6)
+		var wg sync.WaitGroup
+		for i := range outcomes {
+			wg.Go(func() {
+				r, err := Open(t.Context(), d, Options{})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				rel, outcome, err := publish(t.Context(), r, build("shop", "one", fmt.Sprint("manifest ", i%2), "i"))
+				switch {
+				case errors.Is(err, holdfast.ErrExists):
+					outcomes[i] = "refused"
+				case err != nil:
+					t.Error(err)
+				default:
+					outcomes[i] = fmt.Sprint(outcome, rel.Manifest == digest(fmt.Sprint("manifest ", i%2)))
+				}
+			})
+		}
+		wg.Wait()
+		slices.Sort(outcomes)
+		if want := []string{"0true", "1true", "1true", "refused", "refused", "refused"}; !slices.Equal(outcomes, want) {
+			t.Fatalf("outcomes %v, want %v", outcomes, want)
+		}
+	}
+}
