@@ -3,10 +3,12 @@ package publish
 import (
 	"bytes"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"hash"
 	"io"
 	"io/fs"
+	"os"
 	"strings"
 
 	holdfast "github.com/holdfast-web/holdfast"
@@ -91,4 +93,22 @@ func analyserOf(p string) func([]byte) findings {
 		return func([]byte) findings { return findings{relative: true} } // by nature
 	}
 	return nil
+}
+
+// readFile reads a file that must have size bytes.
+func readFile(open func(string) (*os.File, error), p string, size int64) ([]byte, error) {
+	f, err := open(p)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close() //nolint:errcheck // nothing was written
+	b := make([]byte, size+1)
+	n, err := io.ReadFull(f, b)
+	switch {
+	case err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF):
+		return nil, err
+	case int64(n) != size:
+		return nil, errChanged(p)
+	}
+	return b[:n], nil
 }

@@ -1,0 +1,117 @@
+package publish
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/registry"
+)
+
+// LedgerAge is for how long after a release is gone no other bytes may be
+// published under its fingerprinted paths: browsers keep those for a year.
+const LedgerAge = 400 * 24 * time.Hour
+
+// ledger compares a build with the manifests of all releases that a browser may
+// still hold files of. It remembers results, not manifests, so it stays small
+// however often and over however many releases it is asked.
+type ledger struct {
+	store    Store
+	build    *holdfast.Manifest
+	settings holdfast.Settings
+	known    map[holdfast.Digest][]string // by manifest
+}
+
+// clashes returns, sorted, the paths under which one of others published other
+// bytes as immutable, or under which the build would.
+func (l *ledger) clashes(ctx context.Context, others []registry.ReleaseInfo) ([]string, error) {
+	relevant := slices.DeleteFunc(slices.Clone(others), func(r registry.ReleaseInfo) bool {
+		return r.Manifest == l.build.Digest() || r.State == holdfast.Gone && time.Since(r.GoneAt) > LedgerAge
+	})
+	if err := l.learn(ctx, relevant); err != nil {
+		return nil, err
+	}
+	var all []string
+	for _, r := range relevant {
+		all = append(all, l.known[r.Manifest]...)
+	}
+	slices.Sort(all)
+	return slices.Compact(all), nil
+}
+
+// learn compares with the manifests that were not compared with before, a few
+// of them at a time. One that cannot be read proves nothing: it is an error.
+func (l *ledger) learn(ctx context.Context, releases []registry.ReleaseInfo) error {
+	const parallel = 8
+	var unknown []registry.ReleaseInfo
+	for _, r := range releases {
+		if _, ok := l.known[r.Manifest]; !ok {
+			l.known[r.Manifest] = nil
+			unknown = append(unknown, r)
+		}
+	}
+	found := make([][]string, len(unknown))
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(parallel)
+	for i, r := range unknown {
+		g.Go(func() error {
+			m, err := l.store.Manifest(gctx, r.Manifest)
+			if err != nil {
+				return fmt.Errorf("compare with release %s: %w", r.ID, err)
+			}
+			found[i] = l.compare(m)
+			return nil
+		})
+	}
+	err := g.Wait()
+	for i, r := range unknown {
+		if err != nil {
+			delete(l.known, r.Manifest)
+		} else {
+			l.known[r.Manifest] = found[i]
+		}
+	}
+	return err
+}
+
+func (l *ledger) compare(m *holdfast.Manifest) (clashes []string) {
+	for i := range l.build.Files() {
+		mine := &l.build.Files()[i]
+		theirs, ok := m.Lookup(mine.Path)
+		if !ok || theirs.Digest == mine.Digest {
+			continue
+		}
+		if registry.IsImmutable(&l.settings, mine.Path, mine.Fingerprinted() || theirs.Fingerprinted()) {
+			clashes = append(clashes, mine.Path)
+		}
+	}
+	return clashes
+}
+
+// CheckShadowed reports the paths of a build that cannot be reached because the
+// mount of another app takes them over. A mount that is a whole host of its own
+// takes over nothing: the app is reached on all others.
+func CheckShadowed(m *holdfast.Manifest, app holdfast.AppName, mount holdfast.Mount, apps []*registry.AppState) error {
+	for _, a := range apps {
+		rest, shadowed := a.Settings.Mount.Shadows(mount)
+		if a.Name == app || !shadowed || rest == "" {
+			continue
+		}
+		var paths []string
+		for _, f := range m.Files() {
+			if f.Path == rest || strings.HasPrefix(f.Path, rest+"/") {
+				paths = append(paths, f.Path)
+			}
+		}
+		if len(paths) > 0 {
+			return fmt.Errorf("%w: app %s lies at %s and hides these files of the build: %s; move the app or the files",
+				holdfast.ErrConflict, a.Name, a.Settings.Mount, listed(paths, func(p string) string { return p }))
+		}
+	}
+	return nil
+}

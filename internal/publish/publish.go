@@ -1,0 +1,249 @@
+package publish
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"slices"
+	"sync"
+
+	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/coding"
+	"github.com/holdfast-web/holdfast/internal/registry"
+)
+
+// Registry is what publishing needs of the registry.
+type Registry interface {
+	// Releases returns all releases of the app, gone ones included, newest first;
+	// nil for an app that does not exist yet.
+	Releases(ctx context.Context, app holdfast.AppName) ([]registry.ReleaseInfo, error)
+	// BeginPublish takes the lease that makes the manifest a root.
+	BeginPublish(ctx context.Context, app holdfast.AppName, manifest holdfast.Digest) (registry.PublishLease, error)
+	// AddRelease binds the record in one compare-and-set that also checks the
+	// lease. check is called with all other releases of the app as of that
+	// compare-and-set, and may run more than once.
+	AddRelease(ctx context.Context, lease registry.PublishLease, r holdfast.Release,
+		check func(ctx context.Context, others []registry.ReleaseInfo) (clashes []string, err error)) (holdfast.Release, registry.AddOutcome, error)
+}
+
+// Store is what publishing needs of the store. Puts are durable, verify what
+// they are given, never replace, and do nothing for what is there already.
+type Store interface {
+	PutObject(ctx context.Context, name holdfast.ObjectName, size int64, r io.Reader) (created bool, err error)
+	PutInventory(ctx context.Context, inv *holdfast.Inventory) error
+	PutManifest(ctx context.Context, m *holdfast.Manifest) error
+	Inventory(ctx context.Context, d holdfast.Digest) (*holdfast.Inventory, error)
+	Manifest(ctx context.Context, d holdfast.Digest) (*holdfast.Manifest, error)
+}
+
+// Encoder makes encoded forms that are checked already; see coding.Encoder.
+type Encoder interface {
+	Encode(c holdfast.Coding, identity []byte) ([]byte, error)
+}
+
+// Deps is what Publish works with. It may be used concurrently.
+type Deps struct {
+	Store    Store
+	Registry Registry
+	Encoder  Encoder      // nil: one of Options.Effort is made
+	Logger   *slog.Logger // nil: discards
+}
+
+// Options of one publish.
+type Options struct {
+	App      holdfast.AppName
+	ID       holdfast.ReleaseID // zero: "auto", made from the manifest's digest
+	Settings holdfast.Settings  // of the app
+	Effort   coding.Effort      // coding.Best if empty
+	// AllowClash publishes other bytes under fingerprinted paths and records the
+	// paths, which are never served as immutable again.
+	AllowClash bool
+	// DryRun reads what a publish would read, and writes nothing.
+	DryRun bool
+	// Apps returns the apps as they are now, to see that no mount takes over a
+	// path of the build; nil: that is not checked.
+	Apps func(ctx context.Context) ([]*registry.AppState, error)
+	// Progress is called for every blob that is done, never concurrently; may be nil.
+	Progress func(Progress)
+}
+
+// Result says what Publish did, or with Options.DryRun what it would do at most.
+type Result struct {
+	Release   holdfast.Release
+	Outcome   registry.AddOutcome
+	Unchanged bool // the release was there already; nothing was written
+	Counts
+}
+
+// Publish makes the build a release of the app. Killed at any point it leaves
+// nothing that anybody sees, and the next publish finishes the work.
+//
+// Errors: ErrExists (the ID is bound to another build), ErrClash, ErrConflict
+// (the build changed meanwhile, or what was reused was swept), ErrLeaseLost, and
+// those of store and registry.
+func Publish(ctx context.Context, d Deps, b *Build, o Options) (*Result, error) {
+	p, err := newPublication(ctx, d, b, o)
+	if err != nil || p.result.Unchanged {
+		return p.result, err
+	}
+	defer p.root.Close() //nolint:errcheck // nothing was written
+	if _, err := p.check(ctx, p.others()); err != nil {
+		return nil, err
+	}
+	if o.DryRun {
+		return p.result, p.forecast(ctx)
+	}
+	lease, err := d.Registry.BeginPublish(ctx, o.App, b.Manifest.Digest())
+	if err != nil {
+		return nil, err
+	}
+	ctx, release := untilLost(ctx, lease)
+	defer release()
+	inventory, err := p.upload(ctx)
+	if err != nil {
+		return nil, lost(ctx, err)
+	}
+	return p.result, lost(ctx, p.add(ctx, lease, inventory))
+}
+
+// publication is one run of Publish.
+type publication struct {
+	Deps
+	Options
+	build    *Build
+	root     *os.Root
+	releases []registry.ReleaseInfo
+	ledger   ledger
+	progress *progress
+	result   *Result
+
+	// reusedFrom are the releases whose objects are reused: they must still not
+	// be gone when the new release is added.
+	reusedFrom map[holdfast.ReleaseID]bool
+}
+
+// newPublication reads what is published already. A taken ID is found out here,
+// before any work; AddRelease has the last word.
+func newPublication(ctx context.Context, d Deps, b *Build, o Options) (*publication, error) {
+	o.Effort = cmp.Or(o.Effort, coding.Best)
+	if o.ID.IsZero() {
+		o.ID = b.Manifest.Digest().AutoID()
+	}
+	if d.Logger == nil {
+		d.Logger = slog.New(slog.DiscardHandler)
+	}
+	p := &publication{Deps: d, Options: o, build: b, reusedFrom: make(map[holdfast.ReleaseID]bool)}
+	p.ledger = ledger{store: d.Store, build: b.Manifest, settings: o.Settings, known: make(map[holdfast.Digest][]string)}
+	p.progress = newProgress(b, o.Progress)
+	p.result = &Result{Release: holdfast.Release{
+		App: o.App, ID: o.ID, Manifest: b.Manifest.Digest(), Files: len(b.Manifest.Files()), Bytes: b.Manifest.Size(),
+	}}
+	var err error
+	if p.releases, err = d.Registry.Releases(ctx, o.App); err != nil {
+		return p, err
+	}
+	if err := p.findOwn(); err != nil || p.result.Unchanged {
+		return p, err
+	}
+	if p.root, err = os.OpenRoot(b.dir); err != nil {
+		return p, fmt.Errorf("open build: %w", err)
+	}
+	return p, nil
+}
+
+// findOwn looks for the release that has the ID already.
+func (p *publication) findOwn() error {
+	for _, r := range p.releases {
+		switch {
+		case r.ID != p.ID:
+		case r.Manifest != p.build.Manifest.Digest():
+			return fmt.Errorf("release %s of app %s %w with other files: an ID is never bound to another build; choose another ID, or auto",
+				p.ID, p.App, holdfast.ErrExists)
+		case r.State.Servable():
+			p.result.Release, p.result.Outcome, p.result.Unchanged = r.Release, registry.Unchanged, true
+		}
+	}
+	return nil
+}
+
+// others are all releases but the one with the ID that is being published.
+func (p *publication) others() []registry.ReleaseInfo {
+	return slices.DeleteFunc(slices.Clone(p.releases), func(r registry.ReleaseInfo) bool { return r.ID == p.ID })
+}
+
+// add stores the two texts, then makes the release visible.
+func (p *publication) add(ctx context.Context, lease registry.PublishLease, inv *holdfast.Inventory) error {
+	p.progress.phase(PhaseRegister)
+	if err := p.Store.PutInventory(ctx, inv); err != nil {
+		return err
+	}
+	if err := p.Store.PutManifest(ctx, p.build.Manifest); err != nil {
+		return err
+	}
+	r := p.result.Release
+	r.Inventory = inv.Digest()
+	added, outcome, err := p.Registry.AddRelease(ctx, lease, r, p.check)
+	if err != nil {
+		return err
+	}
+	p.result.Release, p.result.Outcome, p.result.Unchanged = added, outcome, outcome == registry.Unchanged
+	return nil
+}
+
+// check decides whether the release may be added next to the others.
+func (p *publication) check(ctx context.Context, others []registry.ReleaseInfo) ([]string, error) {
+	for _, r := range others {
+		if r.State == holdfast.Gone && p.reusedFrom[r.ID] {
+			return nil, fmt.Errorf("%w: release %s, whose stored files were to be used again, was removed meanwhile; publish again", holdfast.ErrConflict, r.ID)
+		}
+	}
+	if p.Apps != nil {
+		apps, err := p.Apps(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if err := CheckShadowed(p.build.Manifest, p.App, p.Settings.Mount, apps); err != nil {
+			return nil, err
+		}
+	}
+	clashes, err := p.ledger.clashes(ctx, others)
+	if err != nil || len(clashes) == 0 || p.AllowClash {
+		return clashes, err
+	}
+	return nil, fmt.Errorf("%w: other bytes were published before under %s, and browsers may keep those for a year; "+
+		"let the build give changed files new names, or publish with --allow-clash, after which these paths are never cached for long again",
+		holdfast.ErrClash, listed(clashes, func(p string) string { return p }))
+}
+
+// untilLost ends the returned context when the lease ends before release is
+// called, which gives the lease up and waits for its watcher.
+func untilLost(ctx context.Context, lease registry.PublishLease) (leased context.Context, release func()) {
+	leased, cancel := context.WithCancelCause(ctx)
+	var watcher sync.WaitGroup
+	watcher.Go(func() {
+		select {
+		case <-lease.Done():
+			cancel(fmt.Errorf("%w: this machine lost touch with the registry; publish again, what is uploaded already is used", holdfast.ErrLeaseLost))
+		case <-leased.Done():
+		}
+	})
+	return leased, func() {
+		cancel(nil)
+		watcher.Wait()
+		// The lease ends by itself when this fails; until then it is only a root.
+		_ = lease.Close()
+	}
+}
+
+// lost replaces the many errors of a context that ended with the lease by the
+// one that says so.
+func lost(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); err != nil && errors.Is(cause, holdfast.ErrLeaseLost) {
+		return cause
+	}
+	return err
+}
