@@ -1,0 +1,213 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/registry"
+)
+
+func (c *cli) appCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "app",
+		Short: "Show and change the settings of an app",
+		Long: `Shows and changes the settings of an app. They are kept in the registry, so that
+all nodes agree; running nodes take a change up at once.
+
+` + settingsHelp(),
+		Example: `  holdfast app show shop
+  holdfast app set shop mount=shop.example.com/ spa=on`,
+		Args: cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return cmd.Help()
+			}
+			return unknownCommand(cmd, args[0])
+		},
+	}
+	cmd.AddCommand(c.appShowCommand(), c.appSetCommand())
+	return cmd
+}
+
+// settingsHelp lists all settings, from the one table there is of them.
+func settingsHelp() string {
+	var b strings.Builder
+	b.WriteString("Settings:\n\n")
+	s := holdfast.DefaultSettings(holdfast.DefaultApp())
+	for _, setting := range s.List() {
+		fmt.Fprintf(&b, "  %-11s %s\n", setting.Key, setting.Help)
+	}
+	return strings.TrimSuffix(b.String(), "\n")
+}
+
+func (c *cli) appShowCommand() *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "show NAME",
+		Short: "Show the settings of an app",
+		Long: `Shows all settings of an app, with what they mean.
+
+JSON keys: name, mount, sides, settings.`,
+		Example: `  holdfast app show default
+  holdfast app show shop --json`,
+		Args: exactly("NAME"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return c.withApp(cmd.Context(), existing, args[0], func(b *backends, name holdfast.AppName) error {
+				state, err := b.app(cmd.Context(), name)
+				if err != nil {
+					return err
+				}
+				if asJSON {
+					return c.ui.json(listingOf(state))
+				}
+				c.showSettings(name, state.Settings)
+				return nil
+			})
+		},
+	}
+	jsonFlag(cmd.Flags(), &asJSON)
+	return cmd
+}
+
+func (c *cli) appSetCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "set NAME KEY=VALUE...",
+		Short: "Change settings of an app",
+		Long: `Changes settings of an app and makes the app if there is none of that name. All
+settings are changed together or none is.
+
+A mount that would take over paths which servable releases of other apps use is
+refused, as is one below which own files would be out of reach.
+
+` + settingsHelp(),
+		Example: `  holdfast app set shop mount=/shop spa=on
+  holdfast app set default immutable='fonts/**,vendor/*.js' keep=20 grace=14d`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) < 2 {
+				return exactly("NAME", "KEY=VALUE")(cmd, args)
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			pairs, err := parsePairs(args[0], args[1:])
+			if err != nil {
+				return err
+			}
+			return c.withApp(cmd.Context(), create, args[0], func(b *backends, name holdfast.AppName) error {
+				return c.setApp(cmd.Context(), b, name, pairs)
+			})
+		},
+	}
+}
+
+func (c *cli) withApp(ctx context.Context, o opening, name string, do func(*backends, holdfast.AppName) error) error {
+	app, err := holdfast.ParseAppName(name)
+	if err != nil {
+		return usageError{plainError(err)}
+	}
+	return c.with(ctx, o, func(b *backends) error { return do(b, app) })
+}
+
+type pair struct{ key, value string }
+
+// parsePairs checks KEY=VALUE arguments as far as that can be done without the
+// registry, so that wrong use is told from a change that failed.
+func parsePairs(name string, args []string) ([]pair, error) {
+	app, err := holdfast.ParseAppName(name)
+	if err != nil {
+		return nil, usageError{plainError(err)}
+	}
+	trial := holdfast.DefaultSettings(app)
+	var keys []string
+	for _, s := range trial.List() {
+		keys = append(keys, s.Key)
+	}
+	pairs := make([]pair, 0, len(args))
+	for _, arg := range args {
+		key, value, ok := strings.Cut(arg, "=")
+		if !ok {
+			return nil, usage("%q is no setting: write KEY=VALUE, such as spa=on", arg)
+		}
+		if err := trial.Set(key, value); err != nil {
+			return nil, hinted(usageError{plainError(err)}, "%sholdfast app --help explains the settings", meant("", unless(key, nearest(key, keys))))
+		}
+		pairs = append(pairs, pair{key, value})
+	}
+	return pairs, nil
+}
+
+// unless returns nothing when the first candidate is word itself.
+func unless(word string, candidates []string) []string {
+	if len(candidates) > 0 && candidates[0] == word {
+		return nil
+	}
+	return candidates
+}
+
+func (c *cli) setApp(ctx context.Context, b *backends, name holdfast.AppName, pairs []pair) error {
+	before, err := b.registry.App(ctx, name)
+	if err != nil && !errors.Is(err, holdfast.ErrNotFound) {
+		return err
+	}
+	change := func(s *holdfast.Settings) error {
+		for _, p := range pairs {
+			if err := s.Set(p.key, p.value); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	validate := func(ctx context.Context, all []*registry.AppState, changed holdfast.Settings) error {
+		return b.checkMounts(ctx, all, name, changed)
+	}
+	after, err := b.registry.SetApp(ctx, name, change, validate)
+	if err != nil {
+		return err
+	}
+	if before == nil {
+		c.ui.say("app %s made, at %s", bold.paint(name.String(), c.ui.outColor), after.Mount)
+		return nil
+	}
+	c.tellChanges(name, before.Settings.List(), after.List())
+	return nil
+}
+
+func (c *cli) tellChanges(name holdfast.AppName, before, after []holdfast.Setting) {
+	changed := 0
+	for i, s := range after {
+		if s.Value != before[i].Value {
+			c.ui.say("app %s: %s is %s now; it was %s", name, s.Key, orNothing(s.Value), orNothing(before[i].Value))
+			changed++
+		}
+	}
+	if changed == 0 {
+		c.ui.say("app %s has these settings already; nothing changed", name)
+	}
+}
+
+func orNothing(s string) string {
+	if s == "" {
+		return "empty"
+	}
+	return s
+}
+
+func (c *cli) showSettings(name holdfast.AppName, s holdfast.Settings) {
+	var rows [][]cell
+	normal := holdfast.DefaultSettings(name)
+	defaults := normal.List()
+	for i, setting := range s.List() {
+		row := cells(setting.Key, orNothing(setting.Value), setting.Help)
+		row[2].style = dim
+		if setting.Value != defaults[i].Value {
+			row[1].style = bold
+		}
+		rows = append(rows, row)
+	}
+	c.ui.table([]string{"SETTING", "VALUE", "MEANING"}, rows)
+}

@@ -1,0 +1,211 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/user"
+	"slices"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/registry"
+)
+
+// defaultWait is how long a flip waits for the nodes to take notice.
+const defaultWait = 5 * time.Second
+
+// flipPoll is how often it looks at what the nodes report.
+const flipPoll = 25 * time.Millisecond
+
+// flip is an activation and how far it got. Its JSON form is documented in the
+// help of activate.
+type flip struct {
+	App      holdfast.AppName   `json:"app"`
+	Side     holdfast.Side      `json:"side"`
+	Release  holdfast.ReleaseID `json:"release"`
+	Previous holdfast.ReleaseID `json:"previous,omitzero"`
+	Changed  bool               `json:"changed"`
+	Seq      int64              `json:"seq"`
+	Stamp    time.Time          `json:"stamp"`
+	Nodes    nodesReport        `json:"nodes"`
+}
+
+// nodesReport says which of the registered nodes know a flip.
+type nodesReport struct {
+	Total   int       `json:"total"`
+	Ready   int       `json:"ready"`
+	Lagging []laggard `json:"lagging,omitempty"`
+}
+
+type laggard struct {
+	Name    string `json:"name"`
+	Address string `json:"address"`
+	Why     string `json:"why"`
+}
+
+func waitFlag(flags *pflag.FlagSet, into *time.Duration) {
+	durationFlag(flags, into, "wait", defaultWait, "how long to wait for the nodes to take notice")
+}
+
+// newFlip describes the activation that entry records.
+func newFlip(app holdfast.AppName, entry registry.HistoryEntry, changed bool) *flip {
+	return &flip{
+		App: app, Side: entry.Side, Release: entry.Release, Previous: entry.Previous,
+		Changed: changed, Seq: entry.Seq, Stamp: entry.Stamp,
+	}
+}
+
+// actor names whoever runs this command, for the history.
+func actor() string {
+	name := "uid " + fmt.Sprint(os.Getuid())
+	if u, err := user.Current(); err == nil {
+		name = u.Username
+	}
+	if host, err := os.Hostname(); err == nil {
+		name += "@" + host
+	}
+	return name
+}
+
+// await waits, at most wait, until all registered nodes know the flip and have
+// its release ready, and notes which do not.
+func (f *flip) await(ctx context.Context, r *registry.Registry, wait time.Duration) error {
+	snap, err := r.Refresh(ctx, nil)
+	if err != nil {
+		return fmt.Errorf("read back: %w", err)
+	}
+	deadline := time.NewTimer(wait)
+	defer deadline.Stop()
+	poll := time.NewTicker(flipPoll)
+	defer poll.Stop()
+	for {
+		nodes, err := r.Nodes(ctx)
+		if err != nil {
+			return fmt.Errorf("list nodes: %w", err)
+		}
+		f.Nodes = reportOf(f, nodes, snap.Revision)
+		if len(f.Nodes.Lagging) == 0 {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-deadline.C:
+			return nil
+		case <-poll.C:
+		}
+	}
+}
+
+// reportOf sorts out nodes: revision is one that includes the flip.
+func reportOf(f *flip, nodes []registry.NodeInfo, revision int64) nodesReport {
+	report := nodesReport{Total: len(nodes)}
+	for _, n := range nodes {
+		switch {
+		case n.Revision < revision:
+			report.Lagging = append(report.Lagging, laggard{n.Name, n.Address, "has not read the change from the registry yet"})
+		case !slices.Contains(n.Ready[f.App], f.Release):
+			report.Lagging = append(report.Lagging, laggard{n.Name, n.Address, "knows the release and has not loaded its manifest from the store yet"})
+		default:
+			report.Ready++
+		}
+	}
+	return report
+}
+
+// tell prints a flip for people.
+func (c *cli) tell(f *flip) {
+	where := fmt.Sprintf("app %s, side %s:", f.App, f.Side)
+	switch {
+	case !f.Changed:
+		c.ui.say("%s release %s is live already, since %s; nothing changed", where, c.id(f.Release), humanTime(f.Stamp, time.Now()))
+	case f.Previous.IsZero():
+		c.ui.say("%s release %s is live now, the first one", where, c.id(f.Release))
+	default:
+		c.ui.say("%s release %s is live now; %s was before, and is still served to the pages that ask for it", where, c.id(f.Release), f.Previous)
+	}
+	switch n := f.Nodes; {
+	case n.Total == 0:
+		c.ui.say("no node is running; holdfast serve starts one")
+	case n.Ready == n.Total:
+		c.ui.say("%s", c.nodesKnow(n))
+	default:
+		c.ui.say("%s", c.nodesKnow(n))
+		c.tellLagging(n.Lagging)
+	}
+}
+
+func (c *cli) nodesKnow(n nodesReport) string {
+	switch {
+	case n.Total == 1 && n.Ready == 1:
+		return "the one running node knows it"
+	case n.Ready == n.Total:
+		return fmt.Sprintf("all %d running nodes know it", n.Total)
+	}
+	return fmt.Sprintf("%d of %s %s it", n.Ready, count(n.Total, "running node"), verb(n.Ready, "knows", "know"))
+}
+
+func verb(n int, one, many string) string {
+	if n == 1 {
+		return one
+	}
+	return many
+}
+
+func (c *cli) tellLagging(lagging []laggard) {
+	const most = 10
+	for _, l := range lagging[:min(len(lagging), most)] {
+		c.ui.warn("", "node %s (%s) %s", l.Name, l.Address, l.Why)
+	}
+	if more := len(lagging) - most; more > 0 {
+		c.ui.warn("", "and %s more", count(more, "node"))
+	}
+	c.ui.hint("a node takes notice by itself as soon as it reaches the registry; holdfast status shows it")
+}
+
+func (c *cli) id(id holdfast.ReleaseID) string { return bold.paint(id.String(), c.ui.outColor) }
+
+// flipOptions are the flags that all commands that flip have.
+type flipOptions struct {
+	wait time.Duration
+	json bool
+}
+
+func (o *flipOptions) flags(flags *pflag.FlagSet) {
+	waitFlag(flags, &o.wait)
+	jsonFlag(flags, &o.json)
+}
+
+// finish waits for the nodes and tells what was done. Nodes that lag do not make
+// it fail: the flip was made.
+func (c *cli) finish(ctx context.Context, b *backends, f *flip, o flipOptions) error {
+	c.awaitFlip(ctx, b, f, o.wait)
+	if o.json {
+		return c.ui.json(f)
+	}
+	c.tell(f)
+	if f.Changed && !f.Previous.IsZero() {
+		c.ui.next("holdfast rollback%s   takes it back", flipFlags(f.App, f.Side))
+	}
+	return nil
+}
+
+// flipFlags are the flags that a command about app and side needs.
+func flipFlags(app holdfast.AppName, side holdfast.Side) (flags string) {
+	if app != holdfast.DefaultApp() {
+		flags += " --app " + app.String()
+	}
+	if side != holdfast.DefaultSide() {
+		flags += " --side " + side.String()
+	}
+	return flags
+}
+
+func (c *cli) awaitFlip(ctx context.Context, b *backends, f *flip, wait time.Duration) {
+	if err := f.await(ctx, b.registry, wait); err != nil {
+		c.ui.warn("holdfast status shows the nodes", "release %s is live on side %s, but which nodes know it could not be found out: %v", f.Release, f.Side, err)
+	}
+}

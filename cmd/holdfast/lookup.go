@@ -1,0 +1,117 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/registry"
+)
+
+// app returns the state of an app; an app that does not exist is an error that
+// names those there are.
+func (b *backends) app(ctx context.Context, name holdfast.AppName) (*registry.AppState, error) {
+	state, err := b.registry.App(ctx, name)
+	if errors.Is(err, holdfast.ErrNotFound) {
+		return nil, b.noApp(ctx, name, err)
+	}
+	return state, err
+}
+
+func (b *backends) noApp(ctx context.Context, name holdfast.AppName, err error) error {
+	snap, readErr := b.registry.Refresh(ctx, nil)
+	if readErr != nil {
+		return err
+	}
+	var names []string
+	for _, a := range snap.Apps {
+		names = append(names, a.Name.String())
+	}
+	err = fmt.Errorf("there is no app %s", name)
+	switch {
+	case len(names) == 0:
+		return hinted(err, "nothing was published yet; holdfast publish DIR does it, and makes the app")
+	case len(names) == 1:
+		return hinted(err, "the only app is %s: name it with --app %s", names[0], names[0])
+	}
+	return hinted(err, "%sthe apps are %s; name one with --app", meant("", nearest(name.String(), names)), prose(names, "and"))
+}
+
+// release returns a release of an app, whatever its state.
+func (b *backends) release(ctx context.Context, app holdfast.AppName, id holdfast.ReleaseID) (registry.ReleaseInfo, error) {
+	info, err := b.registry.Release(ctx, app, id)
+	return info, b.adviseOnRelease(ctx, app, id, err)
+}
+
+// adviseOnRelease says, when err is that there is no such release, which there
+// are.
+func (b *backends) adviseOnRelease(ctx context.Context, app holdfast.AppName, id holdfast.ReleaseID, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, holdfast.ErrConflict):
+		return hinted(err, "holdfast status --app %s shows what is live", app)
+	case !errors.Is(err, holdfast.ErrNotFound):
+		return err
+	}
+	releases, readErr := b.registry.Releases(ctx, app)
+	if readErr != nil {
+		return err
+	}
+	if len(releases) == 0 {
+		if _, err := b.app(ctx, app); err != nil {
+			return err
+		}
+	}
+	var ids []string
+	for _, r := range releases {
+		if r.ID == id {
+			return err // something else was not found
+		}
+		ids = append(ids, r.ID.String())
+	}
+	return hinted(fmt.Errorf("app %s has no release %s", app, id), "%sholdfast releases --app %s lists them", meant("", nearest(id.String(), ids)), app)
+}
+
+// liveOrNamed returns the release id, or the one that is live on side if id is
+// zero.
+func (b *backends) liveOrNamed(ctx context.Context, state *registry.AppState, side holdfast.Side, id holdfast.ReleaseID) (registry.ReleaseInfo, error) {
+	if id.IsZero() {
+		info, err := sideOf(state, side)
+		if err != nil {
+			return registry.ReleaseInfo{}, err
+		}
+		if info.Live.IsZero() {
+			return registry.ReleaseInfo{}, hinted(fmt.Errorf("app %s has no live release on side %s", state.Name, side),
+				"name one with --release, or activate one: holdfast activate RELEASE%s", flipFlags(state.Name, side))
+		}
+		id = info.Live
+	}
+	for _, r := range state.Releases {
+		if r.ID == id {
+			return r, nil
+		}
+	}
+	return b.release(ctx, state.Name, id)
+}
+
+// completeReleases completes release IDs in shells.
+func (c *cli) completeReleases(app *holdfast.AppName) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, args []string, _ string) (found []cobra.Completion, d cobra.ShellCompDirective) {
+		d = cobra.ShellCompDirectiveNoFileComp
+		if len(args) > 0 || c.configure(cmd) != nil {
+			return nil, d
+		}
+		_ = c.with(cmd.Context(), existing, func(b *backends) error { // a shell cannot show an error
+			releases, err := b.registry.Releases(cmd.Context(), *app)
+			for _, r := range releases {
+				found = append(found, cobra.CompletionWithDesc(r.ID.String(), r.State.String()))
+			}
+			return err
+		})
+		return found, d
+	}
+}

@@ -1,0 +1,177 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"mime"
+
+	"github.com/spf13/cobra"
+
+	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/registry"
+)
+
+func (c *cli) manifestCommand() *cobra.Command {
+	var t target
+	var format string
+	cmd := &cobra.Command{
+		Use:   "manifest",
+		Short: "Print the files of a release for programs and templates",
+		Long: `Prints the files of a release: of the one that is live on --side, or of --release.
+
+  json       all files; what an application server needs to build its own tags
+  html       the tags for a page that a server renders: the module scripts, preloads
+             and style sheets that the release's index.html loads, with pinned
+             URLs, integrity and crossorigin
+  importmap  a JSON import map: logical names of scripts to pinned URLs, and the
+             integrity of each
+
+JSON keys: app, release, manifest (digest), files: path, digest, integrity, size,
+type, logical, fingerprinted, relative, url (left out for private source maps).`,
+		Example: `  holdfast manifest
+  holdfast manifest --format html --origin https://cdn.example.com
+  holdfast manifest --format importmap --app shop --release 2024-05-17.1`,
+		Args: exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return c.with(cmd.Context(), existing, func(b *backends) error {
+				l, info, err := b.links(cmd.Context(), t)
+				if err != nil {
+					return err
+				}
+				return c.printManifest(cmd.Context(), b, l, &info, format)
+			})
+		},
+	}
+	choiceFlag(cmd.Flags(), &format, "format", "the form of the output", "json", "html", "importmap")
+	t.flags(cmd.Flags())
+	return cmd
+}
+
+func (c *cli) printManifest(ctx context.Context, b *backends, l *links, info *registry.ReleaseInfo, format string) error {
+	switch format {
+	case "html":
+		tags, err := b.pageTags(ctx, l, info)
+		if err != nil {
+			return err
+		}
+		for _, tag := range tags {
+			c.ui.say("%s", tag)
+		}
+		return nil
+	case "importmap":
+		text, err := json.MarshalIndent(l.importMap(), "", "  ") // escapes < for use in a script element
+		if err != nil {
+			return fmt.Errorf("write import map: %w", err)
+		}
+		c.ui.say("%s", text)
+		return nil
+	}
+	return c.ui.json(l.listing(info))
+}
+
+type manifestListing struct {
+	App      holdfast.AppName   `json:"app"`
+	Release  holdfast.ReleaseID `json:"release"`
+	Manifest holdfast.Digest    `json:"manifest"`
+	Files    []fileListing      `json:"files"`
+}
+
+type fileListing struct {
+	Path          string          `json:"path"`
+	Digest        holdfast.Digest `json:"digest"`
+	Integrity     string          `json:"integrity"`
+	Size          int64           `json:"size"`
+	Type          string          `json:"type"`
+	Logical       string          `json:"logical"`
+	Fingerprinted bool            `json:"fingerprinted"`
+	Relative      bool            `json:"relative"`
+	URL           string          `json:"url,omitempty"`
+}
+
+func (l *links) listing(info *registry.ReleaseInfo) manifestListing {
+	list := manifestListing{info.App, info.ID, info.Manifest, []fileListing{}}
+	for i := range l.manifest.Files() {
+		f := &l.manifest.Files()[i]
+		entry := fileListing{f.Path, f.Digest, integrity(f.Digest), f.Size, f.MediaType, f.Logical, f.Fingerprinted(), f.Relative, ""}
+		if l.served(f) {
+			entry.URL = l.pinned(f)
+		}
+		list.Files = append(list.Files, entry)
+	}
+	return list
+}
+
+// importMap is an import map with integrity metadata (WHATWG HTML, section
+// 8.1.6.2).
+type importMap struct {
+	Imports   map[string]string `json:"imports"`
+	Integrity map[string]string `json:"integrity"`
+}
+
+// importMap maps the logical names of scripts to their URLs. Scripts that share
+// a logical name keep their paths: no name may mean two things.
+func (l *links) importMap() importMap {
+	m := importMap{map[string]string{}, map[string]string{}}
+	holders := make(map[string]int)
+	for i := range l.manifest.Files() {
+		holders[l.manifest.Files()[i].Logical]++
+	}
+	for i := range l.manifest.Files() {
+		f := &l.manifest.Files()[i]
+		if !isScript(f.MediaType) {
+			continue
+		}
+		name := f.Logical
+		if holders[name] > 1 {
+			name = f.Path
+		}
+		m.Imports[name] = l.pinned(f)
+		m.Integrity[l.pinned(f)] = integrity(f.Digest)
+	}
+	return m
+}
+
+func isScript(mediaType string) bool {
+	base, _, err := mime.ParseMediaType(mediaType)
+	return err == nil && (base == "text/javascript" || base == "application/javascript")
+}
+
+// pageTags makes the tags of a page from the release's index.html.
+func (b *backends) pageTags(ctx context.Context, l *links, info *registry.ReleaseInfo) ([]string, error) {
+	page, ok := l.manifest.Lookup("index.html")
+	if !ok {
+		return nil, hinted(fmt.Errorf("release %s of app %s has no index.html, from which the tags are taken", info.ID, info.App),
+			"use --format json and choose the files yourself")
+	}
+	text, err := b.read(ctx, info, page)
+	if err != nil {
+		return nil, err
+	}
+	return l.tags(text), nil
+}
+
+// read returns the bytes of a file, verified.
+func (b *backends) read(ctx context.Context, info *registry.ReleaseInfo, f *holdfast.File) (text []byte, err error) {
+	inv, err := b.store.Inventory(ctx, info.Inventory)
+	if err != nil {
+		return nil, err
+	}
+	objects := inv.Of(f.Digest)
+	if len(objects) == 0 || objects[0].Coding != holdfast.Identity {
+		return nil, fmt.Errorf("%w: the inventory of release %s lacks %s", holdfast.ErrCorrupt, info.ID, f.Path)
+	}
+	r, err := b.store.OpenObject(ctx, objects[0].Name, 0, -1)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, r.Close()) }()
+	if text, err = readAll(r, f.Size); err != nil {
+		return nil, fmt.Errorf("read %s of release %s: %w", f.Path, info.ID, err)
+	}
+	if holdfast.DigestOf(text) != f.Digest {
+		return nil, fmt.Errorf("read %s of release %s: %w: the stored bytes have another digest", f.Path, info.ID, holdfast.ErrCorrupt)
+	}
+	return text, nil
+}

@@ -1,0 +1,323 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/coding"
+	"github.com/holdfast-web/holdfast/internal/publish"
+	"github.com/holdfast-web/holdfast/internal/registry"
+)
+
+// publishOptions are the flags of publish.
+type publishOptions struct {
+	app        holdfast.AppName
+	release    holdfast.ReleaseID // zero: auto
+	activate   holdfast.Side      // zero: nowhere
+	effort     string
+	allowClash bool
+	strict     bool
+	dryRun     bool
+	maxSize    int64
+	maxFiles   int
+	flip       flipOptions
+}
+
+func (c *cli) publishCommand() *cobra.Command {
+	var o publishOptions
+	cmd := &cobra.Command{
+		Use:   "publish DIR",
+		Short: "Publish a build as a release",
+		Long: `Publishes the files of a directory, as your build tool wrote it, as a release of an
+app. The release gets an ID that is bound to these very files for ever; "auto"
+makes one from their digest. Nothing of it is visible before all of it is stored.
+Interrupted at any point, the same command finishes the work.
+
+Files are compressed here, once, as br, zstd and gzip. What an earlier release
+stored is reused. Left out are dotfiles (but .well-known) and, where the app's
+setting says so, source maps.
+
+A published release is served under its own URLs, for a preview; --activate makes
+it live as well. Publishing the same build under the same ID again changes
+nothing, or restores a release that was retired.
+
+Refused are: other files under an ID that is taken, other bytes under a name that
+carries a hash (browsers keep such files for a year; --allow-clash publishes them
+all the same and never lets them be cached for long again), symlinks that leave
+the directory, and names that differ only in case.
+
+JSON keys: app, release, outcome (added, unchanged, restored), dryRun, manifest,
+files, bytes, reused, reusedBytes, encoded, verified, uploaded, uploadedBytes,
+leftOut (path, reason), missing (from, ref, resolved), clashes, seconds, and with
+--activate: activation (as printed by holdfast activate).`,
+		Example: `  holdfast publish ./dist --activate
+  holdfast publish ./dist --app shop --release 2024-05-17.1
+  holdfast publish ./dist --release auto --activate=canary --strict
+  holdfast publish ./dist --dry-run`,
+		Args: exactlyBuild,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			how := create
+			if o.dryRun {
+				how = pretend
+			}
+			return c.with(cmd.Context(), how, func(b *backends) error {
+				return c.publish(cmd.Context(), b, args[0], o)
+			})
+		},
+	}
+	o.flags(cmd.Flags())
+	return cmd
+}
+
+func (o *publishOptions) flags(flags *pflag.FlagSet) {
+	appFlag(flags, &o.app)
+	flags.Var(&value[holdfast.ReleaseID]{&o.release, parseReleaseOrAuto, "ID", "auto"}, "release", "the release's ID; auto: from the digest of its files")
+	flags.Var(&value[holdfast.Side]{&o.activate, holdfast.ParseSide, "side", ""}, "activate", "make it live on a side as well")
+	flags.Lookup("activate").NoOptDefVal = holdfast.DefaultSide().String()
+	choiceFlag(flags, &o.effort, "effort", "how hard to compress", string(coding.Best), string(coding.Fast))
+	flags.BoolVar(&o.allowClash, "allow-clash", false, "publish other bytes under names that carry a hash")
+	flags.BoolVar(&o.strict, "strict", false, "fail if a file refers to one that is missing")
+	flags.BoolVar(&o.dryRun, "dry-run", false, "say what would be done, and write nothing")
+	o.maxSize, o.maxFiles = publish.DefaultMaxBytes, publish.DefaultMaxFiles
+	flags.Var(&value[int64]{&o.maxSize, parseSize, "size", "5GiB"}, "max-size", "refuse builds with more bytes")
+	flags.IntVar(&o.maxFiles, "max-files", o.maxFiles, "refuse builds with more files, a `number`")
+	o.flip.flags(flags)
+	configurable(flags, "effort", "max-size", "max-files")
+}
+
+// exactlyBuild wants one directory, and knows a common slip.
+func exactlyBuild(cmd *cobra.Command, args []string) error {
+	err := exactly("DIR")(cmd, args)
+	if len(args) == 2 && cmd.Flags().Changed("activate") && holdfast.IsName(args[1]) {
+		return hinted(err, "a side is given with an equals sign: --activate=%s", args[1])
+	}
+	return err
+}
+
+func parseReleaseOrAuto(text string) (holdfast.ReleaseID, error) {
+	if text == "auto" {
+		return holdfast.ReleaseID{}, nil
+	}
+	return holdfast.ParseReleaseID(text)
+}
+
+// published is what publish did; its JSON form is documented in its help.
+type published struct {
+	App      holdfast.AppName   `json:"app"`
+	Release  holdfast.ReleaseID `json:"release"`
+	Outcome  string             `json:"outcome"`
+	DryRun   bool               `json:"dryRun"`
+	Manifest holdfast.Digest    `json:"manifest"`
+	Files    int                `json:"files"`
+	Bytes    int64              `json:"bytes"`
+	publish.Counts
+	LeftOut    []publish.LeftOut          `json:"leftOut"`
+	Missing    []publish.MissingReference `json:"missing"`
+	Clashes    []string                   `json:"clashes"`
+	Seconds    float64                    `json:"seconds"`
+	Activation *flip                      `json:"activation,omitempty"`
+
+	mount string // where the app lies, without a trailing slash
+}
+
+func (c *cli) publish(ctx context.Context, b *backends, dir string, o publishOptions) error {
+	start := time.Now()
+	p, err := c.publishBuild(ctx, b, dir, o)
+	if err != nil {
+		return err
+	}
+	p.Seconds = time.Since(start).Seconds()
+	if !o.flip.json {
+		c.tellPublished(p)
+	}
+	if !o.activate.IsZero() && !o.dryRun {
+		if p.Activation, err = c.activatePublished(ctx, b, p, o); err != nil {
+			return err
+		}
+	}
+	if o.flip.json {
+		return c.ui.json(p)
+	}
+	c.tellAfterPublish(p, o)
+	return nil
+}
+
+// publishBuild scans and publishes a directory.
+func (c *cli) publishBuild(ctx context.Context, b *backends, dir string, o publishOptions) (*published, error) {
+	settings, err := b.settings(ctx, o.app)
+	if err != nil {
+		return nil, err
+	}
+	build, err := publish.Scan(ctx, dir, publish.ScanOptions{
+		Mount: settings.Mount, SourceMaps: settings.SourceMaps, Strict: o.strict, MaxFiles: o.maxFiles, MaxBytes: o.maxSize,
+	})
+	if err != nil {
+		return nil, err
+	}
+	bar := c.progress("stored")
+	result, err := publish.Publish(ctx, publish.Deps{Store: b.store, Registry: b.registry}, build, publish.Options{
+		App: o.app, ID: o.release, Settings: settings, Effort: coding.Effort(o.effort), AllowClash: o.allowClash, DryRun: o.dryRun,
+		Apps: b.apps,
+		Progress: func(p publish.Progress) {
+			bar.update(func(a *amount) { *a = amount{p.Blobs, p.BlobsDone, p.Bytes, p.BytesDone} })
+		},
+	})
+	bar.finish()
+	if err != nil {
+		return nil, advisePublish(err, o.app)
+	}
+	r := result.Release
+	return &published{
+		App: r.App, Release: r.ID, Outcome: outcome(result), DryRun: o.dryRun, Manifest: r.Manifest, Files: r.Files, Bytes: r.Bytes,
+		Counts: result.Counts, LeftOut: notNil(build.LeftOut), Missing: notNil(build.Missing), Clashes: notNil(r.Clashes),
+		mount: strings.TrimSuffix(settings.Mount.String(), "/"),
+	}, nil
+}
+
+func advisePublish(err error, app holdfast.AppName) error {
+	if errors.Is(err, holdfast.ErrExists) {
+		return hinted(err, "holdfast releases --app %s lists the IDs that are taken", app)
+	}
+	return err
+}
+
+// settings returns the settings of an app, or those that it will be made with.
+func (b *backends) settings(ctx context.Context, app holdfast.AppName) (holdfast.Settings, error) {
+	state, err := b.registry.App(ctx, app)
+	switch {
+	case errors.Is(err, holdfast.ErrNotFound):
+		return holdfast.DefaultSettings(app), nil
+	case err != nil:
+		return holdfast.Settings{}, err
+	}
+	return state.Settings, nil
+}
+
+func (b *backends) apps(ctx context.Context) ([]*registry.AppState, error) {
+	snap, err := b.registry.Refresh(ctx, nil)
+	if err != nil {
+		return nil, err
+	}
+	return snap.Apps, nil
+}
+
+func outcome(r *publish.Result) string {
+	switch r.Outcome {
+	case registry.Unchanged:
+		return "unchanged"
+	case registry.Restored:
+		return "restored"
+	}
+	if r.Unchanged {
+		return "unchanged"
+	}
+	return "added"
+}
+
+func (c *cli) activatePublished(ctx context.Context, b *backends, p *published, o publishOptions) (*flip, error) {
+	entry, changed, err := b.registry.Activate(ctx, p.App, p.Release, registry.ActivateOptions{Side: o.activate, By: actor()})
+	if err != nil {
+		return nil, hinted(fmt.Errorf("release %s was published, but not activated: %w", p.Release, err), "holdfast activate %s%s", p.Release, flipFlags(p.App, o.activate))
+	}
+	f := newFlip(p.App, entry, changed)
+	c.awaitFlip(ctx, b, f, o.flip.wait)
+	return f, nil
+}
+
+// tellPublished prints what was published, and warns of what looks wrong.
+func (c *cli) tellPublished(p *published) {
+	took := humanDuration(time.Duration(p.Seconds * float64(time.Second)))
+	what := fmt.Sprintf("release %s of app %s", c.id(p.Release), p.App)
+	size := fmt.Sprintf("%s, %s", count(p.Files, "file"), humanSize(p.Bytes))
+	switch {
+	case p.Outcome == "unchanged":
+		c.ui.say("%s is published already, with these very files (%s); nothing was written", what, size)
+	case p.DryRun:
+		c.ui.say("would publish %s: %s, checked in %s; nothing was written", what, size, took)
+	case p.Outcome == "restored":
+		c.ui.say("restored %s: %s, in %s", what, size, took)
+	default:
+		c.ui.say("published %s: %s, in %s", what, size, took)
+	}
+	if p.Outcome != "unchanged" {
+		c.ui.say("  %s", storedText(p))
+	}
+	if len(p.LeftOut) > 0 {
+		c.ui.say("  left out: %s", leftOutText(p.LeftOut))
+	}
+	c.warnMissing(p.Missing)
+	if n := len(p.Clashes); n > 0 {
+		c.ui.warn("", "%s had other bytes before and will be revalidated each time: %s; what browsers and CDNs hold of them cannot be repaired",
+			count(n, "name"), some(p.Clashes, 5))
+	}
+}
+
+func storedText(p *published) string {
+	written, encoded := "wrote", "encoded"
+	if p.DryRun {
+		written, encoded = "would write at most", "would encode at most"
+	}
+	texts := []string{
+		fmt.Sprintf("reused %s (%s)", count(p.Reused, "file"), humanSize(p.ReusedBytes)),
+		fmt.Sprintf("%s %s", encoded, count(p.Encoded, "form")),
+		fmt.Sprintf("%s %s (%s)", written, count(p.Uploaded, "object"), humanSize(p.UploadedBytes)),
+	}
+	if p.Verified > 0 {
+		texts = append(texts, fmt.Sprintf("took over %s of the build's", count(p.Verified, "encoded form")))
+	}
+	return strings.Join(texts, ", ")
+}
+
+// leftOutText counts what was left out by its reasons.
+func leftOutText(list []publish.LeftOut) string {
+	paths := make(map[string][]string)
+	var reasons []string
+	for _, l := range list {
+		if paths[l.Reason] == nil {
+			reasons = append(reasons, l.Reason)
+		}
+		paths[l.Reason] = append(paths[l.Reason], l.Path)
+	}
+	slices.Sort(reasons)
+	var texts []string
+	for _, reason := range reasons {
+		texts = append(texts, fmt.Sprintf("%s (%s)", some(paths[reason], 3), reason))
+	}
+	return strings.Join(texts, "; ")
+}
+
+func (c *cli) warnMissing(missing []publish.MissingReference) {
+	const most = 10
+	for _, m := range missing[:min(len(missing), most)] {
+		c.ui.warn("", "%s refers to %q, but the build has no %s", m.From, m.Ref, m.Resolved)
+	}
+	if more := len(missing) - most; more > 0 {
+		c.ui.warn("", "and %s more", count(more, "missing reference"))
+	}
+	if len(missing) > 0 {
+		c.ui.hint("the release answers 404 for these; publish --strict refuses such builds")
+	}
+}
+
+func (c *cli) tellAfterPublish(p *published, o publishOptions) {
+	switch {
+	case o.dryRun:
+		c.ui.next("the same command without --dry-run")
+	case p.Activation != nil:
+		c.tell(p.Activation)
+		if p.Activation.Nodes.Total == 0 {
+			c.ui.next("holdfast serve%s", flipFlags(holdfast.DefaultApp(), o.activate))
+		}
+	default:
+		c.ui.say("any node shows it at %s/@%s/, also before it is live", p.mount, p.Release)
+		c.ui.next("holdfast activate %s%s", p.Release, flipFlags(p.App, holdfast.DefaultSide()))
+	}
+}

@@ -1,0 +1,59 @@
+package main
+
+import (
+	"context"
+	"errors"
+
+	"github.com/spf13/cobra"
+
+	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/registry"
+	"github.com/holdfast-web/holdfast/internal/serve"
+)
+
+func (c *cli) retireCommand() *cobra.Command {
+	var app holdfast.AppName
+	var now bool
+	cmd := &cobra.Command{
+		Use:   "retire RELEASE",
+		Short: "Stop serving a release",
+		Long: `Stops serving a release: all its own URLs answer 410 from then on. Its bytes stay,
+and holdfast activate brings it back. A release that is live on a side, or that
+is pinned, is refused.
+
+With --now a pin does not count: for a release that must not be seen any more,
+such as one that leaked a secret. What nodes answer is then right at once, but
+browsers and CDNs keep what they have: the command prints the cache tags to purge.`,
+		Example: `  holdfast retire 2024-04-02.1
+  holdfast retire 2024-04-02.1 --now`,
+		Args:              exactly("RELEASE"),
+		ValidArgsFunction: c.completeReleases(&app),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return c.withRelease(cmd, app, args[0], func(b *backends, id holdfast.ReleaseID) error {
+				return c.retire(cmd.Context(), b, app, id, now)
+			})
+		},
+	}
+	appFlag(cmd.Flags(), &app)
+	cmd.Flags().BoolVar(&now, "now", false, "also if it is pinned, and print the cache tags to purge")
+	return cmd
+}
+
+func (c *cli) retire(ctx context.Context, b *backends, app holdfast.AppName, id holdfast.ReleaseID, now bool) error {
+	err := b.registry.Retire(ctx, app, id, registry.RetireOptions{Now: now})
+	if errors.Is(err, holdfast.ErrConflict) {
+		return hinted(err, "activate another release where it is live first; holdfast unpin, or --now, sets a pin aside")
+	}
+	if err != nil {
+		return err
+	}
+	c.ui.say("release %s of app %s is retired: its URLs answer 410; its bytes stay", c.id(id), app)
+	if now {
+		c.ui.say("purge these cache tags at your CDN, which keeps what it has until then:")
+		c.ui.say("  %s   (what was sent under the release's own URLs, and its pages)", serve.ReleaseTag(app, id))
+		c.ui.say("  %s   (everything of the app: plain URLs may have carried its files as well)", app)
+		return nil
+	}
+	c.ui.next("holdfast activate %s%s   brings it back", id, flipFlags(app, holdfast.DefaultSide()))
+	return nil
+}

@@ -1,0 +1,223 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/blob"
+	"github.com/holdfast-web/holdfast/internal/node"
+	"github.com/holdfast-web/holdfast/internal/registry"
+)
+
+// serveOptions are the flags of serve.
+type serveOptions struct {
+	listen, admin string
+	side          holdfast.Side
+	cert, key     string
+	memory        int64
+	accessLog     string
+	logFormat     string
+	debugHeaders  bool
+	name          string
+	poll, drain   time.Duration
+}
+
+func (c *cli) serveCommand() *cobra.Command {
+	var o serveOptions
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Run a node that serves all apps",
+		Long: `Runs a node: it serves every release that is published, live or draining, under
+its own URLs, and what is live on --side under plain URLs. It takes up every
+publish and every flip by itself, and never has to be restarted for one.
+
+With --tls-cert and --tls-key it speaks HTTPS with HTTP/2, else HTTP/1.1 and
+HTTP/2 in cleartext; certificate files that change are taken up within a minute.
+
+The admin address answers /healthz (the process runs) and /readyz (it can answer
+for all releases). Keep it away from the public.
+
+SIGTERM or Ctrl-C drains: no new connections, requests in flight are finished, at
+most for --drain. A second one ends the process at once. Logs go to standard
+error. The access log has one JSON object a line: time, remote, method, host, uri,
+proto, status, bytes, ms, app, release, hot, referer, agent.`,
+		Example: `  holdfast serve
+  holdfast serve --listen 10.0.0.7:80 --side canary --memory 1GiB
+  holdfast serve --listen :443 --tls-cert cert.pem --tls-key key.pem --access-log access.log`,
+		Args: exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error { return c.serve(cmd.Context(), o) },
+	}
+	o.flags(cmd.Flags())
+	return cmd
+}
+
+func (o *serveOptions) flags(flags *pflag.FlagSet) {
+	flags.StringVar(&o.listen, "listen", ":8080", "the `address` to serve the apps on")
+	flags.StringVar(&o.admin, "admin", "127.0.0.1:8081", "the `address` of /healthz and /readyz; off: none")
+	sideFlag(flags, &o.side, "the side this node belongs to")
+	flags.StringVar(&o.cert, "tls-cert", "", "serve HTTPS with the certificate chain in this PEM `file`")
+	flags.StringVar(&o.key, "tls-key", "", "the private key that goes with --tls-cert, a PEM `file`")
+	o.memory = 256 << 20
+	flags.Var(&value[int64]{&o.memory, parseSize, "size", "256MiB"}, "memory", "how much to keep in memory for speed")
+	flags.StringVar(&o.accessLog, "access-log", "", "append a line for each answer to this `file`; -: standard output")
+	choiceFlag(flags, &o.logFormat, "log-format", "the form of the log", "text", "json")
+	flags.BoolVar(&o.debugHeaders, "debug-headers", false, "say in each answer which node and release it comes from")
+	flags.StringVar(&o.name, "name", "", "the node's `name` in status (the host's name)")
+	durationFlag(flags, &o.poll, "poll", 5*time.Second, "how often to read the registry without being told to")
+	durationFlag(flags, &o.drain, "drain", 20*time.Second, "how long requests in flight may take at the end")
+	configurable(flags, "listen", "admin", "tls-cert", "tls-key", "memory", "access-log", "log-format", "debug-headers", "name", "poll", "drain")
+}
+
+func (c *cli) serve(ctx context.Context, o serveOptions) (err error) {
+	log := c.logger(o.logFormat)
+	b, err := c.open(ctx, create, log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, b.Close()) }()
+	access, closeAccess, err := c.openAccessLog(o.accessLog)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, closeAccess()) }()
+	n, source, err := c.listen(ctx, b, o, access, log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, source.Close()) }()
+	if err := c.tellServing(ctx, b, n, o); err != nil {
+		return err
+	}
+	defer context.AfterFunc(ctx, func() {
+		c.ui.note("stopping: requests in flight get %s; once more stops at once", humanDuration(o.drain))
+	})()
+	return n.Run(ctx)
+}
+
+func (c *cli) logger(format string) *slog.Logger {
+	if format == "json" {
+		return slog.New(slog.NewJSONHandler(c.ui.err, nil))
+	}
+	return slog.New(slog.NewTextHandler(c.ui.err, nil))
+}
+
+// listen opens the listeners of a node that works on b. Whoever ran the node
+// closes the source.
+func (c *cli) listen(ctx context.Context, b *backends, o serveOptions, access *node.AccessLog, log *slog.Logger) (*node.Node, *blob.Source, error) {
+	source, err := blob.New(b.store, blob.Options{Memory: o.memory, SpoolDir: filepath.Join(c.global.data, "cache"), Logger: log})
+	if err != nil {
+		return nil, nil, err
+	}
+	if o.admin == "off" {
+		o.admin = ""
+	}
+	n, err := node.Listen(ctx, node.Config{
+		Registry: b.registry, Manifests: b.store, Blobs: source, Logger: log,
+		Name: o.name, Version: programVersion(), Side: o.side,
+		Listen: o.listen, Admin: o.admin, CertFile: o.cert, KeyFile: o.key,
+		DebugHeaders: o.debugHeaders, AccessLog: access, Poll: o.poll, Drain: o.drain,
+	})
+	if err != nil {
+		return nil, nil, errors.Join(err, source.Close())
+	}
+	return n, source, nil
+}
+
+// openAccessLog opens the access log, which may be none.
+func (c *cli) openAccessLog(name string) (*node.AccessLog, func() error, error) {
+	var w io.Writer = c.ui.out
+	nothing := func() error { return nil }
+	switch name {
+	case "":
+		return nil, nothing, nil
+	case "-":
+		return node.NewAccessLog(w), nothing, nil
+	}
+	f, err := os.OpenFile(name, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o640)
+	if err != nil {
+		return nil, nil, fmt.Errorf("open access log: %w", err)
+	}
+	return node.NewAccessLog(f), f.Close, nil
+}
+
+// tellServing says where the node listens and what it serves. With the access
+// log on standard output it goes to standard error.
+func (c *cli) tellServing(ctx context.Context, b *backends, n *node.Node, o serveOptions) error {
+	say := c.ui.say
+	if o.accessLog == "-" {
+		say = c.ui.note
+	}
+	snap, err := b.registry.Refresh(ctx, nil)
+	if err != nil {
+		return fmt.Errorf("read registry: %w", err)
+	}
+	scheme := "http"
+	if o.cert != "" {
+		scheme = "https"
+	}
+	admin := ""
+	if a := n.AdminAddr(); a != nil {
+		admin = ", admin on " + browsable("http", a)
+	}
+	say("serving side %s on %s%s", o.side, browsable(scheme, n.Addr()), admin)
+	say("data in %s, memory %s", c.dataPlace(), humanSize(o.memory))
+	live := 0
+	for _, a := range snap.Apps {
+		if id := liveOn(a, o.side); !id.IsZero() {
+			say("app %s at %s: release %s is live", a.Name, a.Settings.Mount, id)
+			live++
+		} else {
+			say("app %s at %s: nothing is live on side %s yet", a.Name, a.Settings.Mount, o.side)
+		}
+	}
+	if live == 0 {
+		say("pages answer 503 until a release is live: holdfast publish DIR --activate%s", sideValue(o.side))
+	}
+	return nil
+}
+
+func sideValue(side holdfast.Side) string {
+	if side == holdfast.DefaultSide() {
+		return ""
+	}
+	return "=" + side.String()
+}
+
+func (c *cli) dataPlace() string {
+	if abs, err := filepath.Abs(c.global.data); err == nil {
+		return abs
+	}
+	return c.global.data
+}
+
+func liveOn(a *registry.AppState, side holdfast.Side) holdfast.ReleaseID {
+	for _, s := range a.Sides {
+		if s.Side == side {
+			return s.Live
+		}
+	}
+	return holdfast.ReleaseID{}
+}
+
+// browsable turns a listener's address into a URL to open on this machine.
+func browsable(scheme string, a net.Addr) string {
+	host, port, err := net.SplitHostPort(a.String())
+	if err != nil {
+		return scheme + "://" + a.String()
+	}
+	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+		host = "localhost"
+	}
+	return scheme + "://" + net.JoinHostPort(host, port)
+}

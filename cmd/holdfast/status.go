@@ -1,0 +1,223 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/registry"
+)
+
+// clusterStatus is what status shows; its JSON form is documented in its help.
+type clusterStatus struct {
+	Registry string               `json:"registry"`
+	Revision int64                `json:"revision"`
+	Apps     []appStatus          `json:"apps"`
+	Nodes    []nodeStatus         `json:"nodes"`
+	Publish  []registry.LeaseInfo `json:"publishing"`
+	Problems []string             `json:"problems"`
+}
+
+type appStatus struct {
+	Name     holdfast.AppName       `json:"name"`
+	Mount    holdfast.Mount         `json:"mount"`
+	Sides    []registry.SideInfo    `json:"sides"`
+	Releases map[holdfast.State]int `json:"releases"`
+}
+
+type nodeStatus struct {
+	registry.NodeInfo
+	Behind bool `json:"behind"`
+}
+
+func (c *cli) statusCommand() *cobra.Command {
+	var app holdfast.AppName
+	var side holdfast.Side
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "status",
+		Short: "Show what is live where, and the nodes",
+		Long: `Shows what is live on each side of each app, which nodes are running, whether
+they have taken notice of the last change, which publishes are going on, and
+what is wrong: a side set to a release that is not published yet, a version key
+that another program set to something invalid.
+
+JSON keys: registry, revision, apps (name, mount, sides, releases by state), nodes
+(name, side, address, version, started, seen, revision, ready, behind), publishing,
+problems.`,
+		Example: `  holdfast status
+  holdfast status --app shop --side canary
+  holdfast status --json`,
+		Args: exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return c.with(cmd.Context(), existing, func(b *backends) error {
+				s, err := b.status(cmd.Context(), app, side)
+				if err != nil {
+					return err
+				}
+				if asJSON {
+					return c.ui.json(s)
+				}
+				c.showStatus(s)
+				return nil
+			})
+		},
+	}
+	flags := cmd.Flags()
+	flags.Var(&value[holdfast.AppName]{&app, holdfast.ParseAppName, "name", ""}, "app", "this app alone")
+	flags.Var(&value[holdfast.Side]{&side, holdfast.ParseSide, "name", ""}, "side", "this side alone")
+	jsonFlag(flags, &asJSON)
+	return cmd
+}
+
+// status reads all there is to show, of one app and one side if they are not zero.
+func (b *backends) status(ctx context.Context, app holdfast.AppName, side holdfast.Side) (*clusterStatus, error) {
+	if !app.IsZero() {
+		if _, err := b.app(ctx, app); err != nil {
+			return nil, err
+		}
+	}
+	snap, err := b.registry.Refresh(ctx, nil)
+	if err != nil {
+		return nil, fmt.Errorf("read status: %w", err)
+	}
+	nodes, err := b.registry.Nodes(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list nodes: %w", err)
+	}
+	leases, err := b.registry.Leases(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list publishes: %w", err)
+	}
+	s := &clusterStatus{
+		Registry: snap.Registry, Revision: snap.Revision,
+		Apps: []appStatus{}, Nodes: []nodeStatus{}, Publish: notNil(leases), Problems: []string{},
+	}
+	for _, n := range nodes {
+		if side.IsZero() || n.Side == side {
+			s.Nodes = append(s.Nodes, nodeStatus{n, n.Revision < snap.Revision})
+		}
+	}
+	for _, state := range snap.Apps {
+		if app.IsZero() || state.Name == app {
+			s.add(state, side)
+		}
+	}
+	if !side.IsZero() && !s.knows(side) {
+		return nil, unknownSide(snap, side)
+	}
+	return s, nil
+}
+
+func (s *clusterStatus) add(state *registry.AppState, side holdfast.Side) {
+	a := appStatus{state.Name, state.Settings.Mount, []registry.SideInfo{}, map[holdfast.State]int{}}
+	for _, i := range state.Sides {
+		if !side.IsZero() && i.Side != side {
+			continue
+		}
+		a.Sides = append(a.Sides, i)
+		if !i.Pending.IsZero() {
+			s.Problems = append(s.Problems, fmt.Sprintf("app %s, side %s: release %s is set and will be live when it is published", state.Name, i.Side, i.Pending))
+		}
+		if i.Problem != "" {
+			s.Problems = append(s.Problems, fmt.Sprintf("app %s, side %s: %s", state.Name, i.Side, i.Problem))
+		}
+	}
+	for _, r := range state.Releases {
+		a.Releases[r.State]++
+	}
+	s.Apps = append(s.Apps, a)
+}
+
+// knows reports whether an app or a node has the side.
+func (s *clusterStatus) knows(side holdfast.Side) bool {
+	return len(s.Nodes) > 0 || slices.ContainsFunc(s.Apps, func(a appStatus) bool { return len(a.Sides) > 0 })
+}
+
+func unknownSide(snap *registry.Snapshot, side holdfast.Side) error {
+	var names []string
+	for _, a := range snap.Apps {
+		for _, s := range a.Sides {
+			names = append(names, s.Side.String())
+		}
+	}
+	slices.Sort(names)
+	names = slices.Compact(names)
+	err := fmt.Errorf("there is no side %s", side)
+	if len(names) == 0 {
+		return hinted(err, "nothing was activated yet; holdfast activate RELEASE --side %s makes the side", side)
+	}
+	return hinted(err, "%sthe sides are %s", meant("", nearest(side.String(), names)), prose(names, "and"))
+}
+
+func (c *cli) showStatus(s *clusterStatus) {
+	if len(s.Apps) == 0 {
+		c.ui.say("no app yet; nothing was published")
+		c.ui.next("holdfast publish DIR --activate")
+	}
+	now := time.Now()
+	var rows [][]cell
+	for _, a := range s.Apps {
+		rows = append(rows, sideRows(&a, now)...)
+	}
+	c.ui.table([]string{"APP", "MOUNT", "SIDE", "LIVE", "SINCE", "RELEASES"}, rows)
+	c.ui.say("")
+	c.showNodes(s, now)
+	for _, l := range s.Publish {
+		c.ui.say("a publish of app %s is going on, since %s", l.App, humanTime(l.Started, now))
+	}
+	for _, p := range s.Problems {
+		c.ui.say("%s %s", yellow.paint("problem:", c.ui.outColor), p)
+	}
+}
+
+func sideRows(a *appStatus, now time.Time) (rows [][]cell) {
+	releases := releaseCounts(a.Releases)
+	if len(a.Sides) == 0 {
+		return [][]cell{{{a.Name.String(), bold}, {a.Mount.String(), plain}, {"-", plain}, {"nothing", yellow}, {"", plain}, {releases, plain}}}
+	}
+	for i, s := range a.Sides {
+		live, look := s.Live.String(), green
+		if s.Live.IsZero() {
+			live, look = "nothing", yellow
+		}
+		row := []cell{{a.Name.String(), bold}, {a.Mount.String(), plain}, {s.Side.String(), plain}, {live, look}, {humanTime(s.Activated, now), plain}, {releases, plain}}
+		if i > 0 {
+			row[0].text, row[1].text, row[5].text = "", "", ""
+		}
+		rows = append(rows, row)
+	}
+	return rows
+}
+
+func releaseCounts(by map[holdfast.State]int) string {
+	var texts []string
+	for s := holdfast.Published; s <= holdfast.Gone; s++ {
+		if n := by[s]; n > 0 {
+			texts = append(texts, grouped(n)+" "+s.String())
+		}
+	}
+	return strings.Join(texts, ", ")
+}
+
+func (c *cli) showNodes(s *clusterStatus, now time.Time) {
+	if len(s.Nodes) == 0 {
+		c.ui.say("no node is running; holdfast serve starts one")
+		return
+	}
+	var rows [][]cell
+	for _, n := range s.Nodes {
+		state := cell{"up to date", green}
+		if n.Behind {
+			state = cell{fmt.Sprintf("behind (revision %d of %d)", n.Revision, s.Revision), yellow}
+		}
+		row := cells(n.Name, n.Side.String(), n.Address, n.Version, humanTime(n.Started, now), humanTime(n.Seen, now))
+		rows = append(rows, append(row, state))
+	}
+	c.ui.table([]string{"NODE", "SIDE", "ADDRESS", "VERSION", "STARTED", "LAST WORD", ""}, rows)
+}

@@ -1,0 +1,119 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/registry"
+)
+
+// target says which release's files are linked to, and below which origin.
+type target struct {
+	app     holdfast.AppName
+	side    holdfast.Side
+	release holdfast.ReleaseID
+	origin  string
+}
+
+func (t *target) flags(flags *pflag.FlagSet) {
+	appFlag(flags, &t.app)
+	sideFlag(flags, &t.side, "the side whose live release is meant")
+	releaseFlag(flags, &t.release, "release", "this release instead of the live one")
+	flags.Var(&value[string]{&t.origin, parseOrigin, "URL", ""}, "origin", "put this before each URL, such as https://cdn.example.com")
+}
+
+// links reads the release that t names.
+func (b *backends) links(ctx context.Context, t target) (*links, registry.ReleaseInfo, error) {
+	state, err := b.app(ctx, t.app)
+	if err != nil {
+		return nil, registry.ReleaseInfo{}, err
+	}
+	info, err := b.liveOrNamed(ctx, state, t.side, t.release)
+	if err != nil {
+		return nil, info, err
+	}
+	if !info.State.Servable() {
+		return nil, info, hinted(fmt.Errorf("release %s of app %s is %s: its URLs answer 410", info.ID, t.app, info.State),
+			"holdfast activate %s brings a retired release back; one that is gone has to be published again", info.ID)
+	}
+	m, err := b.store.Manifest(ctx, info.Manifest)
+	if err != nil {
+		return nil, info, err
+	}
+	return newLinks(t.origin, &state.Settings, &info, m), info, nil
+}
+
+func (c *cli) urlCommand() *cobra.Command {
+	var t target
+	var form string
+	cmd := &cobra.Command{
+		Use:   "url PATH",
+		Short: "Print the URL of a file",
+		Long: `Prints the URL of a file of a release, by the file's path in the build. The release
+is the one that is live on --side, or --release. The forms:
+
+  pinned   /@RELEASE/PATH          that release's file, whatever is live
+  full     /@RELEASE/~DIGEST/PATH  as pinned, and the URL proves the bytes
+  content  /~DIGEST/PATH           the same URL in every release with the same file
+  plain    /PATH                   what is live
+
+Files that refer to others by relative references have no full and no content
+URL: the references would lead astray. Their pinned URL is safe.`,
+		Example: `  holdfast url assets/logo.svg
+  holdfast url assets/logo.svg --form content --origin https://cdn.example.com
+  holdfast url index.html --release 2024-05-17.1`,
+		Args: exactly("PATH"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return c.with(cmd.Context(), existing, func(b *backends) error {
+				l, info, err := b.links(cmd.Context(), t)
+				if err != nil {
+					return err
+				}
+				text, err := l.to(strings.TrimPrefix(args[0], "/"), form)
+				if err != nil {
+					return fmt.Errorf("release %s of app %s: %w", info.ID, t.app, err)
+				}
+				c.ui.say("%s", text)
+				return nil
+			})
+		},
+	}
+	choiceFlag(cmd.Flags(), &form, "form", "the form of the URL", "pinned", "full", "content", "plain")
+	t.flags(cmd.Flags())
+	return cmd
+}
+
+// to returns the URL of the file at path in one of the forms.
+func (l *links) to(path, form string) (string, error) {
+	f, ok := l.manifest.Lookup(path)
+	switch {
+	case !ok:
+		return "", hinted(fmt.Errorf("it has no file %s", path), "%sholdfast manifest lists its files", meant("", l.near(path)))
+	case !l.served(f):
+		return "", hinted(fmt.Errorf("%s is a private source map: no URL leads to it", path), "holdfast app set %s sourcemaps=public serves them", "NAME")
+	case form == "plain":
+		return l.plain(f), nil
+	case form == "pinned":
+		return l.pinned(f), nil
+	case f.Relative:
+		return "", hinted(fmt.Errorf("%s refers to other files by relative references, which a %s URL would lead astray", path, form), "use --form pinned")
+	case form == "full":
+		return l.full(f), nil
+	}
+	return l.content(f), nil
+}
+
+// near returns files that path was probably meant to be: of a similar path, or
+// of the same name without its hash, elsewhere.
+func (l *links) near(path string) []string {
+	var paths []string
+	for i := range l.manifest.Files() {
+		paths = append(paths, l.manifest.Files()[i].Path)
+	}
+	return nearest(path, paths)
+}
