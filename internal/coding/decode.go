@@ -66,7 +66,7 @@ func newReader(c holdfast.Coding, r io.Reader) (io.Reader, func(), error) {
 		return r, func() {}, nil
 	case holdfast.Brotli:
 		b := brotli.NewReader(r)
-		return b, func() { b.Close() }, nil
+		return b, func() { _ = b.Close() }, nil // it only frees memory
 	case holdfast.Gzip:
 		// The standard library's decoder is not of one make with the encoder.
 		z, err := stdgzip.NewReader(bufio.NewReader(r))

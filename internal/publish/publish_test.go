@@ -1,165 +1,23 @@
 package publish
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"fmt"
-	"log/slog"
-	"maps"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"go.uber.org/goleak"
 
 	holdfast "github.com/holdfast-web/holdfast"
 	"github.com/holdfast-web/holdfast/internal/coding"
 	"github.com/holdfast-web/holdfast/internal/kv/memkv"
 	"github.com/holdfast-web/holdfast/internal/registry"
-	"github.com/holdfast-web/holdfast/internal/store"
 	"github.com/holdfast-web/holdfast/internal/store/memstore"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// world is a store and a registry, both in memory, and what counts and breaks them.
-type world struct {
-	t        *testing.T
-	driver   *memstore.Driver
-	store    *store.Store
-	registry *registry.Registry
-	client   *memkv.Client
-	now      time.Time
-	kvHook   func(ctx context.Context, call memkv.Call) error
-	encoder  *countingEncoder
-	log      bytes.Buffer
-}
-
-type countingEncoder struct {
-	Encoder
-	calls atomic.Int64
-}
-
-func (e *countingEncoder) Encode(c holdfast.Coding, identity []byte) ([]byte, error) {
-	e.calls.Add(1)
-	return e.Encoder.Encode(c, identity)
-}
-
-func newWorld(t *testing.T) *world {
-	t.Helper()
-	w := &world{t: t, driver: memstore.New(), now: time.Now()}
-	w.store = store.New(w.driver)
-	db := memkv.New(memkv.Options{Before: func(ctx context.Context, call memkv.Call) error {
-		if w.kvHook != nil {
-			return w.kvHook(ctx, call)
-		}
-		return nil
-	}})
-	w.client = db.Client()
-	t.Cleanup(func() { w.client.Close() })
-	var err error
-	w.registry, err = registry.Open(t.Context(), w.client, registry.Options{Clock: func() time.Time { return w.now }})
-	if err != nil {
-		t.Fatal(err)
-	}
-	e, err := coding.NewEncoder(coding.Fast)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { e.Close() })
-	w.encoder = &countingEncoder{Encoder: e}
-	return w
-}
-
-func (w *world) deps() Deps {
-	return Deps{Store: w.store, Registry: w.registry, Encoder: w.encoder, Logger: slog.New(slog.NewTextHandler(&w.log, nil))}
-}
-
-func options(id string) Options {
-	o := Options{App: holdfast.DefaultApp(), Settings: holdfast.DefaultSettings(holdfast.DefaultApp())}
-	if id != "" {
-		var err error
-		if o.ID, err = holdfast.ParseReleaseID(id); err != nil {
-			panic(err)
-		}
-	}
-	return o
-}
-
-func (w *world) publish(files map[string]string, o Options) (*Result, error) {
-	w.t.Helper()
-	return Publish(w.t.Context(), w.deps(), mustScan(w.t, write(w.t, files), ScanOptions{}), o)
-}
-
-func (w *world) mustPublish(files map[string]string, o Options) *Result {
-	w.t.Helper()
-	r, err := w.publish(files, o)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	w.checkStored(r.Release, files)
-	return r
-}
-
-// checkStored reads a release back as a node would, every form of every file.
-func (w *world) checkStored(r holdfast.Release, files map[string]string) {
-	w.t.Helper()
-	m, err := w.store.Manifest(w.t.Context(), r.Manifest)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	inv, err := w.store.Inventory(w.t.Context(), r.Inventory)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	if err := inv.Covers(m); err != nil {
-		w.t.Error(err)
-	}
-	for _, f := range m.Files() {
-		for _, o := range inv.Of(f.Digest) {
-			if err := w.store.VerifyObject(w.t.Context(), o.Name, o.Size); err != nil {
-				w.t.Error(err)
-			}
-			w.checkForm(f, o, files[f.Path])
-		}
-	}
-}
-
-func (w *world) checkForm(f holdfast.File, o holdfast.Object, want string) {
-	w.t.Helper()
-	r, err := w.store.OpenObject(w.t.Context(), o.Name, 0, -1)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	defer r.Close()
-	var stored bytes.Buffer
-	if _, err := stored.ReadFrom(r); err != nil {
-		w.t.Fatal(err)
-	}
-	if got, err := coding.Decode(o.Coding, stored.Bytes(), f.Size); err != nil || string(got) != want {
-		w.t.Errorf("%s in %s: %d bytes, %v", f.Path, o.Coding, len(got), err)
-	}
-}
-
-// script is text that compresses and differs by its seed.
-func script(seed string) string {
-	return "const seed=" + seed + ";" + strings.Repeat("function f(){return seed+1}\n", 40)
-}
-
-func bigSite() map[string]string {
-	files := site()
-	files["assets/vendor-Qw7Er9Ty.js"] = script("1")
-	files["app.js"] = script("2")
-	files["photo.png"] = "not really a photo"
-	return files
-}
 
 func TestPublishFirst(t *testing.T) {
 	w := newWorld(t)
@@ -198,20 +56,6 @@ func TestPublishAgainDoesNothing(t *testing.T) {
 	if after := w.driver.Calls(); after != calls || w.encoder.calls.Load() != encoded {
 		t.Errorf("store calls %+v, were %+v; encodings %d, were %d", after, calls, w.encoder.calls.Load(), encoded)
 	}
-}
-
-// mustPublishUnread leaves the store's counters alone after the publish.
-func (w *world) mustPublishUnread(files map[string]string, o Options) *Result {
-	w.t.Helper()
-	r, err := w.publish(files, o)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	return r
-}
-
-func sameRelease(a, b holdfast.Release) bool {
-	return a.ID == b.ID && a.Manifest == b.Manifest && a.Inventory == b.Inventory && a.Published.Equal(b.Published)
 }
 
 func TestPublishNextEncodesOnlyNewBytes(t *testing.T) {
@@ -267,82 +111,6 @@ func TestPublishRestoresRetired(t *testing.T) {
 	}
 }
 
-func clashing() map[string]string {
-	files := bigSite()
-	files["assets/vendor-Qw7Er9Ty.js"] = script("other bytes, same name")
-	return files
-}
-
-func TestPublishClash(t *testing.T) {
-	const p = "assets/vendor-Qw7Er9Ty.js"
-	w := newWorld(t)
-	w.mustPublish(bigSite(), options("one"))
-	before, leases := w.encoder.calls.Load(), w.driver.Calls().Create
-	_, err := w.publish(clashing(), options("two"))
-	checkError(t, err, holdfast.ErrClash, []string{p, "--allow-clash"})
-	if w.encoder.calls.Load() != before || w.driver.Calls().Create != leases {
-		t.Error("work was done before the clash was found")
-	}
-	o := options("two")
-	o.AllowClash = true
-	r := w.mustPublish(clashing(), o)
-	if diff := cmp.Diff([]string{p}, r.Release.Clashes); diff != "" {
-		t.Error(diff)
-	}
-}
-
-func TestPublishClashByGlob(t *testing.T) {
-	w := newWorld(t)
-	w.mustPublish(bigSite(), options("one"))
-	changed := bigSite()
-	changed["app.js"] = script("changed")
-	o := options("two")
-	o.Settings.Immutable = []string{"*.js"}
-	_, err := w.publish(changed, o)
-	checkError(t, err, holdfast.ErrClash, []string{"app.js"})
-	w.mustPublish(changed, options("two"))
-}
-
-// A name stays bound for 400 days after its release is gone, not longer.
-func TestLedgerAge(t *testing.T) {
-	b := mustScan(t, write(t, clashing()), ScanOptions{})
-	old := mustScan(t, write(t, bigSite()), ScanOptions{})
-	w := newWorld(t)
-	if err := w.store.PutManifest(t.Context(), old.Manifest); err != nil {
-		t.Fatal(err)
-	}
-	for age, want := range map[time.Duration]int{0: 1, LedgerAge - time.Hour: 1, LedgerAge + time.Hour: 0} {
-		l := ledger{store: w.store, build: b.Manifest, known: map[holdfast.Digest][]string{}}
-		gone := registry.ReleaseInfo{Release: holdfast.Release{Manifest: old.Manifest.Digest()}, State: holdfast.Gone, GoneAt: time.Now().Add(-age)}
-		got, err := l.clashes(t.Context(), []registry.ReleaseInfo{gone})
-		if err != nil || len(got) != want {
-			t.Errorf("gone for %s: %q, %v", age, got, err)
-		}
-	}
-}
-
-func TestLedgerFailsClosedAndReadsOnce(t *testing.T) {
-	w := newWorld(t)
-	one := w.mustPublish(bigSite(), options("one"))
-	b := mustScan(t, write(t, clashing()), ScanOptions{})
-	l := ledger{store: w.store, build: b.Manifest, known: map[holdfast.Digest][]string{}}
-	others := []registry.ReleaseInfo{{Release: one.Release}, {Release: one.Release}}
-	w.driver.SetHook(func(context.Context, memstore.Op, string) error { return holdfast.ErrUnavailable })
-	if _, err := l.clashes(t.Context(), others); !errors.Is(err, holdfast.ErrUnavailable) {
-		t.Errorf("unreadable manifest: %v", err)
-	}
-	w.driver.SetHook(nil)
-	before := w.driver.Calls().Open
-	for range 3 {
-		if got, err := l.clashes(t.Context(), others); err != nil || len(got) != 1 {
-			t.Errorf("%q, %v", got, err)
-		}
-	}
-	if n := w.driver.Calls().Open - before; n != 1 {
-		t.Errorf("%d reads of one manifest", n)
-	}
-}
-
 func TestPublishDryRun(t *testing.T) {
 	w := newWorld(t)
 	w.mustPublish(bigSite(), options("one"))
@@ -392,22 +160,6 @@ func TestPublishUsesVerifiedSiblings(t *testing.T) {
 			t.Errorf("nothing is said about %s", p)
 		}
 	}
-}
-
-// mustEncode works at another effort than the world's encoder, so that its
-// bytes differ.
-func mustEncode(t *testing.T, c holdfast.Coding, text string) string {
-	t.Helper()
-	e, err := coding.NewEncoder(coding.Best)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer e.Close()
-	b, err := e.Encode(c, []byte(text))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(b)
 }
 
 func TestPublishNoticesChange(t *testing.T) {
@@ -502,6 +254,23 @@ func TestPublishNoticesThatReusedReleaseIsGone(t *testing.T) {
 	}
 }
 
+// What the store says reaches the caller, with the file's name.
+func TestPublishReportsStoreFailure(t *testing.T) {
+	w := newWorld(t)
+	full := errors.New("no space left on device")
+	w.driver.SetHook(func(_ context.Context, op memstore.Op, _ string) error {
+		if op == memstore.Create {
+			return full
+		}
+		return nil
+	})
+	_, err := w.publish(map[string]string{"index.html": "x"}, options(""))
+	checkError(t, err, full, []string{"publish index.html"})
+	if visible, err := w.registry.Releases(t.Context(), holdfast.DefaultApp()); err != nil || len(visible) != 0 {
+		t.Errorf("%+v, %v", visible, err)
+	}
+}
+
 func TestPublishEndsWithLease(t *testing.T) { synctest.Test(t, testPublishEndsWithLease) }
 
 func testPublishEndsWithLease(t *testing.T) {
@@ -568,27 +337,4 @@ func killedAt(t *testing.T, files map[string]string, n int, holds bool) (survive
 	again := w.mustPublish(files, options("one"))
 	w.checkNothingElse(again.Release)
 	return calls.Load() < int64(n)
-}
-
-// checkNothingElse makes sure that no half of a release was left behind.
-func (w *world) checkNothingElse(r holdfast.Release) {
-	w.t.Helper()
-	inv, err := w.store.Inventory(w.t.Context(), r.Inventory)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	want := make(map[string]bool)
-	for _, o := range inv.Objects() {
-		want[o.Name.String()] = true
-	}
-	got := make(map[string]bool)
-	for o, err := range w.store.Objects(w.t.Context()) {
-		if err != nil {
-			w.t.Fatal(err)
-		}
-		got[o.Name.String()] = true
-	}
-	if !maps.Equal(want, got) {
-		w.t.Errorf("store holds %s, inventory names %s", fmt.Sprint(slices.Sorted(maps.Keys(got))), fmt.Sprint(slices.Sorted(maps.Keys(want))))
-	}
 }

@@ -143,7 +143,7 @@ func (p *publication) encoder() (Encoder, func(), error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	return e, func() { e.Close() }, nil
+	return e, func() { _ = e.Close() }, nil // it only frees memory
 }
 
 // blob is one content of the build on its way to the store.

@@ -1,0 +1,90 @@
+package publish
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/registry"
+	"github.com/holdfast-web/holdfast/internal/store/memstore"
+)
+
+func clashing() map[string]string {
+	files := bigSite()
+	files["assets/vendor-Qw7Er9Ty.js"] = script("other bytes, same name")
+	return files
+}
+
+func TestPublishClash(t *testing.T) {
+	const p = "assets/vendor-Qw7Er9Ty.js"
+	w := newWorld(t)
+	w.mustPublish(bigSite(), options("one"))
+	before, leases := w.encoder.calls.Load(), w.driver.Calls().Create
+	_, err := w.publish(clashing(), options("two"))
+	checkError(t, err, holdfast.ErrClash, []string{p, "--allow-clash"})
+	if w.encoder.calls.Load() != before || w.driver.Calls().Create != leases {
+		t.Error("work was done before the clash was found")
+	}
+	o := options("two")
+	o.AllowClash = true
+	r := w.mustPublish(clashing(), o)
+	if diff := cmp.Diff([]string{p}, r.Release.Clashes); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestPublishClashByGlob(t *testing.T) {
+	w := newWorld(t)
+	w.mustPublish(bigSite(), options("one"))
+	changed := bigSite()
+	changed["app.js"] = script("changed")
+	o := options("two")
+	o.Settings.Immutable = []string{"*.js"}
+	_, err := w.publish(changed, o)
+	checkError(t, err, holdfast.ErrClash, []string{"app.js"})
+	w.mustPublish(changed, options("two"))
+}
+
+// A name stays bound for 400 days after its release is gone, not longer.
+func TestLedgerAge(t *testing.T) {
+	b := mustScan(t, write(t, clashing()), ScanOptions{})
+	old := mustScan(t, write(t, bigSite()), ScanOptions{})
+	w := newWorld(t)
+	if err := w.store.PutManifest(t.Context(), old.Manifest); err != nil {
+		t.Fatal(err)
+	}
+	for age, want := range map[time.Duration]int{0: 1, LedgerAge - time.Hour: 1, LedgerAge + time.Hour: 0} {
+		l := ledger{store: w.store, build: b.Manifest, known: map[holdfast.Digest][]string{}}
+		gone := registry.ReleaseInfo{Release: holdfast.Release{Manifest: old.Manifest.Digest()}, State: holdfast.Gone, GoneAt: time.Now().Add(-age)}
+		got, err := l.clashes(t.Context(), []registry.ReleaseInfo{gone})
+		if err != nil || len(got) != want {
+			t.Errorf("gone for %s: %q, %v", age, got, err)
+		}
+	}
+}
+
+func TestLedgerFailsClosedAndReadsOnce(t *testing.T) {
+	w := newWorld(t)
+	one := w.mustPublish(bigSite(), options("one"))
+	b := mustScan(t, write(t, clashing()), ScanOptions{})
+	l := ledger{store: w.store, build: b.Manifest, known: map[holdfast.Digest][]string{}}
+	others := []registry.ReleaseInfo{{Release: one.Release}, {Release: one.Release}}
+	w.driver.SetHook(func(context.Context, memstore.Op, string) error { return holdfast.ErrUnavailable })
+	if _, err := l.clashes(t.Context(), others); !errors.Is(err, holdfast.ErrUnavailable) {
+		t.Errorf("unreadable manifest: %v", err)
+	}
+	w.driver.SetHook(nil)
+	before := w.driver.Calls().Open
+	for range 3 {
+		if got, err := l.clashes(t.Context(), others); err != nil || len(got) != 1 {
+			t.Errorf("%q, %v", got, err)
+		}
+	}
+	if n := w.driver.Calls().Open - before; n != 1 {
+		t.Errorf("%d reads of one manifest", n)
+	}
+}
