@@ -3,6 +3,7 @@ package publish
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -34,6 +35,25 @@ func TestPublishClash(t *testing.T) {
 	r := w.mustPublish(clashing(), o)
 	if diff := cmp.Diff([]string{p}, r.Release.Clashes); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// The release that clashes is published while this one is being uploaded: only
+// the check inside AddRelease can see it.
+func TestPublishClashInTheLastMoment(t *testing.T) {
+	w := newWorld(t)
+	w.driver.SetHook(func(_ context.Context, op memstore.Op, key string) error {
+		if op == memstore.Create && strings.HasPrefix(key, "manifests/") {
+			w.driver.SetHook(nil)
+			w.mustPublish(bigSite(), options("one"))
+		}
+		return nil
+	})
+	_, err := w.publish(clashing(), options("two"))
+	checkError(t, err, holdfast.ErrClash, []string{"assets/vendor-Qw7Er9Ty.js"})
+	visible, err := w.registry.Releases(t.Context(), holdfast.DefaultApp())
+	if err != nil || len(visible) != 1 || visible[0].ID.String() != "one" {
+		t.Errorf("%+v, %v", visible, err)
 	}
 }
 
