@@ -416,14 +416,16 @@ func TestPublishTogether(t *testing.T) {
 					outcomes[i] = "refused"
 				case err != nil:
 					t.Error(err)
+				case rel.Manifest != digest(fmt.Sprint("manifest ", i%2)):
+					t.Errorf("%v another build: %+v", outcome, rel)
 				default:
-					outcomes[i] = fmt.Sprint(outcome, rel.Manifest == digest(fmt.Sprint("manifest ", i%2)))
+					outcomes[i] = outcome.String()
 				}
 			})
 		}
 		wg.Wait()
 		slices.Sort(outcomes)
-		if want := []string{"0true", "1true", "1true", "refused", "refused", "refused"}; !slices.Equal(outcomes, want) {
+		if want := []string{"added", "refused", "refused", "refused", "unchanged", "unchanged"}; !slices.Equal(outcomes, want) {
 			t.Fatalf("outcomes %v, want %v", outcomes, want)
 		}
 	}

@@ -82,6 +82,21 @@ func TestTornRefresh(t *testing.T) {
 	}
 }
 
+// TestTornChange: nor does a writer take it for a foreign one, and record it.
+func TestTornChange(t *testing.T) {
+	open := memory(t, memkv.Options{})
+	writer := openRegistry(t, open(), newClock())
+	mustPublish(t, writer, "shop", "one", "two")
+	mustActivate(t, writer, "shop", "one", "a")
+	torn := &tear{Driver: open(), late: headKey(appName("shop")), between: func() { mustActivate(t, writer, "shop", "two", "a") }}
+	if err := openRegistry(t, torn, newClock()).Pin(t.Context(), appName("shop"), release("one")); err != nil {
+		t.Fatal(err)
+	}
+	if history := must(writer.History(t.Context(), appName("shop"), 0)); torn.between != nil || len(history) != 2 {
+		t.Errorf("history %+v", history)
+	}
+}
+
 // tear reads one key after something else happened, once.
 type tear struct {
 	kv.Driver
@@ -104,6 +119,38 @@ func (d *tear) Get(ctx context.Context, keys ...string) ([]kv.Entry, error) {
 	return append(entries, rest...), err
 }
 
+// TestRefreshDuringPublish: a release that is added after the head was read, and
+// before the records are listed, waits for the next refresh.
+func TestRefreshDuringPublish(t *testing.T) {
+	open := memory(t, memkv.Options{})
+	writer := openRegistry(t, open(), newClock())
+	mustPublish(t, writer, "shop", "one")
+	l := &lister{Driver: open(), dir: releaseDir(appName("shop")), before: func() { mustPublish(t, writer, "shop", "two") }}
+	r := openRegistry(t, l, newClock())
+	snap := mustRefresh(t, r, nil)
+	if got := idsOf(snap.Apps[0].Releases); !slices.Equal(got, []holdfast.ReleaseID{release("one")}) {
+		t.Errorf("releases %v", got)
+	}
+	if snap = mustRefresh(t, r, snap); len(snap.Apps[0].Releases) != 2 {
+		t.Errorf("then %+v", snap.Apps[0].Releases)
+	}
+}
+
+// lister does something before one directory is listed for the first time.
+type lister struct {
+	kv.Driver
+	dir    string
+	before func()
+}
+
+func (l *lister) List(ctx context.Context, dir string) ([]string, kv.Revision, error) {
+	if dir == l.dir && l.before != nil {
+		l.before()
+		l.before = nil
+	}
+	return l.Driver.List(ctx, dir)
+}
+
 func TestWatch(t *testing.T) {
 	eachDriver(t, func(t *testing.T, open opener) {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -116,26 +163,33 @@ func TestWatch(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		// Every change is seen by refreshing after hints alone.
-		until := func(what string, done func(*Snapshot) bool) {
+		// A hint comes after every change, and refreshing after hints alone shows it.
+		after := func(what string, change func(), shown func(*Snapshot) bool) {
 			t.Helper()
-			for snap = mustRefresh(t, r, snap); !done(snap); snap = mustRefresh(t, r, snap) {
+			select {
+			case <-hints: // of what is known already
+			default:
+			}
+			change()
+			for first := true; first || !shown(snap); first = false {
 				select {
 				case <-hints:
 				case <-time.After(20 * time.Second):
 					t.Fatalf("no hint after %s", what)
 				}
+				snap = mustRefresh(t, r, snap)
 			}
 		}
-		mustPublish(t, writer, "shop", "one")
-		until("a new app", func(s *Snapshot) bool { return len(s.Apps) == 2 && len(s.Apps[1].Releases) == 1 })
+		after("a new app", func() { mustPublish(t, writer, "shop", "one") },
+			func(s *Snapshot) bool { return len(s.Apps) == 2 && len(s.Apps[1].Releases) == 1 })
 		for i := range 3 {
-			on := fmt.Sprintf("side%d", i)
-			setForeign(t, d, "shop", on, "one")
-			until("a foreign change of a new app", func(s *Snapshot) bool { return len(s.Apps[1].Sides) == i+1 })
+			after("a foreign change of a new app", func() { setForeign(t, d, "shop", fmt.Sprintf("side%d", i), "one") },
+				func(s *Snapshot) bool { return len(s.Apps[1].Sides) == i+1 })
 		}
-		mustActivate(t, writer, "blog", "one", "a")
-		until("a flip", func(s *Snapshot) bool { return len(s.Apps[0].Sides) == 1 })
+		for i, id := range []string{"two", "three"} {
+			after("a publication", func() { mustPublish(t, writer, "blog", id) },
+				func(s *Snapshot) bool { return len(s.Apps[0].Releases) == i+2 })
+		}
 		cancel()
 		for range hints { // until it is closed
 		}

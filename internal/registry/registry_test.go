@@ -276,6 +276,34 @@ func TestForeignChanges(t *testing.T) {
 	})
 }
 
+// TestReconcileShared: an app that lacks an entry still does in later snapshots
+// that share its state.
+func TestReconcileShared(t *testing.T) {
+	d := memory(t, memkv.Options{})()
+	r := openRegistry(t, d, newClock())
+	mustPublish(t, r, "shop", "one")
+	setForeign(t, d, "shop", "a", "one")
+	first := mustRefresh(t, r, nil)
+	mustPublish(t, r, "blog", "one")
+	second := mustRefresh(t, r, first)
+	if second.Apps[1] != first.Apps[0] {
+		t.Fatal("the state is not shared")
+	}
+	if err := r.Reconcile(t.Context(), second); err != nil {
+		t.Fatal(err)
+	}
+	if history := must(r.History(t.Context(), appName("shop"), 0)); len(history) != 1 {
+		t.Errorf("history %+v", history)
+	}
+	s := &spy{Driver: d}
+	r = openRegistry(t, s, newClock())
+	snap := mustRefresh(t, r, nil)
+	s.reset()
+	if err := r.Reconcile(t.Context(), snap); err != nil || len(s.gets) != 0 {
+		t.Errorf("with nothing to do: %v after %q", err, s.gets)
+	}
+}
+
 func TestManyForeignSides(t *testing.T) {
 	ctx, d := t.Context(), memory(t, memkv.Options{})()
 	r := openRegistry(t, d, newClock())

@@ -26,6 +26,7 @@
 package registry
 
 import (
+	"fmt"
 	"time"
 
 	holdfast "github.com/holdfast-web/holdfast"
@@ -120,6 +121,19 @@ const (
 	Unchanged                   // the same manifest was already bound to it
 	Restored                    // a retired or gone release is published again
 )
+
+// String returns the outcome as messages have it.
+func (o AddOutcome) String() string {
+	switch o {
+	case Added:
+		return "added"
+	case Unchanged:
+		return "unchanged"
+	case Restored:
+		return "restored"
+	}
+	return fmt.Sprintf("outcome(%d)", uint8(o))
+}
 
 // PublishLease protects what a publisher uploads until its release is added.
 type PublishLease interface {
