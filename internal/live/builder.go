@@ -100,7 +100,7 @@ func (ab *appBuilder) update(side holdfast.Side, state *registry.AppState, build
 	}
 	wanted, incomplete := ab.wanted(side, state, build)
 	paths := make(touched)
-	changed := ab.place(wanted, paths)
+	changed := ab.place(wanted, state, paths)
 	if ab.app != nil && ab.state == state && !changed {
 		return ab.app
 	}
@@ -167,12 +167,13 @@ func (ab *appBuilder) choose(wanted map[holdfast.ReleaseID]*Release, live holdfa
 
 // place puts the wanted releases into their slots, adds the paths whose meaning
 // may have changed and reports whether any release changed.
-func (ab *appBuilder) place(wanted map[holdfast.ReleaseID]*Release, paths touched) (changed bool) {
-	for id, r := range wanted {
-		s := ab.slots[id]
+func (ab *appBuilder) place(wanted map[holdfast.ReleaseID]*Release, state *registry.AppState, paths touched) (changed bool) {
+	for i := range state.Releases { // in order: neighbours share most files
+		r := wanted[state.Releases[i].ID]
+		s := ab.slots[r.ID]
 		if s == nil {
 			s = &slot{}
-			ab.slots[id] = s
+			ab.slots[r.ID] = s
 		}
 		if old := s.release; old == nil || !old.same(r) {
 			s.release, changed = r, true

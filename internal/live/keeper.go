@@ -191,6 +191,9 @@ func (k *Keeper) refresh(ctx context.Context) error {
 	if k.loader.want(ctx, snap) {
 		k.loader.wait(ctx, patience)
 	}
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("load manifests: %w", err)
+	}
 	k.swap(snap)
 	return nil
 }

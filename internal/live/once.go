@@ -14,8 +14,9 @@ import (
 func NewTable(ctx context.Context, side holdfast.Side, snap *registry.Snapshot, m Manifests, logger *slog.Logger) *Table {
 	const deadline = 10 * time.Second
 	l := newLoader(m, deadline, logger)
-	for l.want(ctx, snap); len(l.flying) > 0; {
-		l.take(ctx, <-l.arrived)
+	for l.want(ctx, snap); len(l.flying) > 0 && ctx.Err() == nil; {
+		l.wait(ctx, deadline)
 	}
+	defer l.tasks.Wait() // those that ctx cut off
 	return newBuilder(side).table(snap, l.built)
 }

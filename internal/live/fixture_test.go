@@ -1,0 +1,213 @@
+package live
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/registry"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// stamp is the n-th stamp of an app.
+func stamp(n int) time.Time {
+	if n == 0 {
+		return time.Time{}
+	}
+	return time.Unix(1_700_000_000+int64(n), 0).UTC()
+}
+
+// must returns v; a fixture that cannot be made is a mistake in the test.
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
+func releaseID(s string) holdfast.ReleaseID { return must(holdfast.ParseReleaseID(s)) }
+
+func side(s string) holdfast.Side { return must(holdfast.ParseSide(s)) }
+
+func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
+
+// files are contents by path.
+type files map[string]string
+
+// depot is a set of manifests and inventories that can be told to fail, or to
+// hang until its context ends.
+type depot struct {
+	mu          sync.Mutex
+	manifests   map[holdfast.Digest]*holdfast.Manifest
+	inventories map[holdfast.Digest]*holdfast.Inventory
+	broken      map[holdfast.Digest]bool
+	hanging     map[holdfast.Digest]bool
+	calls       int // of Manifest
+}
+
+func newDepot() *depot {
+	return &depot{
+		manifests: make(map[holdfast.Digest]*holdfast.Manifest), inventories: make(map[holdfast.Digest]*holdfast.Inventory),
+		broken: make(map[holdfast.Digest]bool), hanging: make(map[holdfast.Digest]bool),
+	}
+}
+
+func mediaType(p string) string {
+	switch extension(p) {
+	case ".html", ".page":
+		return "text/html; charset=utf-8"
+	case ".js", ".map":
+		return "text/javascript; charset=utf-8"
+	}
+	return "application/octet-stream"
+}
+
+// put makes manifest and inventory for fs; the objects have the incarnation.
+func (d *depot) put(fs files, incarnation uint32) buildKey {
+	logical := holdfast.LogicalNames(slices.Collect(maps.Keys(fs)), nil)
+	var list []holdfast.File
+	objects := make(map[holdfast.Digest]holdfast.Object)
+	for p, content := range fs {
+		f := holdfast.File{Path: p, Logical: p, Digest: holdfast.DigestOf([]byte(content)), Size: int64(len(content)), MediaType: mediaType(p)}
+		if l, ok := logical[p]; ok {
+			f.Logical = l
+		}
+		list = append(list, f)
+		objects[f.Digest] = holdfast.Object{Digest: f.Digest, Name: holdfast.ObjectName{Digest: f.Digest, Incarnation: incarnation}, Size: f.Size}
+	}
+	m := must(holdfast.NewManifest(list))
+	inv := must(holdfast.NewInventory(slices.Collect(maps.Values(objects))))
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.manifests[m.Digest()], d.inventories[inv.Digest()] = m, inv
+	return buildKey{m.Digest(), inv.Digest()}
+}
+
+func (d *depot) set(which map[holdfast.Digest]bool, m holdfast.Digest, on bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	which[m] = on
+}
+
+func (d *depot) asked() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.calls
+}
+
+func (d *depot) Manifest(ctx context.Context, of holdfast.Digest) (*holdfast.Manifest, error) {
+	d.mu.Lock()
+	m, broken, hanging := d.manifests[of], d.broken[of], d.hanging[of]
+	d.calls++
+	d.mu.Unlock()
+	if hanging {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	if broken || m == nil {
+		return nil, fmt.Errorf("manifest %s: %w", of.Short(), holdfast.ErrNotFound)
+	}
+	return m, nil
+}
+
+func (d *depot) Inventory(_ context.Context, of holdfast.Digest) (*holdfast.Inventory, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if inv := d.inventories[of]; inv != nil {
+		return inv, nil
+	}
+	return nil, fmt.Errorf("inventory %s: %w", of.Short(), holdfast.ErrNotFound)
+}
+
+// rel describes a release; stamps are numbers for stamp.
+type rel struct {
+	id                   string
+	state                holdfast.State
+	published, activated int
+	files                files
+	clashes              []string
+	missing              bool // its manifest cannot be loaded
+}
+
+func (d *depot) info(r rel) registry.ReleaseInfo {
+	key := d.put(r.files, 0)
+	d.set(d.broken, key.manifest, r.missing)
+	return registry.ReleaseInfo{
+		Release: holdfast.Release{
+			ID: releaseID(r.id), Manifest: key.manifest, Inventory: key.inventory,
+			Published: stamp(r.published), Clashes: r.clashes,
+		},
+		State: r.state, Activated: stamp(r.activated),
+	}
+}
+
+// on describes what is live on a side, since when.
+type on struct {
+	side, live string
+	since      int
+}
+
+// site describes an app.
+type site struct {
+	name     string
+	settings string // "key=value key=value"
+	sides    []on
+	releases []rel
+}
+
+func (d *depot) state(s site) *registry.AppState {
+	name := must(holdfast.ParseAppName(cmpOr(s.name, "default")))
+	state := &registry.AppState{Name: name, Settings: holdfast.DefaultSettings(name)}
+	for _, kv := range strings.Fields(s.settings) {
+		key, value, _ := strings.Cut(kv, "=")
+		if err := state.Settings.Set(key, value); err != nil {
+			panic(err)
+		}
+	}
+	for _, o := range s.sides {
+		state.Sides = append(state.Sides, registry.SideInfo{Side: side(o.side), Live: releaseID(o.live), Activated: stamp(o.since)})
+	}
+	for _, r := range s.releases {
+		state.Releases = append(state.Releases, d.info(r))
+	}
+	return state
+}
+
+func cmpOr(s, otherwise string) string {
+	if s == "" {
+		return otherwise
+	}
+	return s
+}
+
+func (d *depot) snapshot(revision int64, sites ...site) *registry.Snapshot {
+	snap := &registry.Snapshot{Registry: "r1", Revision: revision}
+	for _, s := range sites {
+		snap.Apps = append(snap.Apps, d.state(s))
+	}
+	return snap
+}
+
+// tableOf is the table that a node of side main has for sites.
+func tableOf(t *testing.T, sites ...site) *Table {
+	t.Helper()
+	d := newDepot()
+	return NewTable(t.Context(), side("main"), d.snapshot(1, sites...), d, quiet())
+}
+
+func appOf(t *testing.T, s site) *App {
+	t.Helper()
+	return tableOf(t, s).Apps()[0]
+}
+
+func hexOf(content string) string { return holdfast.DigestOf([]byte(content)).String() }

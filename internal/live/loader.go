@@ -1,0 +1,189 @@
+package live
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/registry"
+)
+
+// parallel bounds how many manifests are loaded at once.
+const parallel = 8
+
+type buildKey struct{ manifest, inventory holdfast.Digest }
+
+func keyOf(info *registry.ReleaseInfo) buildKey { return buildKey{info.Manifest, info.Inventory} }
+
+// A loader gets manifests and inventories in the background. All but arrived and
+// tasks belongs to the one goroutine that calls its methods.
+type loader struct {
+	manifests Manifests
+	deadline  time.Duration // of each call
+	logger    *slog.Logger
+	arrived   chan arrival
+	tasks     sync.WaitGroup // the fetches; they end with the context they began with
+
+	interner *interner
+	builds   map[buildKey]*Build
+	flying   map[buildKey]bool
+	queue    []buildKey        // to be fetched when others have arrived
+	failed   map[buildKey]bool // wanted, and the last fetch failed
+	fresh    bool              // builds has more than when news was last called
+}
+
+// arrival is the outcome of a fetch.
+type arrival struct {
+	key       buildKey
+	manifest  *holdfast.Manifest
+	inventory *holdfast.Inventory
+	err       error
+}
+
+func newLoader(m Manifests, deadline time.Duration, logger *slog.Logger) *loader {
+	return &loader{
+		manifests: m, deadline: deadline, logger: logger, arrived: make(chan arrival),
+		interner: newInterner(), builds: make(map[buildKey]*Build),
+		flying: make(map[buildKey]bool), failed: make(map[buildKey]bool),
+	}
+}
+
+// built returns what is loaded of a release, or nil.
+func (l *loader) built(info *registry.ReleaseInfo) *Build { return l.builds[keyOf(info)] }
+
+// news reports whether something was loaded since the last call.
+func (l *loader) news() bool {
+	fresh := l.fresh
+	l.fresh = false
+	return fresh
+}
+
+// want sets out to get what the servable releases of snap lack, live ones first,
+// and forgets what others had. It reports whether a fetch began.
+func (l *loader) want(ctx context.Context, snap *registry.Snapshot) bool {
+	wanted := make(map[buildKey]holdfast.State)
+	for _, app := range snap.Apps {
+		for i := range app.Releases {
+			if info := &app.Releases[i]; info.State.Servable() {
+				key := keyOf(info)
+				if state, ok := wanted[key]; !ok || urgency(info.State) < urgency(state) {
+					wanted[key] = info.State
+				}
+			}
+		}
+	}
+	l.forget(wanted)
+	l.queue = l.queue[:0]
+	for key := range wanted {
+		if l.builds[key] == nil && !l.flying[key] {
+			l.queue = append(l.queue, key)
+		}
+	}
+	slices.SortFunc(l.queue, func(a, b buildKey) int {
+		return cmp.Or(cmp.Compare(urgency(wanted[a]), urgency(wanted[b])), slices.Compare(a.manifest[:], b.manifest[:]))
+	})
+	return l.start(ctx)
+}
+
+func urgency(s holdfast.State) int {
+	switch s {
+	case holdfast.Live:
+		return 0
+	case holdfast.Draining:
+		return 1
+	}
+	return 2
+}
+
+func (l *loader) forget(wanted map[buildKey]holdfast.State) {
+	for key, b := range l.builds {
+		if _, ok := wanted[key]; !ok {
+			l.interner.drop(b)
+			delete(l.builds, key)
+		}
+	}
+	for key := range l.failed {
+		if _, ok := wanted[key]; !ok {
+			delete(l.failed, key)
+		}
+	}
+}
+
+// start begins as many fetches as may run at once.
+func (l *loader) start(ctx context.Context) (began bool) {
+	for len(l.queue) > 0 && len(l.flying) < parallel {
+		key := l.queue[0]
+		l.queue = l.queue[1:]
+		l.flying[key], began = true, true
+		l.tasks.Go(func() {
+			a := l.fetch(ctx, key)
+			select {
+			case l.arrived <- a:
+			case <-ctx.Done():
+			}
+		})
+	}
+	return began
+}
+
+func (l *loader) fetch(ctx context.Context, key buildKey) (a arrival) {
+	a.key = key
+	if a.manifest, a.err = within(ctx, l.deadline, l.manifests.Manifest, key.manifest); a.err != nil {
+		a.err = fmt.Errorf("load manifest: %w", a.err)
+		return a
+	}
+	if a.inventory, a.err = within(ctx, l.deadline, l.manifests.Inventory, key.inventory); a.err != nil {
+		a.err = fmt.Errorf("load inventory: %w", a.err)
+	}
+	return a
+}
+
+func within[T any](ctx context.Context, d time.Duration, get func(context.Context, holdfast.Digest) (T, error), of holdfast.Digest) (T, error) {
+	ctx, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
+	return get(ctx, of)
+}
+
+// take adds what arrived. What failed is tried again by the next want; until
+// then its release answers that it is not ready.
+func (l *loader) take(ctx context.Context, a arrival) {
+	delete(l.flying, a.key)
+	l.start(ctx)
+	var b *Build
+	if a.err == nil {
+		b, a.err = l.interner.build(a.manifest, a.inventory)
+	}
+	if a.err != nil {
+		if !l.failed[a.key] {
+			l.failed[a.key] = true
+			l.logger.Error("manifest not loaded; its release answers 503", "manifest", a.key.manifest, "error", a.err)
+		}
+		return
+	}
+	if l.failed[a.key] {
+		delete(l.failed, a.key)
+		l.logger.Info("manifest loaded at last", "manifest", a.key.manifest)
+	}
+	l.builds[a.key], l.fresh = b, true
+}
+
+// wait takes what arrives until nothing more is on its way, for at most d.
+func (l *loader) wait(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	for len(l.flying) > 0 {
+		select {
+		case a := <-l.arrived:
+			l.take(ctx, a)
+		case <-timer.C:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}

@@ -1,0 +1,161 @@
+package live
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	holdfast "github.com/holdfast-web/holdfast"
+)
+
+// What arrives after patience is taken into a table without a read.
+func TestKeeperTakesLateManifests(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDepot()
+		s := newSource(d.snapshot(1, twoReleases("a", "")))
+		slow := slowManifests{d, 3 * time.Second}
+		k := NewKeeper(s, slow, Options{Side: side("main"), Logger: quiet(), Poll: time.Hour})
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- k.Run(ctx) }()
+		time.Sleep(patience)
+		synctest.Wait()
+		if app := k.Table().Apps()[0]; !app.Incomplete() || app.Live().Loaded() {
+			t.Error("the first table waited for slow manifests, or made them up")
+		}
+		time.Sleep(slow.by - patience)
+		synctest.Wait()
+		if app := k.Table().Apps()[0]; app.Incomplete() || !app.Live().Loaded() {
+			t.Error("manifests that arrived are not in the table")
+		}
+		if n := s.count(); n > 2 {
+			t.Errorf("%d reads of the registry, want the first and that of the watch", n)
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// Manifests that arrive one after the other make a few tables, not one each.
+func TestKeeperGathersArrivals(t *testing.T) {
+	const releases = 5 * parallel
+	synctest.Test(t, func(t *testing.T) {
+		d := newDepot()
+		many := site{}
+		for i := range releases {
+			many.releases = append(many.releases, rel{id: fmt.Sprint("r", i), state: published, published: i + 1, files: files{"x": fmt.Sprint(i)}})
+		}
+		swaps := 0
+		o := Options{Side: side("main"), Logger: quiet(), Poll: time.Hour, OnSwap: func(*Table) { swaps++ }}
+		k := NewKeeper(newSource(d.snapshot(1, many)), slowManifests{d, 3 * time.Second}, o)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- k.Run(ctx) }()
+		time.Sleep(20 * time.Second)
+		synctest.Wait()
+		if want := 1 + releases/parallel; swaps != want || k.Table().Apps()[0].Incomplete() {
+			t.Errorf("%d swaps, incomplete: %v; want %d, complete", swaps, k.Table().Apps()[0].Incomplete(), want)
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+type slowManifests struct {
+	*depot
+	by time.Duration
+}
+
+func (s slowManifests) Manifest(ctx context.Context, d holdfast.Digest) (*holdfast.Manifest, error) {
+	select {
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-time.After(s.by):
+		return s.depot.Manifest(ctx, d)
+	}
+}
+
+func TestLoaderBoundsAndOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDepot()
+		s := site{}
+		for i := range 30 {
+			state := []holdfast.State{published, draining, alive, retired}[i%4]
+			s.releases = append(s.releases, rel{id: fmt.Sprint("r", i), state: state, published: i + 1, files: files{"x": fmt.Sprint(i)}})
+		}
+		snap := d.snapshot(1, s)
+		states := map[holdfast.Digest]holdfast.State{}
+		for _, r := range snap.Apps[0].Releases {
+			states[r.Manifest] = r.State
+		}
+		g := &gauge{depot: d, states: states}
+		NewTable(t.Context(), side("main"), snap, g, quiet())
+		if g.most != parallel {
+			t.Errorf("%d manifests read at once, want %d", g.most, parallel)
+		}
+		for batch := range slices.Chunk(g.order, parallel) {
+			slices.SortFunc(batch, func(a, b holdfast.State) int { return urgency(a) - urgency(b) })
+		}
+		want := slices.Concat(slices.Repeat([]holdfast.State{alive}, 7), slices.Repeat([]holdfast.State{draining}, 8), slices.Repeat([]holdfast.State{published}, 8))
+		if diff := cmp.Diff(want, g.order); diff != "" {
+			t.Errorf("states of the releases whose manifests were read, in batches (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// gauge notes in which order and how many at once manifests are read.
+type gauge struct {
+	*depot
+	states    map[holdfast.Digest]holdfast.State
+	now, most int
+	order     []holdfast.State
+}
+
+func (g *gauge) Manifest(ctx context.Context, d holdfast.Digest) (*holdfast.Manifest, error) {
+	g.mu.Lock()
+	g.now++
+	g.most = max(g.most, g.now)
+	g.order = append(g.order, g.states[d])
+	g.mu.Unlock()
+	time.Sleep(time.Second)
+	g.mu.Lock()
+	g.now--
+	g.mu.Unlock()
+	return g.depot.Manifest(ctx, d)
+}
+
+func TestNewTableGivesUpWithContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDepot()
+		snap := d.snapshot(1, twoReleases("a", ""))
+		for _, r := range snap.Apps[0].Releases {
+			d.set(d.hanging, r.Manifest, true)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if app := NewTable(ctx, side("main"), snap, d, quiet()).Apps()[0]; !app.Incomplete() {
+			t.Error("the table has what nobody could read")
+		}
+	})
+}
+
+// What a manifest says must be in its inventory; else the release is not loaded.
+func TestLoaderChecksInventory(t *testing.T) {
+	d := newDepot()
+	snap := d.snapshot(1, twoReleases("a", ""))
+	snap.Apps[0].Releases[0].Inventory = snap.Apps[0].Releases[1].Inventory
+	app := NewTable(t.Context(), side("main"), snap, d, quiet()).Apps()[0]
+	r, _ := app.Release("b")
+	if r.Loaded() || !app.Incomplete() || !app.Live().Loaded() {
+		t.Error("a release counts as loaded although its inventory is another's")
+	}
+}
