@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 
 	"github.com/spf13/cobra"
 
@@ -71,6 +72,9 @@ func parseExpected(text string) (*holdfast.ReleaseID, error) {
 
 func (c *cli) activate(ctx context.Context, b *backends, a activation, o flipOptions) error {
 	entry, changed, err := b.registry.Activate(ctx, a.app, a.release, a.options)
+	if errors.Is(err, holdfast.ErrConflict) {
+		return hinted(err, "somebody else activated meanwhile? holdfast status --app %s shows what is live", a.app)
+	}
 	if err != nil {
 		return b.adviseOnRelease(ctx, a.app, a.release, err)
 	}

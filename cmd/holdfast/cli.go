@@ -18,6 +18,34 @@ type cli struct {
 	ui     *ui
 	env    func(string) (string, bool)
 	global globals
+	// program is how this program was called, for commands to type next.
+	program string
+}
+
+// next says which command usually follows, with the global flags it needs.
+func (c *cli) next(format string, args ...any) {
+	c.ui.say("%s %s %s", dim.paint("next:", c.ui.outColor), c.program, fmt.Sprintf(format, args...))
+}
+
+// rememberGlobals keeps the global flags of the command line for next.
+func (c *cli) rememberGlobals(cmd *cobra.Command) {
+	c.program = "holdfast"
+	cmd.InheritedFlags().VisitAll(func(f *pflag.Flag) {
+		if f.Changed {
+			c.program += " --" + f.Name + " " + shellWord(f.Value.String())
+		}
+	})
+}
+
+// shellWord quotes a word for a POSIX shell if it needs to be.
+func shellWord(s string) string {
+	special := func(r rune) bool {
+		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("/.,:=@%+_-", r))
+	}
+	if s != "" && strings.IndexFunc(s, special) < 0 {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
 // globals are the flags that every command has.
@@ -51,11 +79,14 @@ Exit codes: 0 done, 1 failed, 2 wrong use.`,
   holdfast publish ./dist --activate      publish a build and make it live
   holdfast serve                          serve it on port 8080
   holdfast rollback                       go back to the release before`,
-		Args:              cobra.ArbitraryArgs,
-		RunE:              c.noCommand,
-		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return c.configure(cmd) },
-		SilenceErrors:     true,
-		SilenceUsage:      true,
+		Args: cobra.ArbitraryArgs,
+		RunE: c.noCommand,
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			c.rememberGlobals(cmd)
+			return c.configure(cmd)
+		},
+		SilenceErrors: true,
+		SilenceUsage:  true,
 	}
 	flags := root.PersistentFlags()
 	flags.StringVar(&c.global.config, "config", "", "read defaults of flags from this YAML `file` (./holdfast.yaml, if there is one)")
@@ -189,14 +220,6 @@ func (v *value[T]) Set(text string) error {
 	}
 	*v.into, v.text = parsed, text
 	return nil
-}
-
-// plainError drops the kind of error, which wrong use does not need.
-func plainError(err error) error {
-	if rest, ok := strings.CutPrefix(err.Error(), holdfast.ErrInvalid.Error()+": "); ok {
-		return errors.New(rest)
-	}
-	return err
 }
 
 func appFlag(flags *pflag.FlagSet, into *holdfast.AppName) {

@@ -11,7 +11,6 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
@@ -233,14 +232,4 @@ func (c *cli) tellDemo(nodes []*demoNode, keep bool) {
 		return
 	}
 	c.ui.say("Ctrl-C ends the demo and removes %s.", filepath.Clean(c.dataPlace()))
-}
-
-// shellWord quotes a word for a POSIX shell if it needs to be.
-func shellWord(s string) string {
-	for _, r := range s {
-		if !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '/' || r == '.' || r == '_' || r == '-') {
-			return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
-		}
-	}
-	return s
 }

@@ -41,15 +41,21 @@ func hinted(err error, format string, args ...any) error {
 // explain returns what people read of err: what happened to what and why, and
 // what to do next, which may be "".
 func explain(err error) (message, hint string) {
-	message = err.Error()
-	if rest, ok := strings.CutPrefix(message, holdfast.ErrInvalid.Error()+": "); ok {
-		message = rest
-	}
+	message = plainError(err).Error()
 	var h hintedError
 	if errors.As(err, &h) {
 		return message, h.hint
 	}
 	return message, adviceFor(err)
+}
+
+// plainError drops the kinds of errors from a text: what follows them says more.
+func plainError(err error) error {
+	text := ": " + err.Error()
+	for _, kind := range []error{holdfast.ErrInvalid, holdfast.ErrNotFound, holdfast.ErrConflict, holdfast.ErrExists} {
+		text = strings.ReplaceAll(text, ": "+kind.Error()+": ", ": ")
+	}
+	return errors.New(text[2:])
 }
 
 // adviceFor is for failures that may befall any command.

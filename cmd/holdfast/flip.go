@@ -70,48 +70,63 @@ func actor() string {
 	return name
 }
 
-// await waits, at most wait, until all registered nodes know the flip and have
-// its release ready, and notes which do not.
-func (f *flip) await(ctx context.Context, r *registry.Registry, wait time.Duration) error {
-	snap, err := r.Refresh(ctx, nil)
+// await waits, at most wait, until all running nodes know the flip and have its
+// release ready, and notes which do not.
+func (c *cli) awaitFlip(ctx context.Context, b *backends, f *flip, wait time.Duration) {
+	var err error
+	f.Nodes, err = b.await(ctx, wait, func(n registry.NodeInfo) string {
+		if slices.Contains(n.Ready[f.App], f.Release) {
+			return ""
+		}
+		return "knows the release and has not loaded its manifest from the store yet"
+	})
 	if err != nil {
-		return fmt.Errorf("read back: %w", err)
+		c.ui.warn("holdfast status shows the nodes", "release %s is live on side %s, but which nodes know it could not be found out: %v", f.Release, f.Side, err)
+	}
+}
+
+// await waits, at most wait, until all running nodes know the registry as it is
+// now and lack nothing, and reports which do not.
+func (b *backends) await(ctx context.Context, wait time.Duration, lacks func(registry.NodeInfo) string) (nodesReport, error) {
+	snap, err := b.registry.Refresh(ctx, nil)
+	if err != nil {
+		return nodesReport{}, fmt.Errorf("read back: %w", err)
 	}
 	deadline := time.NewTimer(wait)
 	defer deadline.Stop()
 	poll := time.NewTicker(flipPoll)
 	defer poll.Stop()
 	for {
-		nodes, err := r.Nodes(ctx)
+		nodes, err := b.registry.Nodes(ctx)
 		if err != nil {
-			return fmt.Errorf("list nodes: %w", err)
+			return nodesReport{}, fmt.Errorf("list nodes: %w", err)
 		}
-		f.Nodes = reportOf(f, nodes, snap.Revision)
-		if len(f.Nodes.Lagging) == 0 {
-			return nil
+		report := reportOf(nodes, snap.Revision, lacks)
+		if len(report.Lagging) == 0 {
+			return report, nil
 		}
 		select {
 		case <-ctx.Done():
-			return ctx.Err()
+			return report, ctx.Err()
 		case <-deadline.C:
-			return nil
+			return report, nil
 		case <-poll.C:
 		}
 	}
 }
 
-// reportOf sorts out nodes: revision is one that includes the flip.
-func reportOf(f *flip, nodes []registry.NodeInfo, revision int64) nodesReport {
+func reportOf(nodes []registry.NodeInfo, revision int64, lacks func(registry.NodeInfo) string) nodesReport {
 	report := nodesReport{Total: len(nodes)}
 	for _, n := range nodes {
-		switch {
-		case n.Revision < revision:
-			report.Lagging = append(report.Lagging, laggard{n.Name, n.Address, "has not read the change from the registry yet"})
-		case !slices.Contains(n.Ready[f.App], f.Release):
-			report.Lagging = append(report.Lagging, laggard{n.Name, n.Address, "knows the release and has not loaded its manifest from the store yet"})
-		default:
-			report.Ready++
+		why := "has not read the change from the registry yet"
+		if n.Revision >= revision {
+			why = lacks(n)
 		}
+		if why == "" {
+			report.Ready++
+			continue
+		}
+		report.Lagging = append(report.Lagging, laggard{n.Name, n.Address, why})
 	}
 	return report
 }
@@ -121,19 +136,23 @@ func (c *cli) tell(f *flip) {
 	where := fmt.Sprintf("app %s, side %s:", f.App, f.Side)
 	switch {
 	case !f.Changed:
-		c.ui.say("%s release %s is live already, since %s; nothing changed", where, c.id(f.Release), humanTime(f.Stamp, time.Now()))
+		c.ui.say("%s release %s is live already (activated %s); nothing changed", where, c.id(f.Release), humanTime(f.Stamp, time.Now()))
 	case f.Previous.IsZero():
 		c.ui.say("%s release %s is live now, the first one", where, c.id(f.Release))
 	default:
 		c.ui.say("%s release %s is live now; %s was before, and is still served to the pages that ask for it", where, c.id(f.Release), f.Previous)
 	}
-	switch n := f.Nodes; {
-	case n.Total == 0:
-		c.ui.say("no node is running; holdfast serve starts one")
-	case n.Ready == n.Total:
-		c.ui.say("%s", c.nodesKnow(n))
-	default:
-		c.ui.say("%s", c.nodesKnow(n))
+	c.tellNodes(f.Nodes)
+}
+
+// tellNodes says how many nodes know a change, and warns of those that do not.
+func (c *cli) tellNodes(n nodesReport) {
+	if n.Total == 0 {
+		c.ui.say("no node is running; %s serve starts one", c.program)
+		return
+	}
+	c.ui.say("%s", c.nodesKnow(n))
+	if len(n.Lagging) > 0 {
 		c.tellLagging(n.Lagging)
 	}
 }
@@ -142,6 +161,8 @@ func (c *cli) nodesKnow(n nodesReport) string {
 	switch {
 	case n.Total == 1 && n.Ready == 1:
 		return "the one running node knows it"
+	case n.Total == 2 && n.Ready == 2:
+		return "both running nodes know it"
 	case n.Ready == n.Total:
 		return fmt.Sprintf("all %d running nodes know it", n.Total)
 	}
@@ -161,7 +182,7 @@ func (c *cli) tellLagging(lagging []laggard) {
 		c.ui.warn("", "node %s (%s) %s", l.Name, l.Address, l.Why)
 	}
 	if more := len(lagging) - most; more > 0 {
-		c.ui.warn("", "and %s more", count(more, "node"))
+		c.ui.warn("", "and %s", count(more, "more node"))
 	}
 	c.ui.hint("a node takes notice by itself as soon as it reaches the registry; holdfast status shows it")
 }
@@ -188,7 +209,7 @@ func (c *cli) finish(ctx context.Context, b *backends, f *flip, o flipOptions) e
 	}
 	c.tell(f)
 	if f.Changed && !f.Previous.IsZero() {
-		c.ui.next("holdfast rollback%s   takes it back", flipFlags(f.App, f.Side))
+		c.next("rollback%s   takes it back", flipFlags(f.App, f.Side))
 	}
 	return nil
 }
@@ -202,10 +223,4 @@ func flipFlags(app holdfast.AppName, side holdfast.Side) (flags string) {
 		flags += " --side " + side.String()
 	}
 	return flags
-}
-
-func (c *cli) awaitFlip(ctx context.Context, b *backends, f *flip, wait time.Duration) {
-	if err := f.await(ctx, b.registry, wait); err != nil {
-		c.ui.warn("holdfast status shows the nodes", "release %s is live on side %s, but which nodes know it could not be found out: %v", f.Release, f.Side, err)
-	}
 }

@@ -29,6 +29,14 @@ func humanSize(n int64) string {
 	return strconv.FormatFloat(v, 'f', digits, 64) + " " + unit
 }
 
+// humanMemory writes whole MiB as such, as --memory is mostly given.
+func humanMemory(n int64) string {
+	if n%(1<<20) == 0 {
+		return grouped(int(n>>20)) + " MiB"
+	}
+	return humanSize(n)
+}
+
 // humanDuration writes a duration with two units at most.
 func humanDuration(d time.Duration) string {
 	switch {

@@ -17,6 +17,7 @@ const prefixLength = 16
 
 // links builds the URLs of one release's files.
 type links struct {
+	app      holdfast.AppName
 	base     string // where the app lies, without a trailing slash
 	release  holdfast.ReleaseID
 	settings *holdfast.Settings
@@ -29,7 +30,7 @@ func newLinks(origin string, s *holdfast.Settings, r *registry.ReleaseInfo, m *h
 	if origin == "" && s.Mount.Host() != "" {
 		origin = "//" + s.Mount.Host()
 	}
-	return &links{origin + escapePath(s.Mount.Path()), r.ID, s, m}
+	return &links{r.App, origin + escapePath(s.Mount.Path()), r.ID, s, m}
 }
 
 // escapePath percent-encodes a path for a URL (RFC 3986, section 3.3).

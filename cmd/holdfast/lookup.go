@@ -49,12 +49,7 @@ func (b *backends) release(ctx context.Context, app holdfast.AppName, id holdfas
 // adviseOnRelease says, when err is that there is no such release, which there
 // are.
 func (b *backends) adviseOnRelease(ctx context.Context, app holdfast.AppName, id holdfast.ReleaseID, err error) error {
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, holdfast.ErrConflict):
-		return hinted(err, "holdfast status --app %s shows what is live", app)
-	case !errors.Is(err, holdfast.ErrNotFound):
+	if !errors.Is(err, holdfast.ErrNotFound) {
 		return err
 	}
 	releases, readErr := b.registry.Releases(ctx, app)

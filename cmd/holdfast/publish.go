@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -65,8 +66,8 @@ leftOut (path, reason), missing (from, ref, resolved), clashes, seconds, and wit
 		Args: exactlyBuild,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			how := create
-			if o.dryRun {
-				how = pretend
+			if info, err := os.Stat(args[0]); o.dryRun || err != nil || !info.IsDir() {
+				how = pretend // a slip in the name leaves no registry behind
 			}
 			return c.with(cmd.Context(), how, func(b *backends) error {
 				return c.publish(cmd.Context(), b, args[0], o)
@@ -300,7 +301,7 @@ func (c *cli) warnMissing(missing []publish.MissingReference) {
 		c.ui.warn("", "%s refers to %q, but the build has no %s", m.From, m.Ref, m.Resolved)
 	}
 	if more := len(missing) - most; more > 0 {
-		c.ui.warn("", "and %s more", count(more, "missing reference"))
+		c.ui.warn("", "and %s", count(more, "more missing reference"))
 	}
 	if len(missing) > 0 {
 		c.ui.hint("the release answers 404 for these; publish --strict refuses such builds")
@@ -310,14 +311,14 @@ func (c *cli) warnMissing(missing []publish.MissingReference) {
 func (c *cli) tellAfterPublish(p *published, o publishOptions) {
 	switch {
 	case o.dryRun:
-		c.ui.next("the same command without --dry-run")
+		c.ui.say("%s the same command without --dry-run", dim.paint("next:", c.ui.outColor))
 	case p.Activation != nil:
 		c.tell(p.Activation)
 		if p.Activation.Nodes.Total == 0 {
-			c.ui.next("holdfast serve%s", flipFlags(holdfast.DefaultApp(), o.activate))
+			c.next("serve%s", flipFlags(holdfast.DefaultApp(), o.activate))
 		}
 	default:
 		c.ui.say("any node shows it at %s/@%s/, also before it is live", p.mount, p.Release)
-		c.ui.next("holdfast activate %s%s", p.Release, flipFlags(p.App, holdfast.DefaultSide()))
+		c.next("activate %s%s", p.Release, flipFlags(p.App, holdfast.DefaultSide()))
 	}
 }

@@ -64,7 +64,7 @@ func notNil[T any](list []T) []T {
 func (c *cli) listReleases(state *registry.AppState) {
 	if len(state.Releases) == 0 {
 		c.ui.say("app %s has no release yet", state.Name)
-		c.ui.next("holdfast publish DIR%s", flipFlags(state.Name, holdfast.DefaultSide()))
+		c.next("publish DIR%s", flipFlags(state.Name, holdfast.DefaultSide()))
 		return
 	}
 	now := time.Now()

@@ -2,7 +2,8 @@ package main
 
 import (
 	"context"
-	"errors"
+	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -14,12 +15,13 @@ import (
 func (c *cli) retireCommand() *cobra.Command {
 	var app holdfast.AppName
 	var now bool
+	var wait time.Duration
 	cmd := &cobra.Command{
 		Use:   "retire RELEASE",
 		Short: "Stop serving a release",
 		Long: `Stops serving a release: all its own URLs answer 410 from then on. Its bytes stay,
 and holdfast activate brings it back. A release that is live on a side, or that
-is pinned, is refused.
+is pinned, is refused. The command waits for the nodes as activate does.
 
 With --now a pin does not count: for a release that must not be seen any more,
 such as one that leaked a secret. What nodes answer is then right at once, but
@@ -30,30 +32,35 @@ browsers and CDNs keep what they have: the command prints the cache tags to purg
 		ValidArgsFunction: c.completeReleases(&app),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.withRelease(cmd, app, args[0], func(b *backends, id holdfast.ReleaseID) error {
-				return c.retire(cmd.Context(), b, app, id, now)
+				return c.retire(cmd.Context(), b, app, id, now, wait)
 			})
 		},
 	}
 	appFlag(cmd.Flags(), &app)
 	cmd.Flags().BoolVar(&now, "now", false, "also if it is pinned, and print the cache tags to purge")
+	waitFlag(cmd.Flags(), &wait)
 	return cmd
 }
 
-func (c *cli) retire(ctx context.Context, b *backends, app holdfast.AppName, id holdfast.ReleaseID, now bool) error {
-	err := b.registry.Retire(ctx, app, id, registry.RetireOptions{Now: now})
-	if errors.Is(err, holdfast.ErrConflict) {
-		return hinted(err, "activate another release where it is live first; holdfast unpin, or --now, sets a pin aside")
-	}
-	if err != nil {
+func (c *cli) retire(ctx context.Context, b *backends, app holdfast.AppName, id holdfast.ReleaseID, now bool, wait time.Duration) error {
+	if err := b.registry.Retire(ctx, app, id, registry.RetireOptions{Now: now}); err != nil {
 		return err
 	}
 	c.ui.say("release %s of app %s is retired: its URLs answer 410; its bytes stay", c.id(id), app)
+	nodes, err := b.await(ctx, wait, func(registry.NodeInfo) string { return "" })
+	if err != nil {
+		return fmt.Errorf("release %s is retired, but which nodes know it could not be found out: %w", id, err)
+	}
+	if nodes.Total > 0 {
+		c.tellNodes(nodes)
+	}
 	if now {
 		c.ui.say("purge these cache tags at your CDN, which keeps what it has until then:")
-		c.ui.say("  %s   (what was sent under the release's own URLs, and its pages)", serve.ReleaseTag(app, id))
-		c.ui.say("  %s   (everything of the app: plain URLs may have carried its files as well)", app)
+		tag := serve.ReleaseTag(app, id)
+		c.ui.say("  %s   what was sent under the release's own URLs, and its pages", tag)
+		c.ui.say("  %-*s   everything of the app: plain URLs may have carried its files as well", len(tag), app)
 		return nil
 	}
-	c.ui.next("holdfast activate %s%s   brings it back", id, flipFlags(app, holdfast.DefaultSide()))
+	c.next("activate %s%s   brings it back", id, flipFlags(app, holdfast.DefaultSide()))
 	return nil
 }

@@ -171,18 +171,17 @@ func (c *cli) tellServing(ctx context.Context, b *backends, n *node.Node, o serv
 		admin = ", admin on " + browsable("http", a)
 	}
 	say("serving side %s on %s%s", o.side, browsable(scheme, n.Addr()), admin)
-	say("data in %s, memory %s", c.dataPlace(), humanSize(o.memory))
-	live := 0
+	say("data in %s, memory %s", c.dataPlace(), humanMemory(o.memory))
+	if len(snap.Apps) == 0 {
+		say("nothing is published yet: %s publish DIR --activate%s", c.program, sideValue(o.side))
+	}
 	for _, a := range snap.Apps {
 		if id := liveOn(a, o.side); !id.IsZero() {
 			say("app %s at %s: release %s is live", a.Name, a.Settings.Mount, id)
-			live++
 		} else {
-			say("app %s at %s: nothing is live on side %s yet", a.Name, a.Settings.Mount, o.side)
+			say("app %s at %s: nothing is live on side %s; its pages answer 503 until %s activate RELEASE%s",
+				a.Name, a.Settings.Mount, o.side, c.program, flipFlags(a.Name, o.side))
 		}
-	}
-	if live == 0 {
-		say("pages answer 503 until a release is live: holdfast publish DIR --activate%s", sideValue(o.side))
 	}
 	return nil
 }

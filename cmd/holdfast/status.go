@@ -152,13 +152,13 @@ func unknownSide(snap *registry.Snapshot, side holdfast.Side) error {
 	if len(names) == 0 {
 		return hinted(err, "nothing was activated yet; holdfast activate RELEASE --side %s makes the side", side)
 	}
-	return hinted(err, "%sthe sides are %s", meant("", nearest(side.String(), names)), prose(names, "and"))
+	return hinted(err, "%sthe %s %s", meant("", nearest(side.String(), names)), verb(len(names), "side is", "sides are"), prose(names, "and"))
 }
 
 func (c *cli) showStatus(s *clusterStatus) {
 	if len(s.Apps) == 0 {
 		c.ui.say("no app yet; nothing was published")
-		c.ui.next("holdfast publish DIR --activate")
+		c.next("publish DIR --activate")
 	}
 	now := time.Now()
 	var rows [][]cell
@@ -212,12 +212,12 @@ func (c *cli) showNodes(s *clusterStatus, now time.Time) {
 	}
 	var rows [][]cell
 	for _, n := range s.Nodes {
-		state := cell{"up to date", green}
+		state := cell{"knows all, took up the last change " + humanTime(n.Seen, now), green}
 		if n.Behind {
-			state = cell{fmt.Sprintf("behind (revision %d of %d)", n.Revision, s.Revision), yellow}
+			state = cell{fmt.Sprintf("behind: knows revision %d of %d, since %s", n.Revision, s.Revision, humanTime(n.Seen, now)), yellow}
 		}
-		row := cells(n.Name, n.Side.String(), n.Address, n.Version, humanTime(n.Started, now), humanTime(n.Seen, now))
+		row := cells(n.Name, n.Side.String(), n.Address, n.Version, humanTime(n.Started, now))
 		rows = append(rows, append(row, state))
 	}
-	c.ui.table([]string{"NODE", "SIDE", "ADDRESS", "VERSION", "STARTED", "LAST WORD", ""}, rows)
+	c.ui.table([]string{"NODE", "SIDE", "ADDRESS", "VERSION", "STARTED", "STATE"}, rows)
 }

@@ -13,6 +13,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -70,11 +71,6 @@ func (s style) paint(text string, colors bool) string {
 
 // say writes a line to standard output.
 func (u *ui) say(format string, args ...any) { fmt.Fprintf(u.out, format+"\n", args...) }
-
-// next says what usually follows.
-func (u *ui) next(format string, args ...any) {
-	u.say("%s %s", dim.paint("next:", u.outColor), fmt.Sprintf(format, args...))
-}
 
 // note writes a line to standard error: something worth knowing, nothing wrong.
 func (u *ui) note(format string, args ...any) {
@@ -166,7 +162,7 @@ func (u *ui) exitCode(err error) int {
 	if err == nil {
 		return exitDone
 	}
-	if err == errReported {
+	if errors.Is(err, errReported) {
 		return exitFailed
 	}
 	message, hint := explain(err)

@@ -95,7 +95,7 @@ func (l *links) to(path, form string) (string, error) {
 	case !ok:
 		return "", hinted(fmt.Errorf("it has no file %s", path), "%sholdfast manifest lists its files", meant("", l.near(path)))
 	case !l.served(f):
-		return "", hinted(fmt.Errorf("%s is a private source map: no URL leads to it", path), "holdfast app set %s sourcemaps=public serves them", "NAME")
+		return "", hinted(fmt.Errorf("%s is a private source map: no URL leads to it", path), "holdfast app set %s sourcemaps=public serves them", l.app)
 	case form == "plain":
 		return l.plain(f), nil
 	case form == "pinned":

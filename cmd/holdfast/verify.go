@@ -210,7 +210,7 @@ func (c *cli) tellVerified(v *verification, took time.Duration) {
 		c.ui.say("  %s", p.Detail)
 	}
 	if more := len(v.Problems) - most; more > 0 {
-		c.ui.say("and %s more; --json lists all", count(more, "problem"))
+		c.ui.say("and %s; --json lists all", count(more, "more problem"))
 	}
 	checked := fmt.Sprintf("%s of %s, %s, checked in %s", count(v.Objects, "object"), count(v.Releases, "release"), humanSize(v.Bytes), humanDuration(took))
 	if len(v.Problems) == 0 {
