@@ -159,7 +159,7 @@ func BenchmarkPublish(b *testing.B) {
 // BenchmarkLookup must not depend on how many releases there are.
 func BenchmarkLookup(b *testing.B) {
 	name := shapes()["hashed"]
-	for _, n := range []int{1, benchReleases} {
+	for _, n := range []int{1, 30, benchReleases} {
 		history := newBench(n, name)
 		table := newBuilder(side("main")).table(history.snap, history.w.built)
 		app, live := table.Apps()[0], fmt.Sprint("r", n-1)
