@@ -81,8 +81,8 @@ func (r *Registry) begin(ctx context.Context, app holdfast.AppName, create bool,
 	}
 	ids, _ := e.head.disputed(rd.versions)
 	records, err := r.loadRecords(ctx, app, ids)
-	for id, rec := range records {
-		e.known[id] = !rec.Published.After(e.old.Stamp)
+	for id := range records {
+		e.known[id] = true
 	}
 	return e, err
 }
@@ -180,16 +180,14 @@ func (e *edit) release(ctx context.Context, id holdfast.ReleaseID) (holdfast.Rel
 	return e.head.Flags[id].current(rec.Release), err
 }
 
-// record returns the record of a release, if it is published.
+// record returns the record of a release, if it is published. It may be newer than
+// the head that was read: then the commit conflicts.
 func (e *edit) record(ctx context.Context, id holdfast.ReleaseID) (record, bool, error) {
 	if e.old == nil {
 		return record{}, false, nil
 	}
 	records, err := e.r.loadRecords(ctx, e.app, []holdfast.ReleaseID{id})
 	rec, ok := records[id]
-	if ok && rec.Published.After(e.old.Stamp) {
-		return record{}, false, errAgain // published after the head was read
-	}
 	return rec, ok, err
 }
 

@@ -47,31 +47,28 @@ func (r *Registry) BeginPublish(ctx context.Context, app holdfast.AppName, manif
 	return p, nil
 }
 
-// createLeased makes a key of a random name under lease and returns its token.
-func (r *Registry) createLeased(ctx context.Context, key string, value any, lease kv.Lease) (token kv.Token, err error) {
+// createLeased makes a key of a random name under lease and returns its token,
+// which only a read tells.
+func (r *Registry) createLeased(ctx context.Context, key string, value any, lease kv.Lease) (kv.Token, error) {
 	text, err := json.Marshal(value)
 	if err != nil {
-		return token, fmt.Errorf("encode key %s: %w", key, err)
+		return kv.Token{}, fmt.Errorf("encode key %s: %w", key, err)
 	}
-	made := false
 	err = r.retry(ctx, "create key "+key, func(unsure bool) error {
-		if made || unsure {
-			got, err := r.db.get(ctx, key)
-			if e, ok := got[key]; ok || err != nil {
-				token = e.Token
-				return err
-			}
+		err := r.db.commit(ctx, kv.CreateLeased(key, text, lease))
+		if unsure && errors.Is(err, kv.ErrConflict) {
+			return nil // by the attempt whose outcome was lost: nobody else has the name
 		}
-		if made {
-			return fmt.Errorf("%w: key %s vanished", holdfast.ErrLeaseLost, key)
-		}
-		if err := r.db.commit(ctx, kv.CreateLeased(key, text, lease)); err != nil {
-			return err
-		}
-		made = true
-		return errAgain // tokens come from reads only
+		return err
 	})
-	return token, err
+	if err != nil {
+		return kv.Token{}, err
+	}
+	got, err := r.db.get(ctx, key)
+	if e, ok := got[key]; ok || err != nil {
+		return e.Token, err
+	}
+	return kv.Token{}, fmt.Errorf("%w: key %s vanished", holdfast.ErrLeaseLost, key)
 }
 
 // Leases returns the publishes that are going on, by ID.

@@ -3,12 +3,8 @@ package registry
 import (
 	"context"
 	"errors"
-	"fmt"
-	"log/slog"
-	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -213,112 +209,6 @@ func TestRollbackPassesGone(t *testing.T) {
 	}
 }
 
-func TestForeignChanges(t *testing.T) {
-	eachDriver(t, func(t *testing.T, open opener) {
-		ctx, d, c := t.Context(), open(), newClock()
-		var said strings.Builder
-		r := must(Open(ctx, d, Options{Clock: c.Now, Logger: slog.New(slog.NewTextHandler(&said, nil))}))
-		mustPublish(t, r, "shop", "one", "two")
-		mustActivate(t, r, "shop", "one", "a")
-
-		setForeign(t, d, "shop", "a", "two\n")
-		setForeign(t, d, "shop", "b", "later")
-		snap := mustRefresh(t, r, nil)
-		a, b := snap.Apps[0].Sides[0], snap.Apps[0].Sides[1]
-		if a.Live != release("two") || a.Problem != "" || !b.Live.IsZero() || b.Pending != release("later") {
-			t.Fatalf("sides %+v, %+v", a, b)
-		}
-		if n := len(must(r.History(ctx, appName("shop"), 0))); n != 1 {
-			t.Fatalf("%d entries before it was reconciled", n)
-		}
-		others := []*Registry{r, openRegistry(t, open(), c), openRegistry(t, open(), c)}
-		var wg sync.WaitGroup
-		for _, o := range others {
-			wg.Go(func() {
-				if err := o.Reconcile(ctx, mustRefresh(t, o, nil)); err != nil {
-					t.Error(err)
-				}
-			})
-		}
-		wg.Wait()
-		history := must(r.History(ctx, appName("shop"), 0))
-		if len(history) != 2 || history[0].Release != release("two") || history[0].Previous != release("one") || history[0].Stamp.Before(a.Activated) {
-			t.Fatalf("history %+v", history)
-		}
-
-		mustPublish(t, r, "shop", "later")
-		if history = must(r.History(ctx, appName("shop"), 1)); history[0].Release != release("later") || history[0].Side != side("b") {
-			t.Errorf("a pending release, published: %+v", history[0])
-		}
-		for _, value := range []string{"null", "", "no such id!", "nowhere"} {
-			setForeign(t, d, "shop", "a", value)
-			snap = mustRefresh(t, r, snap)
-			if a := snap.Apps[0].Sides[0]; a.Live != release("two") || a.Problem == "" {
-				t.Errorf("value %q: %+v", value, a)
-			}
-		}
-		removeForeign(t, d, "shop", "a")
-		snap = mustRefresh(t, r, snap)
-		if a := snap.Apps[0].Sides[0]; a.Live != release("two") || !strings.Contains(a.Problem, "missing") {
-			t.Errorf("removed: %+v", a)
-		}
-		mustRefresh(t, r, nil)
-		if n := strings.Count(said.String(), "version key is missing"); n != 1 {
-			t.Errorf("said %d times that the key is missing", n)
-		}
-		// Activating what is live puts the key right and adds no entry.
-		before := len(must(r.History(ctx, appName("shop"), 0)))
-		mustActivate(t, r, "shop", "two", "a")
-		snap = mustRefresh(t, r, snap)
-		if a := snap.Apps[0].Sides[0]; a.Problem != "" || len(must(r.History(ctx, appName("shop"), 0))) != before {
-			t.Errorf("put right: %+v", a)
-		}
-	})
-}
-
-// TestReconcileShared: an app that lacks an entry still does in later snapshots
-// that share its state.
-func TestReconcileShared(t *testing.T) {
-	d := memory(t, memkv.Options{})()
-	r := openRegistry(t, d, newClock())
-	mustPublish(t, r, "shop", "one")
-	setForeign(t, d, "shop", "a", "one")
-	first := mustRefresh(t, r, nil)
-	mustPublish(t, r, "blog", "one")
-	second := mustRefresh(t, r, first)
-	if second.Apps[1] != first.Apps[0] {
-		t.Fatal("the state is not shared")
-	}
-	if err := r.Reconcile(t.Context(), second); err != nil {
-		t.Fatal(err)
-	}
-	if history := must(r.History(t.Context(), appName("shop"), 0)); len(history) != 1 {
-		t.Errorf("history %+v", history)
-	}
-	s := &spy{Driver: d}
-	r = openRegistry(t, s, newClock())
-	snap := mustRefresh(t, r, nil)
-	s.reset()
-	if err := r.Reconcile(t.Context(), snap); err != nil || len(s.gets) != 0 {
-		t.Errorf("with nothing to do: %v after %q", err, s.gets)
-	}
-}
-
-func TestManyForeignSides(t *testing.T) {
-	ctx, d := t.Context(), memory(t, memkv.Options{})()
-	r := openRegistry(t, d, newClock())
-	mustPublish(t, r, "shop", "one", "two")
-	const sides = 30
-	for i := range sides {
-		setForeign(t, d, "shop", fmt.Sprintf("s%d", i), "one")
-	}
-	mustActivate(t, r, "shop", "two", "s0")
-	history := must(r.History(ctx, appName("shop"), 0))
-	if len(history) != sides+1 || history[0].Previous != release("one") {
-		t.Errorf("%d entries, the last is %+v", len(history), history[0])
-	}
-}
-
 func TestSetApp(t *testing.T) {
 	eachDriver(t, func(t *testing.T, open opener) {
 		ctx, r := t.Context(), openRegistry(t, open(), newClock())
@@ -470,73 +360,5 @@ func TestNodes(t *testing.T) {
 		if err := entries[1].Close(); err != nil {
 			t.Error(err)
 		}
-	})
-}
-
-// TestFailures: each failure of the driver becomes one of this project's errors,
-// after a bounded number of tries.
-func TestFailures(t *testing.T) {
-	for _, tt := range []struct {
-		name      string
-		fail, err error
-		commits   int
-	}{
-		{"cut cable", errors.New("connection reset"), holdfast.ErrUnavailable, 1},
-		{"always in conflict", kv.ErrConflict, holdfast.ErrConflict, tries},
-		{"outcome never known", kv.ErrUnknown, holdfast.ErrUnavailable, tries},
-		{"closed", kv.ErrClosed, holdfast.ErrUnavailable, 1},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				var fail error
-				commits := 0
-				d := memory(t, memkv.Options{Before: func(_ context.Context, c memkv.Call) error {
-					if c.Method == "commit" {
-						commits++
-						return fail
-					}
-					return nil
-				}})()
-				r := openRegistry(t, d, newClock())
-				mustPublish(t, r, "shop", "one")
-				fail, commits = tt.fail, 0
-				_, _, err := r.Activate(t.Context(), appName("shop"), release("one"), ActivateOptions{})
-				wantError(t, err, tt.err, "activate release one")
-				if commits != tt.commits {
-					t.Errorf("%d commits, want %d", commits, tt.commits)
-				}
-			})
-		})
-	}
-}
-
-// TestDeadlines: a driver that hangs costs a call no more than the time-out, and
-// a caller that gives up no more than that.
-func TestDeadlines(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		hang := false
-		d := memory(t, memkv.Options{Before: func(ctx context.Context, _ memkv.Call) error {
-			if hang {
-				<-ctx.Done()
-				return ctx.Err()
-			}
-			return nil
-		}})()
-		r := must(Open(t.Context(), d, Options{Timeout: 3 * time.Second}))
-		hang = true
-		start := time.Now()
-		_, err := r.Refresh(t.Context(), nil)
-		wantError(t, err, context.DeadlineExceeded)
-		wantError(t, err, holdfast.ErrUnavailable)
-		_, err = r.Watch(t.Context())
-		wantError(t, err, holdfast.ErrUnavailable)
-		if took := time.Since(start); took != 6*time.Second {
-			t.Errorf("took %v", took)
-		}
-		ctx, cancel := context.WithCancel(t.Context())
-		cancel()
-		_, err = r.Refresh(ctx, nil)
-		wantError(t, err, context.Canceled)
-		wantError(t, err, holdfast.ErrUnavailable)
 	})
 }
