@@ -24,7 +24,11 @@ import (
 // lagging is a registry whose news do not reach a node by themselves.
 type lagging struct{ *registry.Registry }
 
-func (lagging) Watch(context.Context) (<-chan struct{}, error) { return make(chan struct{}), nil }
+func (lagging) Watch(ctx context.Context) (<-chan struct{}, error) {
+	hints := make(chan struct{})
+	context.AfterFunc(ctx, func() { close(hints) })
+	return hints, nil
+}
 
 // startNode runs a node in this process, on the machine's data.
 func (m *machine) startNode(t *testing.T, name string, wrap func(*registry.Registry) node.Registry) string {
