@@ -71,7 +71,7 @@ from every node, under URLs that can never mean two different things, for as
 long as any browser may still ask.
 
 A command reads its flags first, then the environment (HOLDFAST_DATA for --data,
-HOLDFAST_TLS_CERT for --tls-cert, and so on), then the file that --config names,
+HOLDFAST_TLS_CERT for --tls-cert, and so on), then the file that --config names
 or ./holdfast.yaml if there is one, whose keys are the names of the flags.
 
 Exit codes: 0 done, 1 failed, 2 wrong use.`,

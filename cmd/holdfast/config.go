@@ -127,7 +127,7 @@ func parseConfig(name string, text []byte, keys []string) (map[string]setting, e
 				return nil, fmt.Errorf("%skey %q stands there twice", where, key)
 			}
 			scalar, ok := e.Value.(ast.ScalarNode)
-			if !ok {
+			if !ok || scalar.GetValue() == nil {
 				return nil, fmt.Errorf("%s%s wants one value, not a %s", where, key, strings.ToLower(e.Value.Type().YAMLName()))
 			}
 			settings[key] = setting{fmt.Sprint(scalar.GetValue()), where + key}

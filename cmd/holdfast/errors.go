@@ -42,6 +42,9 @@ func hinted(err error, format string, args ...any) error {
 // what to do next, which may be "".
 func explain(err error) (message, hint string) {
 	message = plainError(err).Error()
+	if errors.Is(err, context.Canceled) {
+		message = "interrupted before it was done"
+	}
 	var h hintedError
 	if errors.As(err, &h) {
 		return message, h.hint
@@ -76,7 +79,7 @@ type advised struct {
 // advice lists causes from the most to the least specific.
 func advice() []advised {
 	return []advised{
-		{context.Canceled, "interrupted; the same command again goes on from here"},
+		{context.Canceled, "the same command again goes on from here: what was stored is reused"},
 		{syscall.ENOSPC, "free some space there, or name another place with --data, then run the same command again: what was stored is reused"},
 		{syscall.EDQUOT, "your quota on that file system is used up; make room, then run the same command again: what was stored is reused"},
 		{syscall.EFBIG, "a limit on the size of files (ulimit -f) is in the way; raise it, then run the same command again"},

@@ -25,29 +25,51 @@ type amount struct {
 // line every few seconds. Commands that are quick show nothing. All methods may
 // be called concurrently.
 type progress struct {
-	ui   *ui
-	verb string // "encoded", "verified"
+	ui      *ui
+	verb    string // "stored", "verified"
+	stop    chan struct{}
+	running sync.WaitGroup
 
-	mu          sync.Mutex
-	now         amount
-	bar         *pb.ProgressBar
-	start, last time.Time
+	mu   sync.Mutex
+	now  amount
+	last time.Time // when it was told last
+	bar  *pb.ProgressBar
 }
 
+// progress begins to tell; whoever called it calls finish.
 func (c *cli) progress(verb string) *progress {
-	now := time.Now()
-	return &progress{ui: c.ui, verb: verb, start: now, last: now}
+	p := &progress{ui: c.ui, verb: verb, stop: make(chan struct{}), last: time.Now()}
+	p.running.Go(p.run)
+	return p
 }
 
-// update changes the amount and shows it when it is time to.
+func (p *progress) run() {
+	tick := time.NewTicker(quick)
+	defer tick.Stop()
+	for {
+		select {
+		case <-p.stop:
+			return
+		case now := <-tick.C:
+			p.show(now)
+		}
+	}
+}
+
+// update changes the amount.
 func (p *progress) update(change func(*amount)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	change(&p.now)
-	now := time.Now()
+}
+
+func (p *progress) show(now time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	switch {
+	case p.now.bytes == 0: // nothing is known yet
 	case p.ui.terminal:
-		p.draw(now)
+		p.draw()
 	case now.Sub(p.last) >= plainEvery:
 		p.last = now
 		p.ui.note("%s %s of %s, %s of %s", p.verb, grouped(p.now.filesDone), count(p.now.files, "file"),
@@ -55,28 +77,24 @@ func (p *progress) update(change func(*amount)) {
 	}
 }
 
-const barTemplate = `{{string . "verb"}} {{string . "files"}} {{bar . "[" "=" ">" " " "]"}} {{counters . }} {{speed . "%s/s" ""}} {{rtime . "%s left" "" ""}}`
+const barTemplate = `{{string . "verb"}} {{string . "files"}} {{bar . "[" "=" ">" " " "]"}} {{counters . }} {{speed . "%s/s" "-"}} {{rtime . "%s left" "%s" "-"}}`
 
-func (p *progress) draw(now time.Time) {
+func (p *progress) draw() {
 	if p.bar == nil {
-		if now.Sub(p.start) < quick {
-			return
-		}
 		p.bar = pb.New64(p.now.bytes).SetTemplateString(barTemplate).SetWriter(p.ui.err)
-		p.bar.Set(pb.Bytes, true).Set(pb.SIBytesPrefix, true).Set(pb.Terminal, true).Set("verb", p.verb)
+		p.bar.Set(pb.Bytes, true).Set(pb.SIBytesPrefix, true).Set(pb.Terminal, true).Set(pb.Static, true).Set("verb", p.verb).SetMaxWidth(110)
 		p.bar.Start()
 	}
 	p.bar.SetTotal(p.now.bytes).SetCurrent(p.now.bytesDone)
 	p.bar.Set("files", grouped(p.now.filesDone)+" of "+count(p.now.files, "file"))
+	p.bar.Write()
 }
 
-// finish removes the bar: what was done is told by the command itself.
+// finish ends it and removes the bar: what was done is told by the command.
 func (p *progress) finish() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	close(p.stop)
+	p.running.Wait()
 	if p.bar != nil {
-		p.bar.Finish()
-		p.bar = nil
-		_, _ = io.WriteString(p.ui.err, "\x1b[A\r\x1b[K")
+		_, _ = io.WriteString(p.ui.err, "\r\x1b[K") // a bar that cannot be removed is no failure
 	}
 }
