@@ -76,7 +76,8 @@ func (c *cli) demo(ctx context.Context, keep bool) (err error) {
 		}()
 		c.global.data = dir
 	}
-	c.ui.say("Holdfast demo: a cluster of two nodes on this machine, and two releases of one site.")
+	c.ui.say("Holdfast demo: a cluster in the middle of a deployment. Two nodes on this machine, on the")
+	c.ui.say("sides a and b; the new release has reached b alone.")
 	if err := c.demoData(ctx); err != nil {
 		return err
 	}

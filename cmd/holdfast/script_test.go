@@ -39,6 +39,7 @@ func TestScripts(t *testing.T) {
 			"jsonkeys": jsonKeys,
 			"nodes":    nodes,
 			"get":      get,
+			"remember": remember,
 			"sparse":   sparse,
 			"random":   random,
 			"occupy":   occupy,
@@ -158,6 +159,11 @@ func get(ts *testscript.TestScript, neg bool, args []string) {
 	if strconv.Itoa(resp.StatusCode) != args[0] {
 		ts.Fatalf("GET %s: %s, want %s\n%s", args[1], resp.Status, args[0], body)
 	}
+}
+
+// remember NAME sets NAME to what the last command printed.
+func remember(ts *testscript.TestScript, neg bool, args []string) {
+	ts.Setenv(args[0], strings.TrimSpace(ts.ReadFile("stdout")))
 }
 
 // sparse FILE BYTES makes a file of holes.

@@ -1,0 +1,96 @@
+package main
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/registry"
+)
+
+// TestLaggardsAreNamed: a flip that a node does not take notice of was made all
+// the same, and says which node it is.
+func TestLaggardsAreNamed(t *testing.T) {
+	dir, build := t.TempDir(), t.TempDir()
+	if err := os.WriteFile(filepath.Join(build, "index.html"), []byte("<!doctype html>"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if code, _, stderr := holdfastIn(t, dir, "publish", build, "--release", "r1"); code != exitDone {
+		t.Fatal(stderr)
+	}
+	c := &cli{ui: newUI(&strings.Builder{}, &strings.Builder{}, noEnv), env: noEnv, global: globals{data: dir}}
+	err := c.with(t.Context(), existing, func(b *backends) error {
+		register(t, b.registry, registry.NodeInfo{Name: "behind", Address: "10.0.0.1:80", Revision: 1})
+		id, err := holdfast.ParseReleaseID("r1")
+		if err != nil {
+			return err
+		}
+		register(t, b.registry, registry.NodeInfo{Name: "empty", Address: "10.0.0.2:80", Revision: 1 << 40})
+		register(t, b.registry, registry.NodeInfo{
+			Name: "good", Address: "10.0.0.3:80", Revision: 1 << 40,
+			Ready: map[holdfast.AppName][]holdfast.ReleaseID{holdfast.DefaultApp(): {id}},
+		})
+		code, stdout, stderr := holdfastIn(t, dir, "activate", "r1", "--wait", "0s")
+		if code != exitDone || !strings.Contains(stdout, "release r1 is live now") || !strings.Contains(stdout, "\n1 of 3 running nodes knows it\n") {
+			t.Errorf("exit code %d, standard output:\n%s", code, stdout)
+		}
+		want := "holdfast: warning: node behind (10.0.0.1:80) has not read the change from the registry yet\n" +
+			"holdfast: warning: node empty (10.0.0.2:80) knows the release and has not loaded its manifest from the store yet\n" +
+			"hint: a node takes notice by itself as soon as it reaches the registry; holdfast status shows it\n"
+		if diff := cmp.Diff(want, stderr); diff != "" {
+			t.Error(diff)
+		}
+		_, stdout, _ = holdfastIn(t, dir, "status")
+		if !strings.Contains(stdout, "behind: knows revision 1 of ") {
+			t.Errorf("status does not show which node is behind:\n%s", stdout)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func register(t *testing.T, r *registry.Registry, info registry.NodeInfo) {
+	t.Helper()
+	info.Side = holdfast.DefaultSide()
+	entry, err := r.RegisterNode(t.Context(), info, time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = entry.Close() })
+}
+
+// TestInterruptedWait: a wait that is cut short is no failure, for the flip was
+// made.
+func TestInterruptedWait(t *testing.T) {
+	dir, build := t.TempDir(), t.TempDir()
+	if err := os.WriteFile(filepath.Join(build, "index.html"), []byte("<!doctype html>"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if code, _, stderr := holdfastIn(t, dir, "publish", build, "--release", "r1", "--activate"); code != exitDone {
+		t.Fatal(stderr)
+	}
+	var stdout, stderr strings.Builder
+	c := &cli{ui: newUI(&stdout, &stderr, noEnv), env: noEnv, program: "holdfast", global: globals{data: dir}}
+	err := c.with(t.Context(), existing, func(b *backends) error {
+		register(t, b.registry, registry.NodeInfo{Name: "behind", Address: "10.0.0.1:80", Revision: 1})
+		state, err := b.app(t.Context(), holdfast.DefaultApp())
+		if err != nil {
+			return err
+		}
+		ended, cancel := context.WithCancel(t.Context())
+		cancel()
+		f := newFlip(state.Name, registry.HistoryEntry{Side: state.Sides[0].Side, Release: state.Sides[0].Live}, true)
+		return c.finish(ended, b, f, flipOptions{wait: time.Hour})
+	})
+	if err != nil || !strings.Contains(stdout.String(), "release r1 is live now") || !strings.Contains(stderr.String(), "which nodes know it could not be found out") {
+		t.Errorf("%v\n%s%s", err, stdout.String(), stderr.String())
+	}
+}
