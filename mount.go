@@ -22,10 +22,10 @@ func ParseMount(s string) (Mount, error) {
 	if host != "" && !isHost(m.host) {
 		return Mount{}, fmt.Errorf("%w: mount %q: %q is not a host name (give it without a port)", ErrInvalid, clip(s), clip(host))
 	}
-	path = strings.TrimSuffix(path, "/")
 	if path == "" {
 		return m, nil
 	}
+	path = strings.TrimSuffix(path, "/")
 	if err := CheckPath(path); err != nil {
 		return Mount{}, fmt.Errorf("mount %q: %w", clip(s), err)
 	}
@@ -63,8 +63,10 @@ func (m Mount) Shadows(outer Mount) (rest string, shadowed bool) {
 	if m.path == outer.path {
 		return "", m.host != outer.host
 	}
-	rest, shadowed = strings.CutPrefix(m.path, outer.path+"/")
-	return rest, shadowed
+	if rest, shadowed = strings.CutPrefix(m.path, outer.path+"/"); !shadowed {
+		return "", false
+	}
+	return rest, true
 }
 
 // MarshalText writes the form that ParseMount reads.
