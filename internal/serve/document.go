@@ -22,48 +22,81 @@ func (c *decider) document(p string) {
 	case redirect:
 		c.redirect()
 		return
-	case e == nil && c.a.Settings.SPA && c.wantsPage(p):
+	case e == nil && c.a.Settings.SPA && c.isNavigation(p):
 		e, _ = side.Lookup("index.html")
 	}
 	if e != nil && e.Document {
 		c.file(e, &classesOf(c.a, side).document)
 		return
 	}
-	c.missing(p)
+	c.missing(side, p)
 }
 
-// wantsPage reports whether the request is a navigation to what cannot be meant
-// as an asset: no servable manifest has a file with such an extension.
-func (c *decider) wantsPage(p string) bool {
-	if !c.r.navigation() {
+// find looks a path up in a release, with the ways documents may be asked for.
+// redirect: the path is a directory and lacks its final slash.
+func find(rel *live.Release, p string) (e *live.Entry, redirect bool) {
+	if e, ok := rel.Lookup(p); ok {
+		return e, false
+	}
+	if p == "" || p[len(p)-1] == '/' {
+		e, _ = rel.Lookup(p + "index.html")
+		return e, false
+	}
+	if e, ok := rel.Lookup(p + ".html"); ok {
+		return e, false
+	}
+	_, redirect = rel.Lookup(p + "/index.html")
+	return nil, redirect
+}
+
+// isNavigation reports whether a browser wants to show what is at p, and p
+// cannot be meant as an asset: no servable manifest has such an extension.
+func (c *decider) isNavigation(p string) bool {
+	if !c.r.navigates() {
 		return false
 	}
-	ext := path.Ext(p[strings.LastIndexByte(p, '/')+1:])
+	ext := extension(p)
 	return ext == "" || !c.a.HasExtension(ext)
 }
 
-// missing answers for what the table does not have: with the app's own page for
-// navigations. A name with a hash may be of a release the table does not know.
-func (c *decider) missing(p string) {
+// mayShowPage reports whether the app's own page may say that p is missing. That
+// page answers whoever asks for a page, but never a request for an asset.
+func (c *decider) mayShowPage(p string) bool {
+	switch extension(p) {
+	case "", ".html", ".htm", ".xhtml":
+		return c.r.FetchMode == "" || c.r.FetchMode == "navigate"
+	}
+	return c.isNavigation(p)
+}
+
+func extension(p string) string {
+	return path.Ext(p[strings.LastIndexByte(p, '/')+1:])
+}
+
+// missing answers for what the table does not have. A name with a hash, or one
+// that names a release, may be of a release the table does not know.
+func (c *decider) missing(side *live.Release, p string) {
 	if c.a.Incomplete() {
 		c.unavailable("some release is being loaded")
 		return
 	}
-	if e, ok := c.a.Live().Lookup("404.html"); ok && e.Document && c.wantsPage(p) {
-		c.page(e)
-		return
+	if e, ok := side.Lookup("404.html"); ok && e.Document && c.mayShowPage(p) {
+		c.page(e, side)
+	} else {
+		c.d.Release = nil
+		c.fail(404, "no such file")
 	}
-	c.d.Release = nil
-	c.fail(404, "no such file")
-	if holdfast.LooksHashed(p) {
+	if id, _, ok := c.shaped(p); ok {
+		c.wait("@", id)
+	} else if holdfast.LooksHashed(p) {
 		c.wait("", p)
 	}
 }
 
 // page answers 404 with a document for its body.
-func (c *decider) page(e *live.Entry) {
+func (c *decider) page(e *live.Entry, side *live.Release) {
 	p, accepted := prepare(e), parseAcceptEncoding(c.r.AcceptEncoding)
 	i := accepted.choose(e.Variants)
-	c.d.Status, c.d.Entry, c.d.Class = 404, p.page[i], classesOf(c.a, c.a.Live()).notFound.block
+	c.d.Status, c.d.Entry, c.d.Class = 404, p.page[i], classesOf(c.a, side).notFound.block
 	c.body(p.refs[i], span{0, e.Variants[i].Size})
 }

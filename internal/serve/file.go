@@ -9,41 +9,43 @@ import (
 func (c *decider) file(e *live.Entry, cl *class) {
 	p, accepted := prepare(e), parseAcceptEncoding(c.r.AcceptEncoding)
 	i := accepted.choose(e.Variants)
-	c.d.Class = cl.block
-	if !c.preconditions(p, cl, &accepted) {
+	accepted[e.Variants[i].Coding] |= 1 // it is what this request gets, also where it refuses all
+	if !c.preconditions(p.tags[i:i+1], cl, &accepted) {
 		c.fail(412, "a precondition of the request does not hold")
 		return
 	}
+	c.d.Class = cl.block
 	if same := c.notModified(p, cl, &accepted, i); same >= 0 {
 		c.d.Status, c.d.Entry = 304, p.same[same]
 		return
 	}
 	size := e.Variants[i].Size
+	s, outcome := span{0, size}, wholeBody
 	if c.r.Range != "" && c.r.Method == "GET" && c.rangeHolds(p.tags[i].tag) {
-		s, outcome := parseRange(c.r.Range, size)
-		switch outcome {
-		case partOfBody:
-			c.d.Status, c.d.Entry = 206, p.part[i]
-			c.d.Range, c.d.ContentLength = Range{s.off, s.off + s.n - 1, size}, s.n
-			c.body(p.refs[i], s)
-			return
-		case unsatisfiable:
-			c.fail(416, "the range lies outside the file")
-			c.d.Range = Range{-1, -1, size}
-			return
-		}
+		s, outcome = parseRange(c.r.Range, size)
 	}
-	c.d.Status, c.d.Entry = 200, p.whole[i]
-	c.body(p.refs[i], span{0, size})
+	switch outcome {
+	case partOfBody:
+		c.d.Status, c.d.Entry = 206, p.part[i]
+		c.d.Range, c.d.ContentLength = Range{s.off, s.off + s.n - 1, size}, s.n
+	case unsatisfiable:
+		c.fail(416, "the range lies outside the file")
+		c.d.Range = Range{-1, -1, size}
+		return
+	default:
+		c.d.Status, c.d.Entry = 200, p.whole[i]
+	}
+	c.body(p.refs[i], s)
 }
 
-// preconditions reports whether If-Match, else If-Unmodified-Since, holds.
-func (c *decider) preconditions(p *prepared, cl *class, accepted *acceptance) bool {
+// preconditions reports whether If-Match, else If-Unmodified-Since, holds for
+// what would be sent: its tag, and the stamp of its class.
+func (c *decider) preconditions(chosen []codingTag, cl *class, accepted *acceptance) bool {
 	switch {
 	case c.r.IfMatch == "*":
 		return true
 	case c.r.IfMatch != "":
-		return matchTag(c.r.IfMatch, false, p.tags, accepted) >= 0
+		return matchTag(c.r.IfMatch, false, chosen, accepted) >= 0
 	case c.r.IfUnmodifiedSince != "" && cl.modified.text != "":
 		return !cl.modified.after(c.r.IfUnmodifiedSince)
 	}

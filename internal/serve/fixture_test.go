@@ -22,6 +22,7 @@ type site struct {
 	settings map[string]string
 	releases []rel
 	sides    map[string]string // side → live release
+	since    map[string]int    // side → stamp of its activation, if not the release's
 	absent   map[string]bool   // releases whose manifest is not loaded
 }
 
@@ -30,7 +31,12 @@ type rel struct {
 	state   holdfast.State
 	files   map[string]string // path → content
 	clashes []string
+	// Seconds after epoch; by default 2i and 2i+1 for the i-th release.
+	published, activated int
 }
+
+// at is the stamp n seconds after epoch.
+func at(n int) time.Time { return epoch.Add(time.Duration(n) * time.Second) }
 
 // texts holds manifests and inventories by digest.
 type texts struct {
@@ -63,11 +69,28 @@ func mediaType(path string) string {
 }
 
 // encoded is the stand-in for the bytes of a coding: Decide only names them.
+// Short contents have no codings but identity; of the others, zstd is smallest.
 func encoded(content string, c holdfast.Coding) string {
 	if c == holdfast.Identity {
 		return content
 	}
 	return c.String() + ":" + content[:len(content)/int(2+c)]
+}
+
+// objects are all bytes that the fixture's tables can name, by object.
+func objects(sites ...site) map[holdfast.ObjectName]string {
+	m := map[holdfast.ObjectName]string{}
+	for _, s := range sites {
+		for _, r := range s.releases {
+			for _, content := range r.files {
+				for _, c := range holdfast.Codings() {
+					b := encoded(content, c)
+					m[holdfast.ObjectName{Digest: holdfast.DigestOf([]byte(b))}] = b
+				}
+			}
+		}
+	}
+	return m
 }
 
 // table makes the table that a node of side sees.
@@ -105,7 +128,11 @@ func (s site) state(t testing.TB, store texts) *registry.AppState {
 		for name, id := range s.sides {
 			if id == r.id {
 				side, _ := holdfast.ParseSide(name)
-				state.Sides = append(state.Sides, registry.SideInfo{Side: side, Live: info.ID, Activated: info.Activated})
+				since := info.Activated
+				if n, ok := s.since[name]; ok {
+					since = at(n)
+				}
+				state.Sides = append(state.Sides, registry.SideInfo{Side: side, Live: info.ID, Activated: since})
 			}
 		}
 		state.Releases = append([]registry.ReleaseInfo{info}, state.Releases...)
@@ -157,13 +184,16 @@ func (r rel) info(t testing.TB, app holdfast.AppName, i int, store texts) regist
 	if err != nil {
 		t.Fatal(err)
 	}
-	published := epoch.Add(time.Duration(2*i) * time.Second)
+	published, activated := at(2*i), at(2*i+1)
+	if r.published > 0 {
+		published, activated = at(r.published), at(r.activated)
+	}
 	info := registry.ReleaseInfo{
 		Release: holdfast.Release{App: app, ID: id, Manifest: m.Digest(), Inventory: inv.Digest(), Published: published, Clashes: r.clashes},
 		State:   r.state,
 	}
 	if r.state != holdfast.Published {
-		info.Activated = published.Add(time.Second)
+		info.Activated = activated
 	}
 	return info
 }

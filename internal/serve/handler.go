@@ -2,12 +2,8 @@ package serve
 
 import (
 	"context"
-	"errors"
-	"io"
 	"log/slog"
 	"net/http"
-	"net/url"
-	"strconv"
 	"strings"
 	"time"
 
@@ -23,15 +19,17 @@ type Tables interface {
 	Await(ctx context.Context, name string) error
 }
 
-// Blobs is where bodies come from, verified.
+// Blobs is where bodies come from, verified; *blob.Source is one.
 type Blobs interface {
+	// Hot returns the bytes if they are in memory.
 	Hot(ref blob.Ref) ([]byte, bool)
+	// Open waits for the bytes until ctx ends. The content outlives ctx.
 	Open(ctx context.Context, ref blob.Ref) (blob.Content, error)
 }
 
-// Options configure a Handler.
+// Options configure a Handler. The zero values mean the defaults named.
 type Options struct {
-	Logger *slog.Logger
+	Logger *slog.Logger // nil discards
 	// Access is called after each answer, if set. It must not block.
 	Access func(*http.Request, Access)
 	// Node is the name that debug headers give; "" leaves debug headers out.
@@ -70,16 +68,38 @@ func NewHandler(t Tables, b Blobs, o Options) *Handler {
 	if o.Stall == 0 {
 		o.Stall = time.Minute
 	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
 	return &Handler{tables: t, blobs: b, options: o}
 }
 
-// ServeHTTP implements http.Handler.
+// ServeHTTP implements http.Handler. An answer that cannot be completed ends in
+// http.ErrAbortHandler.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
 	var d Decision
 	h.decide(r, &d)
-	a := Access{Status: d.Status}
-	h.answer(w, r, &d, &a)
+	if !r.ProtoAtLeast(1, 1) {
+		d.Close = true // net/http drops Transfer-Encoding there: what follows may be no request
+	}
+	body, err := h.open(r, &d)
+	if err != nil {
+		h.noBody(r, &d, err)
+		body = textOf(&d)
+	}
+	defer body.close()
+	h.writeHeader(w.Header(), &d, body.hot)
+	w.WriteHeader(d.Status)
+	sent, err := h.send(w, &body)
+	h.report(r, &d, Access{Status: d.Status, Sent: sent, Hot: body.hot, Duration: time.Since(start)})
+	if err != nil {
+		h.options.Logger.Debug("answer cut short", "path", r.URL.Path, "sent", sent, "error", err)
+		panic(http.ErrAbortHandler) // so that the client sees it, too
+	}
+}
+
+func (h *Handler) report(r *http.Request, d *Decision, a Access) {
 	if h.options.Access == nil {
 		return
 	}
@@ -89,7 +109,6 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if d.Release != nil {
 		a.Release = d.Release.ID.String()
 	}
-	a.Duration = time.Since(start)
 	h.options.Access(r, a)
 }
 
@@ -102,8 +121,9 @@ func (h *Handler) decide(r *http.Request, d *Decision) {
 	ctx, cancel := context.WithTimeout(r.Context(), h.options.Wait)
 	defer cancel()
 	if err := h.tables.Await(ctx, d.Wait); err != nil {
-		c := decider{r: &req, d: d, a: d.App}
-		c.unavailable("the registry does not say in time whether this exists")
+		if d.Status >= http.StatusBadRequest {
+			d.Unavailable(&req, "the registry does not say in time whether this exists")
+		}
 		return
 	}
 	req.Waited = true
@@ -112,10 +132,7 @@ func (h *Handler) decide(r *http.Request, d *Decision) {
 
 // requestOf takes from r what matters for the answer.
 func requestOf(r *http.Request) Request {
-	path, query, _ := strings.Cut(r.RequestURI, "?")
-	if !strings.HasPrefix(path, "/") {
-		path, query = absoluteForm(r.URL, path)
-	}
+	path, query := targetOf(r.RequestURI)
 	h := r.Header
 	return Request{
 		Method: r.Method, Host: r.Host, Path: path, Query: query,
@@ -133,16 +150,18 @@ func requestOf(r *http.Request) Request {
 	}
 }
 
-// absoluteForm returns path and query of a target that names scheme and host
-// (RFC 9112, section 3.2.2); any other target that is no path stays as it is.
-func absoluteForm(u *url.URL, target string) (path, query string) {
-	if u.Host == "" {
-		return target, u.RawQuery
+// targetOf returns path and query as they were sent. A target may name scheme
+// and host before the path (RFC 9112, section 3.2.2).
+func targetOf(uri string) (path, query string) {
+	path, query, _ = strings.Cut(uri, "?")
+	scheme, rest, absolute := strings.Cut(path, "://")
+	if !absolute || strings.HasPrefix(path, "/") || strings.ContainsRune(scheme, '/') {
+		return path, query
 	}
-	if path = u.EscapedPath(); path == "" {
-		path = "/"
+	if i := strings.IndexByte(rest, '/'); i >= 0 {
+		return rest[i:], query
 	}
-	return path, u.RawQuery
+	return "/", query
 }
 
 func field(h http.Header, name string) string {
@@ -154,154 +173,4 @@ func field(h http.Header, name string) string {
 	default:
 		return strings.Join(lines, ", ")
 	}
-}
-
-// answer gets the body first, so that a failure to get it can still be told.
-func (h *Handler) answer(w http.ResponseWriter, r *http.Request, d *Decision, a *Access) {
-	var hot []byte
-	var body blob.Content
-	if d.Length > 0 {
-		if hot, a.Hot = h.blobs.Hot(d.Ref); !a.Hot {
-			ctx, cancel := context.WithTimeout(r.Context(), h.options.Fetch)
-			defer cancel()
-			var err error
-			if body, err = h.blobs.Open(ctx, d.Ref); err != nil {
-				h.noBody(r, d, err)
-				a.Status = d.Status
-			} else {
-				defer body.Close()
-			}
-		}
-	}
-	header := w.Header()
-	writeHeader(header, d)
-	h.debug(header, d, a)
-	w.WriteHeader(d.Status)
-	var n int64
-	var err error
-	switch {
-	case hot != nil:
-		n, err = h.sendBytes(w, hot[d.Off:d.Off+d.Length])
-	case body != nil:
-		n, err = h.sendStream(w, io.NewSectionReader(body, d.Off, d.Length))
-	case d.Text != "":
-		n, err = h.sendBytes(w, []byte(d.Text))
-	}
-	a.Sent = n
-	if err != nil && r.Context().Err() == nil {
-		h.options.Logger.Debug("answer cut short", "path", r.URL.Path, "sent", n, "error", err)
-	}
-}
-
-// noBody turns d into the answer for a body that could not be had.
-func (h *Handler) noBody(r *http.Request, d *Decision, err error) {
-	if !errors.Is(err, context.Canceled) {
-		h.options.Logger.Error("body not available", "path", r.URL.Path, "object", d.Ref.Name.String(), "error", err)
-	}
-	req := Request{Method: r.Method}
-	c := decider{r: &req, d: d, a: d.App}
-	d.Range, d.Length = Range{}, 0
-	c.unavailable("the file is known, but its bytes cannot be had right now")
-}
-
-func writeHeader(header http.Header, d *Decision) {
-	d.Entry.addTo(header)
-	d.Class.addTo(header)
-	if d.ContentLength >= 0 {
-		header["Content-Length"] = []string{strconv.FormatInt(d.ContentLength, 10)}
-	}
-	if d.Range.Total > 0 || d.Status == http.StatusRequestedRangeNotSatisfiable {
-		header["Content-Range"] = []string{d.Range.String()}
-	}
-	if d.Location != "" {
-		header["Location"] = []string{d.Location}
-	}
-	if d.RetryAfter > 0 {
-		header["Retry-After"] = []string{strconv.Itoa(d.RetryAfter)}
-	}
-	if d.Allow {
-		header["Allow"] = []string{allowedMethods}
-	}
-	if d.Close {
-		header["Connection"] = []string{"close"}
-	}
-}
-
-// String returns the value of a Content-Range field (RFC 9110, section 14.4).
-func (r Range) String() string {
-	if r.End < 0 {
-		return "bytes */" + strconv.FormatInt(r.Total, 10)
-	}
-	return "bytes " + strconv.FormatInt(r.Start, 10) + "-" + strconv.FormatInt(r.End, 10) + "/" + strconv.FormatInt(r.Total, 10)
-}
-
-// debug adds what tells an operator who answered, and from where.
-func (h *Handler) debug(header http.Header, d *Decision, a *Access) {
-	if h.options.Node == "" {
-		return
-	}
-	status := h.options.Node // Cache-Status, RFC 9211, section 2
-	switch {
-	case d.Length > 0 && a.Hot:
-		status += "; hit"
-	case d.Length > 0:
-		status += "; fwd=miss"
-	}
-	header.Set("Cache-Status", status)
-	header.Set("X-Holdfast-Node", h.options.Node)
-	if d.Release != nil {
-		header.Set("X-Holdfast-Release", d.Release.ID.String())
-	}
-}
-
-// pieceSize is how much of a body is sent under one deadline.
-const pieceSize = 256 << 10
-
-func (h *Handler) sendBytes(w http.ResponseWriter, b []byte) (int64, error) {
-	if len(b) <= pieceSize {
-		n, err := w.Write(b)
-		return int64(n), err
-	}
-	control := http.NewResponseController(w)
-	var sent int64
-	for len(b) > 0 {
-		if err := extend(control, h.options.Stall); err != nil {
-			return sent, err
-		}
-		n, err := w.Write(b[:min(len(b), pieceSize)])
-		sent += int64(n)
-		if err != nil {
-			return sent, err
-		}
-		b = b[n:]
-	}
-	return sent, nil
-}
-
-func (h *Handler) sendStream(w http.ResponseWriter, body io.Reader) (int64, error) {
-	control := http.NewResponseController(w)
-	var sent int64
-	for {
-		if err := extend(control, h.options.Stall); err != nil {
-			return sent, err
-		}
-		n, err := io.CopyN(w, body, pieceSize)
-		sent += n
-		if err == io.EOF {
-			return sent, nil
-		}
-		if err != nil {
-			return sent, err
-		}
-	}
-}
-
-// extend gives the client more time for the next piece, where the connection
-// can be told so.
-func extend(control *http.ResponseController, by time.Duration) error {
-	err := control.SetWriteDeadline(time.Now().Add(by))
-	if errors.Is(err, http.ErrNotSupported) {
-		return nil
-	}
-	return err
 }

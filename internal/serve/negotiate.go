@@ -21,7 +21,7 @@ func parseAcceptEncoding(s string) acceptance {
 		var item string
 		item, s, _ = strings.Cut(s, ",")
 		token, parameters, _ := strings.Cut(item, ";")
-		token = strings.TrimSpace(token)
+		token = trim(token)
 		q, ok := quality(parameters)
 		if !ok {
 			continue
@@ -62,9 +62,9 @@ func quality(parameters string) (uint16, bool) {
 	for parameters != "" {
 		var p string
 		p, parameters, _ = strings.Cut(parameters, ";")
-		key, value, _ := strings.Cut(strings.TrimSpace(p), "=")
+		key, value, _ := strings.Cut(trim(p), "=")
 		if key == "q" || key == "Q" {
-			return weight(strings.TrimSpace(value))
+			return weight(trim(value))
 		}
 	}
 	return 2000, true

@@ -18,13 +18,22 @@ const (
 
 // parseRange reads a Range field for a body of size bytes (RFC 9110, section
 // 14). Other units, several ranges and bad syntax are ignored, as the RFC
-// allows; numbers too large for any body are clamped.
+// allows, and so is any range of an empty body: some clients put one into every
+// request. Numbers too large for any body are clamped. The span is what to send.
 func parseRange(field string, size int64) (span, rangeOutcome) {
+	s, outcome := readRange(field, size)
+	if outcome == wholeBody || size == 0 {
+		return span{0, size}, wholeBody
+	}
+	return s, outcome
+}
+
+func readRange(field string, size int64) (span, rangeOutcome) {
 	unit, set, ok := strings.Cut(field, "=")
-	if !ok || !strings.EqualFold(strings.TrimSpace(unit), "bytes") || strings.Contains(set, ",") {
+	if !ok || !strings.EqualFold(trim(unit), "bytes") || strings.Contains(set, ",") {
 		return span{}, wholeBody
 	}
-	from, to, ok := strings.Cut(strings.TrimSpace(set), "-")
+	from, to, ok := strings.Cut(trim(set), "-")
 	if !ok {
 		return span{}, wholeBody
 	}
@@ -50,7 +59,7 @@ func suffixRange(digits string, size int64) (span, rangeOutcome) {
 	switch {
 	case !ok:
 		return span{}, wholeBody
-	case n == 0 || size == 0:
+	case n == 0:
 		return span{}, unsatisfiable
 	}
 	n = min(n, size)
@@ -62,16 +71,19 @@ func clampedNumber(s string) (int64, bool) {
 	if s == "" {
 		return 0, false
 	}
-	n := int64(0)
+	n, clamped := int64(0), false
 	for i := range len(s) {
 		c := s[i]
 		if c < '0' || c > '9' {
 			return 0, false
 		}
 		if n > (math.MaxInt64-9)/10 {
-			n = math.MaxInt64/10 - 1 // any further digit keeps it beyond every size
+			n, clamped = 0, true // the rest is read for its syntax only
 		}
 		n = n*10 + int64(c-'0')
+	}
+	if clamped {
+		return math.MaxInt64, true
 	}
 	return n, true
 }

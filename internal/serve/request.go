@@ -38,17 +38,28 @@ type Request struct {
 	Range             string
 }
 
-// navigation reports whether a browser asks for a page, not for a part of one.
-func (r *Request) navigation() bool {
+// navigates reports whether a browser wants to show what it asks for, or, where
+// it does not say, whether the request wants HTML by name.
+func (r *Request) navigates() bool {
 	if r.FetchMode != "" {
 		return r.FetchMode == "navigate"
 	}
-	return strings.Contains(r.Accept, "text/html")
+	for accept := r.Accept; accept != ""; {
+		var item string
+		item, accept, _ = strings.Cut(accept, ",")
+		media, parameters, _ := strings.Cut(item, ";")
+		if strings.EqualFold(trim(media), "text/html") {
+			q, ok := quality(parameters)
+			return ok && q > 0
+		}
+	}
+	return false
 }
 
 // decodePath returns the decoded form of a target's path, or false if no file
 // can have it: the path must be absolute, without empty, "." or ".." segments,
-// encoded slashes, dots or backslashes, control characters or invalid UTF-8.
+// encoded slashes, dots or backslashes, control characters, invalid UTF-8, or
+// the "#" that ends a path and that no client sends.
 // It allocates only where something is encoded.
 func decodePath(raw string) (string, bool) {
 	if raw == "" || raw[0] != '/' || len(raw) > 4*holdfast.MaxPath {
@@ -61,7 +72,7 @@ func decodePath(raw string) (string, bool) {
 			encoded = true
 		case c >= utf8.RuneSelf:
 			high = true
-		case c < ' ' || c == 0x7f || c == '\\':
+		case c < ' ' || c == 0x7f || c == '\\' || c == '#':
 			return "", false
 		case c == '/' && badSegment(raw[i+1:]):
 			return "", false
@@ -122,12 +133,13 @@ func hexValue(c byte) (byte, bool) {
 	return 0, false
 }
 
-// hostName returns the host of a Host field: lower case, without its port.
+// hostName returns the host of a Host field: lower case, without its port and
+// without the dot that may end a full domain name.
 func hostName(s string) string {
 	if i := strings.LastIndexByte(s, ':'); i >= 0 && !strings.HasSuffix(s, "]") {
 		s = s[:i]
 	}
-	return strings.ToLower(s)
+	return strings.ToLower(strings.TrimSuffix(s, "."))
 }
 
 // queryRelease finds the parameter dpl: its value, and how often it stands there.
@@ -142,3 +154,6 @@ func queryRelease(query string) (id string, count int) {
 	}
 	return id, count
 }
+
+// trim drops optional white space (RFC 9110, section 5.6.3).
+func trim(s string) string { return strings.Trim(s, " \t") }

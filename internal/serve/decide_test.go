@@ -1,0 +1,642 @@
+package serve
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/live"
+)
+
+const (
+	hashed  = "assets/main-Ab3dEf12.js" // fingerprinted
+	clashed = "assets/oops-Qw3rTy90.js" // fingerprinted, but published with two contents
+)
+
+func hexOf(content string) string { return holdfast.DigestOf([]byte(content)).String() }
+
+// shop is an app with a release in every state. What a file holds says which
+// release has it first.
+func shop(settings ...string) site {
+	s := site{app: "default", settings: map[string]string{}, sides: map[string]string{"main": "live", "b": "other"}}
+	for _, kv := range settings {
+		k, v, _ := strings.Cut(kv, "=")
+		s.settings[k] = v
+	}
+	s.releases = []rel{
+		{id: "old", state: holdfast.Draining, files: map[string]string{
+			"index.html": "old index", "app.js": "old app", hashed: "main", clashed: "old oops", "gone.js": "old gone",
+			"only-old.html": "old page", "guide": "old guide", "about.png": "old picture",
+		}},
+		{id: "dead", state: holdfast.Retired, files: map[string]string{"index.html": "dead index", "dead.js": "dead"}},
+		{id: "tomb", state: holdfast.Gone, files: map[string]string{"index.html": "tomb index"}},
+		{id: "live", state: holdfast.Live, files: map[string]string{
+			"index.html": "live index", "app.js": "live app", hashed: "main", clashed: "live oops",
+			"about.html": "live about", "docs/index.html": "live docs", "docs/a.b.html": "live a.b",
+			"404.html": "live 404", "app.js.map": "live map", "ü x.js": "live umlaut", "empty.js": "",
+			"robots.txt": "live robots", "plus+&=.js": "live plus", "bare": "live bare",
+		}, clashes: []string{clashed}},
+		{id: "other", state: holdfast.Live, files: map[string]string{
+			"index.html": "other index", "app.js": "other app", "gone.js": "other gone", "canary.html": "other page", "canary.js": "other canary",
+		}},
+		{id: "next", state: holdfast.Published, files: map[string]string{
+			"index.html": "next index", "app.js": "next app", "new.js": "next new", "gone.js": "next gone",
+			"soon.html": "next page", "docs/index.html": "next docs", "app.js.map": "next map",
+		}},
+	}
+	return s
+}
+
+// summary says of an answer what matters most: the status, what the body holds,
+// how it may be cached, which release it names, and what it waits for.
+func summary(d *Decision, contents map[holdfast.ObjectName]string) string {
+	h := headers(d)
+	words := []string{fmt.Sprint(d.Status)}
+	if d.Length > 0 || d.Ref.Size > 0 {
+		words = append(words, fmt.Sprintf("%q", contents[d.Ref.Name]))
+	}
+	if d.Location != "" {
+		words = append(words, d.Location)
+	}
+	cache := map[string]string{cacheForEver: "forever", cacheChecked: "checked", cachePrivate: "private"}[h["Cache-Control"]]
+	if cache != "" && d.Location == "" {
+		words = append(words, cache)
+	}
+	if strings.Contains(h["Vary"], "X-Deployment-Id") {
+		words = append(words, "vary")
+	}
+	if id := h["X-Deployment-Id"]; id != "" {
+		words = append(words, "id="+id)
+	}
+	if d.Wait != "" {
+		words = append(words, "wait", d.Wait)
+	}
+	return strings.Join(words, " ")
+}
+
+// decision is one case: a request line such as "/a?b", what else it has, and the
+// summary of its answer.
+type decision struct {
+	path string
+	with func(*Request)
+	want string
+}
+
+func decisions(t *testing.T, side string, cases []decision, sites ...site) {
+	t.Helper()
+	tab, contents := table(t, side, sites...), objects(sites...)
+	for _, c := range cases {
+		r := get(c.path)
+		if c.with != nil {
+			c.with(r)
+		}
+		if got := summary(decideLawfully(t, tab, r), contents); got != c.want {
+			t.Errorf("%s: got %s, want %s", c.path, got, c.want)
+		}
+		head := *r
+		head.Method = "HEAD"
+		d := decideLawfully(t, tab, &head)
+		if got, want := summary(d, nil), withoutBody(c.want); got != want {
+			t.Errorf("HEAD %s: got %s, want %s", c.path, got, want)
+		}
+	}
+}
+
+func withoutBody(want string) string {
+	before, after, ok := strings.Cut(want, ` "`)
+	if !ok {
+		return want
+	}
+	_, after, _ = strings.Cut(after, `"`)
+	return before + after
+}
+
+// Parts of requests.
+func header(id string) func(*Request) { return func(r *Request) { r.DeploymentID = id } }
+func waited(r *Request)               { r.Waited = true }
+func navigate(r *Request)             { r.FetchMode, r.Accept = "navigate", "text/html,*/*;q=0.8" }
+func script(r *Request)               { r.FetchMode, r.Accept = "no-cors", "*/*" }
+func accept(a string) func(*Request)  { return func(r *Request) { r.Accept = a } }
+func host(h string) func(*Request)    { return func(r *Request) { r.Host = h } }
+
+func TestPinned(t *testing.T) {
+	decisions(t, "main", []decision{
+		{"/@old/app.js", nil, `200 "old app" forever`},
+		{"/@live/app.js", nil, `200 "live app" forever`},
+		{"/@other/app.js", nil, `200 "other app" forever`},
+		{"/@next/app.js", nil, `200 "next app" forever`},
+		{"/%40old/app.js", nil, `200 "old app" forever`},
+		{"/@old/app.js?v=2", nil, `200 "old app" forever`},
+		{"/@old/app.js", header("live"), `200 "old app" forever`},
+		{"/@old/app.js", header("nobody"), `200 "old app" forever`},
+		{"/@live/%C3%BC%20x.js", nil, `200 "live umlaut" forever`},
+		{"/@live/ü%20x.js", nil, `200 "live umlaut" forever`},
+		{"/@live/plus+&=.js", nil, `200 "live plus" forever`},
+		{"/@live/plus%2B%26%3d.js", nil, `200 "live plus" forever`},
+		{"/@live/empty.js", nil, "200 forever"},
+
+		// No fall-through.
+		{"/@live/gone.js", nil, "404"},
+		{"/@old/new.js", nil, "404"},
+		{"/@old/nothing-Ab3dEf12.js", nil, "404"},
+		{"/@live/404", nil, `200 "live 404" checked id=live`},
+		{"/@old/404.html", navigate, "404"},
+		{"/@live/no/such/page", navigate, "404"},
+		{"/@live/@old/app.js", nil, "404"},
+
+		// States.
+		{"/@dead/index.html", nil, "410"},
+		{"/@dead/dead.js", nil, "410"},
+		{"/@dead/nothing.js", nil, "410"},
+		{"/@dead", nil, "410"},
+		{"/@tomb/index.html", nil, "410"},
+		{"/@nobody/app.js", nil, "404 wait default/@nobody"},
+		{"/@nobody/app.js", waited, "404"},
+		{"/@nobody", nil, "404 wait default/@nobody"},
+
+		// Documents.
+		{"/@old", nil, "308 /@old/"},
+		{"/@old?x=1", nil, "308 /@old/?x=1"},
+		{"/@old/", nil, `200 "old index" checked id=old`},
+		{"/@next/", nil, `200 "next index" private id=next`},
+		{"/@next/soon", nil, `200 "next page" private id=next`},
+		{"/@live/about", script, `200 "live about" checked id=live`},
+		{"/@live/about/", nil, "404"},
+		{"/@live/docs", nil, "308 /@live/docs/"},
+		{"/@live/docs?a=1&b=/", nil, "308 /@live/docs/?a=1&b=/"},
+		{"/@live/docs/", nil, `200 "live docs" checked id=live`},
+		{"/@live/docs/a.b", nil, `200 "live a.b" checked id=live`},
+
+		// Source maps are private by default.
+		{"/@live/app.js.map", nil, "404"},
+		{"/@live/~" + hexOf("live map")[:8] + "/app.js.map", nil, "404"},
+
+		// "@" that names nothing possible is an ordinary path.
+		{"/@/app.js", nil, "404"},
+		{"/@-x/app.js", nil, "404"},
+		{"/@null/app.js", nil, "404"},
+		{"/@auto", script, "404"},
+		{"/@" + strings.Repeat("a", 65) + "/app.js", nil, "404"},
+	}, shop())
+}
+
+func TestPinnedByQuery(t *testing.T) {
+	decisions(t, "main", []decision{
+		{"/app.js?dpl=old", nil, `200 "old app" forever`},
+		{"/app.js?a=1&dpl=old&b=2", nil, `200 "old app" forever`},
+		{"/app.js?dpl=next#x", nil, "404"},
+		{"/app.js?dpl=old", header("live"), `200 "old app" forever`},
+		{"/?dpl=old", nil, `200 "old index" checked id=old`},
+		{"/?dpl=next", nil, `200 "next index" private id=next`},
+		{"/docs?dpl=live", nil, "308 /docs/?dpl=live"},
+		{"/docs/?dpl=live", nil, `200 "live docs" checked id=live`},
+		{"/gone.js?dpl=live", nil, "404"},
+		{"/app.js?dpl=dead", nil, "410"},
+		{"/app.js?dpl=tomb", nil, "410"},
+		{"/app.js?dpl=nobody", nil, "404 wait default/@nobody"},
+		{"/" + hashed + "?dpl=next", nil, "404"},
+
+		{"/app.js?dpl=", nil, "404"},
+		{"/app.js?dpl", nil, "404"},
+		{"/app.js?dpl=auto", nil, "404"},
+		{"/app.js?dpl=a/b", nil, "404"},
+		{"/app.js?dpl=old&dpl=live", nil, "404"},
+		{"/app.js?dpl=old&dpl=old", nil, "404"},
+		{"/@old/app.js?dpl=old&dpl=old", nil, "404"},
+		{"/@old/app.js?dpl=old", nil, `200 "old app" forever`},
+		{"/@old/app.js?dpl=live", nil, "404"},
+		{"/@old/app.js?dpl=", nil, "404"},
+
+		// Other parameters that look alike.
+		{"/app.js?xdpl=old", nil, `200 "live app" checked vary`},
+		{"/app.js?DPL=old", nil, `200 "live app" checked vary`},
+		{"/app.js?dplx=old", nil, `200 "live app" checked vary`},
+		{"/app.js?a=dpl=old", nil, `200 "live app" checked vary`},
+		{"/app.js?&&", nil, `200 "live app" checked vary`},
+
+		// With a digest in the path it is the full form.
+		{"/~" + hexOf("old app")[:8] + "/app.js?dpl=old", nil, `200 "old app" forever`},
+		{"/~" + hexOf("old app")[:16] + "/app.js?dpl=live", nil, "404"},
+		{"/~" + hexOf("old app")[:16] + "/app.js?dpl=old&dpl=old", nil, "404"},
+	}, shop())
+}
+
+func TestFull(t *testing.T) {
+	x := hexOf("old app")
+	decisions(t, "main", []decision{
+		{"/@old/~" + x[:8] + "/app.js", nil, `200 "old app" forever`},
+		{"/@old/~" + x[:9] + "/app.js", nil, `200 "old app" forever`},
+		{"/@old/~" + x + "/app.js", nil, `200 "old app" forever`},
+		{"/@old/~" + x[:8] + "/app.js", header("live"), `200 "old app" forever`},
+		{"/@live/~" + x[:8] + "/app.js", nil, "404"},
+		{"/@old/~" + x[:8] + "/index.html", nil, "404"},
+		{"/@old/~" + x[:8] + "/", nil, "404"},
+		{"/@old/~" + x[:8], nil, "404"},
+		{"/@old/~" + x[:7] + "/app.js", nil, "404"},
+		{"/@old/~" + x + "0/app.js", nil, "404"},
+		{"/@old/~" + strings.ToUpper(x[:8]) + "f/app.js", nil, "404"},
+		{"/@old/~" + hexOf("old index")[:8] + "/index.html", nil, `200 "old index" forever`},
+		{"/@old/~" + hexOf("old index")[:8] + "/", nil, "404"}, // the file itself, no clean URLs
+		{"/@dead/~" + x[:8] + "/app.js", nil, "410"},
+		{"/@nobody/~" + x[:8] + "/app.js", nil, "404 wait default/@nobody"},
+	}, shop())
+}
+
+func TestContent(t *testing.T) {
+	x := hexOf("old app")
+	other := "0" + x[1:64]
+	if x[0] == '0' {
+		other = "1" + x[1:64]
+	}
+	decisions(t, "main", []decision{
+		{"/~" + x[:16] + "/app.js", nil, `200 "old app" forever`},
+		{"/~" + x + "/app.js", nil, `200 "old app" forever`},
+		{"/%7e" + x + "/app.js", nil, `200 "old app" forever`},
+		{"/~" + hexOf("next app")[:16] + "/app.js", nil, `200 "next app" forever`},
+		{"/~" + x + "/app.js", header("live"), `200 "old app" forever`},
+		{"/~" + x + "/app.js?x=dpl", nil, `200 "old app" forever`},
+		{"/~" + x[:15] + "/app.js", nil, "404"},
+		{"/~" + x[:8] + "/app.js", nil, "404"},
+		{"/~" + x, nil, "404"},
+		{"/~" + x[:16] + "/gone.js", nil, "404 wait default/~" + x[:16] + "/gone.js"},
+		{"/~" + other + "/app.js", nil, "404 wait default/~" + other + "/app.js"},
+		{"/~" + other + "/app.js", waited, "404"},
+		{"/~" + hexOf("dead")[:16] + "/dead.js", waited, "404"}, // retired: no servable release
+		{"/~" + hexOf("live map")[:16] + "/app.js.map", nil, "404"},
+		{"/~client.js", nil, "404"},
+		{"/~" + x[:7] + "/app.js", nil, "404"},
+		{"/~tilde", script, "404"},
+	}, shop())
+}
+
+// TestAmbiguousContent needs two contents whose digests begin alike: found by
+// search, they share 16 bits, so the entries are asked directly.
+func TestAmbiguousContent(t *testing.T) {
+	seen := map[string]string{}
+	for i := 0; ; i++ {
+		content := fmt.Sprint("content ", i)
+		prefix := hexOf(content)[:4]
+		first, found := seen[prefix]
+		if !found {
+			seen[prefix] = content
+			continue
+		}
+		tab := table(t, "main", site{app: "default", sides: map[string]string{"main": "r2"}, releases: []rel{
+			{id: "r1", state: holdfast.Draining, files: map[string]string{"a.js": first}},
+			{id: "r2", state: holdfast.Live, files: map[string]string{"a.js": content}},
+		}})
+		app := tab.Apps()[0]
+		if _, ok := app.Content(prefix, "a.js"); ok {
+			t.Errorf("%s of %q and %q is not ambiguous", prefix, first, content)
+		}
+		for _, c := range []string{first, content} {
+			if e, ok := app.Content(hexOf(c)[:16], "a.js"); !ok || e.Digest.String() != hexOf(c) {
+				t.Errorf("%q is not found by 16 digits", c)
+			}
+		}
+		return
+	}
+}
+
+func TestPlain(t *testing.T) {
+	decisions(t, "main", []decision{
+		{"/app.js", nil, `200 "live app" checked vary`},
+		{"/app.js?v=1", nil, `200 "live app" checked vary`},
+		{"/" + hashed, nil, `200 "main" forever`},
+		{"/" + clashed, nil, `200 "live oops" checked vary`},
+		{"/robots.txt", nil, `200 "live robots" checked vary`},
+		{"/bare", navigate, `200 "live bare" checked vary`},
+		{"/gone.js", nil, `200 "other gone" checked vary`}, // live elsewhere before draining
+		{"/canary.js", nil, `200 "other canary" checked vary`},
+		{"/about.png", nil, `200 "old picture" checked vary`},
+		{"/guide", navigate, `200 "old guide" checked vary`},
+		{"/new.js", nil, `200 "next new" checked vary`},
+		{"/%C3%BC%20x.js", nil, `200 "live umlaut" checked vary`},
+		{"/plus+&=.js", nil, `200 "live plus" checked vary`},
+		{"/dead.js", nil, "404"},
+		{"/nothing.js", nil, "404"},
+		{"/assets/none-Zz9yXw87.js", nil, "404 wait default/assets/none-Zz9yXw87.js"},
+		{"/assets/none-Zz9yXw87.js", waited, "404"},
+		{"/app.js.map", nil, "404"},
+
+		// HTML is the live release's alone.
+		{"/index.html", nil, `200 "live index" checked id=live`},
+		{"/only-old.html", nil, `404 "live 404" id=live`},
+		{"/only-old", nil, `404 "live 404" id=live`},
+		{"/canary.html", script, "404"},
+		{"/soon", script, "404"},
+	}, shop())
+	decisions(t, "b", []decision{
+		{"/app.js", nil, `200 "other app" checked vary`},
+		{"/", nil, `200 "other index" checked id=other`},
+		{"/robots.txt", nil, `200 "live robots" checked vary`},
+		{"/about", nil, "404"},
+		{"/about.html", nil, "404"},
+		{"/" + hashed, nil, `200 "main" forever`},
+		{"/" + clashed, nil, `200 "live oops" checked vary`},
+	}, shop())
+}
+
+func TestPlainSettings(t *testing.T) {
+	decisions(t, "main", []decision{
+		{"/app.js", nil, `200 "live app" checked vary`}, // differs among releases
+		{"/about.png", nil, `200 "old picture" forever`},
+		{"/index.html", nil, `200 "live index" checked id=live`},
+		{"/robots.txt", nil, `200 "live robots" checked vary`},
+		{"/" + clashed, nil, `200 "live oops" checked vary`},
+	}, shop("immutable=**"))
+	decisions(t, "main", []decision{
+		{"/app.js.map", nil, `200 "live map" checked vary`},
+		{"/@next/app.js.map", nil, `200 "next map" forever`},
+		{"/~" + hexOf("next map")[:16] + "/app.js.map", nil, `200 "next map" forever`},
+	}, shop("sourcemaps=public"))
+	decisions(t, "main", []decision{
+		{"/@next/", nil, "404"},
+		{"/@next", nil, "308 /@next/"},
+		{"/@next/soon", nil, "404"},
+		{"/@next/index.html", nil, "404"},
+		{"/?dpl=next", nil, "404"},
+		{"/@next/~" + hexOf("next index")[:8] + "/index.html", nil, "404"},
+		{"/~" + hexOf("next index")[:16] + "/index.html", waited, "404"},
+		{"/@next/app.js", nil, `200 "next app" forever`},
+		{"/@old/", nil, `200 "old index" checked id=old`},
+		{"/@live/", nil, `200 "live index" checked id=live`},
+	}, shop("preview=off"))
+}
+
+func TestSelectedByHeader(t *testing.T) {
+	decisions(t, "main", []decision{
+		{"/app.js", header("old"), `200 "old app" private vary`},
+		{"/app.js", header("live"), `200 "live app" private vary`},
+		{"/app.js", header("next"), `200 "next app" private vary`},
+		{"/" + clashed, header("old"), `200 "old oops" private vary`},
+		{"/app.js?dpl=other", header("old"), `200 "other app" forever`},
+		{"/" + hashed, header("old"), `200 "main" forever`},
+		{"/" + hashed, header("next"), `200 "main" forever`},
+
+		// Like a pin it does not fall through, where there is something to choose from.
+		{"/robots.txt", header("old"), "404"},
+		{"/nothing.js", header("old"), "404"},
+
+		// Never documents.
+		{"/", header("old"), `200 "live index" checked id=live`},
+		{"/", header("next"), `200 "live index" checked id=live`},
+		{"/", header("nobody"), `200 "live index" checked id=live`},
+		{"/index.html", header("old"), `200 "live index" checked id=live`},
+		{"/about", header("old"), `200 "live about" checked id=live`},
+		{"/only-old", header("old"), `404 "live 404" id=live`},
+		{"/docs", header("old"), "308 /docs/"},
+
+		// What is not servable or no ID does not select.
+		{"/app.js", header("dead"), `200 "live app" checked vary`},
+		{"/app.js", header("tomb"), `200 "live app" checked vary`},
+		{"/app.js", header("null"), `200 "live app" checked vary`},
+		{"/app.js", header("old, live"), `200 "live app" checked vary`},
+		{"/app.js", header("a/../b"), `200 "live app" checked vary`},
+
+		// What is not known may be of a release this node has yet to hear of.
+		{"/app.js", header("nobody"), `200 "live app" checked vary wait default/@nobody`},
+		{"/app.js", func(r *Request) { r.DeploymentID, r.Waited = "nobody", true }, `200 "live app" checked vary`},
+		{"/" + hashed, header("nobody"), `200 "main" forever`},
+		{"/nothing.js", header("nobody"), "404 wait default/@nobody"},
+		{"/app.js.map", header("nobody"), "404"},
+		{"/app.js.map", header("old"), "404"},
+	}, shop())
+}
+
+func TestDocuments(t *testing.T) {
+	cases := []decision{
+		{"/", nil, `200 "live index" checked id=live`},
+		{"/?a=b", nil, `200 "live index" checked id=live`},
+		{"/about", nil, `200 "live about" checked id=live`},
+		{"/about.html", nil, `200 "live about" checked id=live`},
+		{"/about", script, `200 "live about" checked id=live`}, // for any GET
+		{"/docs", nil, "308 /docs/"},
+		{"/docs?q=%20x&y", nil, "308 /docs/?q=%20x&y"},
+		{"/d%6fcs", nil, "308 /d%6fcs/"},
+		{"/docs/", nil, `200 "live docs" checked id=live`},
+		{"/docs/index", nil, `200 "live docs" checked id=live`},
+		{"/docs/index.html", nil, `200 "live docs" checked id=live`},
+		{"/docs/a.b", nil, `200 "live a.b" checked id=live`},
+		{"/404.html", nil, `200 "live 404" checked id=live`},
+
+		{"/no.js", navigate, "404"}, // an asset's name, whoever asks
+		{"/no/such.png", navigate, "404"},
+		{"/no", script, "404"},
+		{"/no", func(r *Request) { r.FetchMode, r.Accept = "cors", "text/html" }, "404"},
+	}
+	page, spa := `404 "live 404" id=live`, `200 "live index" checked id=live`
+	missing := []struct {
+		path    string
+		with    func(*Request)
+		off, on string
+	}{
+		{"/no", navigate, page, spa},
+		{"/no/", navigate, page, spa},
+		{"/about/", navigate, page, spa},
+		{"/no/such", accept("text/html"), page, spa},
+		{"/no", accept("application/xhtml+xml, TEXT/HTML;q=0.9"), page, spa},
+		{"/no", accept("text/html;q=0"), page, page},
+		{"/no", accept("text/html-not"), page, page},
+		{"/no", accept("*/*"), page, page},
+		{"/no", nil, page, page},
+		{"/john.doe", navigate, page, spa},
+		{"/john.doe", nil, "404", "404"},
+		{"/v1.2/x", navigate, page, spa},
+		{"/no.html", navigate, page, page},
+		{"/no.html", nil, page, page},
+		{"/no.html", script, "404", "404"},
+		{"/x/y-Ab3dEf99.zip", navigate, page + " wait default/x/y-Ab3dEf99.zip", spa},
+	}
+	withSPA := append([]decision{}, cases...)
+	for _, m := range missing {
+		cases = append(cases, decision{m.path, m.with, m.off})
+		withSPA = append(withSPA, decision{m.path, m.with, m.on})
+	}
+	t.Run("spa=off", func(t *testing.T) { decisions(t, "main", cases, shop()) })
+	t.Run("spa=on", func(t *testing.T) { decisions(t, "main", withSPA, shop("spa=on")) })
+	t.Run("without index", func(t *testing.T) {
+		bare := site{app: "default", settings: map[string]string{"spa": "on"}, sides: map[string]string{"main": "r"}, releases: []rel{
+			{id: "r", state: holdfast.Live, files: map[string]string{"a.js": "a"}},
+		}}
+		decisions(t, "main", []decision{{"/", navigate, "404"}, {"/x", navigate, "404"}, {"/a.js", navigate, `200 "a" checked vary`}}, bare)
+	})
+}
+
+func TestHiddenFromDecoding(t *testing.T) {
+	var cases []decision
+	for _, p := range []string{
+		"", "app.js", "*", "//", "//evil.com/", "//docs", "/docs//", "/docs//index.html", "/./app.js", "/../app.js", "/docs/..", "/docs/.",
+		"/%2e%2e/app.js", "/docs/%2e", "/app%2Ejs", "/docs%2findex.html", "/docs%2Findex.html", "/docs%5cindex.html", `/docs\index.html`,
+		"/app.js%00", "/app.js\x00", "/%0d%0a", "/\x7f", "/%7f", "/\xc0\xaeapp.js", "/%c0%ae%c0%ae/app.js", "/%ff", "/\xff", "/%", "/%4", "/%zz",
+		"/app.js#x", "/@old/../app.js", "/@old//app.js", "/%2F%2Fevil.com", "/%252e%252e/app.js", "/" + strings.Repeat("a/", 3000),
+	} {
+		cases = append(cases, decision{p, nil, "404"})
+	}
+	for i := range cases {
+		cases[i].with = script
+	}
+	decisions(t, "main", cases, shop())
+	decisions(t, "main", cases, shop("spa=on"))
+}
+
+func TestPinnedTemplate(t *testing.T) {
+	s := shop("pinned=/static/{release}/_next/{path}")
+	s.releases[3].files["static/old/_next/twice.js"] = "live twice"
+	s.releases[3].files["static/page/index.html"] = "live page"
+	decisions(t, "main", []decision{
+		{"/static/old/_next/app.js", nil, `200 "old app" forever`},
+		{"/static/next/_next/", nil, `200 "next index" private id=next`},
+		{"/static/dead/_next/app.js", nil, "410"},
+		{"/static/old/_next/nothing.js", nil, "404"},
+		{"/static/old/_next/twice.js", nil, "404"}, // names a release that exists
+		{"/static/nobody/_next/app.js", nil, "404 wait default/@nobody"},
+		{"/static/nobody/_next/app.js", waited, "404"},
+		{"/static/old/_next/app.js?dpl=old", nil, `200 "old app" forever`},
+		{"/static/old/_next/app.js?dpl=live", nil, "404"},
+		{"/static/old/app.js", nil, "404"},
+		{"/static/null/_next/app.js", nil, "404"},
+		{"/static/page", nil, "308 /static/page/"},
+		{"/static/page/", nil, `200 "live page" checked id=live`},
+		{"/@old/app.js", nil, `200 "old app" forever`},
+		{"/app.js", nil, `200 "live app" checked vary`},
+	}, s)
+	decisions(t, "main", []decision{
+		{"/old/app.js", nil, `200 "old app" forever`},
+		{"/docs/", nil, `200 "live docs" checked id=live`},
+		{"/docs", nil, "308 /docs/"},
+		{"/" + hashed, nil, `200 "main" forever`},
+		{"/users/42", navigate, `200 "live index" checked id=live`},
+		{"/users/42", script, "404 wait default/@users"},
+	}, shop("pinned=/{release}/{path}", "spa=on"))
+}
+
+func TestMounts(t *testing.T) {
+	one := func(app, mount string) site {
+		return site{app: app, settings: map[string]string{"mount": mount}, sides: map[string]string{"main": "r"}, releases: []rel{
+			{id: "r", state: holdfast.Live, files: map[string]string{"index.html": app + " index", "a.js": app + " a", "d/index.html": app + " d"}},
+		}}
+	}
+	sites := []site{
+		one("root", "/"), one("shop", "/shop"), one("deep", "/shop/deep"), one("hosted", "shop.example.com/"), one("below", "shop.example.com/shop"),
+	}
+	decisions(t, "main", []decision{
+		{"/a.js", nil, `200 "root a" checked vary`},
+		{"/shop", nil, "308 /shop/"},
+		{"/shop?x=/y", nil, "308 /shop/?x=/y"},
+		{"/sho%70", nil, "308 /sho%70/"},
+		{"/shop/", nil, `200 "shop index" checked id=r`},
+		{"/shop/a.js", nil, `200 "shop a" checked vary`},
+		{"/shop/d", nil, "308 /shop/d/"},
+		{"/shop/@r", nil, "308 /shop/@r/"},
+		{"/shop/@r/a.js", nil, `200 "shop a" forever`},
+		{"/shop/a.js?dpl=r", nil, `200 "shop a" forever`},
+		{"/shop/~" + hexOf("shop a")[:16] + "/a.js", nil, `200 "shop a" forever`},
+		{"/shop/~" + hexOf("root a")[:16] + "/a.js", waited, "404"},
+		{"/shopping/a.js", nil, "404"},
+		{"/Shop/a.js", nil, "404"},
+		{"/shop/b.js", nil, "404"}, // no fall-through between apps
+		{"/shop/deep", nil, "308 /shop/deep/"},
+		{"/shop/deep/a.js", nil, `200 "deep a" checked vary`},
+		{"/shop/deep/d/", nil, `200 "deep d" checked id=r`},
+		{"/shop/deep/nope.js", nil, "404"},
+		{"/@r/shop/a.js", nil, "404"},
+
+		{"/a.js", host("shop.example.com"), `200 "hosted a" checked vary`},
+		{"/a.js", host("SHOP.example.COM:8443"), `200 "hosted a" checked vary`},
+		{"/a.js", host("shop.example.com."), `200 "hosted a" checked vary`},
+		{"/a.js", host("shop.example.com.:80"), `200 "hosted a" checked vary`},
+		{"/shop/a.js", host("shop.example.com"), `200 "below a" checked vary`},
+		{"/shop/deep/a.js", host("shop.example.com"), "404"}, // a host beats the longer path
+		{"/a.js", host("www.shop.example.com"), `200 "root a" checked vary`},
+		{"/a.js", host("example.com:80"), `200 "root a" checked vary`},
+		{"/a.js", host("[::1]:8080"), `200 "root a" checked vary`},
+		{"/a.js", host("[::1]"), `200 "root a" checked vary`},
+		{"/a.js", host("127.0.0.1:8080"), `200 "root a" checked vary`},
+		{"/a.js", host(""), `200 "root a" checked vary`},
+		{"/a.js", host(":"), `200 "root a" checked vary`},
+	}, sites...)
+	decisions(t, "main", []decision{
+		{"/a.js", nil, "404"},
+		{"/", nil, "404"},
+		{"/shopp/@r/a.js", nil, "404 wait //shopp/@r/a.js"}, // an app that is new, perhaps
+		{"/x/a-Ab3dEf12.js", nil, "404 wait //x/a-Ab3dEf12.js"},
+		{"/x/a-Ab3dEf12.js", waited, "404"},
+		{"/x/~0123456789abcdef/a.js", nil, "404 wait //x/~0123456789abcdef/a.js"},
+		{"//x", nil, "404"},
+	}, sites[1])
+}
+
+func TestNotReady(t *testing.T) {
+	lagging := shop("spa=on")
+	lagging.absent = map[string]bool{"old": true}
+	decisions(t, "main", []decision{
+		{"/@old/app.js", nil, "503"},
+		{"/@old", nil, "503"},
+		{"/app.js?dpl=old", nil, "503"},
+		{"/app.js", header("old"), "503"},
+		{"/", header("old"), `200 "live index" checked id=live`},
+		{"/x", func(r *Request) { header("old")(r); navigate(r) }, `200 "live index" checked id=live`},
+		{"/" + hashed, header("old"), `200 "main" forever`},
+		{"/app.js", nil, `200 "live app" checked vary`},
+		{"/", nil, `200 "live index" checked id=live`},
+		{"/gone.js", nil, `200 "other gone" checked vary`},
+		{"/guide", script, "503"}, // the release being loaded may have it
+		{"/~" + hexOf("old app")[:16] + "/app.js", nil, "503"},
+		{"/~" + hexOf("live app")[:16] + "/app.js", nil, `200 "live app" forever`},
+		{"/@live/nothing.js", nil, "404"},
+		{"/@nobody/nothing.js", waited, "404"},
+	}, lagging)
+
+	lagging = shop()
+	lagging.absent = map[string]bool{"live": true}
+	decisions(t, "main", []decision{
+		{"/", nil, "503"},
+		{"/app.js", nil, "503"},
+		{"/app.js", header("old"), `200 "old app" private vary`},
+		{"/" + hashed, nil, `200 "main" forever`},
+		{"/@live/app.js", nil, "503"},
+		{"/@old/app.js", nil, `200 "old app" forever`},
+	}, lagging)
+
+	nothing := shop()
+	nothing.sides = map[string]string{"b": "other"}
+	decisions(t, "main", []decision{
+		{"/", nil, "503"},
+		{"/docs", nil, "503"},
+		{"/nothing.js", nil, "503"},
+		{"/app.js", nil, `200 "other app" checked vary`},
+		{"/index.html", nil, "503"},
+		{"/@next/", nil, `200 "next index" private id=next`},
+	}, nothing)
+
+	for _, path := range []string{"/", "/app.js", "/@old/app.js", "//"} {
+		if d := decideLawfully(t, nil, get(path)); d.Status != 503 {
+			t.Errorf("%s without a table: %d, want 503", path, d.Status)
+		}
+	}
+}
+
+func TestOtherMethods(t *testing.T) {
+	tab := table(t, "main", shop())
+	for _, c := range []struct {
+		method, path string
+		table        *live.Table
+		body         bool
+		want         int
+	}{
+		{"POST", "/app.js", tab, false, 405}, {"PUT", "/app.js", tab, true, 405}, {"DELETE", "/", tab, false, 405},
+		{"PATCH", "/", nil, false, 405}, {"TRACE", "/", tab, false, 405}, {"CONNECT", "example.com:443", tab, false, 405},
+		{"get", "/app.js", tab, false, 405}, {"", "/app.js", tab, false, 405}, {"PROPFIND", "/", tab, false, 405},
+		{"GET", "/app.js", tab, true, 400}, {"HEAD", "/app.js", tab, true, 400}, {"GET", "/", nil, true, 400},
+		{"OPTIONS", "/app.js", tab, true, 400}, {"OPTIONS", "/app.js", tab, false, 204}, {"OPTIONS", "*", tab, false, 204},
+		{"OPTIONS", "/nothing", tab, false, 204}, {"OPTIONS", "//", tab, false, 204}, {"OPTIONS", "/", nil, false, 204},
+	} {
+		r := get(c.path)
+		r.Method, r.HasBody = c.method, c.body
+		if d := decideLawfully(t, c.table, r); d.Status != c.want {
+			t.Errorf("%s %s body=%v: %d, want %d", c.method, c.path, c.body, d.Status, c.want)
+		}
+	}
+}
