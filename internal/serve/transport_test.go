@@ -1,0 +1,333 @@
+package serve
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// wire is a request as it goes over a connection.
+type wire struct {
+	method, target string
+	host           string   // "example.com" if empty
+	fields         []string // pairs of name and value
+	body           string
+}
+
+type answer struct {
+	status int
+	header http.Header
+	body   string
+	err    error // of reading the body
+}
+
+type transport struct {
+	name string
+	do   func(*testing.T, wire) (answer, error)
+}
+
+// transports serves h over every protocol, as a node does, until the test ends.
+func transports(t *testing.T, h http.Handler) []transport {
+	clear, secure := httptest.NewUnstartedServer(h), httptest.NewUnstartedServer(h)
+	for _, s := range []*httptest.Server{clear, secure} {
+		s.Config.DisableGeneralOptionsHandler = true
+		s.Config.Protocols = new(http.Protocols)
+		s.Config.Protocols.SetHTTP1(true)
+		s.Config.Protocols.SetHTTP2(true)
+		s.Config.Protocols.SetUnencryptedHTTP2(true)
+		s.Config.ErrorLog = nil
+	}
+	clear.Start()
+	secure.EnableHTTP2 = true
+	secure.StartTLS()
+	t.Cleanup(clear.Close)
+	t.Cleanup(secure.Close)
+	client := func(s *httptest.Server, scheme string, enable func(*http.Protocols)) func(*testing.T, wire) (answer, error) {
+		p := new(http.Protocols)
+		enable(p)
+		tr := &http.Transport{
+			DisableCompression: true, Protocols: p, TLSClientConfig: &tls.Config{InsecureSkipVerify: true},
+			DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+				return new(net.Dialer).DialContext(ctx, network, s.Listener.Addr().String())
+			},
+		}
+		t.Cleanup(tr.CloseIdleConnections)
+		return func(_ *testing.T, w wire) (answer, error) { return w.through(tr, scheme) }
+	}
+	address := clear.Listener.Addr().String()
+	return []transport{
+		{"HTTP/1.1", func(t *testing.T, w wire) (answer, error) { return w.raw(t, address) }},
+		{"HTTP/1.1, absolute", client(clear, "http", func(p *http.Protocols) { p.SetHTTP1(true) })},
+		{"HTTP/2 in the clear", client(clear, "http", func(p *http.Protocols) { p.SetUnencryptedHTTP2(true) })},
+		{"HTTP/1.1 over TLS", client(secure, "https", func(p *http.Protocols) { p.SetHTTP1(true) })},
+		{"HTTP/2 over TLS", client(secure, "https", func(p *http.Protocols) { p.SetHTTP2(true) })},
+	}
+}
+
+func (w wire) hostOr() string {
+	if w.host == "" {
+		return "example.com"
+	}
+	return w.host
+}
+
+// through sends the request by a client that leaves the target as it is.
+func (w wire) through(tr *http.Transport, scheme string) (answer, error) {
+	path, query, _ := strings.Cut(w.target, "?")
+	r := &http.Request{
+		Method: w.method, Host: w.hostOr(), Header: http.Header{"User-Agent": {""}},
+		URL: &url.URL{Scheme: scheme, Host: w.hostOr(), Opaque: "//" + w.hostOr() + path, RawQuery: query},
+	}
+	for i := 0; i < len(w.fields); i += 2 {
+		r.Header.Add(w.fields[i], w.fields[i+1])
+	}
+	if w.body != "" {
+		r.Body, r.ContentLength = io.NopCloser(strings.NewReader(w.body)), int64(len(w.body))
+	}
+	resp, err := tr.RoundTrip(r)
+	if err != nil {
+		return answer{}, err
+	}
+	return read(resp), nil
+}
+
+// raw sends the request as plain text.
+func (w wire) raw(t *testing.T, address string) (answer, error) {
+	conn, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s %s HTTP/1.1\r\nHost: %s\r\n", w.method, w.target, w.hostOr())
+	for i := 0; i < len(w.fields); i += 2 {
+		fmt.Fprintf(&b, "%s: %s\r\n", w.fields[i], w.fields[i+1])
+	}
+	if w.body != "" {
+		fmt.Fprintf(&b, "Content-Length: %d\r\n", len(w.body))
+	}
+	if _, err := io.WriteString(conn, b.String()+"\r\n"+w.body); err != nil {
+		return answer{}, err
+	}
+	resp, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: w.method})
+	if err != nil {
+		return answer{}, err
+	}
+	return read(resp), nil
+}
+
+func read(resp *http.Response) answer {
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	return answer{resp.StatusCode, resp.Header, string(b), err}
+}
+
+func diffHeader(want, got http.Header) string { return cmp.Diff(want, got) }
+
+func diffValues(want, got any) string { return cmp.Diff(want, got) }
+
+// wireRequests are requests of every kind that Decide tells apart.
+func wireRequests() []wire {
+	var list []wire
+	for _, target := range []string{
+		"/", "/app.js", "/@old/app.js", "/@old", "/@old/", "/@next/", "/@next/soon", "/@dead/x.js", "/@tomb/", "/@nobody/x.js",
+		"/app.js?dpl=old", "/app.js?dpl=old&dpl=old", "/app.js?x=%20&dpl=next", "/" + hashed, "/" + clashed, "/docs", "/docs?a=//b", "/docs/",
+		"/about", "/no/page", "/nothing.js", "/nothing-Ab3dEf66.js", "/@live/empty.js", "/robots.txt", "/404.html", "/%C3%BC%20x.js",
+		"/~" + hexOf("old app")[:16] + "/app.js", "/@old/~" + hexOf("old app")[:8] + "/app.js", "/%2e%2e/app.js", "/docs%2findex.html",
+		"//evil.com/", "//docs", "/app.js%00", "/%c0%ae", "/./app.js", "/docs/../app.js", "/" + strings.Repeat("x", 300), "/long.js", "/app.js.map",
+	} {
+		for _, method := range []string{"GET", "HEAD", "OPTIONS", "POST"} {
+			list = append(list, wire{method: method, target: target})
+		}
+		list = append(list,
+			wire{method: "GET", target: target, fields: []string{"Accept-Encoding", "gzip, br", "Range", "bytes=1-2", "Sec-Fetch-Mode", "navigate"}},
+			wire{method: "GET", target: target, fields: []string{"X-Deployment-Id", "old", "If-None-Match", `W/"x"`, "If-None-Match", "*"}},
+			wire{method: "GET", target: target, fields: []string{"If-Match", `"x"`, "Accept-Encoding", "zstd", "Range", "bytes=-0"}},
+			wire{method: "GET", target: target, fields: []string{"Range", "bytes=999999-", "Accept", "text/html", "If-Modified-Since", "Sun, 01 Mar 2026 12:00:07 GMT"}},
+			wire{method: "GET", target: target, body: "a body"},
+			wire{method: "GET", target: target, host: "EXAMPLE.com:8080"},
+		)
+	}
+	return append(list, wire{method: "HEAD", target: "/app.js", fields: []string{"Range", "bytes=0-1"}}, wire{method: "DELETE", target: "/"}, wire{method: "PUT", target: "/app.js", body: "x"})
+}
+
+// request is what requestOf should make of it.
+func (w wire) request() *Request {
+	h := http.Header{}
+	for i := 0; i < len(w.fields); i += 2 {
+		h.Add(w.fields[i], w.fields[i+1])
+	}
+	join := func(name string) string { return strings.Join(h.Values(name), ", ") }
+	path, query, _ := strings.Cut(w.target, "?")
+	return &Request{
+		Method: w.method, Host: w.hostOr(), Path: path, Query: query, HasBody: w.body != "", Waited: true,
+		Accept: join("Accept"), AcceptEncoding: join("Accept-Encoding"), DeploymentID: join("X-Deployment-Id"), FetchMode: join("Sec-Fetch-Mode"),
+		IfMatch: join("If-Match"), IfModifiedSince: join("If-Modified-Since"), IfNoneMatch: join("If-None-Match"), IfRange: join("If-Range"),
+		IfUnmodifiedSince: join("If-Unmodified-Since"), Range: join("Range"),
+	}
+}
+
+// TestAllTransportsAnswerAlike compares status, header and body of every kind of
+// answer with what Decide says, over every protocol, from memory and not.
+func TestAllTransportsAnswerAlike(t *testing.T) {
+	s := shop()
+	s.releases[3].files["long.js"] = long
+	tab, contents := table(t, "main", s), objects(s)
+	for _, hot := range []bool{true, false} {
+		h := NewHandler(&keeper{table: tab}, &shelf{contents: contents, hot: hot}, Options{})
+		for _, transport := range transports(t, h) {
+			t.Run(fmt.Sprintf("%s, hot %v", transport.name, hot), func(t *testing.T) {
+				for _, w := range wireRequests() {
+					var d Decision
+					Decide(tab, w.request(), &d)
+					want := answer{status: d.Status, header: http.Header{}, body: d.Text}
+					h.writeHeader(want.header, &d, hot)
+					if d.Length > 0 {
+						want.body = contents[d.Ref.Name][d.Off : d.Off+d.Length]
+					}
+					got, err := transport.do(t, w)
+					if err != nil {
+						t.Fatalf("%+v: %v", w, err)
+					}
+					want.header.Del("Connection")
+					got.header.Del("Connection")
+					if got.header.Get("Date") == "" {
+						t.Errorf("%+v: no date", w)
+					}
+					got.header.Del("Date")
+					if diff := cmp.Diff(want, got, cmp.AllowUnexported(answer{})); diff != "" {
+						t.Errorf("%+v: %s", w, diff)
+					}
+				}
+			})
+		}
+	}
+}
+
+// TestMalformed sends what no client library would, in plain HTTP/1.x. After
+// each a second request stands in the same connection: where the first one is
+// refused, or its end may be in doubt, that must not be answered.
+func TestMalformed(t *testing.T) {
+	h := NewHandler(&keeper{table: table(t, "main", shop())}, &shelf{contents: objects(shop()), hot: true}, Options{})
+	s := httptest.NewUnstartedServer(h)
+	s.Config.DisableGeneralOptionsHandler = true
+	s.Config.MaxHeaderBytes = 32 << 10
+	s.Start()
+	defer s.Close()
+	const host, next = "Host: example.com\r\n", "GET /robots.txt HTTP/1.1\r\nHost: example.com\r\nConnection: close\r\n\r\n"
+	plain := func(target string) string { return "GET " + target + " HTTP/1.1\r\n" + host + "\r\n" }
+	with := func(fields string) string { return "GET /app.js HTTP/1.1\r\n" + host + fields + "\r\n" }
+	for _, c := range []struct {
+		name, sent string
+		want       []int // the statuses of all answers
+	}{
+		{"nothing wrong", plain("/app.js"), []int{200, 200}},
+		{"an empty body", with("Content-Length: 0\r\n"), []int{200, 200}},
+		{"a body", with("Content-Length: 4\r\n") + "body", []int{400}},
+		{"a body that does not come", with("Content-Length: 1000000\r\n"), []int{400}},
+		{"a body that waits", with("Content-Length: 4\r\nExpect: 100-continue\r\n"), []int{400}},
+		{"a body for HEAD", "HEAD /app.js HTTP/1.1\r\n" + host + "Content-Length: 4\r\n\r\nbody", []int{400}},
+		{"a body for OPTIONS", "OPTIONS * HTTP/1.1\r\n" + host + "Content-Length: 4\r\n\r\nbody", []int{400}},
+		{"a body for POST", "POST /app.js HTTP/1.1\r\n" + host + "Content-Length: 4\r\n\r\nbody", []int{405}},
+		{"a chunked body", with("Transfer-Encoding: chunked\r\n") + "4\r\nbody\r\n0\r\n\r\n", []int{400}},
+		{"an empty chunked body", with("Transfer-Encoding: chunked\r\n") + "0\r\n\r\n", []int{400}},
+		{"two lengths of the body", with("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n") + "0\r\n\r\n", []int{400}},
+		{"two lengths, reversed", with("Transfer-Encoding: chunked\r\nContent-Length: 5\r\n") + "0\r\n\r\n", []int{400}},
+		{"an unknown encoding", with("Transfer-Encoding: gzip, chunked\r\n"), []int{501}},
+		{"lengths that differ", with("Content-Length: 0\r\nContent-Length: 5\r\n"), []int{400}},
+		{"a negative length", with("Content-Length: -1\r\n"), []int{400}},
+		{"a signed length", with("Content-Length: +0\r\n"), []int{400}},
+		{"a chunked body in HTTP/1.0", "GET /app.js HTTP/1.0\r\n" + host + "Connection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", []int{200}},
+		{"HTTP/1.0 kept alive", "GET /app.js HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", []int{200}},
+
+		{"an absolute target", "GET http://example.com/@old/app.js HTTP/1.1\r\n" + host + "\r\n", []int{200, 200}},
+		{"an absolute target without a path", "GET http://example.com HTTP/1.1\r\n" + host + "\r\n", []int{200, 200}},
+		{"an absolute target with a query", "GET http://example.com?dpl=nobody HTTP/1.1\r\n" + host + "\r\n", []int{404, 200}},
+		{"an absolute target with an empty segment", "GET http://example.com//app.js HTTP/1.1\r\n" + host + "\r\n", []int{404, 200}},
+		{"another scheme", "GET ftp://example.com/app.js HTTP/1.1\r\n" + host + "\r\n", []int{200, 200}},
+		{"a scheme in the path", plain("/http://example.com/app.js"), []int{404, 200}},
+		{"a scheme in the query", plain("/app.js?u=http://example.com/"), []int{200, 200}},
+		{"the server", "OPTIONS * HTTP/1.1\r\n" + host + "\r\n", []int{204, 200}},
+		{"a file by the name of the server", "GET * HTTP/1.1\r\n" + host + "\r\n", []int{404, 200}},
+		{"a tunnel", "CONNECT example.com:443 HTTP/1.1\r\n" + host + "\r\n", []int{405, 200}},
+		{"no absolute path", plain("app.js"), []int{400}},
+		{"another host", plain("//evil.com/"), []int{404, 200}},
+		{"another host, a directory", plain("//evil.com/docs"), []int{404, 200}},
+		{"another host behind a backslash", plain(`/\evil.com/docs`), []int{404, 200}},
+		{"another host, encoded", plain("/%2f/evil.com/docs"), []int{404, 200}},
+		{"a directory", plain("/docs"), []int{308, 200}},
+		{"an encoded dot", plain("/%2e%2e/%2e%2e/etc/passwd"), []int{404, 200}},
+		{"dots", plain("/../../etc/passwd"), []int{404, 200}},
+		{"an encoded slash", plain("/docs%2findex.html"), []int{404, 200}},
+		{"an encoded NUL", plain("/app.js%00.html"), []int{404, 200}},
+		{"a NUL", plain("/app.js\x00"), []int{400}},
+		{"a long segment", plain("/" + strings.Repeat("a", 300)), []int{404, 200}},
+		{"a long path", plain("/" + strings.Repeat("a/", 5000)), []int{404, 200}},
+		{"overlong UTF-8", plain("/%c0%ae%c0%ae/app.js"), []int{404, 200}},
+		{"raw UTF-8", plain("/ü%20x.js"), []int{200, 200}},
+		{"raw bytes that are no UTF-8", plain("/\xff\xfe"), []int{404, 200}},
+		{"a bad escape", plain("/%zz"), []int{400}},
+		{"a space", plain("/a b"), []int{400}},
+		{"a fragment", plain("/app.js#x"), []int{404, 200}},
+		{"a huge header", with("X-Big: " + strings.Repeat("a", 1<<20) + "\r\n"), []int{431}},
+		{"no host", "GET /app.js HTTP/1.1\r\n\r\n", []int{400}},
+		{"two hosts", with("Host: b\r\n"), []int{400}},
+		{"a space before the colon", with("X-Deployment-Id : old\r\n"), []int{400}},
+		{"a header without a name", with(": old\r\n"), []int{400}},
+		{"many releases", with("X-Deployment-Id: old\r\nX-Deployment-Id: old\r\n"), []int{200, 200}},
+		{"another version", "GET /app.js HTTP/3.0\r\n" + host + "\r\n", []int{505}},
+		{"no version", "GET /app.js\r\n\r\n", []int{400}},
+		{"no request", "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", []int{400}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got := conversation(t, s.Listener.Addr().String(), c.sent+next)
+			var statuses []int
+			for _, a := range got {
+				statuses = append(statuses, a.status)
+				if l := a.header.Get("Location"); strings.HasPrefix(l, "//") || l != "" && l[0] != '/' {
+					t.Errorf("sent to %q", l)
+				}
+			}
+			if diff := cmp.Diff(c.want, statuses); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+// conversation sends text and returns all answers until the server hangs up.
+func conversation(t *testing.T, address, text string) []answer {
+	t.Helper()
+	conn, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	go io.WriteString(conn, text) //nolint:errcheck // the server may hang up first; ends with the connection
+	method, _, _ := strings.Cut(text, " ")
+	var answers []answer
+	for r := bufio.NewReader(conn); ; method = "GET" {
+		resp, err := http.ReadResponse(r, &http.Request{Method: method})
+		if err != nil {
+			if len(answers) == 0 {
+				t.Fatalf("no answer: %v", err)
+			}
+			return answers
+		}
+		answers = append(answers, read(resp))
+	}
+}
