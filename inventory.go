@@ -3,6 +3,7 @@ package holdfast
 import (
 	"bytes"
 	"cmp"
+	"encoding/hex"
 	"fmt"
 	"slices"
 	"strconv"
@@ -33,7 +34,10 @@ type Inventory struct {
 
 // NewInventory checks objects, sorts them and returns the inventory that lists them.
 func NewInventory(objects []Object) (*Inventory, error) {
-	sorted := slices.SortedFunc(slices.Values(objects), compareObjects)
+	sorted := slices.Clone(objects)
+	if !slices.IsSortedFunc(sorted, compareObjects) {
+		slices.SortFunc(sorted, compareObjects)
+	}
 	for i, o := range sorted {
 		if err := o.check(); err != nil {
 			return nil, err
@@ -43,7 +47,8 @@ func NewInventory(objects []Object) (*Inventory, error) {
 		}
 	}
 	inv := &Inventory{objects: sorted}
-	inv.text = inv.appendText(nil)
+	const line = 150 // bytes, about
+	inv.text = inv.appendText(make([]byte, 0, line*(len(sorted)+1)))
 	inv.digest = DigestOf(inv.text)
 	return inv, nil
 }
@@ -107,9 +112,9 @@ func (inv *Inventory) Covers(m *Manifest) error {
 func (inv *Inventory) appendText(b []byte) []byte {
 	b = append(append(b, inventoryHeader...), '\n')
 	for _, o := range inv.objects {
-		b = append(append(b, o.Digest.String()...), '\t')
+		b = append(hex.AppendEncode(b, o.Digest[:]), '\t')
 		b = append(append(b, o.Coding.String()...), '\t')
-		b = append(append(b, o.Name.String()...), '\t')
+		b = append(o.Name.appendText(b), '\t')
 		b = append(strconv.AppendInt(b, o.Size, 10), '\n')
 	}
 	return b

@@ -2,6 +2,7 @@ package holdfast
 
 import (
 	"bytes"
+	"encoding/hex"
 	"fmt"
 	"slices"
 	"strconv"
@@ -41,7 +42,10 @@ type Manifest struct {
 
 // NewManifest checks files, sorts them and returns the manifest that lists them.
 func NewManifest(files []File) (*Manifest, error) {
-	sorted := slices.SortedFunc(slices.Values(files), func(a, b File) int { return strings.Compare(a.Path, b.Path) })
+	sorted, byPath := slices.Clone(files), func(a, b File) int { return strings.Compare(a.Path, b.Path) }
+	if !slices.IsSortedFunc(sorted, byPath) {
+		slices.SortFunc(sorted, byPath)
+	}
 	for i := range sorted {
 		if err := sorted[i].check(); err != nil {
 			return nil, err
@@ -117,7 +121,7 @@ func (m *Manifest) appendText(b []byte) []byte {
 		if f.Relative {
 			flags = "r"
 		}
-		b = append(append(b, f.Digest.String()...), '\t')
+		b = append(hex.AppendEncode(b, f.Digest[:]), '\t')
 		b = append(strconv.AppendInt(b, f.Size, 10), '\t')
 		b = append(append(b, f.MediaType...), '\t')
 		b = append(append(b, logical...), '\t')

@@ -1,6 +1,7 @@
 package holdfast
 
 import (
+	"encoding/hex"
 	"fmt"
 	"strconv"
 	"strings"
@@ -54,11 +55,14 @@ type ObjectName struct {
 }
 
 // String writes "<digest>" or "<digest>.<incarnation>".
-func (n ObjectName) String() string {
+func (n ObjectName) String() string { return string(n.appendText(nil)) }
+
+func (n ObjectName) appendText(b []byte) []byte {
+	b = hex.AppendEncode(b, n.Digest[:])
 	if n.Incarnation == 0 {
-		return n.Digest.String()
+		return b
 	}
-	return n.Digest.String() + "." + strconv.FormatUint(uint64(n.Incarnation), 10)
+	return strconv.AppendUint(append(b, '.'), uint64(n.Incarnation), 10)
 }
 
 // ParseObjectName is the inverse of ObjectName.String.

@@ -69,8 +69,8 @@ func settingTable() []setting {
 		{"immutable", "globs, separated by commas, of paths as good as fingerprinted", func(s *Settings) string { return strings.Join(s.Immutable, ",") }, setImmutable},
 		{"pinned", "an existing URL shape, such as /static/{release}/{path}", func(s *Settings) string { return s.Pinned }, setPinned},
 		{"keep", "releases kept by how recently they were live", func(s *Settings) string { return strconv.Itoa(s.Keep) }, setKeep},
-		{"grace", "how long a release drains at least", func(s *Settings) string { return s.Grace.String() }, func(s *Settings, v string) error { return setDuration(&s.Grace, v) }},
-		{"idle", "how long nobody must have asked for it", func(s *Settings) string { return s.Idle.String() }, func(s *Settings, v string) error { return setDuration(&s.Idle, v) }},
+		{"grace", "how long a release drains at least", func(s *Settings) string { return durationText(s.Grace) }, func(s *Settings, v string) error { return setDuration(&s.Grace, v) }},
+		{"idle", "how long nobody must have asked for it", func(s *Settings) string { return durationText(s.Idle) }, func(s *Settings, v string) error { return setDuration(&s.Idle, v) }},
 		{"cors", "Access-Control-Allow-Origin of assets, or off", func(s *Settings) string { return s.CORS }, func(s *Settings, v string) error { return setOrigin(&s.CORS, v) }},
 		{"corp", "Cross-Origin-Resource-Policy of assets, or off", func(s *Settings) string { return s.CORP }, setCORP},
 		{"timing", "Timing-Allow-Origin of assets, or off", func(s *Settings) string { return s.Timing }, func(s *Settings, v string) error { return setOrigin(&s.Timing, v) }},
@@ -219,6 +219,20 @@ func setDuration(d *time.Duration, v string) error {
 	}
 	*d = parsed
 	return nil
+}
+
+// durationText is what people type: 7d, 36h, 90m.
+func durationText(d time.Duration) string {
+	const day = 24 * time.Hour
+	switch {
+	case d >= day && d%day == 0:
+		return strconv.Itoa(int(d/day)) + "d"
+	case d >= time.Hour && d%time.Hour == 0:
+		return strconv.Itoa(int(d/time.Hour)) + "h"
+	case d >= time.Minute && d%time.Minute == 0:
+		return strconv.Itoa(int(d/time.Minute)) + "m"
+	}
+	return d.String()
 }
 
 func setOrigin(s *string, v string) error {

@@ -155,7 +155,7 @@ func TestSettings(t *testing.T) {
 		{"sourcemaps", "public", "public"}, {"sourcemaps", "maybe", ""}, {"immutable", " /a/* , b/**", "a/*,b/**"}, {"immutable", "", ""},
 		{"pinned", "/static/{release}/{path}", "/static/{release}/{path}"}, {"pinned", "/{release}/s/{path}", "/{release}/s/{path}"},
 		{"pinned", "/static/{path}", ""}, {"pinned", "static/{release}/{path}", ""}, {"pinned", "/s/{release}/{path}x", ""}, {"pinned", "/s/{release}/x{path}", ""},
-		{"keep", "0", "0"}, {"keep", "-1", ""}, {"keep", "many", ""}, {"grace", "7d", "168h0m0s"}, {"grace", "90m", "1h30m0s"}, {"grace", "-1h", ""}, {"idle", "soon", ""},
+		{"keep", "0", "0"}, {"keep", "-1", ""}, {"keep", "many", ""}, {"grace", "7d", "7d"}, {"grace", "90m", "90m"}, {"grace", "-1h", ""}, {"idle", "soon", ""},
 		{"cors", "https://a.example", "https://a.example"}, {"cors", "a.example", ""}, {"cors", "https://a, https://b", ""}, {"corp", "same-site", "same-site"}, {"corp", "any", ""},
 		{"timing", "off", "off"}, {"colour", "red", ""},
 	} {
