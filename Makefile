@@ -1,0 +1,85 @@
+# Two commands are enough on a fresh machine: `make run` and `make test`.
+
+GO        ?= go
+TOOL       = $(GO) tool -modfile=tools/go.mod
+VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+LDFLAGS    = -s -w -X main.version=$(VERSION)
+PACKAGES   = ./...
+# What runs concurrently is tested a second time under the race detector.
+RACED      = ./internal/... ./cmd/...
+FUZZTIME  ?= 10s
+
+export HOLDFAST_CORPORA ?= $(CURDIR)/.cache/corpora
+export HOLDFAST_TOOLS   ?= $(CURDIR)/.cache/bin
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: build ## build, and show the main job: two nodes, two releases of a site
+	./bin/holdfast demo
+
+.PHONY: build
+build: ## build bin/holdfast, without cgo
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/holdfast ./cmd/holdfast
+
+.PHONY: install-deps
+install-deps: ## install what the tests need: browser, servers, real builds
+	test/install.sh
+
+.PHONY: test
+test: install-deps ## install what the tests need and run them all
+	$(GO) test -timeout 20m $(PACKAGES)
+
+.PHONY: race
+race: install-deps ## run the tests under the race detector
+	$(GO) test -race -timeout 30m $(RACED)
+
+.PHONY: check
+check: lint vulncheck race ## everything that must be green before a change is done
+
+.PHONY: lint
+lint: lint-fast ## all static checks
+	$(TOOL) golangci-lint run
+
+.PHONY: lint-fast
+lint-fast: ## format, vet, staticcheck, import law and size budgets
+	@unformatted="$$($(TOOL) gofumpt -l . )"; \
+	if [ -n "$$unformatted" ]; then echo "not formatted (make fmt):"; echo "$$unformatted"; exit 1; fi
+	$(GO) vet $(PACKAGES)
+	$(TOOL) staticcheck $(PACKAGES)
+	$(GO) test ./internal/archtest
+
+.PHONY: vulncheck
+vulncheck: ## look for known vulnerabilities, where the database can be reached
+	@out="$$(timeout 120 $(TOOL) govulncheck $(PACKAGES) 2>&1)"; code=$$?; \
+	if echo "$$out" | grep -qE 'fetching vulnerabilities|no such host|dial tcp|connection refused|i/o timeout|Forbidden' || [ $$code -eq 124 ]; \
+	then echo "govulncheck: skipped (its database is out of reach)"; \
+	else echo "$$out"; exit $$code; fi
+
+.PHONY: fmt
+fmt: ## format the code
+	$(TOOL) gofumpt -w .
+
+.PHONY: bench
+bench: ## run the benchmarks
+	$(GO) test -run '^$$' -bench . -benchmem ./bench ./internal/serve ./internal/live ./internal/blob
+
+.PHONY: fuzz
+fuzz: ## fuzz each parser for FUZZTIME (10s)
+	@set -e; for dir in $$($(GO) list -f '{{.Dir}}' $(PACKAGES)); do \
+	  for target in $$(cat $$dir/*_test.go 2>/dev/null | sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p'); do \
+	    echo "$$dir $$target"; $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$dir; \
+	  done; done
+
+.PHONY: soak
+soak: install-deps ## the long runs of the state-machine and linearizability tests
+	HOLDFAST_SOAK=1 $(GO) test -timeout 6h -rapid.checks=20000 ./internal/live
+	HOLDFAST_SOAK=1 $(GO) test -timeout 6h -count 20 ./internal/registry ./internal/kv/... ./test/e2e
+
+.PHONY: clean
+clean: ## remove what was built
+	rm -rf bin
