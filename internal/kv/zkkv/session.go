@@ -1,0 +1,196 @@
+package zkkv
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-zookeeper/zk"
+)
+
+const (
+	// inFlight bounds the requests of one session, and so the goroutines that
+	// wait for a server that does not answer.
+	inFlight = 256
+	// maxPacket bounds what a server may make us read at once.
+	maxPacket = 64 << 20
+	// maxRequest holds the largest commit, kv.MaxCommit with paths and ACLs.
+	maxRequest = 1 << 20
+)
+
+var (
+	// errNotSent marks the errors of requests that never left this process.
+	errNotSent = errors.New("not sent")
+	errEnded   = errors.New("session ended")
+	errBusy    = errors.New("others change it faster than it can be read")
+)
+
+// session is a handle of the library that ends for good when it is told to: it
+// makes no new connection, and therefore no new session, after kill.
+type session struct {
+	cfg      *Config
+	conn     *zk.Conn
+	events   <-chan zk.Event // closed when the library's goroutines have ended
+	onEvent  func(zk.Event)  // must not block
+	onFailed func(server string, err error)
+	patience time.Duration // of a handshake
+	granted  atomic.Int64  // the session timeout in ns that the server wants
+	greeting atomic.Bool   // a handshake is going on
+	slots    chan struct{}
+	running  sync.WaitGroup // requests
+	closing  sync.Once
+
+	mu     sync.Mutex // guards what follows
+	ended  bool
+	cancel context.CancelFunc // of the dial that is going on
+	raw    net.Conn           // the last one that was made, below TLS
+}
+
+// start begins to connect. Nothing has happened when it returns; the first
+// event that counts is zk.StateHasSession.
+func (s *session) start(servers []string, timeout time.Duration) (err error) {
+	s.slots = make(chan struct{}, inFlight)
+	s.patience = max(timeout*2/3, time.Second)
+	order := slices.Clone(servers)
+	rand.Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
+	s.conn, s.events, err = zk.Connect(order, timeout,
+		zk.WithDialer(s.dial), zk.WithHostProvider(&hosts{servers: order}), zk.WithEventCallback(s.event),
+		zk.WithLogger(printer{s.cfg.Logger}), zk.WithLogInfo(false),
+		zk.WithMaxBufferSize(maxPacket), zk.WithMaxConnBufferSize(maxRequest))
+	if err != nil {
+		return fmt.Errorf("begin session: %w", err)
+	}
+	return nil
+}
+
+func (s *session) event(e zk.Event) {
+	if e.Type == zk.EventSession && e.State == zk.StateHasSession {
+		s.greeting.Store(false)
+	}
+	s.onEvent(e)
+}
+
+func (s *session) dial(_, server string, _ time.Duration) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), dialTimeout)
+	defer cancel()
+	s.mu.Lock()
+	if s.ended {
+		s.mu.Unlock()
+		return nil, errEnded
+	}
+	s.cancel = cancel
+	s.mu.Unlock()
+	conn, err := s.cfg.dial(ctx, server)
+	if err != nil {
+		s.onFailed(server, err)
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.greeting.Store(true)
+	s.raw = conn
+	if secure, ok := conn.(interface{ NetConn() net.Conn }); ok {
+		s.raw = secure.NetConn() // its Close does not wait to say good-bye
+	}
+	if s.ended {
+		s.raw.Close()
+	}
+	return &wire{Conn: conn, s: s}, nil
+}
+
+// kill cuts the connection and lets none be made again. It does not block.
+func (s *session) kill() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ended = true
+	if s.cancel != nil {
+		s.cancel()
+	}
+	if s.raw != nil {
+		s.raw.Close()
+	}
+}
+
+// close ends the session on the server, if it answers within a second, and
+// waits for all goroutines.
+func (s *session) close() {
+	s.closing.Do(func() {
+		s.conn.Close()
+		s.kill()
+		for range s.events { //nolint:revive // until it is closed
+		}
+	})
+	s.running.Wait()
+}
+
+// authenticate makes the session that of the configured user.
+func (s *session) authenticate(ctx context.Context) error {
+	if s.cfg.Auth.IsZero() {
+		return nil
+	}
+	_, err := call(ctx, s, func(c *zk.Conn) (struct{}, error) {
+		return struct{}{}, c.AddAuth("digest", []byte(s.cfg.Auth.User+":"+s.cfg.Auth.Password))
+	})
+	if err != nil {
+		return fmt.Errorf("authenticate user %s: %w", s.cfg.Auth, err)
+	}
+	return nil
+}
+
+// call does one request and waits for its answer or the end of ctx; the library
+// knows no contexts. What f is doing when ctx ends goes on until the connection
+// ends: f must touch nothing of its caller's.
+func call[T any](ctx context.Context, s *session, f func(*zk.Conn) (T, error)) (none T, _ error) {
+	type answer struct {
+		value T
+		err   error
+	}
+	if err := ctx.Err(); err != nil {
+		return none, fmt.Errorf("%w: %w", errNotSent, err)
+	}
+	select {
+	case s.slots <- struct{}{}:
+	case <-ctx.Done():
+		return none, fmt.Errorf("%w: %w", errNotSent, ctx.Err())
+	}
+	answers := make(chan answer, 1)
+	s.running.Go(func() {
+		v, err := f(s.conn)
+		<-s.slots
+		answers <- answer{v, err}
+	})
+	select {
+	case a := <-answers:
+		return a.value, a.err
+	case <-ctx.Done():
+		return none, ctx.Err()
+	}
+}
+
+// answered reports whether err is what a server said to a request: it was
+// carried out, or refused, and the connection is good.
+func answered(err error) bool {
+	for _, known := range []error{
+		zk.ErrNoNode, zk.ErrNodeExists, zk.ErrBadVersion, zk.ErrNotEmpty, zk.ErrNoAuth,
+		zk.ErrNoChildrenForEphemerals, zk.ErrInvalidACL, zk.ErrBadArguments, errBusy,
+	} {
+		if errors.Is(err, known) {
+			return true
+		}
+	}
+	return err == nil
+}
+
+// printer is the library's logger.
+type printer struct{ log *slog.Logger }
+
+func (p printer) Printf(format string, args ...any) {
+	p.log.Debug("ZooKeeper client library", "message", fmt.Sprintf(format, args...))
+}
