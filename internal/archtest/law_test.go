@@ -1,0 +1,141 @@
+package archtest
+
+// modulePath is the import path of the root package, which the law calls ".".
+const modulePath = "github.com/holdfast-web/holdfast"
+
+// law says who may import what, and what else the source may not hold. Packages
+// of this module are named by their directory; lists are separated by spaces, and
+// "*" stands for every package. Test files may import any package of the module
+// that theirs need not be apart from, the standard library, and any library that
+// the law names.
+type law struct {
+	// imports lists the packages of this module and which others of it they may
+	// import. What is not listed must not exist. "dir/..." is all below dir.
+	imports map[string]string
+	// only lists who may import a library, and all below its path. Libraries of
+	// others that are not listed are forbidden to all, those of the standard
+	// library are free to all. The longest path decides.
+	only map[string]string
+	// testing lists libraries that only tests and the conformance suites import.
+	testing string
+	suites  string
+	// drivers may be imported by the files and directories of wiring alone.
+	drivers string
+	wiring  string
+	// apart lists what a package must not even reach through others of this module.
+	apart map[string]string
+	// blank lists what may be imported for its side effects.
+	blank string
+	// fixed lists the calls whose result a package variable may hold, since
+	// nothing can change it.
+	fixed string
+	// linked lists the variables that only the linker sets, as "dir.name".
+	linked string
+	limits limits
+}
+
+// limits are the size budgets of files that are not tests: of each, and of the
+// lines of all functions together.
+type limits struct {
+	function, file, methods int
+	median, p90             int
+}
+
+func theLaw() law {
+	return law{
+		imports: map[string]string{
+			".":               "",
+			"asset":           ". internal/blob internal/live internal/node internal/registry internal/serve internal/store",
+			"asset/etcd":      ". asset internal/kv internal/kv/etcdkv",
+			"asset/s3":        ". asset internal/store internal/store/bucketstore",
+			"asset/zookeeper": ". asset internal/kv internal/kv/zkkv",
+			"cmd/holdfast": ". internal/admin internal/blob internal/coding internal/delta internal/durable internal/fastpath " +
+				"internal/kv internal/kv/etcdkv internal/kv/memkv internal/kv/sqlitekv internal/kv/zkkv internal/lifecycle " +
+				"internal/live internal/node internal/prune internal/publish internal/registry internal/serve " +
+				"internal/store internal/store/bucketstore internal/store/dirstore internal/store/memstore",
+
+			"internal/admin":     ". internal/lifecycle internal/live internal/registry",
+			"internal/archtest":  "",
+			"internal/blob":      ". internal/durable",
+			"internal/coding":    ".",
+			"internal/delta":     ". internal/coding",
+			"internal/fastpath":  ". internal/blob internal/live internal/serve",
+			"internal/lifecycle": ". internal/registry",
+			"internal/live":      ". internal/registry", // for its data types
+			"internal/node":      ". internal/admin internal/blob internal/durable internal/live internal/registry internal/serve",
+			"internal/prune":     ". internal/lifecycle internal/registry internal/store",
+			"internal/publish":   ". internal/coding internal/registry",
+			"internal/registry":  ". internal/kv",
+			"internal/serve":     ". internal/blob internal/live",
+
+			"internal/durable":             "",
+			"internal/durable/durabletest": "internal/durable",
+
+			"internal/kv":          ".",
+			"internal/kv/etcdkv":   ". internal/kv internal/durable",
+			"internal/kv/kvtest":   ". internal/kv",
+			"internal/kv/memkv":    ". internal/kv internal/durable",
+			"internal/kv/sqlitekv": ". internal/kv internal/durable",
+			"internal/kv/zkkv":     ". internal/kv internal/durable",
+
+			"internal/store":             ".",
+			"internal/store/bucketstore": ". internal/store internal/durable",
+			"internal/store/dirstore":    ". internal/store internal/durable",
+			"internal/store/memstore":    ". internal/store internal/durable",
+			"internal/store/storetest":   ". internal/store",
+
+			"bench/...":    "*",
+			"examples/...": ". asset asset/etcd asset/s3 asset/zookeeper",
+			"test/...":     "*",
+		},
+		only: map[string]string{
+			"compress":       "internal/coding",
+			"database/sql":   "internal/kv/sqlitekv",
+			"log":            "", // log/slog, injected
+			"log/slog":       "*",
+			"net/http":       "asset cmd/holdfast internal/admin internal/blob internal/fastpath internal/node internal/serve internal/store/bucketstore examples/... bench/... test/...",
+			"net/http/pprof": "", // registers itself
+			"os/exec":        "bench/... test/...",
+			"plugin":         "",
+			"testing":        "internal/kv/kvtest internal/store/storetest bench/... test/...",
+			"unsafe":         "internal/fastpath",
+
+			"github.com/bmatcuk/doublestar":   "internal/registry",
+			"github.com/cheggaaa/pb":          "cmd/holdfast",
+			"github.com/go-zookeeper/zk":      "internal/kv/zkkv",
+			"github.com/goccy/go-yaml":        "cmd/holdfast",
+			"github.com/klauspost/compress":   "internal/coding",
+			"github.com/maypok86/otter":       "internal/blob",
+			"github.com/minio/minio-go":       "internal/store/bucketstore",
+			"github.com/molecule-man/go-brrr": "internal/coding",
+			"github.com/spf13/cobra":          "cmd/holdfast",
+			"github.com/spf13/pflag":          "cmd/holdfast",
+			"github.com/tdewolff/parse":       "cmd/holdfast internal/publish",
+			"go.etcd.io/etcd":                 "internal/kv/etcdkv",
+			"go.uber.org/zap":                 "internal/kv/etcdkv",
+			"golang.org/x/net":                "internal/fastpath internal/serve",
+			"golang.org/x/sync":               "cmd/holdfast internal/... bench/... test/...",
+			"golang.org/x/sys":                "cmd/holdfast internal/durable internal/fastpath internal/kv/kvtest internal/kv/sqlitekv internal/store/dirstore bench/... test/...",
+			"golang.org/x/term":               "cmd/holdfast",
+			"google.golang.org/grpc":          "internal/kv/etcdkv",
+			"modernc.org/sqlite":              "internal/kv/sqlitekv",
+		},
+		testing: "github.com/anishathalye/porcupine github.com/chromedp github.com/google/go-cmp " +
+			"github.com/rogpeppe/go-internal go.uber.org/goleak pgregory.net/rapid",
+		suites: "internal/kv/kvtest internal/store/storetest bench/... test/...",
+		drivers: "internal/kv/etcdkv internal/kv/memkv internal/kv/sqlitekv internal/kv/zkkv " +
+			"internal/store/bucketstore internal/store/dirstore internal/store/memstore",
+		wiring: "cmd/holdfast/backends.go asset/etcd/... asset/s3/... asset/zookeeper/... bench/... test/...",
+		apart: map[string]string{
+			"internal/live":      "net/http golang.org/x/net internal/blob internal/serve internal/store",
+			"internal/publish":   "net/http internal/live internal/serve",
+			"internal/registry":  "net/http",
+			"internal/lifecycle": "net/http",
+			"internal/serve":     "internal/publish internal/store",
+		},
+		blank:  "embed",
+		fixed:  "errors.New fmt.Errorf regexp.MustCompile",
+		linked: "cmd/holdfast.version",
+		limits: limits{function: 80, file: 400, methods: 5, median: 10, p90: 35},
+	}
+}
