@@ -1,0 +1,66 @@
+package etcdkv
+
+import (
+	"strconv"
+	"strings"
+
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/holdfast-web/holdfast/internal/kv"
+)
+
+// keyspace is where in etcd a driver's keys lie: a prefix such as "/holdfast".
+type keyspace string
+
+// key returns the key of etcd for one of the contract's.
+func (s keyspace) key(key string) string {
+	dir, name := kv.Split(key)
+	return s.start(dir) + name
+}
+
+// start is what the keys directly in dir start with, and no others.
+func (s keyspace) start(dir string) string {
+	if dir == "" {
+		return string(s) + "//"
+	}
+	return string(s) + "/" + dir + "//"
+}
+
+// children returns the first key that may lie directly in dir, and the first
+// after those.
+func (s keyspace) children(dir string) (first, end string) {
+	first = s.start(dir)
+	return first, clientv3.GetPrefixRangeEnd(first)
+}
+
+// list turns the keys of etcd that lie directly in dir into the contract's.
+func (s keyspace) list(dir string, kvs []*mvccpb.KeyValue) []string {
+	keys := make([]string, len(kvs))
+	for i, e := range kvs {
+		keys[i] = kv.Join(dir, strings.TrimPrefix(string(e.Key), s.start(dir)))
+	}
+	return keys
+}
+
+// entry is what etcd knows of a key.
+func entry(key string, e *mvccpb.KeyValue) kv.Entry {
+	return kv.Entry{
+		Key:      key,
+		Value:    e.Value,
+		Token:    kv.MakeToken(strconv.FormatInt(e.ModRevision, 10)),
+		Created:  kv.Revision(e.CreateRevision),
+		Modified: kv.Revision(e.ModRevision),
+		Leased:   e.Lease != 0,
+	}
+}
+
+// modified is the revision that a token stands for; of a token that fits no key
+// it is one that no key has.
+func modified(t kv.Token) int64 {
+	rev, err := strconv.ParseInt(t.Raw(), 10, 64)
+	if err != nil || rev <= 0 { // 0 is that of keys that do not exist
+		return -1
+	}
+	return rev
+}

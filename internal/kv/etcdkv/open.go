@@ -1,0 +1,173 @@
+package etcdkv
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"strings"
+	"sync"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
+	"google.golang.org/grpc"
+)
+
+const (
+	// defaultTimeout is a little less than the time after which etcd itself gives
+	// up a request.
+	defaultTimeout = 5 * time.Second
+	// A member that does not answer while requests wait for it is left after the
+	// sum of these. gRPC allows no shorter time.
+	pingAfter   = 10 * time.Second
+	pingTimeout = 3 * time.Second
+)
+
+// Config says which cluster, and how to reach it.
+type Config struct {
+	Endpoints []string // host:port of members
+	Prefix    string   // of all keys, a path without slashes at its ends; "" is "holdfast"
+
+	Username, Password string // "" without authentication; a password alone is of no use
+
+	Secure bool        // use TLS, with the system's authorities unless TLS says otherwise
+	TLS    *tls.Config // authorities and client certificate; implies Secure
+
+	// Timeout bounds how long one request waits for an answer; 0 is five seconds.
+	// Reads try several times.
+	Timeout time.Duration
+
+	// Logger gets what goes wrong in the background: renewals and watches that
+	// fail. By default it is dropped.
+	Logger *slog.Logger
+}
+
+// Open connects to a cluster and checks that it answers, that it accepts the
+// user, and that the user may read and write the keys of the prefix.
+func Open(ctx context.Context, c Config) (*Driver, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("open etcd: %w", err)
+	}
+	if err := c.fill(); err != nil {
+		return nil, fmt.Errorf("open etcd: %w", err)
+	}
+	d, err := c.connect(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("open etcd://%s: %w", strings.Join(c.Endpoints, ","), c.explain(ctx, err))
+	}
+	if err := d.check(ctx); err != nil {
+		err = fmt.Errorf("open %s: %w", d.name, c.explain(ctx, err))
+		return nil, errors.Join(err, d.Close())
+	}
+	return d, nil
+}
+
+func (c Config) connect(ctx context.Context) (*Driver, error) {
+	if c.Secure && c.TLS == nil {
+		c.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
+	}
+	scheme := "http://"
+	if c.TLS != nil {
+		scheme = "https://"
+	}
+	endpoints := make([]string, len(c.Endpoints))
+	for i, e := range c.Endpoints {
+		endpoints[i] = scheme + e
+	}
+	deadline, ok := ctx.Deadline()
+	wait := 2 * c.Timeout
+	if ok {
+		wait = min(wait, time.Until(deadline))
+	}
+	client, err := clientv3.New(clientv3.Config{
+		Endpoints: endpoints, TLS: c.TLS, Username: c.Username, Password: c.Password,
+		DialTimeout:       max(wait, time.Millisecond), // of the login
+		DialKeepAliveTime: pingAfter, DialKeepAliveTimeout: pingTimeout,
+		MaxUnaryRetries: 1, // none: see the package comment
+		DialOptions:     []grpc.DialOption{grpc.WithStatsHandler(departures{})},
+		Logger:          zap.NewNop(),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &Driver{
+		client: client, timeout: c.Timeout, keys: keyspace("/" + c.Prefix),
+		name:  "etcd://" + strings.Join(c.Endpoints, ",") + "/" + c.Prefix,
+		log:   cmp.Or(c.Logger, slog.New(slog.DiscardHandler)),
+		calls: map[*call]struct{}{}, leases: map[*lease]struct{}{},
+	}, nil
+}
+
+// check asks for something that cannot be: etcd looks at the permissions first,
+// also at that to write.
+func (d *Driver) check(ctx context.Context) error {
+	probe := d.keys.key("probe")
+	never := clientv3.Compare(clientv3.ModRevision(probe), "=", -1)
+	err := d.ask(ctx, func(ctx context.Context) error {
+		_, err := d.client.Txn(ctx).If(never).Then(clientv3.OpPut(probe, "")).Commit()
+		return err
+	})
+	if errors.Is(err, rpctypes.ErrNoSpace) {
+		d.log.WarnContext(ctx, "etcd has no space left and accepts no changes", "registry", d.name)
+		return nil // what is there can be read
+	}
+	return err
+}
+
+// explain says what a failure to open means to whoever configured it.
+func (c Config) explain(ctx context.Context, err error) error {
+	switch {
+	case errors.Is(err, rpctypes.ErrPermissionDenied):
+		return fmt.Errorf("the user %q needs a role with read and write permission on the prefix /%s/: %w", c.Username, c.Prefix, err)
+	case errors.Is(err, rpctypes.ErrAuthFailed):
+		return fmt.Errorf("the user %q does not exist or has another password: %w", c.Username, err)
+	case errors.Is(err, rpctypes.ErrUserEmpty):
+		return fmt.Errorf("the cluster wants a user name and a password: %w", err)
+	case errors.Is(err, clientv3.ErrNoAvailableEndpoints), isDeadline(err):
+		return fmt.Errorf("%w; tried %s", err, c.diagnose(ctx))
+	}
+	return err
+}
+
+func isDeadline(err error) bool {
+	return errors.Is(err, errNoAnswer) || errors.Is(err, context.DeadlineExceeded)
+}
+
+// diagnose says of each member how far one gets.
+func (c Config) diagnose(ctx context.Context) string {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	found := make([]string, len(c.Endpoints))
+	var wg sync.WaitGroup
+	for i, endpoint := range c.Endpoints {
+		wg.Go(func() { found[i] = endpoint + ": " + c.dial(ctx, endpoint) })
+	}
+	wg.Wait()
+	return strings.Join(found, "; ")
+}
+
+func (c Config) dial(ctx context.Context, endpoint string) string {
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", endpoint)
+	if err != nil {
+		return err.Error()
+	}
+	defer conn.Close()
+	if c.TLS == nil && !c.Secure {
+		return "connected, but no answer of an etcd with a quorum (does it want TLS?)"
+	}
+	host, _, _ := net.SplitHostPort(endpoint)
+	config := &tls.Config{ServerName: host, MinVersion: tls.VersionTLS12}
+	if c.TLS != nil {
+		config = c.TLS.Clone()
+		config.ServerName = cmp.Or(config.ServerName, host)
+	}
+	if err := tls.Client(conn, config).HandshakeContext(ctx); err != nil {
+		return "TLS: " + err.Error()
+	}
+	return "connected with TLS, but no answer of an etcd with a quorum (does it want a client certificate?)"
+}

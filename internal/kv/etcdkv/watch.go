@@ -1,0 +1,116 @@
+package etcdkv
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/holdfast-web/holdfast/internal/kv"
+)
+
+// subscription is a watch of etcd's. The client resumes it by itself, without a
+// gap, when a connection breaks; it ends when that cannot be done.
+type subscription struct {
+	events clientv3.WatchChan
+	cancel context.CancelCauseFunc
+}
+
+// Watch implements kv.Driver. Events that etcd repeats after it went from one
+// member to another give a hint too many, which does no harm.
+func (d *Driver) Watch(ctx context.Context, dir string) (<-chan struct{}, error) {
+	if err := kv.CheckDir(dir); err != nil {
+		return nil, fmt.Errorf("watch: %w", err)
+	}
+	ctx, leave, err := d.enter(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("watch: %w", err)
+	}
+	sub, err := d.subscribe(ctx, dir)
+	if err != nil {
+		leave()
+		return nil, fmt.Errorf("watch %q in %s: %w", dir, d.name, err)
+	}
+	hints := make(chan struct{}, 1)
+	go func() {
+		defer leave()
+		defer close(hints)
+		d.follow(ctx, dir, sub, hints)
+	}()
+	return hints, nil
+}
+
+// subscribe returns when the watch stands: what changes from now on is seen. A
+// member that lost its leader ends it instead of keeping silent.
+func (d *Driver) subscribe(ctx context.Context, dir string) (*subscription, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	timer := time.AfterFunc(d.timeout, func() { cancel(errNoAnswer) })
+	first, end := d.keys.children(dir)
+	events := d.client.Watch(clientv3.WithRequireLeader(ctx), first, clientv3.WithRange(end), clientv3.WithCreatedNotify())
+	resp, ok := <-events
+	switch err := resp.Err(); {
+	case !timer.Stop():
+		<-ctx.Done()
+		return nil, because(ctx, errors.New("watch is not confirmed"))
+	case !ok || err != nil || !resp.Created:
+		if err == nil {
+			err = errors.New("watch ended at once")
+		}
+		err = because(ctx, err)
+		cancel(nil)
+		return nil, err
+	}
+	return &subscription{events, cancel}, nil
+}
+
+// follow gives hints until ctx ends.
+func (d *Driver) follow(ctx context.Context, dir string, sub *subscription, hints chan<- struct{}) {
+	for sub != nil {
+		err := sub.forward(hints)
+		sub.cancel(nil)
+		if ctx.Err() != nil {
+			return
+		}
+		d.log.WarnContext(ctx, "watch lost", "registry", d.name, "dir", dir, "error", err)
+		if sub = d.resubscribe(ctx, dir); sub != nil {
+			hint(hints) // of what may have been missed
+		}
+	}
+}
+
+// forward gives a hint for every change, until the watch ends.
+func (s *subscription) forward(hints chan<- struct{}) error {
+	for resp := range s.events {
+		if err := resp.Err(); err != nil {
+			return err // compacted, or no leader
+		}
+		if len(resp.Events) > 0 {
+			hint(hints)
+		}
+	}
+	return errors.New("stream ended")
+}
+
+// resubscribe tries until it succeeds; it returns nil when ctx ends.
+func (d *Driver) resubscribe(ctx context.Context, dir string) *subscription {
+	for pause := firstPause; ; pause = min(2*pause, longestPause) {
+		sub, err := d.subscribe(ctx, dir)
+		if err == nil {
+			return sub
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+func hint(hints chan<- struct{}) {
+	select {
+	case hints <- struct{}{}:
+	default: // one is waiting already
+	}
+}
