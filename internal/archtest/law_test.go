@@ -127,11 +127,12 @@ func theLaw() law {
 			"internal/store/bucketstore internal/store/dirstore internal/store/memstore",
 		wiring: "cmd/holdfast/backends.go asset/etcd/... asset/s3/... asset/zookeeper/... bench/... test/...",
 		apart: map[string]string{
-			"internal/live":      "net/http golang.org/x/net internal/blob internal/serve internal/store",
+			"internal/live":      "net/http golang.org/x/net internal/blob internal/publish internal/serve",
 			"internal/publish":   "net/http internal/live internal/serve",
 			"internal/registry":  "net/http",
 			"internal/lifecycle": "net/http",
-			"internal/serve":     "internal/publish internal/store",
+			"internal/serve": "internal/publish internal/kv/etcdkv internal/kv/memkv internal/kv/sqlitekv internal/kv/zkkv " +
+				"internal/store/bucketstore internal/store/dirstore internal/store/memstore",
 		},
 		blank:  "embed",
 		fixed:  "errors.New fmt.Errorf regexp.MustCompile",
