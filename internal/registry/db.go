@@ -18,6 +18,7 @@ import (
 type db struct {
 	driver  kv.Driver
 	timeout time.Duration
+	fence   *Leadership // in whose name commits are made; nil for nobody's
 }
 
 // batch is how many keys one Get asks for.
@@ -53,9 +54,20 @@ func (d db) list(ctx context.Context, dir string) ([]string, error) {
 }
 
 func (d db) commit(ctx context.Context, ops ...kv.Op) error {
+	if d.fence != nil {
+		if err := d.fence.suspected(); err != nil {
+			return err
+		}
+		ops = slices.Concat(ops, d.fence.fence)
+	}
 	_, err := bounded(ctx, d.timeout, func(ctx context.Context) (kv.Revision, error) {
 		return d.driver.Commit(ctx, ops...)
 	})
+	if d.fence != nil && errors.Is(err, kv.ErrConflict) {
+		if lost := d.fence.verify(ctx, d); lost != nil {
+			return lost
+		}
+	}
 	return mapped(err)
 }
 

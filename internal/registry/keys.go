@@ -9,6 +9,8 @@ import (
 const (
 	registryKey = "holdfast/registry"
 	mountsKey   = "holdfast/mounts"
+	leaderKey   = "holdfast/leader"
+	epochKey    = "holdfast/epoch"
 	headDir     = "holdfast/head"
 	leaseDir    = "holdfast/lease"
 	nodeDir     = "holdfast/node"

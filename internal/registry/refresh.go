@@ -8,11 +8,14 @@ import (
 	"sync"
 
 	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/kv"
 )
 
 // Refresh reads what changed since prev, which may be nil. It sees every change
 // that was acknowledged before the call. Apps that did not change share their
-// *AppState with prev, and if nothing changed it returns prev itself.
+// *AppState with prev, and if nothing changed it returns prev itself. What cannot
+// come after prev, because an older state of the registry was put in its place, is
+// ErrConflict.
 func (r *Registry) Refresh(ctx context.Context, prev *Snapshot) (*Snapshot, error) {
 	if prev == nil || prev.Registry != r.id {
 		prev = &Snapshot{}
@@ -24,6 +27,10 @@ func (r *Registry) Refresh(ctx context.Context, prev *Snapshot) (*Snapshot, erro
 	snap := &Snapshot{
 		Registry: r.id, Revision: prev.Revision,
 		seen: make(map[holdfast.AppName][]seen, len(readings)), unrecorded: make(map[holdfast.AppName]bool),
+		heads: make(map[holdfast.AppName]kv.Revision, len(readings)),
+	}
+	if err := prev.followedBy(readings); err != nil {
+		return nil, fmt.Errorf("refresh: %w", err)
 	}
 	same := prev.Registry != "" && len(readings) == len(prev.Apps)
 	for _, rd := range readings {
@@ -47,7 +54,7 @@ func (s *Snapshot) add(state *AppState, rd reading, unrecorded bool) {
 	if unrecorded {
 		s.unrecorded[rd.app] = true
 	}
-	s.seen[rd.app] = rd.seen
+	s.seen[rd.app], s.heads[rd.app] = rd.seen, rd.head.Modified
 	s.Revision = max(s.Revision, int64(rd.revision()))
 }
 

@@ -19,6 +19,9 @@ type Options struct {
 	Logger   *slog.Logger     // discards if nil
 	Timeout  time.Duration    // of each call of the driver; 10 s if zero
 	LeaseTTL time.Duration    // of publishers' leases; 30 s if zero
+	// LeaderTTL is how long after the leader vanished another can be elected; 10 s
+	// if zero.
+	LeaderTTL time.Duration
 }
 
 // Registry is one open registry. All methods may be called concurrently.
@@ -28,24 +31,26 @@ type Options struct {
 // package never wrote, and ErrUnavailable when the driver failed. A change that
 // fails with ErrUnavailable may have been made.
 type Registry struct {
-	db       db
-	id       string
-	clock    func() time.Time
-	log      *slog.Logger
-	leaseTTL time.Duration
-	past     past
-	problems problems
+	db        db
+	id        string
+	clock     func() time.Time
+	log       *slog.Logger
+	leaseTTL  time.Duration
+	leaderTTL time.Duration
+	past      *past
+	problems  *problems
 }
 
 // Open opens the registry in d; an empty database gets a random identity.
 func Open(ctx context.Context, d kv.Driver, o Options) (*Registry, error) {
 	r := &Registry{
-		db:       db{driver: d, timeout: o.Timeout},
-		clock:    o.Clock,
-		log:      o.Logger,
-		leaseTTL: o.LeaseTTL,
-		past:     past{apps: make(map[holdfast.AppName]*appPast)},
-		problems: problems{known: make(map[string]string)},
+		db:        db{driver: d, timeout: o.Timeout},
+		clock:     o.Clock,
+		log:       o.Logger,
+		leaseTTL:  o.LeaseTTL,
+		leaderTTL: o.LeaderTTL,
+		past:      &past{apps: make(map[holdfast.AppName]*appPast)},
+		problems:  &problems{known: make(map[string]string)},
 	}
 	if r.clock == nil {
 		r.clock = time.Now
@@ -58,6 +63,9 @@ func Open(ctx context.Context, d kv.Driver, o Options) (*Registry, error) {
 	}
 	if r.leaseTTL <= 0 {
 		r.leaseTTL = 30 * time.Second
+	}
+	if r.leaderTTL <= 0 {
+		r.leaderTTL = 10 * time.Second
 	}
 	return r, r.retry(ctx, "open registry", func(bool) error { return r.identify(ctx) })
 }

@@ -13,6 +13,8 @@
 //	holdfast/history/<app>/<seq>     immutable history entry; JSON
 //	holdfast/lease/<id>              a publisher's lease, leased
 //	holdfast/node/<id>               a node's entry, leased
+//	holdfast/leader                  who is elected for cluster work, leased; JSON
+//	holdfast/epoch                   the term of the last election, plain text
 //
 // Everything that changes what an app's nodes serve changes its head or one of
 // its version keys, so a reader learns of it from those alone; records and
@@ -30,6 +32,7 @@ import (
 	"time"
 
 	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/kv"
 )
 
 // ReleaseInfo is a release record with what was derived about it.
@@ -76,8 +79,9 @@ type Snapshot struct {
 	Revision int64       // rises with every change; never compared across registries
 	Apps     []*AppState // sorted by name
 
-	seen       map[holdfast.AppName][]seen // what Apps was made from
-	unrecorded map[holdfast.AppName]bool   // apps with activations that lack a history entry
+	seen       map[holdfast.AppName][]seen      // what Apps was made from
+	heads      map[holdfast.AppName]kv.Revision // when the head of each app was last changed
+	unrecorded map[holdfast.AppName]bool        // apps with activations that lack a history entry
 }
 
 // HistoryEntry is one activation. Sequence numbers rise per app without gaps.

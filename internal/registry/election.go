@@ -1,0 +1,227 @@
+package registry
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	mathrand "math/rand/v2"
+	"time"
+
+	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/kv"
+)
+
+// LeaderInfo is what the leader says of itself.
+type LeaderInfo struct {
+	Term    string    `json:"term"` // random, another one for each election that was won
+	Name    string    `json:"name"`
+	Address string    `json:"address"`
+	Version string    `json:"version"` // of the program
+	Since   time.Time `json:"since"`   // by the leader's clock
+	// Epoch is the creation revision of the leader's key. It is not stored.
+	Epoch int64 `json:"epoch,omitempty"`
+}
+
+// electionSpread is how far candidates put off what they do when there may be no
+// leader any more, each by its own part of it: most then find a new one.
+const electionSpread = 200 * time.Millisecond
+
+// errTaken: there is a leader.
+var errTaken = errors.New("another leads")
+
+// Campaign waits until this process is elected, or until ctx ends or the registry
+// cannot be reached. At any time at most one epoch can change the registry, the
+// last one that began; whoever is elected resigns with Close. The term and the
+// time of info are made here.
+func (r *Registry) Campaign(ctx context.Context, info LeaderInfo) (*Leadership, error) {
+	watching, cancel := context.WithCancel(ctx)
+	defer cancel()
+	dir, _ := kv.Split(leaderKey)
+	hints, err := r.db.watch(watching, dir)
+	for err == nil {
+		var l *Leadership
+		if l, err = r.stand(ctx, info); err == nil {
+			return l, nil
+		}
+		if errors.Is(err, errTaken) {
+			err = r.vacancy(ctx, hints)
+		}
+	}
+	return nil, wrap("campaign for leadership", err)
+}
+
+// vacancy waits until there is reason to look whether the leader's place is
+// vacant: a hint, or, since hints are no more than that, some time.
+func (r *Registry) vacancy(ctx context.Context, hints <-chan struct{}) error {
+	poll := time.NewTimer(r.leaderTTL/2 + mathrand.N(r.leaderTTL/2))
+	defer poll.Stop()
+	select {
+	case _, open := <-hints:
+		if !open && ctx.Err() == nil {
+			return fmt.Errorf("%w: the watch ended", holdfast.ErrUnavailable)
+		}
+		spread := time.NewTimer(mathrand.N(electionSpread))
+		defer spread.Stop()
+		select {
+		case <-spread.C:
+		case <-ctx.Done():
+		}
+	case <-poll.C:
+	case <-ctx.Done():
+	}
+	if ctx.Err() != nil {
+		return fmt.Errorf("%w: %w", holdfast.ErrUnavailable, ctx.Err())
+	}
+	return nil
+}
+
+// stand tries to become the leader, once. A lease costs some services a session,
+// so there is none before the place was seen to be vacant.
+func (r *Registry) stand(ctx context.Context, info LeaderInfo) (*Leadership, error) {
+	got, err := r.db.get(ctx, leaderKey, registryKey)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.checkIdentity(got[registryKey]); err != nil {
+		return nil, err
+	}
+	if _, taken := got[leaderKey]; taken {
+		return nil, errTaken
+	}
+	lease, err := r.db.lease(ctx, r.leaderTTL)
+	if err != nil {
+		return nil, err
+	}
+	info.Term, info.Since, info.Epoch = rand.Text(), r.clock().UTC(), 0
+	l := &Leadership{lease: lease, info: info}
+	if err := r.retry(ctx, "enter", func(bool) error { return l.enter(ctx, r.db) }); err != nil {
+		return nil, errors.Join(err, lease.Close())
+	}
+	led := *r
+	led.db.fence = l
+	l.registry = &led
+	return l, nil
+}
+
+// Leadership is one epoch of being the elected node.
+type Leadership struct {
+	lease    kv.Lease
+	registry *Registry
+	info     LeaderInfo
+	fence    []kv.Op
+}
+
+// enter makes the leader's key, or finds that an attempt whose outcome was lost
+// made it. The epoch's key is set by every election and never deleted, so its
+// token never comes back, which that of a leased key might on some services.
+func (l *Leadership) enter(ctx context.Context, d db) error {
+	got, err := d.get(ctx, leaderKey, epochKey)
+	if err != nil {
+		return err
+	}
+	leader, taken := got[leaderKey]
+	epoch, numbered := got[epochKey]
+	if taken {
+		return l.entered(leader, epoch)
+	}
+	text, err := json.Marshal(l.info)
+	if err != nil {
+		return fmt.Errorf("encode key %s: %w", leaderKey, err)
+	}
+	next := kv.Create(epochKey, []byte(l.info.Term))
+	if numbered {
+		next = kv.Set(epochKey, []byte(l.info.Term), epoch.Token)
+	}
+	if err := d.commit(ctx, kv.CreateLeased(leaderKey, text, l.lease), next); err != nil {
+		return err
+	}
+	return errAgain // for the tokens, which only a read tells
+}
+
+// entered looks whether the leader is this one. The two keys may have been read
+// at two instants; one commit changed both if they are of one epoch.
+func (l *Leadership) entered(leader, epoch kv.Entry) error {
+	var info LeaderInfo
+	if err := decode(leader, &info); err != nil {
+		return err
+	}
+	if info.Term != l.info.Term {
+		return errTaken
+	}
+	if leader.Created != epoch.Modified {
+		return fmt.Errorf("%w: another was elected already", holdfast.ErrLeaseLost)
+	}
+	l.info.Epoch = int64(leader.Created)
+	l.fence = []kv.Op{kv.Check(leaderKey, leader.Token), kv.Check(epochKey, epoch.Token)}
+	return nil
+}
+
+// Info returns what the registry says of the leader.
+func (l *Leadership) Info() LeaderInfo { return l.info }
+
+// Epoch returns the creation revision of the leader's key: a later epoch has a
+// higher one.
+func (l *Leadership) Epoch() int64 { return l.info.Epoch }
+
+// Done is closed when the leadership has ended or may have: as soon as the
+// connection is in doubt, well before anybody else can be elected.
+func (l *Leadership) Done() <-chan struct{} { return l.lease.Done() }
+
+// Registry returns the registry for changes in the leader's name. Each of its
+// commits depends on the epoch: once that is over it changes nothing any more
+// and fails with ErrLeaseLost, however late it arrives. A change that fails so
+// may have been made if an answer of the driver was lost before.
+func (l *Leadership) Registry() *Registry { return l.registry }
+
+// Verify asks the registry whether the epoch is still the current one. ErrLeaseLost
+// if it is not. What is done elsewhere on the strength of that is done at a risk:
+// it may be over by then.
+func (l *Leadership) Verify(ctx context.Context) error {
+	return wrap("verify epoch", l.verify(ctx, l.registry.db))
+}
+
+// Fence returns the conditions for commits that are made without Registry.
+func (l *Leadership) Fence() []kv.Op { return append([]kv.Op(nil), l.fence...) }
+
+// Close resigns. It may be called twice.
+func (l *Leadership) Close() error { return mapped(l.lease.Close()) }
+
+// suspected returns an error once the leadership may have ended.
+func (l *Leadership) suspected() error {
+	select {
+	case <-l.Done():
+		return fmt.Errorf("%w: epoch %d ended, or may have", holdfast.ErrLeaseLost, l.Epoch())
+	default:
+		return nil
+	}
+}
+
+func (l *Leadership) verify(ctx context.Context, d db) error {
+	if err := l.suspected(); err != nil {
+		return err
+	}
+	_, err := bounded(ctx, d.timeout, func(ctx context.Context) (kv.Revision, error) {
+		return d.driver.Commit(ctx, l.fence...)
+	})
+	if errors.Is(err, kv.ErrConflict) {
+		return fmt.Errorf("%w: epoch %d is over", holdfast.ErrLeaseLost, l.Epoch())
+	}
+	return mapped(err)
+}
+
+// Leader returns what the elected node says of itself; ok is false while there
+// is none.
+func (r *Registry) Leader(ctx context.Context) (info LeaderInfo, ok bool, err error) {
+	got, err := r.db.get(ctx, leaderKey)
+	e, ok := got[leaderKey]
+	if err != nil || !ok {
+		return LeaderInfo{}, false, wrap("read leader", err)
+	}
+	if err := decode(e, &info); err != nil {
+		return LeaderInfo{}, false, err
+	}
+	info.Epoch = int64(e.Created)
+	return info, true, nil
+}
