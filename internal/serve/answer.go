@@ -8,7 +8,7 @@ import (
 
 // Unavailable turns d, the answer to r, into one that asks to come again.
 func (d *Decision) Unavailable(r *Request, why string) {
-	d.Range, d.Location = Range{}, ""
+	d.Range, d.Location, d.Wait = Range{}, "", ""
 	d.Ref, d.Off, d.Length = blob.Ref{}, 0, 0
 	c := decider{r: r, d: d, a: d.App}
 	c.unavailable(why)

@@ -28,6 +28,7 @@ func shop(settings ...string) site {
 		{id: "old", state: holdfast.Draining, files: map[string]string{
 			"index.html": "old index", "app.js": "old app", hashed: "main", clashed: "old oops", "gone.js": "old gone",
 			"only-old.html": "old page", "guide": "old guide", "about.png": "old picture",
+			"turned": "<!doctype html>old", "returned": "old data",
 		}},
 		{id: "dead", state: holdfast.Retired, files: map[string]string{"index.html": "dead index", "dead.js": "dead"}},
 		{id: "tomb", state: holdfast.Gone, files: map[string]string{"index.html": "tomb index"}},
@@ -36,6 +37,7 @@ func shop(settings ...string) site {
 			"about.html": "live about", "docs/index.html": "live docs", "docs/a.b.html": "live a.b",
 			"404.html": "live 404", "app.js.map": "live map", "ü x.js": "live umlaut", "empty.js": "",
 			"robots.txt": "live robots", "plus+&=.js": "live plus", "bare": "live bare",
+			"turned": "live data", "returned": "<!doctype html>live", "~user/a.js": "live user", "bücher/index.html": "live books",
 		}, clashes: []string{clashed}},
 		{id: "other", state: holdfast.Live, files: map[string]string{
 			"index.html": "other index", "app.js": "other app", "gone.js": "other gone", "canary.html": "other page", "canary.js": "other canary",
@@ -93,6 +95,11 @@ func decisions(t *testing.T, side string, cases []decision, sites ...site) {
 		}
 		if got := summary(decideLawfully(t, tab, r), contents); got != c.want {
 			t.Errorf("%s: got %s, want %s", c.path, got, c.want)
+		}
+		if d := decideLawfully(t, tab, r); d.Status != 503 {
+			if d.Unavailable(r, "no bytes"); d.Status != 503 || law(r, d) != nil {
+				t.Errorf("%s: made unavailable: %d, %v", c.path, d.Status, law(r, d))
+			}
 		}
 		head := *r
 		head.Method = "HEAD"
@@ -306,6 +313,8 @@ func TestPlain(t *testing.T) {
 		{"/" + hashed, nil, `200 "main" forever`},
 		{"/" + clashed, nil, `200 "live oops" checked vary`},
 		{"/robots.txt", nil, `200 "live robots" checked vary`},
+		{"/~user/a.js", nil, `200 "live user" checked vary`},
+		{"/@live/~user/a.js", nil, `200 "live user" forever`},
 		{"/bare", navigate, `200 "live bare" checked vary`},
 		{"/gone.js", nil, `200 "other gone" checked vary`}, // live elsewhere before draining
 		{"/canary.js", nil, `200 "other canary" checked vary`},
@@ -387,6 +396,9 @@ func TestSelectedByHeader(t *testing.T) {
 		{"/about", header("old"), `200 "live about" checked id=live`},
 		{"/only-old", header("old"), `404 "live 404" id=live`},
 		{"/docs", header("old"), "308 /docs/"},
+		{"/turned", header("old"), `200 "live data" checked vary`},
+		{"/turned", header("live"), `200 "live data" private vary`},
+		{"/returned", header("old"), `200 "<!doctype html>live" checked id=live`},
 
 		// What is not servable or no ID does not select.
 		{"/app.js", header("dead"), `200 "live app" checked vary`},
@@ -415,6 +427,8 @@ func TestDocuments(t *testing.T) {
 		{"/docs", nil, "308 /docs/"},
 		{"/docs?q=%20x&y", nil, "308 /docs/?q=%20x&y"},
 		{"/d%6fcs", nil, "308 /d%6fcs/"},
+		{"/bücher?ü=<\"a b\">#x", nil, "308 /b%C3%BCcher/?%C3%BC=%3C%22a%20b%22%3E%23x"},
+		{"/b%c3%bccher", nil, "308 /b%c3%bccher/"},
 		{"/docs/", nil, `200 "live docs" checked id=live`},
 		{"/docs/index", nil, `200 "live docs" checked id=live`},
 		{"/docs/index.html", nil, `200 "live docs" checked id=live`},
@@ -566,6 +580,10 @@ func TestMounts(t *testing.T) {
 		{"/x/~0123456789abcdef/a.js", nil, "404 wait //x/~0123456789abcdef/a.js"},
 		{"//x", nil, "404"},
 	}, sites[1])
+	d := decideLawfully(t, table(t, "main", sites[1:]...), get("/shop//a.js"))
+	if d.Status != 404 || d.App == nil || d.App.Name.String() != "shop" || headers(d)["Access-Control-Allow-Origin"] != "*" {
+		t.Errorf("an impossible path below a mount: %d %v", d.Status, headers(d))
+	}
 }
 
 func TestNotReady(t *testing.T) {

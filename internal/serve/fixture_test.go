@@ -58,9 +58,9 @@ func (s texts) Inventory(_ context.Context, d holdfast.Digest) (*holdfast.Invent
 	return nil, fmt.Errorf("inventory %s: %w", d, holdfast.ErrNotFound)
 }
 
-func mediaType(path string) string {
+func mediaType(path, content string) string {
 	switch {
-	case strings.HasSuffix(path, ".html"):
+	case strings.HasSuffix(path, ".html"), strings.HasPrefix(content, "<!doctype html>"):
 		return "text/html; charset=utf-8"
 	case strings.HasSuffix(path, ".js"):
 		return "text/javascript; charset=utf-8"
@@ -151,7 +151,7 @@ func (r rel) info(t testing.TB, app holdfast.AppName, i int, store texts) regist
 	logical := holdfast.LogicalNames(paths, nil)
 	seen := map[holdfast.Digest]bool{}
 	for p, content := range r.files {
-		f := holdfast.File{Path: p, Digest: holdfast.DigestOf([]byte(content)), Size: int64(len(content)), MediaType: mediaType(p), Logical: p}
+		f := holdfast.File{Path: p, Digest: holdfast.DigestOf([]byte(content)), Size: int64(len(content)), MediaType: mediaType(p, content), Logical: p}
 		if l, ok := logical[p]; ok {
 			f.Logical = l
 		}

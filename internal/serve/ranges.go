@@ -77,9 +77,7 @@ func clampedNumber(s string) (int64, bool) {
 		if c < '0' || c > '9' {
 			return 0, false
 		}
-		if n > (math.MaxInt64-9)/10 {
-			n, clamped = 0, true // the rest is read for its syntax only
-		}
+		clamped = clamped || n > (math.MaxInt64-9)/10 // the rest is read for its syntax only
 		n = n*10 + int64(c-'0')
 	}
 	if clamped {

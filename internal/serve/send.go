@@ -74,8 +74,8 @@ func (h *Handler) noBody(r *http.Request, d *Decision, err error) {
 const pieceSize = 256 << 10
 
 // send sends the body. What takes no time to get and fits one piece is left to
-// the server's own deadline; anything else gets one for each piece, none of
-// which outlasts the answer.
+// the server's own deadline; anything else gets one for each piece. net/http
+// drops it when the answer is complete.
 func (h *Handler) send(w http.ResponseWriter, p *payload) (sent int64, err error) {
 	if p.n <= pieceSize && p.content == nil {
 		if p.n == 0 {
@@ -85,7 +85,8 @@ func (h *Handler) send(w http.ResponseWriter, p *payload) (sent int64, err error
 	}
 	control := http.NewResponseController(w)
 	for sent < p.n {
-		if err := unlessUnsupported(control.SetWriteDeadline(time.Now().Add(h.options.Stall))); err != nil {
+		err := control.SetWriteDeadline(time.Now().Add(h.options.Stall))
+		if err != nil && !errors.Is(err, http.ErrNotSupported) {
 			return sent, err
 		}
 		n, err := p.write(w, sent, min(p.n-sent, pieceSize))
@@ -94,18 +95,7 @@ func (h *Handler) send(w http.ResponseWriter, p *payload) (sent int64, err error
 			return sent, err
 		}
 	}
-	if err := unlessUnsupported(control.Flush()); err != nil {
-		return sent, err
-	}
-	return sent, unlessUnsupported(control.SetWriteDeadline(time.Time{}))
-}
-
-// unlessUnsupported drops what says that a connection knows no such thing.
-func unlessUnsupported(err error) error {
-	if errors.Is(err, http.ErrNotSupported) {
-		return nil
-	}
-	return err
+	return sent, nil
 }
 
 func (h *Handler) writeHeader(header http.Header, d *Decision, hot bool) {

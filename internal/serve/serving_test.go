@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -57,6 +58,7 @@ type shelf struct {
 	fail     error
 	hang     bool // until the context ends
 	cut      int  // how many bytes of content can be read; 0: all
+	delay    time.Duration
 
 	mu           sync.Mutex
 	opened, open int
@@ -70,6 +72,7 @@ func (s *shelf) Hot(ref blob.Ref) ([]byte, bool) {
 }
 
 func (s *shelf) Open(ctx context.Context, ref blob.Ref) (blob.Content, error) {
+	time.Sleep(s.delay)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.opened++

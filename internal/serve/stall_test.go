@@ -55,9 +55,9 @@ func bigSite(size int) site {
 }
 
 // serveInBubble serves h on pipes; stop ends it, and all its goroutines.
-func serveInBubble(h http.Handler) (p *pipes, stop func()) {
+func serveInBubble(h http.Handler, timeout time.Duration) (p *pipes, stop func()) {
 	p = newPipes()
-	s := &http.Server{Handler: h, Protocols: new(http.Protocols)}
+	s := &http.Server{Handler: h, Protocols: new(http.Protocols), WriteTimeout: timeout}
 	s.Protocols.SetHTTP1(true)
 	s.Protocols.SetUnencryptedHTTP2(true)
 	var serving sync.WaitGroup
@@ -77,7 +77,7 @@ func TestSlowAndStalledClients(t *testing.T) {
 				log := make(chan Access, 2)
 				s := &shelf{contents: contents, hot: hot}
 				h := NewHandler(&keeper{table: tab}, s, Options{Stall: time.Minute, Access: func(_ *http.Request, a Access) { log <- a }})
-				p, stop := serveInBubble(h)
+				p, stop := serveInBubble(h, 0)
 				defer stop()
 				conn, _ := p.dial(t.Context(), "", "")
 				defer conn.Close()
@@ -123,6 +123,23 @@ func TestSlowAndStalledClients(t *testing.T) {
 	}
 }
 
+// TestSlowFetch: the time that the store takes is not taken from the client's.
+func TestSlowFetch(t *testing.T) {
+	tab, contents := table(t, "main", bigSite(16)), objects(bigSite(16))
+	synctest.Test(t, func(t *testing.T) {
+		h := NewHandler(&keeper{table: tab}, &shelf{contents: contents, delay: 2 * time.Minute}, Options{Fetch: time.Hour})
+		p, stop := serveInBubble(h, time.Minute)
+		defer stop()
+		conn, _ := p.dial(t.Context(), "", "")
+		defer conn.Close()
+		io.WriteString(conn, "GET /big.bin HTTP/1.1\r\nHost: h\r\n\r\n") //nolint:errcheck // shows below
+		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil || bodyOf(t, resp) != "0123456789abcdef" {
+			t.Errorf("the answer did not come: %v", err)
+		}
+	})
+}
+
 // TestStalledStream: the same over HTTP/2, where a stream stalls and the
 // connection does not.
 func TestStalledStream(t *testing.T) {
@@ -132,7 +149,7 @@ func TestStalledStream(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			log := make(chan Access, 2)
 			h := NewHandler(&keeper{table: tab}, &shelf{contents: contents, hot: hot}, Options{Stall: time.Minute, Access: func(_ *http.Request, a Access) { log <- a }})
-			p, stop := serveInBubble(h)
+			p, stop := serveInBubble(h, 0)
 			defer stop()
 			tr := &http.Transport{DialContext: p.dial, Protocols: new(http.Protocols), DisableCompression: true}
 			tr.Protocols.SetUnencryptedHTTP2(true)
