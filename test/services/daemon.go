@@ -120,7 +120,7 @@ func (d *daemon) await(ready func() error) {
 }
 
 func (d *daemon) showLog() {
-	const most = 8 << 10
+	const most = 2 << 10
 	text, err := os.ReadFile(d.log)
 	if err != nil {
 		return // it was never started

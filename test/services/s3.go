@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"testing"
 )
@@ -84,3 +85,21 @@ func (s *S3) Addr() string {
 
 // Dir is the directory that holds a directory for each bucket.
 func (s *S3) Dir() string { return s.dir }
+
+// User makes a user who may do nothing yet.
+func (s *S3) User(t testing.TB, name string) (accessKey, secretKey string) {
+	t.Helper()
+	secretKey = name + "-secret"
+	s.admin(t, "create-user", "--access", name, "--secret", secretKey, "--role", "user")
+	return name, secretKey
+}
+
+// admin runs the server's own administration.
+func (s *S3) admin(t testing.TB, args ...string) {
+	t.Helper()
+	args = append([]string{"admin", "--access", s.AccessKey, "--secret", s.SecretKey, "--endpoint-url", s.URL, "--region", s.Region}, args...)
+	out, err := exec.CommandContext(t.Context(), s.daemon.path, args...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("versitygw %s: %v\n%s", args[0], err, out)
+	}
+}

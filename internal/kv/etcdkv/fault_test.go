@@ -134,6 +134,10 @@ func TestHangingServer(t *testing.T) {
 	if _, err := d.Commit(t.Context(), kv.CreateLeased("n/k", nil, l), kv.Create("k", nil)); err != nil {
 		t.Fatal(err)
 	}
+	hints, err := d.Watch(t.Context(), "n")
+	if err != nil {
+		t.Fatal(err)
+	}
 	etcd.Pause(0)
 	for name, call := range map[string]func(context.Context) error{
 		"Get":    func(ctx context.Context) error { _, err := d.Get(ctx, "k"); return err },
@@ -159,6 +163,9 @@ func TestHangingServer(t *testing.T) {
 	}
 	if err := d.Close(); err == nil {
 		t.Error("Close says that it ended a lease of a server that is stopped")
+	}
+	if _, ok := <-hints; ok {
+		t.Error("a hint from a server that is stopped")
 	}
 	etcd.Resume(0)
 }

@@ -1,0 +1,114 @@
+package bucketstore
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/minio/minio-go/v7"
+)
+
+const (
+	attempts     = 4
+	firstPause   = 100 * time.Millisecond
+	longestPause = 2 * time.Second
+)
+
+// try makes a request until it succeeds or fails for good, a few times at most.
+func (d *Driver) try(ctx context.Context, request func(context.Context) error) (err error) {
+	pause := firstPause
+	for n := range attempts {
+		if n > 0 {
+			select {
+			case <-time.After(pause/2 + rand.N(pause)):
+			case <-ctx.Done():
+				return err
+			}
+			pause = min(2*pause, longestPause)
+		}
+		if err = request(ctx); err == nil || ctx.Err() != nil || !mayPass(err) {
+			return err
+		}
+	}
+	return err
+}
+
+// limit bounds a request whose answer is short. The library waits up to 200 ms
+// after a failure, for nothing.
+func (d *Driver) limit(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, d.timeout+time.Second)
+}
+
+// mayPass reports whether a request that failed may succeed when it is repeated:
+// whatever is no answer of the server at all, or one that says so.
+func mayPass(err error) bool {
+	var answer minio.ErrorResponse
+	if !errors.As(err, &answer) {
+		return !isForGood(err)
+	}
+	switch answer.StatusCode {
+	case http.StatusNotImplemented:
+		return false
+	case http.StatusRequestTimeout, http.StatusTooManyRequests:
+		return true
+	case http.StatusConflict: // somebody does something to the same key
+		return isCode(err, "ConditionalRequestConflict", "OperationAborted", minio.Conflict)
+	}
+	return answer.StatusCode >= 500 || isCode(err, "SlowDown", "RequestTimeout", "InternalError", "ServiceUnavailable",
+		"Throttling", "ThrottlingException", "RequestLimitExceeded", "RequestThrottled", "ExpiredToken", "IncompleteBody", "BadDigest",
+		"XAmzContentSHA256Mismatch")
+}
+
+// isForGood knows errors on the way to the server that stay.
+func isForGood(err error) bool {
+	var certificate *x509.CertificateInvalidError
+	var authority x509.UnknownAuthorityError
+	var host x509.HostnameError
+	var argument errArgument
+	return errors.Is(err, http.ErrSchemeMismatch) || errors.As(err, &certificate) || errors.As(err, &authority) || errors.As(err, &host) || errors.As(err, &argument)
+}
+
+// errArgument is what no repetition helps against.
+type errArgument struct{ error }
+
+func (e errArgument) Unwrap() error { return e.error }
+
+func isCode(err error, codes ...string) bool {
+	var answer minio.ErrorResponse
+	return errors.As(err, &answer) && slices.Contains(codes, answer.Code)
+}
+
+func isStatus(err error, status int) bool {
+	var answer minio.ErrorResponse
+	return errors.As(err, &answer) && answer.StatusCode == status
+}
+
+// isExists reports whether a conditional request found the key taken.
+func isExists(err error) bool { return isStatus(err, http.StatusPreconditionFailed) }
+
+// explained adds what to do to errors that need somebody to do something.
+func explained(err error) error {
+	var answer minio.ErrorResponse
+	if !errors.As(err, &answer) {
+		return err
+	}
+	hints := map[string]string{
+		minio.NoSuchBucket:             "the bucket does not exist: create it, or correct the store URL",
+		minio.AccessDenied:             "the credentials do not allow it: they need to list the bucket and to read, write and delete its objects",
+		"InvalidAccessKeyId":           "the server does not know the access key: check the credentials",
+		"SignatureDoesNotMatch":        "the secret key is wrong, or something on the way changes requests: check the credentials",
+		"RequestTimeTooSkewed":         "this machine's clock is wrong",
+		"AuthorizationHeaderMalformed": "the region is wrong: set region= in the store URL",
+		"PermanentRedirect":            "the bucket is in another region: set region= in the store URL",
+		"EntityTooLarge":               "the server does not take a blob of that size in one request",
+	}
+	if hint, ok := hints[answer.Code]; ok {
+		return fmt.Errorf("%s (%s: %w)", hint, answer.Code, err)
+	}
+	return fmt.Errorf("%s: %w", answer.Code, err)
+}
