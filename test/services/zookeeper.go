@@ -19,6 +19,7 @@ const (
 	zkJar = "/usr/share/java/zookeeper.jar"
 	zkLog = "/usr/share/java/slf4j-simple.jar"
 	zkCli = "/usr/share/zookeeper/bin/zkCli.sh"
+	zkTLS = "/usr/share/java/netty-codec.jar:/usr/share/java/netty-handler.jar" // zkJar's manifest lacks them
 )
 
 // ZooKeeperTick is the servers' tick: they grant session timeouts of 2 to 20
@@ -90,7 +91,7 @@ func (z *ZooKeeper) server(t testing.TB, i int, members string, o ZooKeeperOptio
 			t.Fatal(err)
 		}
 	}
-	args = append(args, "-cp", zkJar+":"+zkLog, "org.apache.zookeeper.server.quorum.QuorumPeerMain", file)
+	args = append(args, "-cp", zkJar+":"+zkLog+":"+zkTLS, "org.apache.zookeeper.server.quorum.QuorumPeerMain", file)
 	return newDaemon(t, fmt.Sprintf("zookeeper-%d", i), tool(t, "java"), args...)
 }
 

@@ -95,6 +95,9 @@ func (t *trial) run(ctx context.Context) (kv.Revision, error) {
 			return 0, unsent(err)
 		}
 		steps := t.steps()
+		if before := t.d.beforeMulti.Load(); before != nil {
+			(*before)()
+		}
 		t.d.stats.multis.Add(1)
 		results, err := call(ctx, t.s, multi(steps))
 		if err == nil {

@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -170,10 +172,20 @@ func (c *Config) complete() error {
 func address(s string) (string, error) {
 	host, port, err := net.SplitHostPort(s)
 	if addr := (*net.AddrError)(nil); errors.As(err, &addr) && addr.Err == "missing port in address" {
-		host, port, err = strings.Trim(s, "[]"), defaultPort, nil
+		host, port, err = net.SplitHostPort(s + ":" + defaultPort)
 	}
-	if err != nil || host == "" || port == "" || strings.ContainsAny(s, " \t\r\n") {
+	if n, bad := strconv.ParseUint(port, 10, 16); err != nil || bad != nil || n == 0 || !isHost(host) {
 		return "", fmt.Errorf("server %q: want host:port: %w", s, kv.ErrInvalid)
 	}
 	return net.JoinHostPort(host, port), nil
+}
+
+// isHost reports whether s is an IP address or may be a name.
+func isHost(s string) bool {
+	if _, err := netip.ParseAddr(s); err == nil {
+		return !strings.ContainsAny(s, "/?,@[]%")
+	}
+	return s != "" && !strings.ContainsFunc(s, func(r rune) bool {
+		return !strings.ContainsRune("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_", r)
+	})
 }

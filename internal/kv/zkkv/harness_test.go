@@ -162,3 +162,13 @@ func entry(t testing.TB, d kv.Driver, key string) kv.Entry {
 	}
 	return entries[0]
 }
+
+// reset breaks all connections; new ones can be made at once.
+func (n *network) reset() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, c := range n.conns {
+		c.Close()
+	}
+	n.conns = nil
+}

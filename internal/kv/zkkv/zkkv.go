@@ -95,6 +95,8 @@ type Driver struct {
 	failed  map[string]error // what happened to each server last
 	leases  map[*lease]struct{}
 	topics  map[string]*topic // by directory
+
+	beforeMulti atomic.Pointer[func()] // tests do things at the worst moment
 }
 
 // Open connects to an ensemble, and fails if that does not succeed before ctx

@@ -1,0 +1,8 @@
+package zkkv
+
+// BeforeMulti has f called between the comparison of tokens and the multi, until
+// undo is called.
+func BeforeMulti(d *Driver, f func()) (undo func()) {
+	d.beforeMulti.Store(&f)
+	return func() { d.beforeMulti.Store(nil) }
+}
