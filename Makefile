@@ -2,8 +2,6 @@
 
 GO        ?= go
 TOOL       = $(GO) tool -modfile=tools/go.mod
-VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
-LDFLAGS    = -s -w -X main.version=$(VERSION)
 PACKAGES   = ./...
 # What runs concurrently is tested a second time under the race detector.
 RACED      = ./internal/... ./cmd/...
@@ -24,7 +22,7 @@ run: build ## build, and show the main job: two nodes, two releases of a site
 
 .PHONY: build
 build: ## build bin/holdfast, without cgo
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/holdfast ./cmd/holdfast
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o bin/holdfast ./cmd/holdfast
 
 .PHONY: install-deps
 install-deps: ## install what the tests need: browser, servers, real builds

@@ -1,7 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -10,20 +13,28 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
+	"github.com/holdfast-web/holdfast/internal/kv"
+	"github.com/holdfast-web/holdfast/internal/kv/etcdkv"
 	"github.com/holdfast-web/holdfast/internal/kv/memkv"
 	"github.com/holdfast-web/holdfast/internal/kv/sqlitekv"
+	"github.com/holdfast-web/holdfast/internal/kv/zkkv"
 	"github.com/holdfast-web/holdfast/internal/registry"
 	"github.com/holdfast-web/holdfast/internal/store"
+	"github.com/holdfast-web/holdfast/internal/store/bucketstore"
 	"github.com/holdfast-web/holdfast/internal/store/dirstore"
 	"github.com/holdfast-web/holdfast/internal/store/memstore"
 )
 
 // This file alone names backends.
 const (
-	registrySchemes = "sqlite:PATH"
-	storeSchemes    = "a directory or dir:PATH"
+	registrySchemes = "sqlite:PATH, zk://HOST,HOST/TOPOLOGY and etcd://HOST,HOST/PREFIX"
+	storeSchemes    = "a directory, dir:PATH and s3://BUCKET/PREFIX?endpoint=URL"
 )
+
+// openTimeout bounds how long opening a registry or a store may take.
+const openTimeout = 15 * time.Second
 
 // backends are the registry and the store that a command works on.
 type backends struct {
@@ -48,6 +59,7 @@ const (
 	existing opening = iota // looking must not leave a new registry behind
 	create
 	pretend // to the user of what is not there that it is empty
+	join    // make it only if it is embedded: a cluster's must be there
 )
 
 // with runs do with the backends that the global flags name.
@@ -62,50 +74,195 @@ func (c *cli) with(ctx context.Context, o opening, do func(*backends) error) err
 // open opens the backends that the global flags name. Whoever opens them first
 // makes the store the registry's own.
 func (c *cli) open(ctx context.Context, o opening, log *slog.Logger) (*backends, error) {
-	registryPath, err := c.registryPath()
-	if err != nil {
-		return nil, err
-	}
-	storePath, err := c.storePath()
-	if err != nil {
-		return nil, err
-	}
-	_, err = os.Stat(registryPath)
-	missing := errors.Is(err, fs.ErrNotExist)
-	switch {
-	case missing && o == pretend:
-		return openMemory(ctx)
-	case missing && o == existing:
-		return nil, hinted(fmt.Errorf("there is no registry at %s", registryPath),
-			"run holdfast where the data lies, or name it with --data or --registry; the first holdfast publish makes a new one")
-	}
+	ctx, cancel := context.WithTimeout(ctx, openTimeout)
+	defer cancel()
 	b := &backends{}
-	if err := b.open(ctx, registryPath, storePath, log); err != nil {
+	empty, err := b.openRegistry(ctx, c, o, log)
+	switch {
+	case err != nil:
+		return nil, errors.Join(err, b.Close())
+	case empty && o == pretend:
+		return openMemory(ctx, b)
+	case empty:
+		err := hinted(fmt.Errorf("there is no registry at %s", c.registryPlace()),
+			"name the one you mean with --data or --registry; the first holdfast publish makes a new one")
+		return nil, errors.Join(err, b.Close())
+	}
+	if err := b.openStore(ctx, c, log); err != nil {
 		return nil, errors.Join(err, b.Close())
 	}
 	return b, nil
 }
 
-func (b *backends) open(ctx context.Context, registryPath, storePath string, log *slog.Logger) error {
-	driver, err := sqlitekv.Open(ctx, registryPath, sqlitekv.Options{Logger: log})
+// keeper is a registry's driver.
+type keeper interface {
+	kv.Driver
+	io.Closer
+}
+
+// openRegistry opens the registry, unless it is empty and must not be made.
+func (b *backends) openRegistry(ctx context.Context, c *cli, o opening, log *slog.Logger) (empty bool, err error) {
+	embedded := c.registryPlace() == c.sqlitePath()
+	if embedded && o == join {
+		o = create
+	}
+	if _, err := os.Stat(c.sqlitePath()); embedded && o != create && errors.Is(err, fs.ErrNotExist) {
+		return true, nil
+	}
+	driver, err := c.registryDriver(ctx, log)
 	if err != nil {
-		return fmt.Errorf("open registry: %w", err)
+		return false, err
 	}
 	b.closers = append(b.closers, driver)
-	if b.registry, err = registry.Open(ctx, driver, registry.Options{Logger: log}); err != nil {
-		return fmt.Errorf("open registry: %w", err)
+	if o != create && !embedded {
+		if there, err := registry.Exists(ctx, driver); err != nil || !there {
+			return !there, err
+		}
 	}
-	dir, err := dirstore.Open(ctx, storePath, dirstore.Options{Logger: log})
+	if b.registry, err = registry.Open(ctx, driver, registry.Options{Logger: log}); err != nil {
+		return false, fmt.Errorf("open registry %s: %w", c.registryPlace(), err)
+	}
+	return false, nil
+}
+
+func (c *cli) registryDriver(ctx context.Context, log *slog.Logger) (keeper, error) {
+	text := c.global.registry
+	scheme, _, _ := strings.Cut(text, ":")
+	switch {
+	case text == "" || scheme == "sqlite" && text != "sqlite:":
+		driver, err := sqlitekv.Open(ctx, c.sqlitePath(), sqlitekv.Options{Logger: log})
+		return opened(driver, err, c.sqlitePath())
+	case scheme == "zk":
+		return c.zooKeeper(ctx, log)
+	case scheme == "etcd":
+		return c.etcd(ctx, log)
+	}
+	return nil, usage("--registry %s: this build supports %s", text, registrySchemes)
+}
+
+// opened names the registry that could not be opened.
+func opened[D keeper](driver D, err error, place string) (keeper, error) {
+	if err != nil {
+		return nil, fmt.Errorf("open registry %s: %w", place, err)
+	}
+	return driver, nil
+}
+
+func (c *cli) zooKeeper(ctx context.Context, log *slog.Logger) (keeper, error) {
+	config, err := zkkv.ParseURL(c.global.registry)
+	if err != nil {
+		return nil, usageError{fmt.Errorf("--registry: %w", err)}
+	}
+	trust, err := c.registryTLS()
+	if err != nil {
+		return nil, err
+	}
+	if trust != nil {
+		config.TLS = trust
+	}
+	if login := c.login(); login != "" {
+		if config.Auth, err = zkkv.ParseAuth(login); err != nil {
+			return nil, usageError{fmt.Errorf("HOLDFAST_REGISTRY_LOGIN: %w", err)}
+		}
+	}
+	config.Logger = log
+	driver, err := zkkv.Open(ctx, config)
+	return opened(driver, err, c.global.registry)
+}
+
+func (c *cli) etcd(ctx context.Context, log *slog.Logger) (keeper, error) {
+	config, err := etcdkv.ParseURL(c.global.registry)
+	if err != nil {
+		return nil, usageError{fmt.Errorf("--registry: %w", err)}
+	}
+	if config.TLS, err = c.registryTLS(); err != nil {
+		return nil, err
+	}
+	var ok bool
+	if config.Username, config.Password, ok = strings.Cut(c.login(), ":"); !ok && config.Username != "" {
+		return nil, usage("HOLDFAST_REGISTRY_LOGIN: want user:password")
+	}
+	config.Logger = log
+	driver, err := etcdkv.Open(ctx, config)
+	return opened(driver, err, c.global.registry)
+}
+
+// login returns user:password for the registry. It has no flag: what stands on a
+// command line is seen by everybody on the machine.
+func (c *cli) login() string {
+	text, _ := c.env("HOLDFAST_REGISTRY_LOGIN")
+	return text
+}
+
+// registryTLS returns the TLS configuration for the registry, nil for none of
+// our own.
+func (c *cli) registryTLS() (*tls.Config, error) {
+	ca, cert, key := c.global.registryCA, c.global.registryCert, c.global.registryKey
+	if ca == "" && cert == "" && key == "" {
+		return nil, nil
+	}
+	config := &tls.Config{MinVersion: tls.VersionTLS12}
+	if ca != "" {
+		text, err := os.ReadFile(ca)
+		if err != nil {
+			return nil, fmt.Errorf("read --registry-ca: %w", err)
+		}
+		config.RootCAs = x509.NewCertPool()
+		if !config.RootCAs.AppendCertsFromPEM(text) {
+			return nil, usage("--registry-ca %s: no PEM certificate in it", ca)
+		}
+	}
+	if cert != "" || key != "" {
+		pair, err := tls.LoadX509KeyPair(cert, key)
+		if err != nil {
+			return nil, fmt.Errorf("load --registry-cert and --registry-key: %w", err)
+		}
+		config.Certificates = []tls.Certificate{pair}
+	}
+	return config, nil
+}
+
+func (b *backends) openStore(ctx context.Context, c *cli, log *slog.Logger) error {
+	driver, err := c.storeDriver(ctx, log)
 	if err != nil {
 		return err
 	}
-	b.closers = append(b.closers, dir)
-	b.store = store.New(dir)
-	return hinted(b.store.Claim(ctx, b.registry.ID()), "--store %s and --registry %s do not belong together", storePath, registryPath)
+	if closer, ok := driver.(io.Closer); ok {
+		b.closers = append(b.closers, closer)
+	}
+	b.store = store.New(driver)
+	return hinted(b.store.Claim(ctx, b.registry.ID()), "--store %s and --registry %s do not belong together", c.storePlace(), c.registryPlace())
 }
 
-// openMemory opens an empty registry and an empty store that vanish again.
-func openMemory(ctx context.Context) (*backends, error) {
+func (c *cli) storeDriver(ctx context.Context, log *slog.Logger) (store.Driver, error) {
+	place := c.storePlace()
+	scheme, path, ok := strings.Cut(place, ":")
+	switch {
+	case !ok || strings.ContainsRune(scheme, '/'):
+		return dirstore.Open(ctx, place, dirstore.Options{Logger: log})
+	case scheme == "dir" && path != "":
+		return dirstore.Open(ctx, path, dirstore.Options{Logger: log})
+	case scheme == "s3":
+		config, err := bucketstore.ParseURL(place)
+		if err != nil {
+			return nil, usageError{fmt.Errorf("--store: %w", err)}
+		}
+		config.Logger = log
+		driver, err := bucketstore.Open(ctx, config)
+		if err != nil {
+			return nil, fmt.Errorf("open store %s: %w", place, err)
+		}
+		return driver, nil
+	}
+	return nil, usage("--store %s: this build supports %s", place, storeSchemes)
+}
+
+// openMemory opens an empty registry and an empty store that vanish again; b
+// may hold a driver that was opened in vain.
+func openMemory(ctx context.Context, b *backends) (*backends, error) {
+	if err := b.Close(); err != nil {
+		return nil, err
+	}
 	db := memkv.New(memkv.Options{})
 	r, err := registry.Open(ctx, db.Client(), registry.Options{})
 	if err != nil {
@@ -114,28 +271,23 @@ func openMemory(ctx context.Context) (*backends, error) {
 	return &backends{registry: r, store: store.New(memstore.New())}, nil
 }
 
-func (c *cli) registryPath() (string, error) {
-	if c.global.registry == "" {
-		return filepath.Join(c.global.data, "registry.db"), nil
+// sqlitePath is where the embedded registry lies, if it is used.
+func (c *cli) sqlitePath() string {
+	if path, ok := strings.CutPrefix(c.global.registry, "sqlite:"); ok {
+		return path
 	}
-	path, ok := strings.CutPrefix(c.global.registry, "sqlite:")
-	if !ok || path == "" {
-		return "", usage("--registry %s: this build supports %s", c.global.registry, registrySchemes)
-	}
-	return path, nil
+	return filepath.Join(c.global.data, "registry.db")
 }
 
-func (c *cli) storePath() (string, error) {
-	text := c.global.store
-	if text == "" {
-		return filepath.Join(c.global.data, "store"), nil
+// registryPlace is how messages name the registry.
+func (c *cli) registryPlace() string {
+	if c.global.registry == "" || strings.HasPrefix(c.global.registry, "sqlite:") {
+		return c.sqlitePath()
 	}
-	scheme, path, ok := strings.Cut(text, ":")
-	switch {
-	case !ok || strings.ContainsRune(scheme, '/'):
-		return text, nil
-	case scheme == "dir" && path != "":
-		return path, nil
-	}
-	return "", usage("--store %s: this build supports %s", text, storeSchemes)
+	return c.global.registry
+}
+
+// storePlace is how messages name the store.
+func (c *cli) storePlace() string {
+	return cmp.Or(c.global.store, filepath.Join(c.global.data, "store"))
 }

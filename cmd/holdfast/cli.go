@@ -50,7 +50,8 @@ func shellWord(s string) string {
 
 // globals are the flags that every command has.
 type globals struct {
-	config, data, store, registry string
+	config, data, store, registry         string
+	registryCA, registryCert, registryKey string
 }
 
 // The groups of commands in help.
@@ -91,9 +92,12 @@ Exit codes: 0 done, 1 failed, 2 wrong use.`,
 	flags := root.PersistentFlags()
 	flags.StringVar(&c.global.config, "config", "", "read defaults of flags from this YAML `file` (./holdfast.yaml, if there is one)")
 	flags.StringVar(&c.global.data, "data", "./holdfast-data", "the `directory` of the embedded registry and store and of the cache")
-	flags.StringVar(&c.global.registry, "registry", "", "the registry's `URL` (sqlite:<data>/registry.db)")
-	flags.StringVar(&c.global.store, "store", "", "the store's `URL` or directory (<data>/store)")
-	configurable(flags, "data", "registry", "store")
+	flags.StringVar(&c.global.registry, "registry", "", "the registry's `URL`: sqlite:PATH, zk://HOST,HOST/TOPOLOGY or etcd://HOST,HOST/PREFIX (sqlite:<data>/registry.db)")
+	flags.StringVar(&c.global.store, "store", "", "the store: a directory, or the `URL` s3://BUCKET/PREFIX?endpoint=URL (<data>/store)")
+	flags.StringVar(&c.global.registryCA, "registry-ca", "", "trust the authorities in this PEM `file` when the registry speaks TLS")
+	flags.StringVar(&c.global.registryCert, "registry-cert", "", "identify to the registry with the certificate in this PEM `file`")
+	flags.StringVar(&c.global.registryKey, "registry-key", "", "the private key that goes with --registry-cert, a PEM `file`")
+	configurable(flags, "data", "registry", "store", "registry-ca", "registry-cert", "registry-key")
 	root.SetFlagErrorFunc(c.flagError)
 	c.addCommands(root)
 	return root

@@ -66,7 +66,7 @@ func FuzzParseConfig(f *testing.F) {
 func TestKeysAreFlags(t *testing.T) {
 	want := []string{
 		"access-log", "admin", "app", "data", "debug-headers", "drain", "effort", "listen", "log-format", "max-files", "max-size",
-		"memory", "name", "poll", "registry", "side", "store", "tls-cert", "tls-key",
+		"memory", "name", "poll", "registry", "registry-ca", "registry-cert", "registry-key", "side", "store", "tls-cert", "tls-key",
 	}
 	c := &cli{env: noEnv}
 	if diff := cmp.Diff(want, configKeys(c.rootCommand())); diff != "" {

@@ -81,7 +81,7 @@ func (o *serveOptions) flags(flags *pflag.FlagSet) {
 
 func (c *cli) serve(ctx context.Context, o serveOptions) (err error) {
 	log := c.logger(o.logFormat)
-	b, err := c.open(ctx, create, log)
+	b, err := c.open(ctx, join, log)
 	if err != nil {
 		return err
 	}
