@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -41,28 +42,61 @@ type Options struct {
 	Waiters int
 	// OnSwap is called, by Run's goroutine, after each swap.
 	OnSwap func(*Table)
+	// Last is what was served before a restart, as of LastRead. If the registry
+	// cannot be read at first, or not as what follows Last, Last is served. Nil if
+	// there is nothing to begin with.
+	Last     *registry.Snapshot
+	LastRead time.Time
+	// AcceptRegistry is the identity of a registry that an operator allows to take
+	// the place of another one, that of Last.
+	AcceptRegistry string
 }
 
 const (
-	retryAfter = time.Second
 	// patience is how long a new table waits for manifests that were just asked
 	// for. A store that hangs must not put off a flip for longer than that.
 	patience = 500 * time.Millisecond
+	// beginWithin is how long the first read may take if there is something to
+	// serve without it.
+	beginWithin = 2 * time.Second
+	// logEvery is how often at most another reason is logged while reads fail.
+	logEvery = 30 * time.Second
 )
+
+// soon returns how long a failed read rests: with the time that a read takes it
+// is less than a second until all nodes have read a registry that is back, and
+// they do not do so all at once.
+func soon() time.Duration { return 500*time.Millisecond + rand.N(300*time.Millisecond) }
+
+// Health says how the reads of the registry fare.
+type Health struct {
+	// Read is when the last good read began: what is served is as of then. It may
+	// lie before this process began. Zero if there was none.
+	Read time.Time
+	// Confirmed: there was a good read in the life of this Keeper.
+	Confirmed bool
+	// Err is why the registry cannot be read at present; nil if it can.
+	Err error
+}
 
 // Keeper keeps a node's table up to date.
 type Keeper struct {
 	registry Registry
 	options  Options
 	table    atomic.Pointer[Table]
+	shown    atomic.Pointer[registry.Snapshot] // what table was made from
+	health   atomic.Pointer[Health]
 	requests *requests
 	hints    chan struct{} // at most one
+	asking   sync.WaitGroup
 
 	// Of Run's goroutine alone.
 	snapshot *registry.Snapshot
 	builder  *builder
 	loader   *loader
-	failure  string // of the last refresh, as it was logged
+	failure  string // of a refresh, as it was logged last
+	logged   time.Time
+	failures int // of refreshes, in a row
 }
 
 // NewKeeper returns a Keeper whose table is nil until Run has read one.
@@ -79,19 +113,28 @@ func NewKeeper(r Registry, m Manifests, o Options) *Keeper {
 	if o.OnSwap == nil {
 		o.OnSwap = func(*Table) {}
 	}
-	return &Keeper{
+	k := &Keeper{
 		registry: r, options: o, requests: newRequests(o.Waiters), hints: make(chan struct{}, 1),
 		builder: newBuilder(o.Side), loader: newLoader(m, o.Deadline, o.Logger),
 	}
+	k.health.Store(&Health{Read: o.LastRead})
+	return k
 }
 
 // Table returns the current table, or nil before the first one.
 func (k *Keeper) Table() *Table { return k.table.Load() }
 
+// Snapshot returns what the current table was made from, or nil.
+func (k *Keeper) Snapshot() *registry.Snapshot { return k.shown.Load() }
+
+// Health returns how the reads of the registry fare.
+func (k *Keeper) Health() Health { return *k.health.Load() }
+
 // Await waits for one read of the registry that began after the call and was
 // taken into the table, shared with all who wait. A name that such a read, not
 // a second old, did not find does not wait again. It returns ErrBusy when too
-// many wait, and ctx's error when the read took too long.
+// many wait, ctx's error when the read took too long, and ErrUnavailable at once
+// while the registry is known to be out of reach.
 func (k *Keeper) Await(ctx context.Context, name string) error { return k.requests.wait(ctx, name) }
 
 // Run reads the registry until ctx ends: on hints, periodically, and when a
@@ -101,6 +144,7 @@ func (k *Keeper) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	var tasks sync.WaitGroup
 	defer k.loader.tasks.Wait()
+	defer k.asking.Wait()
 	defer tasks.Wait()
 	defer cancel()
 	defer k.requests.close()
@@ -116,11 +160,18 @@ func (k *Keeper) Run(ctx context.Context) error {
 			k.loader.take(ctx, a)
 			k.loader.wait(ctx, patience) // more may come: one table for all of them
 			k.swap(k.snapshot)
+			if k.failures == 0 {
+				again = k.loader.again()
+			}
 			continue
 		case <-k.hints:
 		case <-poll.C:
 		case <-k.requests.due:
 		case <-again:
+			if k.failures == 0 { // only manifests are missing
+				again = k.reload(ctx)
+				continue
+			}
 		}
 		again = k.turn(ctx)
 	}
@@ -158,64 +209,86 @@ func (k *Keeper) hint() {
 // turn does one read. The channel it returns fires when it should be tried again
 // soon, because something of it failed.
 func (k *Keeper) turn(ctx context.Context) <-chan time.Time {
-	answer := k.requests.begin()
+	answer, began := k.requests.begin(), time.Now()
 	err := k.refresh(ctx)
 	answer(err)
 	if ctx.Err() != nil {
 		return nil
 	}
-	k.report(err)
-	if err == nil && len(k.loader.failed) == 0 {
-		return nil
+	k.report(err, began)
+	if err != nil {
+		return time.After(soon())
 	}
-	return time.After(retryAfter)
+	return k.loader.again()
 }
 
-// report logs a failure once, and its end.
-func (k *Keeper) report(err error) {
-	switch {
-	case err == nil && k.failure != "":
-		k.failure = ""
-		k.options.Logger.Info("table refreshed again")
-	case err != nil && err.Error() != k.failure:
-		k.failure = err.Error()
+// reload tries to get the manifests that are missing, without a read of the
+// registry.
+func (k *Keeper) reload(ctx context.Context) <-chan time.Time {
+	k.take(ctx, k.snapshot)
+	return k.loader.again()
+}
+
+// report tells the log, once, and whoever asks that reads fail, and that they do
+// so no more. One failure may be a server that changes; the second in a row stops
+// the waiting of requests.
+func (k *Keeper) report(err error, began time.Time) {
+	if err == nil {
+		k.failures = 0
+		k.requests.recover()
+		k.health.Store(&Health{Read: began, Confirmed: true})
+		if k.failure != "" {
+			k.failure = ""
+			k.options.Logger.Info("table refreshed again")
+		}
+		return
+	}
+	if k.failures++; k.failures > 1 {
+		k.requests.trip(err)
+	}
+	k.ail(err)
+	if text := err.Error(); k.failure == "" || text != k.failure && time.Since(k.logged) >= logEvery {
+		k.failure, k.logged = text, time.Now()
 		k.options.Logger.Warn("table not refreshed; serving the last one", "error", err)
 	}
 }
 
+// ail notes why the registry cannot be read.
+func (k *Keeper) ail(err error) {
+	h := k.Health()
+	h.Err = err
+	k.health.Store(&h)
+}
+
 func (k *Keeper) refresh(ctx context.Context) error {
 	snap, err := k.read(ctx)
-	if err != nil {
-		return err
+	if err == nil {
+		k.take(ctx, snap)
+	} else if last := k.lastKnown(); last != nil && ctx.Err() == nil {
+		k.take(ctx, last) // the store may be back before the registry is
 	}
+	if ctxErr := ctx.Err(); err == nil && ctxErr != nil {
+		err = fmt.Errorf("load manifests: %w", ctxErr)
+	}
+	return err
+}
+
+// lastKnown returns what is served, or was before a restart.
+func (k *Keeper) lastKnown() *registry.Snapshot {
+	if k.snapshot != nil {
+		return k.snapshot
+	}
+	return k.options.Last
+}
+
+// take makes the table of snap, with what can be had of its manifests soon.
+func (k *Keeper) take(ctx context.Context, snap *registry.Snapshot) {
 	if k.loader.want(ctx, snap) {
 		k.loader.wait(ctx, patience)
 	}
-	if err := ctx.Err(); err != nil {
-		return fmt.Errorf("load manifests: %w", err)
+	if ctx.Err() == nil {
+		k.swap(snap)
 	}
-	k.swap(snap)
-	return nil
-}
-
-// read returns the registry's state, if it can follow the one that is served.
-func (k *Keeper) read(ctx context.Context) (*registry.Snapshot, error) {
-	ctx, cancel := context.WithTimeout(ctx, k.options.Deadline)
-	defer cancel()
-	snap, err := k.registry.Refresh(ctx, k.snapshot)
-	if err != nil {
-		return nil, fmt.Errorf("read registry: %w", err)
-	}
-	switch old := k.table.Load(); {
-	case old == nil:
-	case snap.Registry != old.Registry:
-		return nil, fmt.Errorf("%w: the registry is now %s, this node serves what %s said; restart it if that is meant",
-			holdfast.ErrConflict, snap.Registry, old.Registry)
-	case snap.Revision < old.Revision:
-		return nil, fmt.Errorf("%w: the registry went back from revision %d to %d; restart this node if that is meant",
-			holdfast.ErrConflict, old.Revision, snap.Revision)
-	}
-	return snap, nil
 }
 
 // swap makes and publishes the table for snap, if it would be another one.
@@ -225,6 +298,7 @@ func (k *Keeper) swap(snap *registry.Snapshot) {
 	}
 	k.snapshot = snap
 	t := k.builder.table(snap, k.loader.built)
+	k.shown.Store(snap)
 	k.table.Store(t)
 	k.options.OnSwap(t)
 }

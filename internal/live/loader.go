@@ -32,10 +32,22 @@ type loader struct {
 	interner *interner
 	builds   map[buildKey]*Build
 	flying   map[buildKey]bool
-	queue    []buildKey        // to be fetched when others have arrived
-	failed   map[buildKey]bool // wanted, and the last fetch failed
-	fresh    bool              // builds has more than when news was last called
+	queue    []buildKey           // to be fetched when others have arrived
+	failed   map[buildKey]failure // wanted, and the last fetch failed
+	fresh    bool                 // builds has more than when news was last called
 }
+
+// failure is of a manifest that could not be loaded.
+type failure struct {
+	times int
+	next  time.Time // when it is tried again
+}
+
+// The rest between two attempts at one manifest, which doubles.
+const (
+	restLeast = time.Second
+	restMost  = 5 * time.Second
+)
 
 // arrival is the outcome of a fetch.
 type arrival struct {
@@ -49,7 +61,7 @@ func newLoader(m Manifests, deadline time.Duration, logger *slog.Logger) *loader
 	return &loader{
 		manifests: m, deadline: deadline, logger: logger, arrived: make(chan arrival),
 		interner: newInterner(), builds: make(map[buildKey]*Build),
-		flying: make(map[buildKey]bool), failed: make(map[buildKey]bool),
+		flying: make(map[buildKey]bool), failed: make(map[buildKey]failure),
 	}
 }
 
@@ -64,7 +76,8 @@ func (l *loader) news() bool {
 }
 
 // want sets out to get what the servable releases of snap lack, live ones first,
-// and forgets what others had. It reports whether a fetch began.
+// but for what failed a moment ago, and forgets what others had. It reports
+// whether a fetch began.
 func (l *loader) want(ctx context.Context, snap *registry.Snapshot) bool {
 	wanted := make(map[buildKey]holdfast.State)
 	for _, app := range snap.Apps {
@@ -80,7 +93,7 @@ func (l *loader) want(ctx context.Context, snap *registry.Snapshot) bool {
 	l.forget(wanted)
 	l.queue = l.queue[:0]
 	for key := range wanted {
-		if l.builds[key] == nil && !l.flying[key] {
+		if l.builds[key] == nil && !l.flying[key] && !time.Now().Before(l.failed[key].next) {
 			l.queue = append(l.queue, key)
 		}
 	}
@@ -149,8 +162,23 @@ func within[T any](ctx context.Context, d time.Duration, get func(context.Contex
 	return get(ctx, of)
 }
 
-// take adds what arrived. What failed is tried again by the next want; until
-// then its release answers that it is not ready.
+// again returns a channel that fires when something that failed is to be tried
+// again; nil if nothing is.
+func (l *loader) again() <-chan time.Time {
+	var next time.Time
+	for key, f := range l.failed {
+		if !l.flying[key] && (next.IsZero() || f.next.Before(next)) {
+			next = f.next
+		}
+	}
+	if next.IsZero() {
+		return nil
+	}
+	return time.After(time.Until(next))
+}
+
+// take adds what arrived. What failed is tried again by a later want; until then
+// its release answers that it is not ready.
 func (l *loader) take(ctx context.Context, a arrival) {
 	delete(l.flying, a.key)
 	l.start(ctx)
@@ -159,13 +187,15 @@ func (l *loader) take(ctx context.Context, a arrival) {
 		b, a.err = l.interner.build(a.manifest, a.inventory)
 	}
 	if a.err != nil {
-		if !l.failed[a.key] {
-			l.failed[a.key] = true
+		before := l.failed[a.key]
+		rest := min(restLeast<<min(before.times, 10), restMost)
+		l.failed[a.key] = failure{before.times + 1, time.Now().Add(rest)}
+		if before.times == 0 {
 			l.logger.Error("manifest not loaded; its release answers 503", "manifest", a.key.manifest, "error", a.err)
 		}
 		return
 	}
-	if l.failed[a.key] {
+	if l.failed[a.key].times > 0 {
 		delete(l.failed, a.key)
 		l.logger.Info("manifest loaded at last", "manifest", a.key.manifest)
 	}

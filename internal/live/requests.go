@@ -1,11 +1,15 @@
 package live
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"hash/maphash"
 	"sync"
 	"time"
+
+	holdfast "github.com/holdfast-web/holdfast"
 )
 
 // ErrBusy: too many requests wait for the registry already.
@@ -24,6 +28,7 @@ type requests struct {
 	next   *round    // those who wait for the next read
 	last   time.Time // when the last round began
 	closed bool
+	broken error // why nobody has to wait; nil while the registry is in reach
 	absent absent
 }
 
@@ -46,6 +51,9 @@ func (q *requests) wait(ctx context.Context, name string) error {
 	key := q.absent.key(name)
 	if q.absent.has(key) {
 		return nil
+	}
+	if err := q.reach(); err != nil {
+		return err
 	}
 	select {
 	case q.slots <- struct{}{}:
@@ -73,8 +81,8 @@ func (q *requests) join() *round {
 		return q.next
 	}
 	r := &round{done: make(chan struct{})}
-	if q.closed {
-		r.err = context.Canceled
+	if q.closed || q.broken != nil {
+		r.err = cmp.Or(q.broken, context.Canceled)
 		close(r.done)
 		return r
 	}
@@ -121,12 +129,41 @@ func (q *requests) close() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.closed = true
+	q.dismiss(context.Canceled)
+}
+
+// dismiss ends the waiting round, if any, without a read. It wants the lock held.
+func (q *requests) dismiss(err error) {
 	if r := q.next; r != nil {
 		r.timer.Stop()
-		r.err = context.Canceled
+		r.err = err
 		close(r.done)
 		q.next = nil
 	}
+}
+
+// trip lets nobody wait until recover: the registry is out of reach, and a flood
+// of names that nobody knows should not hold on to connections and memory.
+func (q *requests) trip(err error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.broken == nil {
+		q.broken = fmt.Errorf("%w: the registry is out of reach: %w", holdfast.ErrUnavailable, err)
+	}
+	q.dismiss(q.broken)
+}
+
+func (q *requests) recover() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.broken = nil
+}
+
+// reach returns why the registry is known to be out of reach, if it is.
+func (q *requests) reach() error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.broken
 }
 
 // absent remembers names that a read did not find, for one pace, in two

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	holdfast "github.com/holdfast-web/holdfast"
 )
 
 // await calls Await in a goroutine; the result can be read when it is there.
@@ -57,7 +59,7 @@ func TestAwaitNeedsReadBegunAfterwards(t *testing.T) {
 		s.source.change(func(x *source) { x.after, x.snap = nil, s.depot.snapshot(2, twoReleases("b", "")) })
 		early := s.await(t.Context(), "@b")
 		late := s.await(t.Context(), "@c")
-		s.pass(time.Second)
+		s.pass(anew - 1)
 		if _, ok := returned(early); ok {
 			t.Fatal("Await returned before any read ended")
 		}
@@ -151,26 +153,75 @@ func TestTakenRoundAsksForNothing(t *testing.T) {
 	})
 }
 
+// A failure says nothing about a name. The first one may pass, so that requests
+// go on waiting for the second read; after that they are told at once.
 func TestAwaitSharesFailure(t *testing.T) {
 	play(t, Options{Poll: time.Hour}, func(t *testing.T, s *stage) {
-		s.pass(time.Minute)
-		down := errors.New("down")
-		s.source.change(func(x *source) { x.err = down })
-		for range 3 { // a failure says nothing about a name: each time it is read again
+		for range 3 {
+			s.pass(time.Minute)
+			down := errors.New("down")
+			s.source.change(func(x *source) { x.err = down })
 			x, y := s.await(t.Context(), "x"), s.await(t.Context(), "y")
-			s.pass(time.Second)
-			for _, result := range []chan error{x, y} {
-				if err, ok := returned(result); !ok || !errors.Is(err, down) {
-					t.Errorf("Await has returned: %v, error: %v; want the failure", ok, err)
+			for _, name := range []string{"first", "second"} {
+				s.pass(time.Second)
+				for _, result := range []chan error{x, y} {
+					if err, ok := returned(result); !ok || !errors.Is(err, down) {
+						t.Errorf("%s: Await has returned: %v, error: %v; want the failure", name, ok, err)
+					}
 				}
+				x, y = s.await(t.Context(), "x"), s.await(t.Context(), "z")
 			}
-			x = s.await(t.Context(), "x")
-			if err, ok := returned(x); ok {
-				t.Errorf("Await returned at once after a failure: %v", err)
-			}
+			s.source.change(func(x *source) { x.err = nil })
 			s.pass(time.Second)
+			wantNil(t, s.await(t.Context(), "x"))
 		}
 	})
+}
+
+// While the registry is out of reach a flood of names costs no read and no wait;
+// afterwards they are looked for again.
+func TestAwaitDuringOutage(t *testing.T) {
+	for name, fail := range map[string]func(*source){
+		"failing": func(x *source) { x.err = errors.New("down") },
+		"hanging": func(x *source) { x.before = hang },
+	} {
+		t.Run(name, func(t *testing.T) {
+			play(t, Options{Poll: time.Hour}, func(t *testing.T, s *stage) {
+				s.pass(time.Minute)
+				s.source.change(fail)
+				early := s.await(t.Context(), "early")
+				late := s.await(t.Context(), "late") // joins the next round
+				s.pass(3 * time.Second)
+				if name == "failing" {
+					if err, ok := returned(early); !ok || err == nil {
+						t.Errorf("Await has returned: %v, error: %v", ok, err)
+					}
+				}
+				if err, ok := returned(late); !ok || err == nil {
+					t.Errorf("the one in line has returned: %v, error: %v", ok, err)
+				}
+				reads, start := s.source.count(), time.Now()
+				for i := range 100_000 {
+					if err := s.Await(t.Context(), fmt.Sprint("@r", i)); !errors.Is(err, holdfast.ErrUnavailable) {
+						t.Fatalf("Await = %v, want ErrUnavailable", err)
+					}
+				}
+				if took := time.Since(start); took != 0 || s.source.count() != reads {
+					t.Errorf("the flood took %v and %d reads", took, s.source.count()-reads)
+				}
+				if h := s.Health(); h.Err == nil || !h.Confirmed {
+					t.Errorf("health %+v", h)
+				}
+				s.source.change(func(x *source) { x.err, x.before, x.snap = nil, nil, s.depot.snapshot(2, twoReleases("b", "")) })
+				s.pass(time.Second)
+				s.want(2, "b")
+				wantNil(t, s.await(t.Context(), "@b"))
+				if h := s.Health(); h.Err != nil || time.Since(h.Read) > time.Second {
+					t.Errorf("health %+v", h)
+				}
+			})
+		})
+	}
 }
 
 func TestAwaitBusy(t *testing.T) {

@@ -17,6 +17,7 @@ type source struct {
 	watches  int
 	reads    []time.Duration // since start
 	start    time.Time
+	running  int // calls of Refresh
 	hints    chan struct{}
 	before   func(context.Context) // called in a read before it sees the state
 	after    func(context.Context) // and after
@@ -29,6 +30,8 @@ func newSource(snap *registry.Snapshot) *source {
 func (s *source) Refresh(ctx context.Context, _ *registry.Snapshot) (*registry.Snapshot, error) {
 	s.mu.Lock()
 	s.reads = append(s.reads, time.Since(s.start))
+	s.running++
+	defer s.change(func(s *source) { s.running-- })
 	before, after := s.before, s.after
 	s.mu.Unlock()
 	if before != nil {
@@ -82,6 +85,12 @@ func (s *source) change(f func(*source)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	f(s)
+}
+
+// now returns how many calls of Refresh there are now.
+func (s *source) now() (n int) {
+	s.change(func(s *source) { n = s.running })
+	return n
 }
 
 func (s *source) set(snap *registry.Snapshot) { s.change(func(s *source) { s.snap = snap }) }
