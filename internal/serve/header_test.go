@@ -106,3 +106,46 @@ func TestHeadersThatSettingsChange(t *testing.T) {
 		t.Errorf("preflight with cors off: %s", diff)
 	}
 }
+
+func TestSelectedByHeader(t *testing.T) {
+	decisions(t, "main", []decision{
+		{"/app.js", header("old"), `200 "old app" private vary`},
+		{"/app.js", header("live"), `200 "live app" private vary`},
+		{"/app.js", header("next"), `200 "next app" private vary`},
+		{"/" + clashed, header("old"), `200 "old oops" private vary`},
+		{"/app.js?dpl=other", header("old"), `200 "other app" forever`},
+		{"/" + hashed, header("old"), `200 "main" forever`},
+		{"/" + hashed, header("next"), `200 "main" forever`},
+
+		// Like a pin it does not fall through, where there is something to choose from.
+		{"/robots.txt", header("old"), "404"},
+		{"/nothing.js", header("old"), "404"},
+
+		// Never documents.
+		{"/", header("old"), `200 "live index" checked id=live`},
+		{"/", header("next"), `200 "live index" checked id=live`},
+		{"/", header("nobody"), `200 "live index" checked id=live`},
+		{"/index.html", header("old"), `200 "live index" checked id=live`},
+		{"/about", header("old"), `200 "live about" checked id=live`},
+		{"/only-old", header("old"), `404 "live 404" id=live`},
+		{"/docs", header("old"), "308 /docs/"},
+		{"/turned", header("old"), `200 "live data" checked vary`},
+		{"/turned", header("live"), `200 "live data" private vary`},
+		{"/returned", header("old"), `200 "<!doctype html>live" checked id=live`},
+
+		// What is not servable or no ID does not select.
+		{"/app.js", header("dead"), `200 "live app" checked vary`},
+		{"/app.js", header("tomb"), `200 "live app" checked vary`},
+		{"/app.js", header("null"), `200 "live app" checked vary`},
+		{"/app.js", header("old, live"), `200 "live app" checked vary`},
+		{"/app.js", header("a/../b"), `200 "live app" checked vary`},
+
+		// What is not known may be of a release this node has yet to hear of.
+		{"/app.js", header("nobody"), `200 "live app" checked vary wait default/@nobody`},
+		{"/app.js", func(r *Request) { r.DeploymentID, r.Waited = "nobody", true }, `200 "live app" checked vary`},
+		{"/" + hashed, header("nobody"), `200 "main" forever`},
+		{"/nothing.js", header("nobody"), "404 wait default/@nobody"},
+		{"/app.js.map", header("nobody"), "404"},
+		{"/app.js.map", header("old"), "404"},
+	}, shop())
+}

@@ -1,0 +1,110 @@
+package serve
+
+import (
+	"strings"
+	"testing"
+
+	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/live"
+)
+
+func TestDocuments(t *testing.T) {
+	cases := []decision{
+		{"/", nil, `200 "live index" checked id=live`},
+		{"/?a=b", nil, `200 "live index" checked id=live`},
+		{"/about", nil, `200 "live about" checked id=live`},
+		{"/about.html", nil, `200 "live about" checked id=live`},
+		{"/about", script, `200 "live about" checked id=live`}, // for any GET
+		{"/docs", nil, "308 /docs/"},
+		{"/docs?q=%20x&y", nil, "308 /docs/?q=%20x&y"},
+		{"/d%6fcs", nil, "308 /d%6fcs/"},
+		{"/bücher?ü=<\"a b\">#x", nil, "308 /b%C3%BCcher/?%C3%BC=%3C%22a%20b%22%3E%23x"},
+		{"/b%c3%bccher", nil, "308 /b%c3%bccher/"},
+		{"/docs/", nil, `200 "live docs" checked id=live`},
+		{"/docs/index", nil, `200 "live docs" checked id=live`},
+		{"/docs/index.html", nil, `200 "live docs" checked id=live`},
+		{"/docs/a.b", nil, `200 "live a.b" checked id=live`},
+		{"/404.html", nil, `200 "live 404" checked id=live`},
+
+		{"/no.js", navigate, "404"}, // an asset's name, whoever asks
+		{"/no/such.png", navigate, "404"},
+		{"/no", script, "404"},
+		{"/no", func(r *Request) { r.FetchMode, r.Accept = "cors", "text/html" }, "404"},
+	}
+	page, spa := `404 "live 404" id=live`, `200 "live index" checked id=live`
+	missing := []struct {
+		path    string
+		with    func(*Request)
+		off, on string
+	}{
+		{"/no", navigate, page, spa},
+		{"/no/", navigate, page, spa},
+		{"/about/", navigate, page, spa},
+		{"/no/such", accept("text/html"), page, spa},
+		{"/no", accept("application/xhtml+xml, TEXT/HTML;q=0.9"), page, spa},
+		{"/no", accept("text/html;q=0"), page, page},
+		{"/no", accept("text/html-not"), page, page},
+		{"/no", accept("*/*"), page, page},
+		{"/no", nil, page, page},
+		{"/john.doe", navigate, page, spa},
+		{"/john.doe", nil, "404", "404"},
+		{"/v1.2/x", navigate, page, spa},
+		{"/no.html", navigate, page, page},
+		{"/no.html", nil, page, page},
+		{"/no.html", script, "404", "404"},
+		{"/x/y-Ab3dEf99.zip", navigate, page + " wait default/x/y-Ab3dEf99.zip", spa},
+	}
+	withSPA := append([]decision{}, cases...)
+	for _, m := range missing {
+		cases = append(cases, decision{m.path, m.with, m.off})
+		withSPA = append(withSPA, decision{m.path, m.with, m.on})
+	}
+	t.Run("spa=off", func(t *testing.T) { decisions(t, "main", cases, shop()) })
+	t.Run("spa=on", func(t *testing.T) { decisions(t, "main", withSPA, shop("spa=on")) })
+	t.Run("without index", func(t *testing.T) {
+		bare := site{app: "default", settings: map[string]string{"spa": "on"}, sides: map[string]string{"main": "r"}, releases: []rel{
+			{id: "r", state: holdfast.Live, files: map[string]string{"a.js": "a"}},
+		}}
+		decisions(t, "main", []decision{{"/", navigate, "404"}, {"/x", navigate, "404"}, {"/a.js", navigate, `200 "a" checked vary`}}, bare)
+	})
+}
+
+func TestHiddenFromDecoding(t *testing.T) {
+	var cases []decision
+	for _, p := range []string{
+		"", "app.js", "*", "//", "//evil.com/", "//docs", "/docs//", "/docs//index.html", "/./app.js", "/../app.js", "/docs/..", "/docs/.",
+		"/%2e%2e/app.js", "/docs/%2e", "/app%2Ejs", "/docs%2findex.html", "/docs%2Findex.html", "/docs%5cindex.html", `/docs\index.html`,
+		"/app.js%00", "/app.js\x00", "/%0d%0a", "/\x7f", "/%7f", "/\xc0\xaeapp.js", "/%c0%ae%c0%ae/app.js", "/%ff", "/\xff", "/%", "/%4", "/%zz",
+		"/app.js#x", "/@old/../app.js", "/@old//app.js", "/%2F%2Fevil.com", "/%252e%252e/app.js", "/" + strings.Repeat("a/", 3000),
+	} {
+		cases = append(cases, decision{p, nil, "404"})
+	}
+	for i := range cases {
+		cases[i].with = script
+	}
+	decisions(t, "main", cases, shop())
+	decisions(t, "main", cases, shop("spa=on"))
+}
+
+func TestOtherMethods(t *testing.T) {
+	tab := table(t, "main", shop())
+	for _, c := range []struct {
+		method, path string
+		table        *live.Table
+		body         bool
+		want         int
+	}{
+		{"POST", "/app.js", tab, false, 405}, {"PUT", "/app.js", tab, true, 405}, {"DELETE", "/", tab, false, 405},
+		{"PATCH", "/", nil, false, 405}, {"TRACE", "/", tab, false, 405}, {"CONNECT", "example.com:443", tab, false, 405},
+		{"get", "/app.js", tab, false, 405}, {"", "/app.js", tab, false, 405}, {"PROPFIND", "/", tab, false, 405},
+		{"GET", "/app.js", tab, true, 400}, {"HEAD", "/app.js", tab, true, 400}, {"GET", "/", nil, true, 400},
+		{"OPTIONS", "/app.js", tab, true, 400}, {"OPTIONS", "/app.js", tab, false, 204}, {"OPTIONS", "*", tab, false, 204},
+		{"OPTIONS", "/nothing", tab, false, 204}, {"OPTIONS", "//", tab, false, 204}, {"OPTIONS", "/", nil, false, 204},
+	} {
+		r := get(c.path)
+		r.Method, r.HasBody = c.method, c.body
+		if d := decideLawfully(t, c.table, r); d.Status != c.want {
+			t.Errorf("%s %s body=%v: %d, want %d", c.method, c.path, c.body, d.Status, c.want)
+		}
+	}
+}
