@@ -10,7 +10,7 @@ import (
 
 // Exists reports whether a registry was ever opened in d, without making one.
 func Exists(ctx context.Context, d kv.Driver) (bool, error) {
-	entries, err := d.Get(ctx, keyIdentity)
+	entries, err := d.Get(ctx, registryKey)
 	if err != nil {
 		return false, fmt.Errorf("look for a registry: %w: %w", holdfast.ErrUnavailable, err)
 	}
