@@ -1,13 +1,27 @@
 // Package blob is the one way in which serving reads bytes: from memory, else
-// from a spool on the local disk, else from the store. Every byte that comes
-// from a store is checked against the digest that names it before the first one
-// is handed out.
+// from the disk cache, else from the store, else from peers. Every byte that
+// comes from one of these is checked against the digest that names it before the
+// first one is handed out.
 //
 // Blobs of up to a sixteenth of the memory, and at most 64 MiB, are kept in
 // memory, by frequency and recency of use, so that reading many once does not
-// drive out what is read often. Larger ones are spooled to files. A spool file
-// has no name: it is gone with the process, however that ends, and is never
-// mistaken for something verified. Local disk is trusted while it is open.
+// drive out what is read often. Larger ones are handed out as open files.
+//
+// With a disk cache, blobs of all sizes are kept in files there, by recency of
+// use, and found again after a restart: a node serves what it has with the store
+// down. Files are read and verified before their first use in a process; those
+// that are handed out as files are trusted from then on. The disk cache never
+// fails a request: what is wrong there is removed and fetched again, and what
+// cannot be written is left out.
+//
+// Without one, or when it takes no more, large blobs are spooled to other files.
+// A spool file has no name: it is gone with the process, however that ends, and
+// is never mistaken for something verified.
+//
+// The store, peers and the disk each have a bounded set of workers, whose calls
+// are given up when they take too long, and a breaker: when calls keep failing,
+// requests fail at once instead of piling up, and single ones try whether it is
+// over. What one of them has is served however long another one hangs.
 package blob
 
 import (
@@ -17,12 +31,10 @@ import (
 	"log/slog"
 	"math"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/maypok86/otter/v2"
 	"github.com/maypok86/otter/v2/stats"
-	"golang.org/x/sync/semaphore"
 
 	holdfast "github.com/holdfast-web/holdfast"
 )
@@ -34,6 +46,8 @@ const (
 	maxFlights = 4096
 	// maxInMemory bounds the blobs that are kept in memory, whatever its size.
 	maxInMemory = 64 << 20
+	// closeWait bounds how long Close waits for calls that hang.
+	closeWait = 5 * time.Second
 )
 
 // Ref says which stored bytes are meant.
@@ -52,52 +66,65 @@ type Fetcher interface {
 // Options of a Source. The zero value of a field means its default.
 type Options struct {
 	// Memory bounds the bytes kept in memory, 256 MiB by default. Fetches under
-	// way take up to a quarter of that in addition.
+	// way, reads of the disk cache, and blobs that wait to be written to it take
+	// up to a quarter, a quarter and an eighth of that in addition.
 	Memory int64
+	// CacheDir is a directory on a local disk for blobs of all sizes that survive
+	// a restart, created if need be; by default there is none. It may be deleted
+	// at any time. Only what lies two levels deep, below directories whose names
+	// are two hexadecimal digits, is read, and removed if it is foreign.
+	CacheDir string
+	// CacheBytes bounds the disk that the files there take, 8 GiB by default.
+	CacheBytes int64
 	// SpoolDir is a directory on a local disk, created if need be; by default
 	// the system's for temporary files. Several sources may share it.
 	SpoolDir string
 	// Spool bounds the bytes of spool files, 4 GiB by default.
 	Spool int64
-	// Fetches bounds the objects read from the store at one time, 16 by default.
+	// Fetches bounds the objects read from the store at one time, 16 by default,
+	// and as many from peers.
 	Fetches int
 	// Timeout bounds how long a fetch may take, all its attempts included, on
 	// top of a second for each MiB; 30 s by default.
 	Timeout time.Duration
-	// Logger gets one record for each corrupt object; nil discards.
+	// Stall bounds how long a call to the store may go without a single byte
+	// before it is given up; a third of Timeout by default, 2 s with Peers.
+	Stall time.Duration
+	// Peers is asked for what the store does not give, or not in time. Its bytes
+	// need not be verified, either.
+	Peers Fetcher
+	// Logger gets a record for each corrupt object, and for each place that fails
+	// when calls to it are paused, and when they are taken up again; nil discards.
 	Logger *slog.Logger
+
+	openCache func() (directory, error) // for tests; by default CacheDir
 }
 
 // Source hands out verified bytes. All methods may be called concurrently.
 type Source struct {
-	fetcher  Fetcher
 	log      *slog.Logger
 	timeout  time.Duration
 	inMemory int64 // size of the largest blobs that are kept in memory
 
-	memory *otter.Cache[Ref, []byte]
-	spool  *spool
-	slots  chan struct{}       // of fetches under way
-	buffer *semaphore.Weighted // bytes in memory of fetches under way
-	count  counters
+	memory  *otter.Cache[Ref, []byte]
+	cache   *cache // nil without
+	spool   *spool
+	remotes []*remote     // the store, then peers if there are any
+	warming chan struct{} // blobs that are being warmed
+	count   *counters
 
-	mu      sync.Mutex
-	closed  bool
-	flights map[Ref]*flight
-	bad     badRefs
-	wg      sync.WaitGroup // of flights
+	mu            sync.Mutex
+	closed        bool
+	flights       map[Ref]*flight
+	remoteFlights int            // of these, those beyond the disk cache
+	wg            sync.WaitGroup // of flights
 }
 
-type counters struct {
-	hits                                                      *stats.Counter // striped: every request adds to it
-	spoolHits, misses, fetches, fetchedBytes, corrupt, failed atomic.Int64
-}
-
-// New returns a Source over fetcher. It creates the spool directory.
+// New returns a Source over fetcher. It creates its directories.
 func New(fetcher Fetcher, o Options) (*Source, error) {
 	o = o.withDefaults()
-	hits := stats.NewCounter()
-	memory, err := newMemory(o.Memory, hits)
+	count := &counters{hits: stats.NewCounter()}
+	memory, err := newMemory(o.Memory, count.hits)
 	if err != nil {
 		return nil, fmt.Errorf("create blob memory: %w", err)
 	}
@@ -105,35 +132,59 @@ func New(fetcher Fetcher, o Options) (*Source, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open spool: %w", err)
 	}
-	inMemory := min(o.Memory/16, maxInMemory)
-	return &Source{
-		fetcher: fetcher, log: o.Logger, timeout: o.Timeout, inMemory: inMemory,
-		memory: memory, spool: spool,
-		slots:   make(chan struct{}, o.Fetches),
-		buffer:  semaphore.NewWeighted(max(o.Memory/4, 1)),
-		count:   counters{hits: hits},
+	s := &Source{
+		log: o.Logger, timeout: o.Timeout, inMemory: min(o.Memory/16, maxInMemory),
+		memory: memory, spool: spool, count: count,
+		warming: make(chan struct{}, max(o.Fetches/2, 1)),
 		flights: map[Ref]*flight{},
-		bad:     badRefs{},
-	}, nil
+	}
+	if o.openCache != nil {
+		if s.cache, err = openCache(o, s.inMemory); err != nil {
+			return nil, fmt.Errorf("open disk cache: %w", err)
+		}
+	}
+	s.addRemotes(fetcher, o)
+	return s, nil
+}
+
+func (s *Source) addRemotes(fetcher Fetcher, o Options) {
+	places := []Fetcher{fetcher}
+	if o.Peers != nil {
+		places = append(places, o.Peers)
+	}
+	for i, place := range places {
+		where := [...]string{"store", "peers"}[i]
+		r := &remote{fetcher: place, count: s.count, log: o.Logger}
+		r.lane = newLane(o.Fetches, o.Memory/4/int64(len(places)), o.Stall)
+		r.breaker = newBreaker(where, breakAfter, breakMost, o.Logger)
+		r.read = func(ctx context.Context, ref Ref, alive func()) outcome { return s.receive(ctx, r, ref, alive) }
+		s.remotes = append(s.remotes, r)
+	}
 }
 
 func (o Options) withDefaults() Options {
-	if o.Memory <= 0 {
-		o.Memory = 256 << 20
+	orElse(&o.Memory, 256<<20)
+	orElse(&o.CacheBytes, 8<<30)
+	orElse(&o.Spool, 4<<30)
+	orElse(&o.Fetches, 16)
+	orElse(&o.Timeout, 30*time.Second)
+	if o.Peers != nil {
+		orElse(&o.Stall, 2*time.Second)
 	}
-	if o.Spool <= 0 {
-		o.Spool = 4 << 30
-	}
-	if o.Fetches <= 0 {
-		o.Fetches = 16
-	}
-	if o.Timeout <= 0 {
-		o.Timeout = 30 * time.Second
-	}
+	orElse(&o.Stall, o.Timeout/3)
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
+	if o.openCache == nil && o.CacheDir != "" {
+		o.openCache = func() (directory, error) { return openDirectory(o.CacheDir) }
+	}
 	return o
+}
+
+func orElse[T int | int64 | time.Duration](field *T, value T) {
+	if *field <= 0 {
+		*field = value
+	}
 }
 
 // newMemory makes a cache without goroutines: it does its upkeep, in small
@@ -195,47 +246,41 @@ func (s *Source) openCold(ctx context.Context, ref Ref) (Content, error) {
 	}
 }
 
-// Stats counts what a Source did since it was made.
-type Stats struct {
-	Hits         int64 `json:"hits"`         // reads answered from memory
-	SpoolHits    int64 `json:"spoolHits"`    // reads answered from the spool
-	Misses       int64 `json:"misses"`       // reads that had to wait for the store
-	Fetches      int64 `json:"fetches"`      // objects opened in the store, retries included
-	FetchedBytes int64 `json:"fetchedBytes"` // bytes read from the store
-	Corrupt      int64 `json:"corrupt"`      // objects read that were not what their names say
-	Failed       int64 `json:"failed"`       // fetches given up, corrupt ones included
-	MemoryBytes  int64 `json:"memoryBytes"`  // in memory now
-	SpoolBytes   int64 `json:"spoolBytes"`   // in the spool now
-}
-
-// Stats returns the counts up to now.
-func (s *Source) Stats() Stats {
-	return Stats{
-		Hits:         int64(s.count.hits.Snapshot().Hits),
-		SpoolHits:    s.count.spoolHits.Load(),
-		Misses:       s.count.misses.Load(),
-		Fetches:      s.count.fetches.Load(),
-		FetchedBytes: s.count.fetchedBytes.Load(),
-		Corrupt:      s.count.corrupt.Load(),
-		Failed:       s.count.failed.Load(),
-		MemoryBytes:  int64(s.memory.WeightedSize()),
-		SpoolBytes:   s.spool.size(),
-	}
-}
-
-// Close ends all fetches, waits for them, and frees the spool; content that is
-// open stays readable. A call of the Fetcher that ignores its context is waited
-// for all the same.
+// Close ends all fetches and frees the spool; content that is open stays
+// readable. It waits for calls of the Fetcher, and for what is being written to
+// the disk cache, but no longer than 5 seconds: calls that still hang in the
+// kernel then, and ignore their contexts, are left behind, each with a goroutine
+// and the memory or the file for its bytes. What they return is thrown away.
 func (s *Source) Close() error {
 	s.mu.Lock()
+	again := s.closed
 	s.closed = true
 	for _, f := range s.flights {
-		f.cancel()
+		f.cancel(errClosing)
 	}
 	s.mu.Unlock()
-	s.wg.Wait()
+	s.wg.Wait() // they end with their contexts
+	if again {
+		return nil
+	}
+	s.drain()
 	if err := s.spool.close(); err != nil {
 		return fmt.Errorf("close spool: %w", err)
 	}
 	return nil
+}
+
+func (s *Source) drain() {
+	ctx, cancel := context.WithTimeout(context.Background(), closeWait)
+	defer cancel()
+	hanging := 0
+	for _, r := range s.remotes {
+		hanging += r.drain(ctx)
+	}
+	if s.cache != nil {
+		hanging += s.cache.close(ctx)
+	}
+	if hanging > 0 {
+		s.log.Warn("calls still hang at the end, leaving them behind", "calls", hanging)
+	}
 }

@@ -21,7 +21,12 @@ import (
 	"github.com/holdfast-web/holdfast/internal/store/memstore"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(fillDir); dir != "" {
+		fillForEver(dir) // until it is killed
+	}
+	goleak.VerifyTestMain(m)
+}
 
 var _ blob.Fetcher = (*store.Store)(nil)
 
@@ -52,9 +57,16 @@ type bench struct {
 
 func newBench(t *testing.T, o blob.Options) *bench {
 	t.Helper()
-	d := memstore.New()
+	return newNode(t, memstore.New(), o)
+}
+
+// newNode is one of several sources over the same store.
+func newNode(t *testing.T, d *memstore.Driver, o blob.Options) *bench {
+	t.Helper()
 	b := &bench{driver: d, store: store.New(d), spool: t.TempDir()}
-	o.SpoolDir = b.spool
+	if o.SpoolDir == "" {
+		o.SpoolDir = b.spool
+	}
 	if o.Memory == 0 {
 		o.Memory = memory
 	}

@@ -2,6 +2,7 @@ package blob
 
 import (
 	"bytes"
+	"container/list"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +12,7 @@ import (
 	"sync/atomic"
 
 	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/durable"
 )
 
 // Content is a verified blob. ReadAt may be called concurrently, until Close.
@@ -22,7 +24,7 @@ type Content interface {
 }
 
 // WriteRange writes the n bytes of c from offset off to w: those in memory with
-// one Write, those in a spool file through w's io.ReaderFrom, which for a network
+// one Write, those in a file through w's io.ReaderFrom, which for a network
 // connection is sendfile(2). It returns the number of bytes written.
 func WriteRange(w io.Writer, c Content, off, n int64) (int64, error) {
 	if off < 0 || n < 0 || n > c.Size()-off {
@@ -32,7 +34,7 @@ func WriteRange(w io.Writer, c Content, off, n int64) (int64, error) {
 	case memoryContent:
 		written, err := w.Write(c[off : off+n])
 		return int64(written), err
-	case *spoolContent:
+	case *fileContent:
 		if f, err := c.reopen(off); err == nil {
 			defer f.Close() //nolint:errcheck // was only read
 			return io.CopyN(w, f, n)
@@ -50,36 +52,66 @@ func (m memoryContent) ReadAt(p []byte, off int64) (int, error) {
 func (m memoryContent) Size() int64  { return int64(len(m)) }
 func (m memoryContent) Close() error { return nil }
 
-// spoolContent is one user's share in a spool file.
-type spoolContent struct {
-	file   *spooled
+// shared is an open file with verified bytes, of the spool or the disk cache,
+// and the number of its users.
+type shared struct {
+	home  home
+	ref   Ref
+	file  durable.File
+	users int           // under the lock of its home
+	place *list.Element // in the spool
+	entry *cached       // in the disk cache
+}
+
+// home is where a shared file belongs to.
+type home interface {
+	// add makes a file known, with users who will release it.
+	add(file *shared, users int)
+	// release gives back the share of one user.
+	release(file *shared) error
+	// discard closes a file that was not added.
+	discard(file *shared)
+}
+
+var (
+	_ home = (*spool)(nil)
+	_ home = (*cache)(nil)
+)
+
+// fileContent is one user's share in a file.
+type fileContent struct {
+	file   *shared
 	closed atomic.Bool
 }
 
-func (c *spoolContent) ReadAt(p []byte, off int64) (int, error) {
+func (c *fileContent) ReadAt(p []byte, off int64) (int, error) {
 	if c.closed.Load() {
 		return 0, errClosed()
 	}
 	return c.file.file.ReadAt(p, off)
 }
 
-func (c *spoolContent) Size() int64 { return c.file.ref.Size }
+func (c *fileContent) Size() int64 { return c.file.ref.Size }
 
 // Close may be called more than once.
-func (c *spoolContent) Close() error {
+func (c *fileContent) Close() error {
 	if c.closed.Swap(true) {
 		return nil
 	}
-	return c.file.spool.release(c.file)
+	return c.file.home.release(c.file)
 }
 
 // reopen returns the file once more, with a position of its own: sendfile reads
 // from there, and several requests share the file. Linux can do that without a name.
-func (c *spoolContent) reopen(off int64) (*os.File, error) {
+func (c *fileContent) reopen(off int64) (*os.File, error) {
 	if c.closed.Load() {
 		return nil, errClosed()
 	}
-	f, err := os.Open("/proc/self/fd/" + strconv.FormatUint(uint64(c.file.file.Fd()), 10))
+	described, ok := c.file.file.(interface{ Fd() uintptr })
+	if !ok {
+		return nil, errors.ErrUnsupported
+	}
+	f, err := os.Open("/proc/self/fd/" + strconv.FormatUint(uint64(described.Fd()), 10))
 	if err != nil {
 		return nil, err
 	}

@@ -3,7 +3,6 @@ package blob
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -21,8 +20,30 @@ const (
 	firstBackoff = 100 * time.Millisecond
 )
 
-// fetch reads an object from the store, verified. It ends with ctx, as far as
-// the store's calls do.
+// bring gets an object from the disk cache or from elsewhere, verified. It ends
+// with ctx.
+func (s *Source) bring(ctx context.Context, f *flight) outcome {
+	if s.cache != nil && s.cache.mayHave(f.ref.Name) {
+		if o := s.cache.ask(ctx, f.ref, s.bufferFor(f.ref)); o.err == nil {
+			o.local = true
+			return o
+		}
+	}
+	if !s.goRemote(f) {
+		return outcome{err: fmt.Errorf("%w: %d other objects are waited for: %w", holdfast.ErrUnavailable, maxFlights, errRefused)}
+	}
+	return s.fetch(ctx, f.ref)
+}
+
+// bufferFor is how much memory the bytes of ref take while they come.
+func (s *Source) bufferFor(ref Ref) int64 {
+	if ref.Size > s.inMemory {
+		return 0
+	}
+	return ref.Size
+}
+
+// fetch reads an object from the store or from peers.
 func (s *Source) fetch(ctx context.Context, ref Ref) (o outcome) {
 	backoff := firstBackoff
 	for attempt := range attempts {
@@ -32,7 +53,7 @@ func (s *Source) fetch(ctx context.Context, ref Ref) (o outcome) {
 			}
 			backoff *= 3
 		}
-		o = s.attempt(ctx, ref)
+		o = s.askAround(ctx, ref)
 		if o.err == nil || !worthRetrying(o.err) {
 			return o
 		}
@@ -43,11 +64,29 @@ func (s *Source) fetch(ctx context.Context, ref Ref) (o outcome) {
 	return o
 }
 
+// askAround asks the store, then peers. When nobody has the object, what the
+// store says counts: peers do not know what exists.
+func (s *Source) askAround(ctx context.Context, ref Ref) (first outcome) {
+	for i, r := range s.remotes {
+		o := r.ask(ctx, ref, s.bufferFor(ref))
+		if o.err == nil {
+			return o
+		}
+		if i == 0 {
+			first = o
+		}
+	}
+	return first
+}
+
 // worthRetrying: also an object that is not there, because the release that
 // names it was published after the object was stored.
 func worthRetrying(err error) bool {
 	passes := errors.Is(err, holdfast.ErrUnavailable) || errors.Is(err, holdfast.ErrNotFound)
-	return passes && !errors.Is(err, errNoRoom)
+	for _, lasting := range []error{errNoRoom, errRefused, errStalled, errQueued} {
+		passes = passes && !errors.Is(err, lasting)
+	}
+	return passes
 }
 
 func pause(ctx context.Context, d time.Duration) bool {
@@ -61,90 +100,37 @@ func pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// attempt reads an object once, when it is its turn.
-func (s *Source) attempt(ctx context.Context, ref Ref) (o outcome) {
-	select {
-	case s.slots <- struct{}{}:
-		defer func() { <-s.slots }()
-	case <-ctx.Done():
-		return outcome{err: errOverdue()}
-	}
-	if ref.Size > s.inMemory {
-		o.file, o.err = s.toSpool(ctx, ref)
+// receive reads one object of r to memory or to a file.
+func (s *Source) receive(ctx context.Context, r *remote, ref Ref, alive func()) (o outcome) {
+	read := func(w io.Writer) error { return r.copyVerified(ctx, ref, w, alive) }
+	if ref.Size <= s.inMemory {
+		o.data, o.err = toMemory(ref, read)
 		return o
 	}
-	if s.buffer.Acquire(ctx, ref.Size) != nil {
-		return outcome{err: errOverdue()}
-	}
-	defer s.buffer.Release(ref.Size)
-	b := bytes.NewBuffer(make([]byte, 0, ref.Size))
-	if o.err = s.copyVerified(ctx, ref, b); o.err == nil {
-		o.data = b.Bytes()
+	o.file, o.err = s.toFile(ref, read)
+	// Where no disk takes it, memory does, if it is not too large by far.
+	if errors.Is(o.err, errNoRoom) && ref.Size <= 2*s.inMemory && r.buffer.TryAcquire(ref.Size) {
+		defer r.buffer.Release(ref.Size)
+		o.data, o.err = toMemory(ref, read)
 	}
 	return o
 }
 
-func (s *Source) toSpool(ctx context.Context, ref Ref) (*spooled, error) {
-	file, err := s.spool.create(ref)
-	if err != nil {
+func toMemory(ref Ref, read func(io.Writer) error) ([]byte, error) {
+	b := bytes.NewBuffer(make([]byte, 0, ref.Size))
+	if err := read(b); err != nil {
 		return nil, err
 	}
-	if err := s.copyVerified(ctx, ref, file.file); err != nil {
-		s.spool.discard(file)
-		return nil, err
-	}
-	return file, nil
+	return b.Bytes(), nil
 }
 
-// copyVerified writes the object to w. Unless it returns nil, what was written
-// must not be used.
-func (s *Source) copyVerified(ctx context.Context, ref Ref, w io.Writer) error {
-	s.count.fetches.Add(1)
-	r, err := s.fetcher.OpenObject(ctx, ref.Name, 0, -1)
-	if err != nil {
-		if ctx.Err() != nil {
-			return errOverdue()
+// toFile writes to the disk cache, or to the spool when that has no room.
+func (s *Source) toFile(ref Ref, read func(io.Writer) error) (*shared, error) {
+	if s.cache != nil {
+		file, err := s.cache.create(ref, read)
+		if err == nil || !errors.Is(err, errNoRoom) {
+			return file, err
 		}
-		return err
 	}
-	defer r.Close() //nolint:errcheck // nothing was written
-	src := &source{r: r}
-	sum := sha256.New()
-	n, err := io.Copy(io.MultiWriter(sum, w), io.LimitReader(src, ref.Size+1))
-	s.count.fetchedBytes.Add(n)
-	switch {
-	case src.err != nil && errors.Is(src.err, holdfast.ErrCorrupt):
-		return src.err
-	case src.err != nil:
-		return fmt.Errorf("read object: %w: %w", holdfast.ErrUnavailable, src.err)
-	case err != nil:
-		return fmt.Errorf("%w: %w", errNoRoom, err)
-	}
-	return check(ref, n, holdfast.Digest(sum.Sum(nil)))
-}
-
-func check(ref Ref, size int64, got holdfast.Digest) error {
-	switch {
-	case size > ref.Size:
-		return fmt.Errorf("%w: object has more than its %d bytes", holdfast.ErrCorrupt, ref.Size)
-	case size < ref.Size:
-		return fmt.Errorf("%w: object has %d of its %d bytes", holdfast.ErrCorrupt, size, ref.Size)
-	case got != ref.Name.Digest:
-		return fmt.Errorf("%w: object has the digest %s", holdfast.ErrCorrupt, got)
-	}
-	return nil
-}
-
-// source keeps errors of reading apart from those of writing.
-type source struct {
-	r   io.Reader
-	err error
-}
-
-func (s *source) Read(p []byte) (int, error) {
-	n, err := s.r.Read(p)
-	if err != nil && err != io.EOF {
-		s.err = err
-	}
-	return n, err
+	return s.spool.fill(ref, read)
 }

@@ -9,18 +9,16 @@ import (
 	holdfast "github.com/holdfast-web/holdfast"
 )
 
-// badPause is how long a corrupt object is not read again, however often it is
-// asked for.
-const badPause = 15 * time.Second
-
 // flight is one fetch, and all who wait for it. It belongs to the Source, not to
 // any of them.
 type flight struct {
 	ref     Ref
 	done    chan struct{} // closed when the outcome is set
 	overdue <-chan struct{}
-	cancel  context.CancelFunc
-	waiters int // under Source.mu until finished
+	cancel  context.CancelCauseFunc
+	joined  int64 // ever, under Source.mu
+	waiters int   // now, under Source.mu until finished
+	remote  bool  // beyond the disk cache, under Source.mu
 
 	// The outcome: set once, under Source.mu, before done is closed.
 	finished bool
@@ -29,9 +27,17 @@ type flight struct {
 
 // outcome is what a fetch leads to: bytes, a file, or an error.
 type outcome struct {
-	data []byte
-	file *spooled
-	err  error
+	data  []byte
+	file  *shared
+	local bool // it was in the disk cache
+	err   error
+}
+
+// discard is for an outcome that came too late for anybody.
+func (o outcome) discard() {
+	if o.file != nil {
+		o.file.home.discard(o.file)
+	}
 }
 
 // content is for a waiter: each has a share in the file, and must close it.
@@ -40,10 +46,13 @@ func (f *flight) content() (Content, error) {
 	case f.err != nil:
 		return nil, f.err
 	case f.file != nil:
-		return &spoolContent{file: f.file}, nil
+		return &fileContent{file: f.file}, nil
 	}
 	return memoryContent(f.data), nil
 }
+
+// errClosing is the cause with which Close ends flights.
+var errClosing = errors.New("the source is closing")
 
 func errOverdue() error {
 	return fmt.Errorf("%w: the store did not give the object in time", holdfast.ErrUnavailable)
@@ -62,34 +71,55 @@ func (s *Source) join(ref Ref) (Content, *flight, error) {
 	}
 	if file := s.spool.acquire(ref); file != nil {
 		s.count.spoolHits.Add(1)
-		return &spoolContent{file: file}, nil, nil
+		return &fileContent{file: file}, nil, nil
 	}
-	s.count.misses.Add(1)
-	if s.bad.recent(ref, time.Now()) {
-		return nil, nil, fmt.Errorf("%w: it was a moment ago", holdfast.ErrCorrupt)
+	if file := s.cache.acquire(ref); file != nil {
+		s.count.cacheHits.Add(1)
+		return &fileContent{file: file}, nil, nil
 	}
 	f, ok := s.flights[ref]
 	if !ok {
-		if len(s.flights) >= maxFlights {
+		if len(s.flights)-s.remoteFlights >= maxFlights {
+			s.count.misses.Add(1)
 			return nil, nil, fmt.Errorf("%w: %d other objects are waited for", holdfast.ErrUnavailable, maxFlights)
 		}
 		f = s.start(ref)
 	}
 	f.waiters++
+	f.joined++
 	return nil, f, nil
 }
 
 // start begins a flight, under s.mu.
 func (s *Source) start(ref Ref) *flight {
 	timeout := s.timeout + time.Duration(ref.Size>>20)*time.Second
-	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	ctx, stop := context.WithTimeout(context.Background(), timeout)
+	ctx, cancel := context.WithCancelCause(ctx)
 	f := &flight{ref: ref, done: make(chan struct{}), overdue: ctx.Done(), cancel: cancel}
 	s.flights[ref] = f
 	s.wg.Go(func() {
-		defer cancel()
-		s.finish(f, s.fetch(ctx, ref))
+		defer stop()
+		defer cancel(nil)
+		o := s.bring(ctx, f)
+		s.finish(f, o)
+		if o.err == nil && o.file == nil && !o.local {
+			s.cache.keep(ref, o.data)
+		}
 	})
 	return f
+}
+
+// goRemote makes a flight one of those that wait for the store. They have a
+// bound of their own: however many there are, the disk cache can be read.
+func (s *Source) goRemote(f *flight) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.remoteFlights >= maxFlights {
+		return false
+	}
+	s.remoteFlights++
+	f.remote = true
+	return true
 }
 
 // finish hands the outcome to all waiters.
@@ -97,18 +127,36 @@ func (s *Source) finish(f *flight, o outcome) {
 	if o.err == nil && o.file == nil {
 		s.memory.Set(f.ref, o.data)
 	}
+	s.land(f, o)
+	if o.file != nil {
+		_ = o.file.home.release(o.file) // the share of the flight itself
+	}
+}
+
+func (s *Source) land(f *flight, o outcome) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if o.err != nil {
-		s.count.failed.Add(1)
-	}
-	s.noteCorrupt(f.ref, o.err)
+	s.tally(f, o)
 	if o.file != nil {
-		s.spool.add(o.file, f.waiters)
+		o.file.home.add(o.file, f.waiters+1)
 	}
 	f.outcome, f.finished = o, true
 	delete(s.flights, f.ref)
+	if f.remote {
+		s.remoteFlights--
+	}
 	close(f.done)
+}
+
+func (s *Source) tally(f *flight, o outcome) {
+	if o.local {
+		s.count.cacheHits.Add(f.joined)
+		return
+	}
+	s.count.misses.Add(f.joined)
+	if o.err != nil && !errors.Is(o.err, errRefused) && !errors.Is(o.err, errStillBad) {
+		s.count.failed.Add(1)
+	}
 }
 
 // leave gives up waiting, unless the outcome came at the same moment.
@@ -120,38 +168,4 @@ func (s *Source) leave(f *flight, err error) (Content, error) {
 	}
 	f.waiters--
 	return nil, err
-}
-
-// noteCorrupt counts and logs, under s.mu, an object found corrupt, or forgets
-// that it was.
-func (s *Source) noteCorrupt(ref Ref, err error) {
-	switch {
-	case err == nil:
-		delete(s.bad, ref)
-	case errors.Is(err, holdfast.ErrCorrupt):
-		s.count.corrupt.Add(1)
-		if s.bad.add(ref, time.Now()) {
-			s.log.Error("object in the store is corrupt", "object", ref.Name.String(), "size", ref.Size, "error", err)
-		}
-	}
-}
-
-// badRefs are the objects found corrupt, and when.
-type badRefs map[Ref]time.Time
-
-// maxBad bounds badRefs. Who has more corrupt objects than that has a log full of them.
-const maxBad = 1024
-
-// add notes ref and reports whether it is new.
-func (b badRefs) add(ref Ref, now time.Time) bool {
-	_, known := b[ref]
-	if known || len(b) < maxBad {
-		b[ref] = now
-	}
-	return !known
-}
-
-func (b badRefs) recent(ref Ref, now time.Time) bool {
-	at, ok := b[ref]
-	return ok && now.Sub(at) < badPause
 }

@@ -4,6 +4,7 @@ import (
 	"container/list"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"sync"
@@ -18,7 +19,7 @@ const (
 )
 
 // errNoRoom is not the store's failure: asking the store again does not help.
-var errNoRoom = fmt.Errorf("%w: no room in the spool", holdfast.ErrUnavailable)
+var errNoRoom = fmt.Errorf("%w: no room on disk", holdfast.ErrUnavailable)
 
 // spool is a set of open, nameless files with verified bytes, within a budget.
 type spool struct {
@@ -28,18 +29,9 @@ type spool struct {
 	mu     sync.Mutex
 	used   int64 // bytes, of files being written, too
 	files  int   // being written, too
-	byRef  map[Ref]*spooled
-	recent *list.List // of *spooled, the most recently used first
+	byRef  map[Ref]*shared
+	recent *list.List // of *shared, the most recently used first
 	closed bool
-}
-
-// spooled is one file. Until it is added to the spool it belongs to its writer.
-type spooled struct {
-	spool *spool
-	ref   Ref
-	file  *os.File
-	place *list.Element // in spool.recent
-	users int           // under spool.mu
 }
 
 func openSpool(dir string, budget int64) (*spool, error) {
@@ -58,29 +50,41 @@ func openSpool(dir string, budget int64) (*spool, error) {
 	for _, name := range left {
 		_ = os.Remove(name) // empty, so it does no harm either
 	}
-	return &spool{dir: dir, budget: budget, byRef: map[Ref]*spooled{}, recent: list.New()}, nil
+	return &spool{dir: dir, budget: budget, byRef: map[Ref]*shared{}, recent: list.New()}, nil
 }
 
-// create returns a file to write ref to, within the budget. The caller adds or
-// discards it.
-func (s *spool) create(ref Ref) (*spooled, error) {
+// fill returns a file with what write writes, within the budget. The caller adds
+// or discards it.
+func (s *spool) fill(ref Ref, write func(io.Writer) error) (*shared, error) {
 	if err := s.reserve(ref.Size); err != nil {
 		return nil, err
 	}
-	f, err := os.CreateTemp(s.dir, spoolPattern)
+	f, err := nameless(s.dir)
 	if err != nil {
 		s.unreserve(ref.Size)
-		return nil, fmt.Errorf("create spool file: %w", err)
+		return nil, fmt.Errorf("%w: create spool file: %w", errNoRoom, err)
 	}
-	file := &spooled{spool: s, ref: ref, file: f}
-	if err := os.Remove(f.Name()); err != nil && !errors.Is(err, os.ErrNotExist) {
+	file := &shared{home: s, ref: ref, file: f}
+	if err := write(f); err != nil {
 		s.discard(file)
-		return nil, fmt.Errorf("make spool file nameless: %w", err)
+		return nil, err
 	}
 	return file, nil
 }
 
-func (s *spool) discard(file *spooled) {
+func nameless(dir string) (*os.File, error) {
+	f, err := os.CreateTemp(dir, spoolPattern)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Remove(f.Name()); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+// discard closes a file that was not added.
+func (s *spool) discard(file *shared) {
 	_ = file.file.Close() // and with it all that was written
 	s.unreserve(file.ref.Size)
 }
@@ -97,14 +101,14 @@ func (s *spool) reserve(size int64) error {
 	return nil
 }
 
-func (s *spool) makeRoom(size int64) (evicted []*spooled, ok bool) {
+func (s *spool) makeRoom(size int64) (evicted []*shared, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if size > s.budget {
 		return nil, false
 	}
 	for e := s.recent.Back(); e != nil && !s.fits(size); {
-		file := e.Value.(*spooled)
+		file := e.Value.(*shared)
 		e = e.Prev()
 		if file.users == 0 {
 			s.remove(file)
@@ -122,7 +126,7 @@ func (s *spool) makeRoom(size int64) (evicted []*spooled, ok bool) {
 func (s *spool) fits(size int64) bool { return size <= s.budget-s.used && s.files < maxSpooled }
 
 // remove takes a file out of the books, under s.mu. Closing it is the caller's.
-func (s *spool) remove(file *spooled) {
+func (s *spool) remove(file *shared) {
 	s.recent.Remove(file.place)
 	delete(s.byRef, file.ref)
 	s.used -= file.ref.Size
@@ -137,7 +141,7 @@ func (s *spool) unreserve(size int64) {
 }
 
 // add makes a verified file known, with users who will release it.
-func (s *spool) add(file *spooled, users int) {
+func (s *spool) add(file *shared, users int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	file.users = users
@@ -146,7 +150,7 @@ func (s *spool) add(file *spooled, users int) {
 }
 
 // acquire returns the file of ref, or nil. The caller releases it.
-func (s *spool) acquire(ref Ref) *spooled {
+func (s *spool) acquire(ref Ref) *shared {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	file := s.byRef[ref]
@@ -157,7 +161,7 @@ func (s *spool) acquire(ref Ref) *spooled {
 	return file
 }
 
-func (s *spool) release(file *spooled) error {
+func (s *spool) release(file *shared) error {
 	s.mu.Lock()
 	file.users--
 	last := s.closed && file.users == 0
@@ -184,7 +188,7 @@ func (s *spool) close() error {
 	s.closed = true
 	var err error
 	for e := s.recent.Back(); e != nil; {
-		file := e.Value.(*spooled)
+		file := e.Value.(*shared)
 		e = e.Prev()
 		if file.users == 0 {
 			s.remove(file)

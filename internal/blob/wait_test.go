@@ -71,7 +71,7 @@ func TestAbandon(t *testing.T) {
 // network is gone, keeps nobody beyond the deadline, and is not asked again.
 func TestStoreHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t, blob.Options{Fetches: 2, Timeout: 10 * time.Second})
+		b := newBench(t, blob.Options{Fetches: 2, Timeout: 10 * time.Second, Stall: 4 * time.Second})
 		hang := make(chan struct{})
 		var hanging atomic.Int32
 		b.driver.SetHook(func(_ context.Context, op memstore.Op, _ string) error {
@@ -96,28 +96,29 @@ func TestStoreHangs(t *testing.T) {
 		}
 		wg.Wait()
 		synctest.Wait() // until the fetches that did not hang have ended
-		if waited := time.Since(start); waited != 10*time.Second {
-			t.Errorf("waited %v, want the timeout", waited)
+		if waited := time.Since(start); waited != 4*time.Second {
+			t.Errorf("waited %v, want until nothing came for 4 s", waited)
 		}
-		if n := hanging.Load(); n != 2 {
-			t.Errorf("%d calls hang, want 2", n)
-		}
-		stuck := 0
-		for _, ref := range refs {
-			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		for _, ref := range refs { // no worker is left: nobody waits any more
 			start := time.Now()
-			if _, err := b.Open(ctx, ref); errors.Is(err, holdfast.ErrUnavailable) && time.Since(start) == 0 {
-				stuck++
+			if _, err := b.Open(t.Context(), ref); !errors.Is(err, holdfast.ErrUnavailable) || time.Since(start) != 0 {
+				t.Errorf("Open = %v after %v, want ErrUnavailable at once", err, time.Since(start))
 			}
-			cancel()
 		}
-		if stuck != 2 {
-			t.Errorf("%d objects fail at once, want the 2 whose fetch hangs", stuck)
+		time.Sleep(time.Minute)
+		if _, err := b.Open(t.Context(), refs[0]); !errors.Is(err, holdfast.ErrUnavailable) {
+			t.Errorf("Open without a free worker = %v", err)
+		}
+		if n, stats := hanging.Load(), b.Stats(); n != 2 || stats.Store.Hanging != 2 || !stats.Store.Open {
+			t.Errorf("%d calls hang, want 2; %+v", n, stats.Store)
 		}
 		close(hang)
-		synctest.Wait()
+		time.Sleep(10 * time.Second)
 		for i, ref := range refs {
 			b.wantRead(t, ref, noise(1000, byte(i)))
+		}
+		if stats := b.Stats(); stats.Store.Hanging != 0 || stats.Store.Open {
+			t.Errorf("after all: %+v", stats.Store)
 		}
 	})
 }
