@@ -1,12 +1,14 @@
 package services
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -152,6 +154,24 @@ func (e *Etcd) Call(t testing.TB, member int, what string, request any) []byte {
 		t.Fatalf("call %s of etcd: %s: %s, %v", what, resp.Status, answer, err)
 	}
 	return answer
+}
+
+// Metric returns the sum of a member's counters whose text starts with name.
+func (e *Etcd) Metric(t testing.TB, member int, name string) (sum float64) {
+	t.Helper()
+	resp, err := e.http.Get(e.url(member) + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	for lines := bufio.NewScanner(resp.Body); lines.Scan(); {
+		text, value, _ := strings.Cut(lines.Text(), "} ")
+		n, err := strconv.ParseFloat(value, 64)
+		if strings.HasPrefix(text, name) && err == nil {
+			sum += n
+		}
+	}
+	return sum
 }
 
 // EnableAuth makes a user root, and one with the given name and password who may

@@ -26,7 +26,7 @@ func (c cluster) Open(t testing.TB) kvtest.Client { return open(t, c.config) }
 
 func (c cluster) Vanish(_ testing.TB, client kvtest.Client) { etcdkv.Vanish(client.(*etcdkv.Driver)) }
 
-func (c cluster) TTL() time.Duration { return 2 * time.Second }
+func (c cluster) TTL() time.Duration { return 3 * time.Second }
 
 func TestConformance(t *testing.T) {
 	etcd := services.StartEtcd(t, services.EtcdOptions{})

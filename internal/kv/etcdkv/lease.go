@@ -82,6 +82,8 @@ func (l *lease) start(ctx context.Context, begun time.Time) error {
 // renew keeps the lease alive until ctx ends or the lease is suspected.
 func (l *lease) renew(ctx context.Context) {
 	defer l.suspect()
+	s := l.driver.newRenewals(l.id)
+	defer s.end()
 	pause := l.ttl / 3
 	for {
 		select {
@@ -91,7 +93,7 @@ func (l *lease) renew(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		err := l.renewOnce(ctx)
+		err := l.renewOnce(ctx, s)
 		switch {
 		case err == nil:
 			pause = l.ttl / 3
@@ -106,15 +108,13 @@ func (l *lease) renew(ctx context.Context) {
 
 // renewOnce renews the lease. Confirmed too late it changes nothing for the
 // holder: the fuse has burnt down.
-func (l *lease) renewOnce(ctx context.Context) error {
+func (l *lease) renewOnce(ctx context.Context, s *renewals) error {
 	if l.driver.paused.Load() {
 		return nil
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, l.ttl/4, errNoAnswer)
-	defer cancel()
 	start := time.Now()
-	if _, err := l.driver.client.KeepAliveOnce(ctx, l.id); err != nil {
-		return because(ctx, err)
+	if err := s.renew(ctx, l.ttl/4); err != nil {
+		return err
 	}
 	l.fuse.Reset(time.Until(start.Add(l.ttl * 3 / 4)))
 	return nil

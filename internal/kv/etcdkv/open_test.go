@@ -174,6 +174,38 @@ func TestLoginRenewed(t *testing.T) {
 	}
 }
 
+// TestRenewalsAreNoLogins: etcd is slow to check passwords, on purpose, and a
+// lease must not make it do so all the time.
+func TestRenewalsAreNoLogins(t *testing.T) {
+	t.Parallel()
+	etcd := services.StartEtcd(t, services.EtcdOptions{})
+	etcd.EnableAuth(t, "holdfast", "secret", "/holdfast/", true)
+	d := open(t, etcdkv.Config{Endpoints: etcd.Endpoints, Username: "holdfast", Password: "secret"})
+	renewals := func() float64 {
+		return etcd.Metric(t, 0, `grpc_server_msg_received_total{grpc_method="LeaseKeepAlive"`)
+	}
+	logins := func() float64 { return etcd.Metric(t, 0, `grpc_server_started_total{grpc_method="Authenticate"`) }
+	if _, err := d.Lease(t.Context(), 2*time.Second); err != nil {
+		t.Fatal(err)
+	}
+	awaitCount(t, renewals, 1)
+	before := logins()
+	awaitCount(t, renewals, 4)
+	if n := logins() - before; before < 1 || n != 0 {
+		t.Errorf("%v logins before and %v during three renewals, want one or two, and none", before, n)
+	}
+}
+
+func awaitCount(t *testing.T, count func() float64, want float64) {
+	t.Helper()
+	for end := time.Now().Add(30 * time.Second); count() < want; {
+		if time.Now().After(end) {
+			t.Fatalf("count is %v, want %v", count(), want)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
 // create commits the creation of key, which may take several tries while a
 // server comes back.
 func create(t testing.TB, d *etcdkv.Driver, key string, op kv.Op) {
