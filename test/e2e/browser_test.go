@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/holdfast-web/holdfast/test/browser"
+	"github.com/holdfast-web/holdfast/test/program"
 )
 
 // TestOldTabsKeepWorking is what the product is for, in a real browser: a page
@@ -14,19 +15,19 @@ func TestOldTabsKeepWorking(t *testing.T) {
 	m := newMachine(t)
 	const builds = "../../cmd/holdfast/demosite/release-"
 	for _, id := range []string{"1", "2"} {
-		m.run("publish", absolute(t, builds+id), "--release", id, "--effort", "fast")
+		m.Run("publish", program.Absolute(t, builds+id), "--release", id, "--effort", "fast")
 	}
-	m.run("activate", "1")
-	n := m.serve()
+	m.Run("activate", "1")
+	n := m.Serve()
 	chrome := browser.Start(t)
 
 	tab1, log1 := browser.Tab(t, chrome)
-	browser.Open(t, tab1, n.base+"/")
+	browser.Open(t, tab1, n.Base+"/")
 	expectText(t, browser.Text(t, tab1, "release"), "1")
 
-	m.run("activate", "2")
+	m.Run("activate", "2")
 	tab2, log2 := browser.Tab(t, chrome)
-	browser.Open(t, tab2, n.base+"/")
+	browser.Open(t, tab2, n.Base+"/")
 	expectText(t, browser.Text(t, tab2, "release"), "2")
 
 	browser.Click(t, tab1, "lazy-button")
@@ -34,9 +35,9 @@ func TestOldTabsKeepWorking(t *testing.T) {
 	browser.Click(t, tab1, "worker-button")
 	expectText(t, browser.Text(t, tab1, "worker-text"), "The worker of release 1 ")
 
-	m.run("rollback")
+	m.Run("rollback")
 	tab3, _ := browser.Tab(t, chrome)
-	browser.Open(t, tab3, n.base+"/")
+	browser.Open(t, tab3, n.Base+"/")
 	expectText(t, browser.Text(t, tab3, "release"), "1")
 
 	browser.Click(t, tab2, "lazy-button") // the browser is newer than the server now
@@ -45,7 +46,7 @@ func TestOldTabsKeepWorking(t *testing.T) {
 	expectText(t, browser.Text(t, tab2, "worker-text"), "The worker of release 2 ")
 
 	preview, log4 := browser.Tab(t, chrome)
-	browser.Open(t, preview, n.base+"/@2/")
+	browser.Open(t, preview, n.Base+"/@2/")
 	expectText(t, browser.Text(t, preview, "release"), "2")
 	browser.Click(t, preview, "lazy-button")
 	expectText(t, browser.Text(t, preview, "lazy-text"), "This is the lazy panel of release 2.")

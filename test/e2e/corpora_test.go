@@ -21,6 +21,7 @@ import (
 
 	holdfast "github.com/holdfast-web/holdfast"
 	"github.com/holdfast-web/holdfast/internal/coding"
+	"github.com/holdfast-web/holdfast/test/program"
 )
 
 // TestEveryFileUnderEveryURL publishes every release of three real sites, and
@@ -33,12 +34,12 @@ func TestEveryFileUnderEveryURL(t *testing.T) {
 	for _, name := range []string{"directus", "swagger", "zigbee"} {
 		s := readSite(t, name)
 		for _, r := range s.releases {
-			m.run("publish", r.dir, "--app", name, "--release", r.id, "--effort", "fast")
+			m.Run("publish", r.dir, "--app", name, "--release", r.id, "--effort", "fast")
 		}
-		m.run("activate", s.releases[0].id, "--app", name)
+		m.Run("activate", s.releases[0].id, "--app", name)
 		sites = append(sites, s)
 	}
-	nodes := []*process{m.serve(), m.serve()}
+	nodes := []*program.Node{m.Serve(), m.Serve()}
 	checker := &checker{nodes: nodes, client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 8}}}
 
 	ctx, stop := context.WithCancel(t.Context())
@@ -78,7 +79,7 @@ func flipUntil(ctx context.Context, t *testing.T, m *machine, sites []*realSite)
 			if ctx.Err() != nil {
 				return flips
 			}
-			if out, err := m.command(args...).CombinedOutput(); err != nil {
+			if out, err := m.Command(args...).CombinedOutput(); err != nil {
 				t.Errorf("%v: %v\n%s", args, err, out)
 				return flips
 			}
@@ -110,12 +111,12 @@ type realFile struct {
 func readSite(t *testing.T, name string) *realSite {
 	t.Helper()
 	s := &realSite{app: name, versions: map[string]map[string]int64{}}
-	entries, err := os.ReadDir(corpus(t, name))
+	entries, err := os.ReadDir(program.Corpus(t, name))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, e := range entries {
-		r := &realRelease{id: e.Name(), dir: filepath.Join(corpus(t, name), e.Name())}
+		r := &realRelease{id: e.Name(), dir: filepath.Join(program.Corpus(t, name), e.Name())}
 		r.read(t)
 		for _, f := range r.files {
 			if s.versions[f.path] == nil {
@@ -184,7 +185,7 @@ func sum(b []byte) string {
 
 // checker compares answers with files.
 type checker struct {
-	nodes  []*process
+	nodes  []*program.Node
 	client *http.Client
 
 	answers, bytes, decoded atomic.Int64
@@ -240,12 +241,12 @@ func (c *checker) file(ctx context.Context, s *realSite, r *realRelease, f realF
 	return nil
 }
 
-func (c *checker) answer(ctx context.Context, n *process, s *realSite, f realFile, form form, accept string) error {
+func (c *checker) answer(ctx context.Context, n *program.Node, s *realSite, f realFile, form form, accept string) error {
 	header := map[string]string{"Accept-Encoding": accept}
 	for k, v := range form.header {
 		header[k] = v
 	}
-	resp, body, err := fetch(ctx, c.client, n.base+form.path, header)
+	resp, body, err := program.Fetch(ctx, c.client, n.Base+form.path, header)
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/holdfast-web/holdfast/test/program"
 )
 
 // TestKilledPublish kills real publishes at moments spread over their whole run.
@@ -14,11 +16,11 @@ import (
 // same build completes, and what was published before is untouched.
 func TestKilledPublish(t *testing.T) {
 	m := newMachine(t)
-	before := absolute(t, "../../cmd/holdfast/demosite/release-1")
-	build := corpus(t, "zigbee") + "/0.9.21"
-	m.run("publish", before, "--release", "before", "--activate")
+	before := program.Absolute(t, "../../cmd/holdfast/demosite/release-1")
+	build := program.Corpus(t, "zigbee") + "/0.9.21"
+	m.Run("publish", before, "--release", "before", "--activate")
 	whole := time.Now()
-	m.run("publish", build, "--app", "measured", "--effort", "fast")
+	m.Run("publish", build, "--app", "measured", "--effort", "fast")
 	duration := time.Since(whole)
 
 	const kills = 25
@@ -27,17 +29,17 @@ func TestKilledPublish(t *testing.T) {
 		if m.killPublish(t, build, duration*time.Duration(i+1)/kills) {
 			killed++
 		}
-		m.run("verify")
+		m.Run("verify")
 	}
 	if killed < kills/2 {
 		t.Errorf("only %d of %d publishes were caught alive", killed, kills)
 	}
-	m.run("publish", build, "--app", "killed", "--release", "after", "--activate", "--effort", "fast")
-	m.run("verify")
+	m.Run("publish", build, "--app", "killed", "--release", "after", "--activate", "--effort", "fast")
+	m.Run("verify")
 
-	n := m.serve()
-	for _, url := range []string{n.base + "/", n.base + "/killed/", n.base + "/killed/@after/index.html"} {
-		resp, body, err := fetch(t.Context(), http.DefaultClient, url, nil)
+	n := m.Serve()
+	for _, url := range []string{n.Base + "/", n.Base + "/killed/", n.Base + "/killed/@after/index.html"} {
+		resp, body, err := program.Fetch(t.Context(), http.DefaultClient, url, nil)
 		if err != nil || resp.StatusCode != http.StatusOK {
 			t.Errorf("%s: %v %v %.80q", url, resp, err, body)
 		}
@@ -48,7 +50,7 @@ func TestKilledPublish(t *testing.T) {
 // the publish was still running then.
 func (m *machine) killPublish(t *testing.T, build string, after time.Duration) bool {
 	t.Helper()
-	cmd := m.command("publish", build, "--app", "killed", "--effort", "fast")
+	cmd := m.Command("publish", build, "--app", "killed", "--effort", "fast")
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/holdfast-web/holdfast/internal/registry"
 	"github.com/holdfast-web/holdfast/internal/store"
 	"github.com/holdfast-web/holdfast/internal/store/dirstore"
+	"github.com/holdfast-web/holdfast/test/program"
 )
 
 // lagging is a registry whose news do not reach a node by themselves.
@@ -62,7 +63,7 @@ func (m *machine) startNode(t *testing.T, name string, wrap func(*registry.Regis
 		check(blobs.Close())
 		check(kv.Close())
 	})
-	waitFor(t, name, func() bool { return n.Table() != nil }, func() string { return "" })
+	program.WaitFor(t, name, func() bool { return n.Table() != nil }, nil)
 	return "http://" + n.Addr().String()
 }
 
@@ -73,7 +74,7 @@ func (m *machine) startNode(t *testing.T, name string, wrap func(*registry.Regis
 func TestRollingFlipWithALaggingNode(t *testing.T) {
 	m := newMachine(t)
 	dir := t.TempDir()
-	m.run("publish", writeRelease(t, dir, 1), "--release", "r1", "--activate", "--effort", "fast")
+	m.Run("publish", writeRelease(t, dir, 1), "--release", "r1", "--activate", "--effort", "fast")
 	prompt := m.startNode(t, "prompt", func(r *registry.Registry) node.Registry { return r })
 	laggard := m.startNode(t, "laggard", func(r *registry.Registry) node.Registry { return lagging{r} })
 
@@ -81,15 +82,15 @@ func TestRollingFlipWithALaggingNode(t *testing.T) {
 	for n := 2; n <= 9; n++ {
 		id := fmt.Sprintf("r%d", n)
 		// --wait 0s: pages of the release appear before the laggard knows of it.
-		m.run("publish", writeRelease(t, dir, n), "--release", id, "--activate", "--wait", "0s", "--effort", "fast")
-		waitFor(t, "flip", func() bool { page = mustFetch(t, prompt+"/"); return strings.Contains(page, "release "+id+"<") }, func() string { return page })
+		m.Run("publish", writeRelease(t, dir, n), "--release", id, "--activate", "--wait", "0s", "--effort", "fast")
+		program.WaitFor(t, "flip", func() bool { page = mustFetch(t, prompt+"/"); return strings.Contains(page, "release "+id+"<") }, func() string { return page })
 		for i, ref := range references(page) {
 			mustFetch(t, []string{laggard, prompt}[i%2]+"/"+ref)
 			mustFetch(t, []string{prompt, laggard}[i%2]+"/"+ref)
 			mustFetch(t, laggard+"/@"+id+"/"+ref)
 		}
 		if n%3 == 0 { // a browser newer than the servers
-			m.run("rollback", "--wait", "0s")
+			m.Run("rollback", "--wait", "0s")
 			for _, ref := range references(page) {
 				mustFetch(t, laggard+"/"+ref)
 				mustFetch(t, prompt+"/"+ref)
@@ -109,7 +110,7 @@ func references(page string) (refs []string) {
 
 func mustFetch(t *testing.T, url string) string {
 	t.Helper()
-	resp, body, err := fetch(t.Context(), http.DefaultClient, url, nil)
+	resp, body, err := program.Fetch(t.Context(), http.DefaultClient, url, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

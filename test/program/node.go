@@ -1,0 +1,136 @@
+package program
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os/exec"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// Node is a `holdfast serve` of its own process.
+type Node struct {
+	Base  string // URL of the sites, without a slash at the end
+	Admin string // URL of the admin listener
+	Log   *Buffer
+
+	machine *Machine
+	args    []string
+	cmd     *exec.Cmd
+}
+
+// Serve starts a node with the flags and waits until it is ready. It ends, and
+// must end well, with the test.
+func (m *Machine) Serve(flags ...string) *Node {
+	m.T.Helper()
+	n := m.Start(flags...)
+	n.AwaitReady()
+	return n
+}
+
+// Start starts a node with the flags, on addresses of its own.
+func (m *Machine) Start(flags ...string) *Node {
+	m.T.Helper()
+	listen, admin := FreeAddress(m.T), FreeAddress(m.T)
+	n := &Node{
+		Base: "http://" + listen, Admin: "http://" + admin, Log: &Buffer{}, machine: m,
+		args: append([]string{"serve", "--listen", listen, "--admin", admin, "--drain", "2s"}, flags...),
+	}
+	m.T.Cleanup(n.Stop)
+	n.Restart()
+	return n
+}
+
+// Restart starts a node that ended, on the same addresses.
+func (n *Node) Restart() {
+	n.machine.T.Helper()
+	cmd := n.machine.Command(n.args...)
+	cmd.Stdout, cmd.Stderr = n.Log, n.Log
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := cmd.Start(); err != nil {
+		n.machine.T.Fatal(err)
+	}
+	n.cmd = cmd
+}
+
+// AwaitReady waits until the node says that it is ready.
+func (n *Node) AwaitReady() {
+	n.machine.T.Helper()
+	WaitFor(n.machine.T, "node ready", func() bool { return n.Status().Ready }, n.Log.String)
+}
+
+// Status is what a node says of itself.
+type Status struct {
+	Ready    bool   `json:"ready"`
+	Reason   string `json:"reason"`
+	Revision int64  `json:"revision"` // of the table; 0 if the node did not say
+}
+
+// Status asks the node. The zero Status stands for no answer.
+func (n *Node) Status() (s Status) {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	_, body, err := Fetch(ctx, http.DefaultClient, n.Admin+"/readyz", nil)
+	if err != nil || json.Unmarshal(body, &s) != nil {
+		return Status{}
+	}
+	return s
+}
+
+// Stop ends a node by SIGTERM, which must end well. A node that ended is left alone.
+func (n *Node) Stop() {
+	t := n.machine.T
+	t.Helper()
+	if n.cmd == nil {
+		return
+	}
+	_ = n.cmd.Process.Signal(syscall.SIGTERM)
+	timer := time.AfterFunc(Patience, func() { _ = n.cmd.Process.Kill() })
+	defer timer.Stop()
+	if err := n.cmd.Wait(); err != nil {
+		t.Errorf("node ended: %v\n%s", err, n.Log.String())
+	}
+	n.cmd = nil
+}
+
+// Kill ends a node as a crash would.
+func (n *Node) Kill() {
+	_ = n.cmd.Process.Kill() // it may have ended by itself
+	_ = n.cmd.Wait()         // says that it was killed
+	n.cmd = nil
+}
+
+// FreeAddress returns an address of loopback that was free a moment ago.
+func FreeAddress(t testing.TB) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// Fetch sends a GET and returns the answer with its body as it came.
+func Fetch(ctx context.Context, c *http.Client, url string, header map[string]string) (*http.Response, []byte, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return nil, nil, fmt.Errorf("fetch: %w", err)
+	}
+	for k, v := range header {
+		req.Header.Set(k, v)
+	}
+	resp, err := c.Do(req)
+	if err != nil {
+		return nil, nil, fmt.Errorf("fetch: %w", err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(bufio.NewReaderSize(resp.Body, 64<<10))
+	return resp, body, err
+}
