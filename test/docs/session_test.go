@@ -3,6 +3,7 @@ package docs
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"net"
 	"net/http"
@@ -78,7 +79,7 @@ func (s *session) start(command string) (output string, err error) {
 	go func() { j.ended <- j.cmd.Wait() }()
 	s.jobs = append(s.jobs, j)
 	deadline := time.After(patience)
-	for !ready() {
+	for !ready() || !s.registered() {
 		select {
 		case err := <-j.ended:
 			j.ended <- err
@@ -99,6 +100,16 @@ func ready() bool {
 	}
 	resp.Body.Close()
 	return resp.StatusCode == http.StatusOK
+}
+
+// registered reports whether the registry lists the nodes that run: a flip waits
+// for those alone, and a node is ready a moment before it is listed.
+func (s *session) registered() bool {
+	out, err := s.run("holdfast status --json")
+	var status struct {
+		Nodes []struct{} `json:"nodes"`
+	}
+	return err == nil && json.Unmarshal([]byte(out), &status) == nil && len(status.Nodes) == len(s.jobs)
 }
 
 // kill ends the job that was started last, and returns what it printed meanwhile.
