@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -104,16 +105,19 @@ func (e *Etcd) url(member int) string {
 	return "http://" + e.Endpoints[member]
 }
 
-// Leader returns the number of the member that leads. All must run.
-func (e *Etcd) Leader(t testing.TB) int {
+// Leader returns the number of the member that leads, or soon will. All must run.
+func (e *Etcd) Leader(t testing.TB) (leader int) {
 	t.Helper()
-	for i := range e.members {
-		if s := e.status(t, i); s.Header.MemberID == s.Leader {
-			return i
+	e.members[0].await(func() error {
+		for i := range e.members {
+			if s := e.status(t, i); s.Header.MemberID == s.Leader {
+				leader = i
+				return nil
+			}
 		}
-	}
-	t.Fatal("no member of the etcd cluster leads")
-	return -1
+		return errors.New("no member leads")
+	})
+	return leader
 }
 
 type etcdStatus struct {
