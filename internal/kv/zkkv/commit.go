@@ -279,13 +279,11 @@ func (t *trial) makeParents(ctx context.Context, a *act) error {
 		if t.makes(path) {
 			return nil
 		}
-		if _, ok, err := t.d.exists(ctx, t.s, path); ok || err != nil && !errors.Is(err, zk.ErrNoAuth) {
-			if err != nil {
-				return err
-			}
-			continue
+		_, ok, err := t.d.exists(ctx, t.s, path)
+		if err == nil && !ok {
+			err = t.makeDirectory(ctx, path)
 		}
-		if err := t.makeDirectory(ctx, path); err != nil {
+		if err != nil {
 			return err
 		}
 	}

@@ -54,7 +54,7 @@ func (d *Driver) Lease(ctx context.Context, ttl time.Duration) (kv.Lease, error)
 		}
 		return nil, fmt.Errorf("lease: %w", err)
 	}
-	go l.renew(begun) // end, which Close of the driver calls, waits for it
+	d.running.Go(func() { l.renew(begun) })
 	return l, nil
 }
 

@@ -47,7 +47,7 @@ func (d *Driver) connect(ctx context.Context, server string) (*link, error) {
 		return l, nil
 	}
 	l.kill()
-	l.close()
+	d.running.Go(l.close) // which the library takes a second for
 	return nil, err
 }
 
@@ -121,9 +121,11 @@ func (d *Driver) use(ctx context.Context, l *link) {
 	if ctx.Err() == nil {
 		d.blame(l.server, l.cause)
 	}
-	l.close()
-	l.die(errEnded)
-	l.tending.Wait()
+	d.running.Go(func() {
+		l.close() // which the library takes a second for, if the link is dead
+		l.die(errEnded)
+		l.tending.Wait()
+	})
 }
 
 // rest waits for half of most to most, so that many clients do not come at once.

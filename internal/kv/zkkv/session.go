@@ -161,17 +161,34 @@ func call[T any](ctx context.Context, s *session, f func(*zk.Conn) (T, error)) (
 		return none, fmt.Errorf("%w: %w", errNotSent, ctx.Err())
 	}
 	answers := make(chan answer, 1)
-	s.running.Go(func() {
+	begun := s.spawn(func() {
 		v, err := f(s.conn)
-		<-s.slots
 		answers <- answer{v, err}
 	})
+	if !begun {
+		return none, fmt.Errorf("%w: %w", errNotSent, errEnded)
+	}
 	select {
 	case a := <-answers:
 		return a.value, a.err
 	case <-ctx.Done():
 		return none, ctx.Err()
 	}
+}
+
+// spawn runs a request, for which there is a slot, unless the session has ended.
+func (s *session) spawn(request func()) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended {
+		<-s.slots
+		return false
+	}
+	s.running.Go(func() {
+		defer func() { <-s.slots }()
+		request()
+	})
+	return true
 }
 
 // answered reports whether err is what a server said to a request: it was
