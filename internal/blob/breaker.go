@@ -96,6 +96,9 @@ func (b *breaker) enter() (pass, error) {
 func (b *breaker) leave(p pass, v verdict, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if errors.Is(err, errRefused) { // no worker was left for it
+		b.refused++
+	}
 	if p.term != b.term {
 		return
 	}

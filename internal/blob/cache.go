@@ -235,16 +235,3 @@ func (c *cache) check(ctx context.Context, file *shared, w io.Writer, alive func
 	c.index.setChecked(file.entry, modified)
 	return nil
 }
-
-// untilDone stops reading when nobody waits any more.
-type untilDone struct {
-	ctx context.Context
-	r   io.Reader
-}
-
-func (u untilDone) Read(p []byte) (int, error) {
-	if u.ctx.Err() != nil {
-		return 0, context.Cause(u.ctx)
-	}
-	return u.r.Read(p)
-}

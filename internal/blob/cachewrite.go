@@ -121,6 +121,7 @@ func (c *cache) write(ref Ref, pins int32, fill func(io.Writer) error) (*cached,
 	case errors.Is(err, fs.ErrExist): // of another process; not known to be right
 		c.index.restore(e, 0, 0)
 	default:
+		_ = c.dir.Load().fsys.Remove(fileName(e.name)) // in case that only the answer was a failure
 		c.index.retract(e)
 	}
 	if theirs {

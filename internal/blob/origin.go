@@ -126,7 +126,7 @@ func (r *remote) copyVerified(ctx context.Context, ref Ref, w io.Writer, alive f
 	}
 	defer body.Close() //nolint:errcheck // nothing was written
 	alive()
-	src := &source{r: body, alive: alive}
+	src := &source{r: untilDone{ctx, body}, alive: alive}
 	n, err := copyChecked(ref, w, src)
 	r.count.fetchedBytes.Add(n)
 	switch {
@@ -176,4 +176,17 @@ func (s *source) Read(p []byte) (int, error) {
 		s.err = err
 	}
 	return n, err
+}
+
+// untilDone stops reading when nobody waits any more.
+type untilDone struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (u untilDone) Read(p []byte) (int, error) {
+	if u.ctx.Err() != nil {
+		return 0, context.Cause(u.ctx)
+	}
+	return u.r.Read(p)
 }

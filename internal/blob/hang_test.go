@@ -1,0 +1,310 @@
+package blob_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/blob"
+	"github.com/holdfast-web/holdfast/internal/durable/durabletest"
+	"github.com/holdfast-web/holdfast/internal/store/memstore"
+)
+
+// hang lets every call to the store hang from now on, whatever its context says,
+// until the function returned is called.
+func (b *bench) hang() (heal func()) {
+	gate := make(chan struct{})
+	b.driver.SetHook(func(context.Context, memstore.Op, string) error { <-gate; return nil })
+	return sync.OnceFunc(func() { close(gate) })
+}
+
+func absentRef(i int) blob.Ref {
+	return blob.Ref{Name: holdfast.ObjectName{Digest: holdfast.DigestOf(fmt.Append(nil, i))}, Size: 10}
+}
+
+// With a store that hangs, memory and disk answer at once, however many wait.
+func TestHangingStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		first := newBench(t, blob.Options{CacheDir: dir})
+		refs, data := first.fill(t, someSizes...)
+		first.close(t)
+		b := newNode(t, first.driver, blob.Options{CacheDir: dir})
+		b.wantRead(t, refs[1], data[1]) // to memory
+		heal := first.hang()
+		start := time.Now()
+		var wg sync.WaitGroup
+		for i := range 4096 { // as many as may wait for a store
+			wg.Go(func() {
+				ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+				defer cancel()
+				_, err := b.Open(ctx, absentRef(i))
+				if !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != 2*time.Second {
+					t.Errorf("Open = %v after %v, want the deadline of the request", err, time.Since(start))
+				}
+			})
+		}
+		synctest.Wait()
+		for i, ref := range refs {
+			b.wantRead(t, ref, data[i])
+		}
+		if time.Since(start) != 0 {
+			t.Errorf("memory and disk took %v", time.Since(start))
+		}
+		wg.Wait()
+		testRefusals(t, b)
+		for i, ref := range refs {
+			b.wantRead(t, ref, data[i])
+		}
+		testCloseLeaves(t, b)
+		heal()
+		synctest.Wait()
+		if n := b.Stats().Store.Hanging; n != 0 {
+			t.Errorf("%d calls hang after the store came back", n)
+		}
+	})
+}
+
+// testRefusals: some time after the store began to hang, all fail at once.
+func testRefusals(t *testing.T, b *bench) {
+	t.Helper()
+	time.Sleep(10 * time.Second)
+	start := time.Now()
+	for i := range 100 {
+		if _, err := b.Open(t.Context(), absentRef(i)); !errors.Is(err, holdfast.ErrUnavailable) {
+			t.Errorf("Open = %v, want ErrUnavailable", err)
+		}
+	}
+	if time.Since(start) != 0 {
+		t.Errorf("refusals took %v", time.Since(start))
+	}
+	stats := b.Stats()
+	if !stats.Store.Open || stats.Store.Opened != 1 || stats.Store.Refused < 100 || stats.Store.Hanging != 16 || stats.Fetches != 16 {
+		t.Errorf("Stats = %+v, want 16 calls that hang and an open breaker", stats)
+	}
+}
+
+// testCloseLeaves: Close waits for calls that hang, but not for ever.
+func testCloseLeaves(t *testing.T, b *bench) {
+	t.Helper()
+	start := time.Now()
+	if err := b.Close(); err != nil || time.Since(start) != 5*time.Second {
+		t.Errorf("Close = %v after %v, want 5 s", err, time.Since(start))
+	}
+	if n := b.Stats().Store.Hanging; n != 16 {
+		t.Errorf("%d calls hang, want 16", n)
+	}
+}
+
+// What a call brings that was given up is thrown away, and frees its room.
+func TestLateAnswers(t *testing.T) {
+	for name, o := range map[string]blob.Options{"spool": {}, "cache": {CacheDir: "yes"}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				if o.CacheDir != "" {
+					o.CacheDir = t.TempDir()
+				}
+				b := newBench(t, o)
+				var refs []blob.Ref
+				for i, size := range someSizes {
+					refs = append(refs, b.put(t, noise(size, byte(i))))
+				}
+				heal := b.hang()
+				var wg sync.WaitGroup
+				for _, ref := range refs {
+					wg.Go(func() {
+						if _, err := b.Open(t.Context(), ref); !errors.Is(err, holdfast.ErrUnavailable) {
+							t.Errorf("Open = %v", err)
+						}
+					})
+				}
+				wg.Wait()
+				heal()
+				synctest.Wait()
+				if stats := b.Stats(); stats.Store.Hanging != 0 || stats.SpoolBytes != 0 {
+					t.Errorf("Stats = %+v", stats)
+				}
+				for i, ref := range refs {
+					b.wantRead(t, ref, noise(someSizes[i], byte(i)))
+				}
+			})
+		})
+	}
+}
+
+// dribble gives a byte every so often.
+type dribble struct {
+	data  []byte
+	every time.Duration
+}
+
+func (d *dribble) Read(p []byte) (int, error) {
+	if len(d.data) == 0 {
+		return 0, io.EOF
+	}
+	time.Sleep(d.every)
+	n := copy(p[:1], d.data)
+	d.data = d.data[n:]
+	return n, nil
+}
+
+// A store that is slow but gives something now and then is not given up before
+// the time for the whole fetch is over.
+func TestSlowStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		data := noise(10, 1)
+		every := 900 * time.Millisecond
+		source, err := blob.New(fetcherFunc(func(context.Context) (io.Reader, error) {
+			return &dribble{bytes.Clone(data), every}, nil
+		}), blob.Options{SpoolDir: t.TempDir(), Timeout: 10 * time.Second, Stall: time.Second})
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := &bench{Source: source}
+		b.wantRead(t, refOf(data), data)
+		synctest.Wait()
+		data = noise(20, 2)
+		start := time.Now()
+		if _, err := b.read(t.Context(), refOf(data)); !errors.Is(err, holdfast.ErrUnavailable) || time.Since(start) != 10*time.Second {
+			t.Errorf("read = %v after %v, want the timeout", err, time.Since(start))
+		}
+		synctest.Wait() // the call that was given up has begun to end
+		every = 1100 * time.Millisecond
+		data = noise(10, 3)
+		start = time.Now()
+		if _, err := b.read(t.Context(), refOf(data)); !errors.Is(err, holdfast.ErrUnavailable) || time.Since(start) != time.Second {
+			t.Errorf("read = %v after %v, want the stall", err, time.Since(start))
+		}
+		b.close(t)
+	})
+}
+
+// The breaker before a store that fails: who comes fails at once, and the store
+// is asked by one request at a time until it answers again.
+func TestFailingStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		b := newBench(t, blob.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+		data := noise(100, 1)
+		ref := b.put(t, data)
+		b.storeFails()
+		for range 2 {
+			if _, err := b.read(t.Context(), ref); !errors.Is(err, holdfast.ErrUnavailable) {
+				t.Errorf("read = %v", err)
+			}
+		}
+		opens := b.driver.Calls().Open
+		start := time.Now()
+		for range 1000 {
+			if _, err := b.read(t.Context(), ref); !errors.Is(err, holdfast.ErrUnavailable) {
+				t.Errorf("read = %v", err)
+			}
+		}
+		if got := b.driver.Calls().Open; got != opens || time.Since(start) != 0 {
+			t.Errorf("%d calls, %v", got-opens, time.Since(start))
+		}
+		for start := time.Now(); time.Since(start) < time.Minute; time.Sleep(100 * time.Millisecond) {
+			if _, err := b.read(t.Context(), ref); err == nil {
+				t.Error("read what the store does not give")
+			}
+		}
+		if got := b.driver.Calls().Open - opens; got < 6 || got > 12 {
+			t.Errorf("%d calls in a minute", got)
+		}
+		b.driver.SetHook(nil)
+		time.Sleep(10 * time.Second)
+		b.wantRead(t, ref, data)
+		if lines := strings.Count(log.String(), "\n"); lines != 2 {
+			t.Errorf("%d log lines, want 2:\n%s", lines, log.String())
+		}
+	})
+}
+
+// A local disk that hangs costs its workers; the store answers.
+func TestHangingDisk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		gate := make(chan struct{})
+		var hangs bool
+		disk := durabletest.Inject(durabletest.NewMem(nil), func(s durabletest.Step) error {
+			if hangs && s.Op == durabletest.Read {
+				<-gate
+			}
+			return nil
+		})
+		first := newBench(t, blob.CacheIn(disk, blob.Options{}))
+		refs, data := first.fill(t, 100, 200, 100_000)
+		first.close(t)
+		hangs = true
+		b := newNode(t, first.driver, blob.CacheIn(disk, blob.Options{Stall: time.Second}))
+		for i, ref := range refs {
+			b.wantRead(t, ref, data[i])
+		}
+		if stats := b.Stats(); stats.Cache.Reads.Hanging != 3 || stats.Misses != 3 {
+			t.Errorf("Stats = %+v", stats)
+		}
+		close(gate)
+		synctest.Wait()
+	})
+}
+
+// Peers are asked for what the store does not give, has corrupt, or not in time.
+func TestPeers(t *testing.T) {
+	for name, test := range map[string]struct {
+		hook    func(gate chan struct{}) error
+		corrupt bool
+		within  time.Duration
+	}{
+		"Unavailable": {hook: func(chan struct{}) error { return holdfast.ErrUnavailable }},
+		"NotFound":    {hook: func(chan struct{}) error { return holdfast.ErrNotFound }},
+		"Corrupt":     {hook: func(chan struct{}) error { return nil }, corrupt: true},
+		"Hangs":       {hook: func(gate chan struct{}) error { <-gate; return nil }, within: 2 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				gate := make(chan struct{})
+				peers := memstore.New()
+				o := blob.Options{Peers: newNode(t, peers, blob.Options{}).store}
+				b := newBench(t, o)
+				data := noise(100, 1)
+				ref := b.put(t, data)
+				for i, d := range []*memstore.Driver{b.driver, peers} {
+					if i == 0 && test.corrupt {
+						d.Change(keyOf(ref), func(b []byte) []byte { return b[1:] })
+					}
+				}
+				(&bench{store: newNode(t, peers, blob.Options{}).store}).put(t, data)
+				b.driver.SetHook(func(context.Context, memstore.Op, string) error { return test.hook(gate) })
+				start := time.Now()
+				b.wantRead(t, ref, data)
+				if waited := time.Since(start); waited != test.within {
+					t.Errorf("waited %v, want %v", waited, test.within)
+				}
+				stats := b.Stats()
+				if (stats.Corrupt == 1) != test.corrupt || stats.Fetches != 2 || stats.Failed != 0 || stats.Peers == nil {
+					t.Errorf("Stats = %+v", stats)
+				}
+				close(gate)
+			})
+		})
+	}
+}
+
+// Peers cannot say what exists: what counts is what the store says.
+func TestPeersHaveNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, blob.Options{Peers: newNode(t, memstore.New(), blob.Options{}).store})
+		b.storeFails()
+		if _, err := b.read(t.Context(), absentRef(1)); !errors.Is(err, holdfast.ErrUnavailable) || errors.Is(err, holdfast.ErrNotFound) {
+			t.Errorf("read = %v, want ErrUnavailable alone", err)
+		}
+	})
+}
