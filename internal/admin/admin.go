@@ -5,6 +5,7 @@ package admin
 import (
 	"encoding/json"
 	"net/http"
+	"time"
 )
 
 // Status is what /readyz says.
@@ -12,6 +13,12 @@ type Status struct {
 	Ready    bool   `json:"ready"`
 	Reason   string `json:"reason,omitempty"`   // why it is not ready
 	Revision int64  `json:"revision,omitempty"` // of the table it serves
+	Leader   bool   `json:"leader,omitempty"`   // it is elected for cluster work
+	// Stale: the registry cannot be read, so that the table is as of Since, and
+	// there may be changes since then. The node is ready all the same.
+	Stale    bool      `json:"stale,omitempty"`
+	Since    time.Time `json:"since,omitzero"`
+	Registry string    `json:"registry,omitempty"` // why it cannot be read
 }
 
 // Handler answers /healthz (the process runs) and /readyz (200 when status says

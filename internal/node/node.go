@@ -26,6 +26,7 @@ import (
 type Registry interface {
 	live.Registry
 	RegisterNode(ctx context.Context, info registry.NodeInfo, ttl time.Duration) (*registry.NodeEntry, error)
+	Campaign(ctx context.Context, info registry.LeaderInfo) (*registry.Leadership, error)
 }
 
 // Config says what a node serves, where and how. Registry, Manifests, Blobs,
@@ -52,6 +53,21 @@ type Config struct {
 	Poll         time.Duration // of the registry, on top of its hints (5 s)
 	Drain        time.Duration // for requests in flight at the end (20 s)
 	TTL          time.Duration // after which a node that vanished is forgotten (10 s)
+
+	// StateDir is a directory on a local disk, for this node alone, in which it
+	// keeps its last table with all manifests and inventories. With it, it serves
+	// although registry and store are out of reach, also after a restart. "" for
+	// none.
+	StateDir string
+	// AcceptRegistry is the identity of a registry that may take the place of the
+	// one that StateDir is of. Without it the node goes on serving what it has.
+	AcceptRegistry string
+	// Warmer warms what becomes live on the side, for at most WarmFor (30 s), before
+	// the node's entry says that it is ready. Nil for none.
+	Warmer  Warmer
+	WarmFor time.Duration
+	// NoElection keeps the node from leading the cluster.
+	NoElection bool
 }
 
 // Node is a running or about to be running node.
@@ -63,36 +79,77 @@ type Node struct {
 	certs    *certificates
 	started  time.Time
 	draining atomic.Bool
-	swapped  chan struct{} // at most one hint that there is a new table
+	leading  atomic.Bool
+	state    *state // nil without a directory
+	last     kept   // what state holds
+	warmth   warmth
+
+	// Hints that there is a new table, one for each who wants to know.
+	swapped, toKeep, toReconcile, toWarm hint
+
+	firstTable atomic.Pointer[time.Time]
 }
 
 // Listen checks the configuration and opens the listeners; Run serves on them.
 // It fails with an error that names the address or the file that is to blame.
 func Listen(ctx context.Context, c Config) (*Node, error) {
 	c = withDefaults(c)
-	n := &Node{config: c, started: time.Now().UTC(), swapped: make(chan struct{}, 1)}
-	n.keeper = live.NewKeeper(c.Registry, c.Manifests, live.Options{
+	n := &Node{
+		config: c, started: time.Now().UTC(), warmth: warmth{done: make(map[warmKey]bool)},
+		swapped: newHint(), toKeep: newHint(), toReconcile: newHint(), toWarm: newHint(),
+	}
+	if err := n.open(ctx); err != nil {
+		return nil, errors.Join(err, n.close())
+	}
+	n.keeper = live.NewKeeper(c.Registry, n.config.Manifests, live.Options{
 		Side: c.Side, Logger: c.Logger, Poll: c.Poll, OnSwap: n.onSwap,
+		Last: n.last.Snapshot, LastRead: n.last.Read, AcceptRegistry: c.AcceptRegistry,
 	})
+	return n, nil
+}
+
+// open opens all that can show that the configuration is wrong.
+func (n *Node) open(ctx context.Context) (err error) {
+	c := &n.config
 	if c.CertFile != "" || c.KeyFile != "" {
-		certs, err := loadCertificates(c.CertFile, c.KeyFile)
-		if err != nil {
-			return nil, err
+		if n.certs, err = loadCertificates(c.CertFile, c.KeyFile); err != nil {
+			return err
 		}
-		n.certs = certs
+	}
+	if c.StateDir != "" {
+		if n.state, err = openState(c.StateDir, c.Logger); err != nil {
+			return err
+		}
+		n.last = n.state.load()
+		c.Manifests = &manifests{from: c.Manifests, state: n.state}
 	}
 	var lc net.ListenConfig
-	var err error
 	if n.site, err = lc.Listen(ctx, "tcp", c.Listen); err != nil {
-		return nil, fmt.Errorf("listen for sites: %w", err)
+		return fmt.Errorf("listen for sites: %w", err)
 	}
 	if c.Admin == "" {
-		return n, nil
+		return nil
 	}
 	if n.admin, err = lc.Listen(ctx, "tcp", c.Admin); err != nil {
-		return nil, errors.Join(fmt.Errorf("listen for admin: %w", err), n.site.Close())
+		return fmt.Errorf("listen for admin: %w", err)
 	}
-	return n, nil
+	return nil
+}
+
+// close closes what open opened, as far as it got.
+func (n *Node) close() error {
+	var errs []error
+	for _, l := range []net.Listener{n.site, n.admin} {
+		if l != nil {
+			if err := l.Close(); !errors.Is(err, net.ErrClosed) {
+				errs = append(errs, err)
+			}
+		}
+	}
+	if n.state != nil {
+		errs = append(errs, n.state.Close())
+	}
+	return errors.Join(errs...)
 }
 
 func withDefaults(c Config) Config {
@@ -107,6 +164,9 @@ func withDefaults(c Config) Config {
 	}
 	if c.Drain == 0 {
 		c.Drain = 20 * time.Second
+	}
+	if c.WarmFor == 0 {
+		c.WarmFor = 30 * time.Second
 	}
 	return c
 }
@@ -131,12 +191,9 @@ func (n *Node) Run(ctx context.Context) error {
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	tasks, failing := errgroup.WithContext(background)
-	tasks.Go(func() error { return n.keeper.Run(failing) })
-	tasks.Go(func() error { return n.follow(failing) })
-	if n.config.AccessLog != nil {
-		tasks.Go(func() error { return n.config.AccessLog.Run(failing) })
+	for _, task := range n.tasks() {
+		tasks.Go(func() error { return task(failing) })
 	}
-
 	site := n.server(failing, n.handler())
 	servers := []*http.Server{site}
 	tasks.Go(func() error { return closedIsFine(n.serveSite(site)) })
@@ -153,7 +210,25 @@ func (n *Node) Run(ctx context.Context) error {
 	n.draining.Store(true)
 	err := n.shutdown(servers)
 	stop()
-	return errors.Join(tasks.Wait(), err)
+	return errors.Join(tasks.Wait(), err, n.close())
+}
+
+// tasks returns what a node does besides answering, each until its context ends.
+func (n *Node) tasks() []func(context.Context) error {
+	all := []func(context.Context) error{n.keeper.Run, n.follow}
+	if n.config.AccessLog != nil {
+		all = append(all, n.config.AccessLog.Run)
+	}
+	if n.state != nil {
+		all = append(all, n.keep)
+	}
+	if n.config.Warmer != nil {
+		all = append(all, n.warm)
+	}
+	if !n.config.NoElection {
+		all = append(all, n.lead)
+	}
+	return all
 }
 
 // shutdown lets the requests in flight finish, the admin listener's last.
@@ -185,38 +260,4 @@ func (n *Node) handler() http.Handler {
 		o.Access = n.config.AccessLog.write
 	}
 	return serve.NewHandler(n.keeper, n.config.Blobs, o)
-}
-
-func (n *Node) status() admin.Status {
-	t := n.keeper.Table()
-	switch {
-	case n.draining.Load():
-		return admin.Status{Reason: "draining"}
-	case t == nil:
-		return admin.Status{Reason: "the registry has not been read yet"}
-	}
-	for _, app := range t.Apps() {
-		if app.Incomplete() {
-			return admin.Status{Reason: "a release of app " + app.Name.String() + " is being loaded"}
-		}
-	}
-	return admin.Status{Ready: true, Revision: t.Revision}
-}
-
-func (n *Node) onSwap(t *live.Table) {
-	n.config.Logger.Info("table swapped", "revision", t.Revision, "live", liveOf(t))
-	select {
-	case n.swapped <- struct{}{}:
-	default:
-	}
-}
-
-func liveOf(t *live.Table) map[string]string {
-	m := make(map[string]string, len(t.Apps()))
-	for _, a := range t.Apps() {
-		if r := a.Live(); r != nil {
-			m[a.Name.String()] = r.ID.String()
-		}
-	}
-	return m
 }

@@ -45,19 +45,29 @@ func newWorld(t *testing.T) *world {
 		t.Fatal(err)
 	}
 	w.store = store.New(memstore.New())
-	if w.blobs, err = blob.New(w.store, blob.Options{SpoolDir: t.TempDir()}); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := errors.Join(w.blobs.Close(), w.client.Close()); err != nil {
-			t.Error(err)
-		}
-	})
+	w.blobs = w.source(w.store)
+	t.Cleanup(func() { w.check(w.client.Close()) })
 	return w
+}
+
+// source returns a source of bodies that ends with the test.
+func (w *world) source(s *store.Store) *blob.Source {
+	w.t.Helper()
+	b, err := blob.New(s, blob.Options{SpoolDir: w.t.TempDir()})
+	w.check(err)
+	w.t.Cleanup(func() { w.check(b.Close()) })
+	return b
 }
 
 // publish puts a release of identity bytes only, and makes it live on main.
 func (w *world) publish(id string, files map[string]string) {
+	w.t.Helper()
+	_, _, err := w.registry.Activate(w.t.Context(), holdfast.DefaultApp(), w.add(id, files), registry.ActivateOptions{})
+	w.check(err)
+}
+
+// add puts a release of identity bytes only.
+func (w *world) add(id string, files map[string]string) holdfast.ReleaseID {
 	w.t.Helper()
 	ctx := w.t.Context()
 	var list []holdfast.File
@@ -85,8 +95,7 @@ func (w *world) publish(id string, files map[string]string) {
 	}, nil)
 	w.check(err)
 	w.check(lease.Close())
-	_, _, err = w.registry.Activate(ctx, holdfast.DefaultApp(), rid, registry.ActivateOptions{})
-	w.check(err)
+	return rid
 }
 
 func (w *world) check(err error) {

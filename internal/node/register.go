@@ -11,34 +11,30 @@ import (
 )
 
 const (
-	registerRetry = 2 * time.Second
+	registerRetry = time.Second // at most
+	confirmPoll   = 200 * time.Millisecond
 	registryCall  = 10 * time.Second
 )
 
 // follow keeps the node's entry in the registry: it says which revision the node
 // serves, so that an activation can wait for it. Serving does not depend on it.
 func (n *Node) follow(ctx context.Context) error {
+	var told said
 	for ctx.Err() == nil {
-		if err := n.registered(ctx); err != nil && ctx.Err() == nil {
+		err := n.registered(ctx)
+		if ctx.Err() == nil && told.news(err) {
 			n.config.Logger.Warn("node not registered; serving all the same", "error", err)
-			select {
-			case <-ctx.Done():
-			case <-time.After(registerRetry):
-			}
 		}
+		pause(ctx, registerRetry)
 	}
 	return nil
 }
 
-// registered lives as long as one entry does. The first table comes before the
-// entry: a node that is listed knows what it serves.
+// registered lives as long as one entry does. A table of this registry comes before
+// the entry: a node that is listed knows what it serves.
 func (n *Node) registered(ctx context.Context) error {
-	for n.keeper.Table() == nil {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-n.swapped:
-		}
+	if !n.confirmed(ctx) {
+		return nil
 	}
 	call, cancel := context.WithTimeout(ctx, registryCall)
 	entry, err := n.config.Registry.RegisterNode(call, n.info(), n.config.TTL)
@@ -78,15 +74,19 @@ func (n *Node) info() registry.NodeInfo {
 	t := n.keeper.Table()
 	return registry.NodeInfo{
 		Name: n.config.Name, Side: n.config.Side, Address: n.Addr().String(), Version: n.config.Version,
-		Started: n.started, Seen: time.Now().UTC(), Revision: t.Revision, Ready: readyOf(t),
+		Started: n.started, Seen: time.Now().UTC(), Revision: t.Revision, Ready: n.readyOf(t),
 	}
 }
 
-// readyOf lists what of each app the node can serve and somebody may ask for.
-func readyOf(t *live.Table) map[holdfast.AppName][]holdfast.ReleaseID {
+// readyOf lists what of each app the node can serve and somebody may ask for. What
+// is live on the node's side is among them when it is warm.
+func (n *Node) readyOf(t *live.Table) map[holdfast.AppName][]holdfast.ReleaseID {
 	ready := make(map[holdfast.AppName][]holdfast.ReleaseID)
 	for _, app := range t.Apps() {
 		for r := range app.Releases {
+			if r == app.Live() && n.config.Warmer != nil && !n.warmth.has(warmKey{app.Name, r.ID}) {
+				continue
+			}
 			if r.Loaded() && (r.State == holdfast.Live || r.State == holdfast.Draining) {
 				ready[app.Name] = append(ready[app.Name], r.ID)
 			}

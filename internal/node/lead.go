@@ -1,0 +1,94 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/registry"
+)
+
+// leadRetry is the longest pause before a node campaigns again after a failure,
+// and before a leader tries again what failed.
+const leadRetry = time.Second
+
+// lead campaigns for the leadership of the cluster, and does the cluster's work
+// while it has it. Serving does not depend on it.
+func (n *Node) lead(ctx context.Context) error {
+	var told said
+	for ctx.Err() == nil {
+		err := n.term(ctx)
+		if ctx.Err() == nil && told.news(err) {
+			n.config.Logger.Warn("not leading", "error", err)
+		}
+		pause(ctx, leadRetry)
+	}
+	return nil
+}
+
+// term is one campaign and, if it is won, one epoch.
+func (n *Node) term(ctx context.Context) error {
+	if !n.confirmed(ctx) {
+		return nil
+	}
+	l, err := n.config.Registry.Campaign(ctx, registry.LeaderInfo{
+		Name: n.config.Name, Address: n.Addr().String(), Version: n.config.Version,
+	})
+	if err != nil {
+		return err
+	}
+	n.config.Logger.Info("elected leader", "epoch", l.Epoch())
+	n.leading.Store(true)
+	err = n.work(ctx, l)
+	n.leading.Store(false)
+	return errors.Join(err, l.Close())
+}
+
+// work does the cluster's work until the epoch ends, or may have ended. What is
+// in progress then changes nothing any more.
+func (n *Node) work(ctx context.Context, l *registry.Leadership) error {
+	var told said
+	n.toReconcile.give()
+	again := time.NewTimer(leadRetry)
+	defer again.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-l.Done():
+			return fmt.Errorf("epoch %d: %w", l.Epoch(), holdfast.ErrLeaseLost)
+		case <-n.toReconcile:
+		case <-again.C:
+		}
+		err := n.reconcile(ctx, l)
+		if errors.Is(err, holdfast.ErrLeaseLost) {
+			return err
+		}
+		if err != nil {
+			again.Reset(leadRetry)
+		}
+		if ctx.Err() == nil && told.news(err) {
+			n.config.Logger.Warn("history of foreign activations not written yet", "error", err)
+		}
+	}
+}
+
+func (n *Node) reconcile(ctx context.Context, l *registry.Leadership) error {
+	call, cancel := context.WithTimeout(ctx, registryCall)
+	defer cancel()
+	return l.Registry().Reconcile(call, n.keeper.Snapshot())
+}
+
+// confirmed waits until the table comes from the registry, and not from before a
+// restart; it returns false if ctx ends first.
+func (n *Node) confirmed(ctx context.Context) bool {
+	for !n.keeper.Health().Confirmed {
+		if ctx.Err() != nil {
+			return false
+		}
+		pause(ctx, confirmPoll)
+	}
+	return true
+}

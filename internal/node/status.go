@@ -1,0 +1,68 @@
+package node
+
+import (
+	"time"
+
+	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/admin"
+	"github.com/holdfast-web/holdfast/internal/live"
+)
+
+// status is what /readyz says. A node that serves what it knew before an outage is
+// ready: all nodes may be in its place.
+func (n *Node) status() admin.Status {
+	t, health := n.keeper.Table(), n.keeper.Health()
+	s := admin.Status{Leader: n.leading.Load()}
+	if health.Err != nil {
+		s.Stale, s.Since, s.Registry = true, health.Read, health.Err.Error()
+	}
+	switch {
+	case n.draining.Load():
+		s.Reason = "draining"
+	case t == nil:
+		s.Reason = "the registry has not been read yet"
+	default:
+		s.Revision = t.Revision
+		s.Reason = n.lacks(t)
+	}
+	s.Ready = s.Reason == ""
+	return s
+}
+
+// lacks says which release has to be loaded before the node is ready, "" if none
+// has: those that are live on its side, and for a while those that are draining.
+// A manifest that cannot be had for one of these must not keep a node out for ever.
+func (n *Node) lacks(t *live.Table) string {
+	first := n.firstTable.Load()
+	patient := first != nil && time.Since(*first) < n.config.WarmFor
+	for _, app := range t.Apps() {
+		if r := app.Live(); r != nil && !r.Loaded() {
+			return "release " + r.ID.String() + " of app " + app.Name.String() + ", which is live, is being loaded"
+		}
+		for r := range app.Releases {
+			if patient && r.State == holdfast.Draining && !r.Loaded() {
+				return "release " + r.ID.String() + " of app " + app.Name.String() + ", which is draining, is being loaded"
+			}
+		}
+	}
+	return ""
+}
+
+func (n *Node) onSwap(t *live.Table) {
+	now := time.Now()
+	n.firstTable.CompareAndSwap(nil, &now)
+	n.config.Logger.Info("table swapped", "revision", t.Revision, "live", liveOf(t))
+	for _, h := range []hint{n.swapped, n.toKeep, n.toReconcile, n.toWarm} {
+		h.give()
+	}
+}
+
+func liveOf(t *live.Table) map[string]string {
+	m := make(map[string]string, len(t.Apps()))
+	for _, a := range t.Apps() {
+		if r := a.Live(); r != nil {
+			m[a.Name.String()] = r.ID.String()
+		}
+	}
+	return m
+}
