@@ -18,7 +18,8 @@ type cli struct {
 	ui     *ui
 	env    func(string) (string, bool)
 	global globals
-	// program is how this program was called, for commands to type next.
+	called string // how this program was called
+	// program is that with the global flags, for commands to type next.
 	program string
 }
 
@@ -29,7 +30,7 @@ func (c *cli) next(format string, args ...any) {
 
 // rememberGlobals keeps the global flags of the command line for next.
 func (c *cli) rememberGlobals(cmd *cobra.Command) {
-	c.program = "holdfast"
+	c.program = c.called
 	cmd.InheritedFlags().VisitAll(func(f *pflag.Flag) {
 		if f.Changed {
 			c.program += " --" + f.Name + " " + shellWord(f.Value.String())

@@ -6,6 +6,7 @@ import (
 	"context"
 	"io"
 	"os"
+	"os/exec"
 	"os/signal"
 	"syscall"
 )
@@ -13,13 +14,37 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
-	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr, os.LookupEnv))
+	os.Exit(runAs(ctx, calledAs(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr, os.LookupEnv))
+}
+
+// calledAs is what has to be typed to call this program again: its name, if that
+// finds it, else the path it was called by.
+func calledAs() string {
+	const name = "holdfast"
+	self, err := os.Executable()
+	if err != nil {
+		return name
+	}
+	if found, err := exec.LookPath(name); err == nil && sameFile(found, self) {
+		return name
+	}
+	return shellWord(os.Args[0])
+}
+
+func sameFile(a, b string) bool {
+	x, err1 := os.Stat(a)
+	y, err2 := os.Stat(b)
+	return err1 == nil && err2 == nil && os.SameFile(x, y)
 }
 
 // run runs one command line and returns its exit code: 0 done, 1 failed, 2 wrong
 // use. It ends early, in good order, when ctx does.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer, env func(string) (string, bool)) int {
-	c := &cli{ui: newUI(stdout, stderr, env), env: env}
+	return runAs(ctx, "holdfast", args, stdin, stdout, stderr, env)
+}
+
+func runAs(ctx context.Context, program string, args []string, stdin io.Reader, stdout, stderr io.Writer, env func(string) (string, bool)) int {
+	c := &cli{ui: newUI(stdout, stderr, env), env: env, called: program}
 	root := c.rootCommand()
 	root.SetArgs(args)
 	root.SetIn(stdin)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -127,6 +128,7 @@ type published struct {
 	Activation *flip                      `json:"activation,omitempty"`
 
 	mount string // where the app lies, without a trailing slash
+	live  bool   // on some side already
 }
 
 func (c *cli) publish(ctx context.Context, b *backends, dir string, o publishOptions) error {
@@ -153,6 +155,9 @@ func (c *cli) publish(ctx context.Context, b *backends, dir string, o publishOpt
 
 // publishBuild scans and publishes a directory.
 func (c *cli) publishBuild(ctx context.Context, b *backends, dir string, o publishOptions) (*published, error) {
+	if err := c.apartFromData(dir); err != nil {
+		return nil, err
+	}
 	settings, err := b.settings(ctx, o.app)
 	if err != nil {
 		return nil, err
@@ -176,11 +181,45 @@ func (c *cli) publishBuild(ctx context.Context, b *backends, dir string, o publi
 		return nil, advisePublish(err, o.app)
 	}
 	r := result.Release
+	live, err := b.isLive(ctx, result)
+	if err != nil {
+		return nil, err
+	}
 	return &published{
 		App: r.App, Release: r.ID, Outcome: outcome(result), DryRun: o.dryRun, Manifest: r.Manifest, Files: r.Files, Bytes: r.Bytes,
 		Counts: result.Counts, LeftOut: notNil(build.LeftOut), Missing: notNil(build.Missing), Clashes: notNil(r.Clashes),
-		mount: strings.TrimSuffix(settings.Mount.String(), "/"),
+		mount: strings.TrimSuffix(settings.Mount.String(), "/"), live: live,
 	}, nil
+}
+
+// isLive reports whether what was published before is live by now.
+func (b *backends) isLive(ctx context.Context, r *publish.Result) (bool, error) {
+	if !r.Unchanged {
+		return false, nil
+	}
+	info, err := b.registry.Release(ctx, r.Release.App, r.Release.ID)
+	if errors.Is(err, holdfast.ErrNotFound) {
+		return false, nil // a dry run
+	}
+	return info.State == holdfast.Live, err
+}
+
+// apartFromData refuses a build that this program's own data lies in: it would go
+// out to the web with it.
+func (c *cli) apartFromData(dir string) error {
+	build, err := filepath.Abs(dir)
+	if err != nil {
+		return fmt.Errorf("find the build: %w", err)
+	}
+	data, err := filepath.Abs(c.global.data)
+	if err != nil {
+		return fmt.Errorf("find the data directory: %w", err)
+	}
+	if below, err := filepath.Rel(build, data); err == nil && filepath.IsLocal(below) {
+		return hinted(usage("the data directory %s lies inside the build %s", c.global.data, dir),
+			"run this from outside the build, or name another place with --data")
+	}
+	return nil
 }
 
 func advisePublish(err error, app holdfast.AppName) error {
@@ -317,6 +356,8 @@ func (c *cli) tellAfterPublish(p *published, o publishOptions) {
 		if p.Activation.Nodes.Total == 0 {
 			c.next("serve%s", flipFlags(holdfast.DefaultApp(), o.activate))
 		}
+	case p.live:
+		c.ui.say("it is live already")
 	default:
 		c.ui.say("any node shows it at %s/@%s/, also before it is live", p.mount, p.Release)
 		c.next("activate %s%s", p.Release, flipFlags(p.App, holdfast.DefaultSide()))

@@ -80,6 +80,9 @@ func (o *serveOptions) flags(flags *pflag.FlagSet) {
 }
 
 func (c *cli) serve(ctx context.Context, o serveOptions) (err error) {
+	if (o.cert == "") != (o.key == "") {
+		return usage("--tls-cert and --tls-key go together")
+	}
 	log := c.logger(o.logFormat)
 	b, err := c.open(ctx, join, log)
 	if err != nil {

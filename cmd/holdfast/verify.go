@@ -27,7 +27,9 @@ included, and checks it against the digest that names it. Nothing is changed. It
 reads the whole store: run it after trouble with a disk, after a restore, or
 every now and then. Nodes may go on serving meanwhile.
 
-To mend what is damaged, publish the same build again under the same ID.
+What is missing or corrupt has to come back from a copy of the store: a file under
+its name, which is the digest of its bytes. Publishing a build again does not store
+what a release is known to have.
 
 Exit code 1 if anything is missing or damaged.
 
@@ -218,7 +220,7 @@ func (c *cli) tellVerified(v *verification, took time.Duration) {
 		return
 	}
 	c.ui.say("%s: %s", checked, red.paint(count(len(v.Problems), "problem"), c.ui.outColor))
-	c.ui.hint("publish the builds of those releases again under the same IDs: what is missing is stored again; a corrupt object has to be deleted from the store first")
+	c.ui.hint("bring these back from a copy of the store, under the same names; nodes never send what is damaged, they answer 503 for it")
 }
 
 // some joins the first few words and counts the others.

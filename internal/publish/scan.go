@@ -96,7 +96,7 @@ func (b *Build) fill(t *tree, files []scanned, siblings map[string][]sibling, o 
 	}
 	b.Missing = b.missing(files, bundled, o.Mount)
 	if o.Strict && len(b.Missing) > 0 {
-		return fmt.Errorf("%w: %d references lead nowhere: %s; fix them, or publish without strict checks",
+		return fmt.Errorf("%w: references lead nowhere (%d): %s; fix them, or publish without strict checks",
 			holdfast.ErrInvalid, len(b.Missing), listed(b.Missing, MissingReference.String))
 	}
 	return nil

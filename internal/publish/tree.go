@@ -69,6 +69,9 @@ func openTree(dir string, l limits) (*tree, error) {
 	return &tree{root: root, dir: dir, limits: l, folded: make(map[string]string)}, nil
 }
 
+// storeMarker is the file that every store has at its top.
+const storeMarker = "holdfast-store.json"
+
 // walk visits the directory at p; above are the directories on the way to it.
 func (t *tree) walk(ctx context.Context, p string, above []fs.FileInfo) error {
 	if err := ctx.Err(); err != nil {
@@ -113,6 +116,8 @@ func (t *tree) visit(ctx context.Context, p string, c fs.DirEntry, above []fs.Fi
 	switch {
 	case err != nil:
 		return err
+	case c.Name() == storeMarker:
+		return fmt.Errorf("%w: %s shows that a store of Holdfast lies in the build; move it away", holdfast.ErrInvalid, t.show(p))
 	case info.IsDir():
 		return t.walk(ctx, p, above)
 	case !info.Mode().IsRegular():
