@@ -85,7 +85,7 @@ func theLaw() law {
 			"internal/store/storetest":   ". internal/store",
 
 			"bench/...":    "*",
-			"examples/...": ". asset asset/etcd asset/s3 asset/zookeeper",
+			"examples/...": ". examples/... asset asset/etcd asset/s3 asset/zookeeper",
 			"test/...":     "*",
 		},
 		only: map[string]string{
@@ -95,7 +95,7 @@ func theLaw() law {
 			"log/slog":       "*",
 			"net/http":       "asset cmd/holdfast internal/admin internal/blob internal/fastpath internal/node internal/serve internal/store/bucketstore examples/... bench/... test/...",
 			"net/http/pprof": "", // registers itself
-			"os/exec":        "bench/... test/...",
+			"os/exec":        "cmd/holdfast bench/... test/...",
 			"plugin":         "",
 			"testing":        "internal/kv/kvtest internal/store/storetest bench/... test/...",
 			"unsafe":         "internal/fastpath",
