@@ -1,7 +1,6 @@
 package blob
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -117,11 +116,25 @@ func (s *Source) receive(ctx context.Context, r *remote, ref Ref, alive func()) 
 }
 
 func toMemory(ref Ref, read func(io.Writer) error) ([]byte, error) {
-	b := bytes.NewBuffer(make([]byte, 0, ref.Size))
+	b := &exact{size: ref.Size}
 	if err := read(b); err != nil {
 		return nil, err
 	}
-	return b.Bytes(), nil
+	return b.data, nil
+}
+
+// exact takes its memory when the first bytes come: calls that hang have none.
+type exact struct {
+	size int64
+	data []byte
+}
+
+func (e *exact) Write(p []byte) (int, error) {
+	if e.data == nil {
+		e.data = make([]byte, 0, e.size)
+	}
+	e.data = append(e.data, p...)
+	return len(p), nil
 }
 
 // toFile writes to the disk cache, or to the spool when that has no room.

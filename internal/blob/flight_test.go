@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"io/fs"
 	"testing"
 
 	holdfast "github.com/holdfast-web/holdfast"
@@ -50,5 +51,33 @@ func TestMoments(t *testing.T) {
 				t.Errorf("Stats = %+v", stats)
 			}
 		})
+	}
+}
+
+// A file that comes too late for anybody stays in the cache, closed.
+func TestDiscard(t *testing.T) {
+	data := bytes.Repeat([]byte("x"), 10_000)
+	ref := Ref{Name: holdfast.ObjectName{Digest: holdfast.DigestOf(data)}, Size: 10_000}
+	s, err := New(bytesFetcher(data), Options{Memory: 16 << 10, SpoolDir: t.TempDir(), CacheDir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := s.remotes[0].ask(t.Context(), ref, 0)
+	if o.err != nil || o.file == nil || o.file.entry.users != 1 {
+		t.Fatalf("ask = %+v", o)
+	}
+	o.discard()
+	if o.file.entry.users != 0 {
+		t.Errorf("%d users after discard", o.file.entry.users)
+	}
+	if _, err := o.file.file.Stat(); !errors.Is(err, fs.ErrClosed) {
+		t.Errorf("Stat after discard = %v", err)
+	}
+	c, err := s.Open(t.Context(), ref)
+	if err != nil || s.Stats().Fetches != 1 {
+		t.Errorf("Open = %v, %+v", err, s.Stats())
+	}
+	if err := errors.Join(c.Close(), s.Close()); err != nil {
+		t.Error(err)
 	}
 }

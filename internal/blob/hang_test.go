@@ -308,3 +308,28 @@ func TestPeersHaveNothing(t *testing.T) {
 		}
 	})
 }
+
+// Calls that were given up hold no room that others wait for: of this memory, four
+// such blobs may be on their way at one time.
+func TestHangingCallsFreeTheirRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, blob.Options{Stall: time.Second})
+		heal := b.hang()
+		start := time.Now()
+		var wg sync.WaitGroup
+		for i := range 6 {
+			ref := absentRef(i)
+			ref.Size = memory / 16
+			wg.Go(func() {
+				if _, err := b.Open(t.Context(), ref); !errors.Is(err, holdfast.ErrUnavailable) {
+					t.Errorf("Open = %v", err)
+				}
+			})
+		}
+		wg.Wait()
+		if waited := time.Since(start); waited != 2*time.Second {
+			t.Errorf("waited %v, want 2 s: two turns", waited)
+		}
+		heal()
+	})
+}

@@ -11,7 +11,7 @@ const (
 	// block is what file systems give room in. Files are counted in whole blocks,
 	// so that many small ones do not take more of the disk than was granted.
 	block = 4 << 10
-	// maxCached bounds the files of a disk cache: each costs some 150 bytes of memory.
+	// maxCached bounds the files of a disk cache: each costs some 200 bytes of memory.
 	maxCached = 1 << 20
 )
 

@@ -24,7 +24,7 @@ var (
 // over; the worker stays taken until the call returns.
 type lane struct {
 	slots  chan struct{}       // of calls under way, given-up ones included
-	buffer *semaphore.Weighted // bytes in memory of these calls
+	buffer *semaphore.Weighted // bytes in memory of these calls, but for those given up
 	stall  time.Duration       // how long a call may go without a sign of life
 	hung   atomic.Int64        // calls given up that have not returned
 }
@@ -68,6 +68,9 @@ func (l *lane) takeSlot(ctx context.Context, p pass) error {
 // run calls call in a worker and waits until it returns, ctx ends, or it gave no
 // sign of life for too long.
 func (l *lane) run(ctx context.Context, size int64, call func(ctx context.Context, alive func()) outcome) outcome {
+	// Also for a call that is given up: what it holds is bounded by the workers,
+	// and others must not wait for it.
+	defer l.buffer.Release(size)
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	timer := time.AfterFunc(l.stall, func() { cancel(errStalled) })
@@ -75,7 +78,6 @@ func (l *lane) run(ctx context.Context, size int64, call func(ctx context.Contex
 	result, gone := make(chan outcome), make(chan struct{})
 	go func() {
 		defer func() { <-l.slots }()
-		defer l.buffer.Release(size)
 		o := call(ctx, func() { timer.Reset(l.stall) })
 		select {
 		case result <- o:

@@ -1,8 +1,10 @@
 package blob_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -191,4 +193,27 @@ func TestWarmLeavesRoom(t *testing.T) {
 		close(gate)
 		wg.Wait()
 	})
+}
+
+// A file of another process that this one did not know of is verified before it
+// counts, and replaced if it is bad.
+func TestWarmChecksWhatOthersWrote(t *testing.T) {
+	dir := t.TempDir()
+	first := newBench(t, blob.Options{CacheDir: dir})
+	second := newNode(t, first.driver, blob.Options{CacheDir: dir})
+	refs, data, size := first.release(t, 20)
+	first.wantWarm(t, refs, blob.WarmStats{Refs: 20, Warmed: 20, Bytes: size})
+	for _, ref := range refs[:10] {
+		write(t, cacheFile(dir, ref), noise(int(ref.Size), 77))
+	}
+	second.wantWarm(t, refs, blob.WarmStats{Refs: 20, Warmed: 20, Bytes: size})
+	second.close(t)
+	if n := second.Stats().Cache.Corrupt; n != 10 {
+		t.Errorf("%d corrupt files found, want 10", n)
+	}
+	for i, ref := range refs {
+		if got, err := os.ReadFile(cacheFile(dir, ref)); err != nil || !bytes.Equal(got, data[i]) {
+			t.Errorf("file %d: %d bytes, %v", i, len(got), err)
+		}
+	}
 }
