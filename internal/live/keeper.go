@@ -73,7 +73,8 @@ type Health struct {
 	// Read is when the last good read began: what is served is as of then. It may
 	// lie before this process began. Zero if there was none.
 	Read time.Time
-	// Confirmed: there was a good read in the life of this Keeper.
+	// Confirmed: there was a good read in the life of this Keeper, and the table is
+	// of that registry.
 	Confirmed bool
 	// Err is why the registry cannot be read at present; nil if it can.
 	Err error
@@ -92,6 +93,7 @@ type Keeper struct {
 
 	// Of Run's goroutine alone.
 	snapshot *registry.Snapshot
+	good     time.Time // when the read began whose outcome is being taken; zero if none
 	builder  *builder
 	loader   *loader
 	failure  string // of a refresh, as it was logged last
@@ -180,16 +182,19 @@ func (k *Keeper) Run(ctx context.Context) error {
 // watch passes the registry's hints on, and watches anew when that fails: until
 // then the poll goes on. What changed before it watched, a hint of its own tells.
 func (k *Keeper) watch(ctx context.Context) {
+	told := false
 	for ctx.Err() == nil {
 		hints, err := k.registry.Watch(ctx)
 		if err == nil {
+			told = false
 			k.hint()
 			for range hints {
 				k.hint()
 			}
 			err = fmt.Errorf("watch registry: %w", holdfast.ErrUnavailable)
 		}
-		if ctx.Err() == nil {
+		if ctx.Err() == nil && !told {
+			told = true
 			k.options.Logger.Warn("registry not watched; polling it", "every", k.options.Poll, "error", err)
 		}
 		select {
@@ -209,13 +214,13 @@ func (k *Keeper) hint() {
 // turn does one read. The channel it returns fires when it should be tried again
 // soon, because something of it failed.
 func (k *Keeper) turn(ctx context.Context) <-chan time.Time {
-	answer, began := k.requests.begin(), time.Now()
+	answer := k.requests.begin()
 	err := k.refresh(ctx)
 	answer(err)
 	if ctx.Err() != nil {
 		return nil
 	}
-	k.report(err, began)
+	k.report(err)
 	if err != nil {
 		return time.After(soon())
 	}
@@ -232,11 +237,10 @@ func (k *Keeper) reload(ctx context.Context) <-chan time.Time {
 // report tells the log, once, and whoever asks that reads fail, and that they do
 // so no more. One failure may be a server that changes; the second in a row stops
 // the waiting of requests.
-func (k *Keeper) report(err error, began time.Time) {
+func (k *Keeper) report(err error) {
 	if err == nil {
 		k.failures = 0
 		k.requests.recover()
-		k.health.Store(&Health{Read: began, Confirmed: true})
 		if k.failure != "" {
 			k.failure = ""
 			k.options.Logger.Info("table refreshed again")
@@ -261,9 +265,15 @@ func (k *Keeper) ail(err error) {
 }
 
 func (k *Keeper) refresh(ctx context.Context) error {
+	began := time.Now()
 	snap, err := k.read(ctx)
 	if err == nil {
+		k.good = began
 		k.take(ctx, snap)
+		if ctx.Err() == nil {
+			k.confirm()
+		}
+		k.good = time.Time{}
 	} else if last := k.lastKnown(); last != nil && ctx.Err() == nil {
 		k.take(ctx, last) // the store may be back before the registry is
 	}
@@ -300,5 +310,13 @@ func (k *Keeper) swap(snap *registry.Snapshot) {
 	t := k.builder.table(snap, k.loader.built)
 	k.shown.Store(snap)
 	k.table.Store(t)
+	k.confirm() // before whoever is told of the swap looks
 	k.options.OnSwap(t)
+}
+
+// confirm notes that the table is what a read that just succeeded found.
+func (k *Keeper) confirm() {
+	if !k.good.IsZero() {
+		k.health.Store(&Health{Read: k.good, Confirmed: true})
+	}
 }

@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -192,12 +193,16 @@ func (e *edit) search(ctx context.Context, side holdfast.Side, fits func(holdfas
 
 // Reconcile writes the missing history entries of activations that foreign
 // clients made by changing version keys and that snap shows. Several nodes may
-// do it at once: each change gets one entry.
+// do it at once: each change gets one entry. An app that fails does not keep it
+// from the others.
 func (r *Registry) Reconcile(ctx context.Context, snap *Snapshot) error {
+	var errs []error
 	for app := range snap.unrecorded {
-		if err := r.update(ctx, "reconcile app "+app.String(), app, false, func(*edit) error { return nil }); err != nil {
+		err := r.update(ctx, "reconcile app "+app.String(), app, false, func(*edit) error { return nil })
+		if errors.Is(err, holdfast.ErrLeaseLost) {
 			return err
 		}
+		errs = append(errs, err)
 	}
-	return nil
+	return errors.Join(errs...)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -139,9 +140,9 @@ func removeKey(t testing.TB, d kv.Driver, key string) {
 
 func TestCampaignEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		down := false
+		var down atomic.Bool
 		r := openRegistry(t, memory(t, memkv.Options{Before: func(context.Context, memkv.Call) error {
-			if down {
+			if down.Load() {
 				return errors.New("cut cable")
 			}
 			return nil
@@ -157,11 +158,11 @@ func TestCampaignEnds(t *testing.T) {
 			ended <- err
 		}()
 		synctest.Wait()
-		down = true
+		down.Store(true)
 		time.Sleep(r.leaderTTL) // the hints are no news, so it looks by itself
 		synctest.Wait()
 		wantError(t, <-ended, holdfast.ErrUnavailable)
-		down = false
+		down.Store(false)
 		if err := l.Close(); err != nil {
 			t.Error(err)
 		}
