@@ -123,7 +123,7 @@ func TestReadyInSpiteOfMissingManifests(t *testing.T) {
 				}
 			}
 			n, _ := w.start(c)
-			eventually(t, "table", func() bool { return n.Table() != nil })
+			eventually(t, "listed", func() bool { return n.entered.Load() })
 			if s := w.readyz(n); s.Ready != (missing == "v3") {
 				t.Errorf("status %+v", s)
 			}

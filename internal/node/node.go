@@ -52,6 +52,7 @@ type Config struct {
 	AccessLog    *AccessLog    // nil for none
 	Poll         time.Duration // of the registry, on top of its hints (5 s)
 	Drain        time.Duration // for requests in flight at the end (20 s)
+	Notice       time.Duration // before that, in which only /readyz says no (0)
 	TTL          time.Duration // after which a node that vanished is forgotten (10 s)
 
 	// StateDir is a directory on a local disk, for this node alone, in which it
@@ -79,6 +80,7 @@ type Node struct {
 	certs    *certificates
 	started  time.Time
 	draining atomic.Bool
+	entered  atomic.Bool // into the registry, or that was tried
 	leading  atomic.Bool
 	state    *state // nil without a directory
 	last     kept   // what state holds
@@ -185,8 +187,9 @@ func (n *Node) AdminAddr() net.Addr {
 // Table returns the current table, or nil before the first.
 func (n *Node) Table() *live.Table { return n.keeper.Table() }
 
-// Run serves until ctx ends. Then it says that it is not ready any more, stops
-// accepting, and waits for the requests in flight, at most Config.Drain.
+// Run serves until ctx ends. Then it says that it is not ready any more, for
+// Config.Notice while it still accepts; it stops accepting, and waits for the
+// requests in flight, at most Config.Drain.
 func (n *Node) Run(ctx context.Context) error {
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
@@ -208,6 +211,10 @@ func (n *Node) Run(ctx context.Context) error {
 	case <-failing.Done():
 	}
 	n.draining.Store(true)
+	select {
+	case <-failing.Done():
+	case <-time.After(n.config.Notice):
+	}
 	err := n.shutdown(servers)
 	stop()
 	return errors.Join(tasks.Wait(), err, n.close())

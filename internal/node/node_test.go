@@ -272,6 +272,42 @@ func TestDrainFinishesRequestsInFlight(t *testing.T) {
 	w.check(<-ended)
 }
 
+func TestReadyMeansListed(t *testing.T) {
+	w := newWorld(t)
+	w.publish("v1", map[string]string{"index.html": "one"})
+	n, _ := w.start(w.config())
+	c := w.http(nil)
+	eventually(t, "ready", func() bool {
+		resp, _ := read(t, c, "http://"+n.AdminAddr().String()+"/readyz")
+		return resp.StatusCode == http.StatusOK
+	})
+	nodes, err := w.registry.Nodes(t.Context())
+	if err != nil || len(nodes) != 1 {
+		t.Errorf("a node that is ready is not listed: %v, %v", nodes, err)
+	}
+}
+
+func TestNoticeBeforeDrain(t *testing.T) {
+	w := newWorld(t)
+	w.publish("v1", map[string]string{"index.html": "one"})
+	c := w.config()
+	c.Notice = 2 * time.Second
+	n, stop := w.start(c)
+	h := w.http(nil)
+	status := func() int {
+		resp, _ := read(t, h, "http://"+n.AdminAddr().String()+"/readyz")
+		return resp.StatusCode
+	}
+	eventually(t, "ready", func() bool { return status() == http.StatusOK })
+	ended := make(chan error, 1)
+	go func() { ended <- stop() }()
+	eventually(t, "not ready", func() bool { return status() == http.StatusServiceUnavailable })
+	if _, body := read(t, h, "http://"+n.Addr().String()+"/"); body != "one" {
+		t.Errorf("in the time of notice: %q", body)
+	}
+	w.check(<-ended)
+}
+
 func TestDrainIsBounded(t *testing.T) {
 	w := newWorld(t)
 	w.publish("v1", map[string]string{"index.html": strings.Repeat("0123456789abcdef", 1<<20)})

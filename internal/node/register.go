@@ -39,6 +39,7 @@ func (n *Node) registered(ctx context.Context) error {
 	call, cancel := context.WithTimeout(ctx, registryCall)
 	entry, err := n.config.Registry.RegisterNode(call, n.info(), n.config.TTL)
 	cancel()
+	n.entered.Store(true) // a registry that refuses must not keep the node out
 	if err != nil {
 		return fmt.Errorf("register node: %w", err)
 	}

@@ -24,6 +24,9 @@ func (n *Node) status() admin.Status {
 	default:
 		s.Revision = t.Revision
 		s.Reason = n.lacks(t)
+		if s.Reason == "" && !n.entered.Load() && health.Err == nil {
+			s.Reason = "the node is being entered into the registry"
+		}
 	}
 	s.Ready = s.Reason == ""
 	return s
