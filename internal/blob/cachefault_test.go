@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -236,6 +237,9 @@ func TestCacheIsDeleted(t *testing.T) {
 	var log bytes.Buffer
 	b := newBench(t, blob.Options{CacheDir: dir, Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	refs, data := b.fill(t, 200, 50_000)
+	if _, err := b.Warm(t.Context(), slices.Values(refs), 1); err != nil { // waits until it is written
+		t.Fatal(err)
+	}
 	if err := os.RemoveAll(dir); err != nil {
 		t.Fatal(err)
 	}
