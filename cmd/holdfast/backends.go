@@ -84,14 +84,20 @@ func (c *cli) open(ctx context.Context, o opening, log *slog.Logger) (*backends,
 	case empty && o == pretend:
 		return openMemory(ctx, b)
 	case empty:
-		err := hinted(fmt.Errorf("there is no registry at %s", c.registryPlace()),
-			"name the one you mean with --data or --registry; the first holdfast publish makes a new one")
-		return nil, errors.Join(err, b.Close())
+		return nil, errors.Join(c.noRegistry(), b.Close())
 	}
 	if err := b.openStore(ctx, c, log); err != nil {
 		return nil, errors.Join(err, b.Close())
 	}
 	return b, nil
+}
+
+// errNoRegistry: there is a database, or a place for one, but no registry in it.
+var errNoRegistry = errors.New("there is no registry")
+
+func (c *cli) noRegistry() error {
+	return hinted(fmt.Errorf("%w at %s", errNoRegistry, c.registryPlace()),
+		"name the one you mean with --data or --registry; the first holdfast publish makes a new one")
 }
 
 // keeper is a registry's driver.
@@ -102,7 +108,7 @@ type keeper interface {
 
 // openRegistry opens the registry, unless it is empty and must not be made.
 func (b *backends) openRegistry(ctx context.Context, c *cli, o opening, log *slog.Logger) (empty bool, err error) {
-	embedded := c.registryPlace() == c.sqlitePath()
+	embedded := c.embedded()
 	if embedded && o == join {
 		o = create
 	}
@@ -278,6 +284,9 @@ func (c *cli) sqlitePath() string {
 	}
 	return filepath.Join(c.global.data, "registry.db")
 }
+
+// embedded reports whether the registry is a file of this machine.
+func (c *cli) embedded() bool { return c.registryPlace() == c.sqlitePath() }
 
 // registryPlace is how messages name the registry.
 func (c *cli) registryPlace() string {

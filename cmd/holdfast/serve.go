@@ -31,6 +31,9 @@ type serveOptions struct {
 	debugHeaders  bool
 	name          string
 	poll, drain   time.Duration
+	notice        time.Duration
+	cache         int64
+	accept        string
 }
 
 func (c *cli) serveCommand() *cobra.Command {
@@ -76,7 +79,12 @@ func (o *serveOptions) flags(flags *pflag.FlagSet) {
 	flags.StringVar(&o.name, "name", "", "the node's `name` in status (the host's name)")
 	durationFlag(flags, &o.poll, "poll", 5*time.Second, "how often to read the registry without being told to")
 	durationFlag(flags, &o.drain, "drain", 20*time.Second, "how long requests in flight may take at the end")
-	configurable(flags, "listen", "admin", "tls-cert", "tls-key", "memory", "access-log", "log-format", "debug-headers", "name", "poll", "drain")
+	durationFlag(flags, &o.notice, "notice", 0, "how long /readyz says no before connections are refused")
+	o.cache = cacheByStore
+	flags.Var(&value[int64]{&o.cache, parseCache, "size", ""}, "cache", "how much of a shared store to keep on this machine's disk; off: nothing (8GiB; off for the store in --data)")
+	flags.StringVar(&o.accept, "accept-registry", "", "let the registry with this `identity` take the place of the one this node knows")
+	configurable(flags, "listen", "admin", "tls-cert", "tls-key", "memory", "access-log", "log-format", "debug-headers", "name", "poll", "drain",
+		"notice", "cache")
 }
 
 func (c *cli) serve(ctx context.Context, o serveOptions) (err error) {
@@ -84,26 +92,26 @@ func (c *cli) serve(ctx context.Context, o serveOptions) (err error) {
 		return usage("--tls-cert and --tls-key go together")
 	}
 	log := c.logger(o.logFormat)
-	b, err := c.open(ctx, join, log)
+	from, err := c.origin(ctx, log)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, b.Close()) }()
+	defer func() { err = errors.Join(err, from.Close()) }()
 	access, closeAccess, err := c.openAccessLog(o.accessLog)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, closeAccess()) }()
-	n, source, err := c.listen(ctx, b, o, access, log)
+	n, source, err := c.listen(ctx, from, o, access, log)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, source.Close()) }()
-	if err := c.tellServing(ctx, b, n, o); err != nil {
+	if err := c.tellServing(ctx, from.backends, n, o); err != nil {
 		return err
 	}
 	defer context.AfterFunc(ctx, func() {
-		c.ui.note("stopping: requests in flight get %s; once more stops at once", humanDuration(o.drain))
+		c.ui.note("stopping: requests in flight get %s; once more stops at once", humanDuration(o.notice+o.drain))
 	})()
 	return n.Run(ctx)
 }
@@ -115,10 +123,9 @@ func (c *cli) logger(format string) *slog.Logger {
 	return slog.New(slog.NewTextHandler(c.ui.err, nil))
 }
 
-// listen opens the listeners of a node that works on b. Whoever ran the node
-// closes the source.
-func (c *cli) listen(ctx context.Context, b *backends, o serveOptions, access *node.AccessLog, log *slog.Logger) (*node.Node, *blob.Source, error) {
-	source, err := blob.New(b.store, blob.Options{Memory: o.memory, SpoolDir: filepath.Join(c.global.data, "cache"), Logger: log})
+// listen opens the listeners of a node. Whoever ran the node closes the source.
+func (c *cli) listen(ctx context.Context, from *origin, o serveOptions, access *node.AccessLog, log *slog.Logger) (*node.Node, *blob.Source, error) {
+	source, err := blob.New(from.bytes, c.blobOptions(o, log))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -126,7 +133,8 @@ func (c *cli) listen(ctx context.Context, b *backends, o serveOptions, access *n
 		o.admin = ""
 	}
 	n, err := node.Listen(ctx, node.Config{
-		Registry: b.registry, Manifests: b.store, Blobs: source, Logger: log,
+		Registry: from.registry, Manifests: from.manifests, Blobs: source, Warmer: source, Logger: log,
+		StateDir: c.stateDir(), AcceptRegistry: o.accept, Notice: o.notice,
 		Name: o.name, Version: programVersion(), Side: o.side,
 		Listen: o.listen, Admin: o.admin, CertFile: o.cert, KeyFile: o.key,
 		DebugHeaders: o.debugHeaders, AccessLog: access, Poll: o.poll, Drain: o.drain,
@@ -161,10 +169,6 @@ func (c *cli) tellServing(ctx context.Context, b *backends, n *node.Node, o serv
 	if o.accessLog == "-" {
 		say = c.ui.note
 	}
-	snap, err := b.registry.Refresh(ctx, nil)
-	if err != nil {
-		return fmt.Errorf("read registry: %w", err)
-	}
 	scheme := "http"
 	if o.cert != "" {
 		scheme = "https"
@@ -175,6 +179,14 @@ func (c *cli) tellServing(ctx context.Context, b *backends, n *node.Node, o serv
 	}
 	say("serving side %s on %s%s", o.side, browsable(scheme, n.Addr()), admin)
 	say("data in %s, memory %s", c.dataPlace(), humanMemory(o.memory))
+	if b == nil {
+		say("registry or store are out of reach: serving what this node kept in %s", c.stateDir())
+		return nil
+	}
+	snap, err := b.registry.Refresh(ctx, nil)
+	if err != nil {
+		return fmt.Errorf("read registry: %w", err)
+	}
 	if len(snap.Apps) == 0 {
 		say("nothing is published yet: %s publish DIR --activate%s", c.program, sideValue(o.side))
 	}
