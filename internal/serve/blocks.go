@@ -125,6 +125,19 @@ func entityTag(e *live.Entry, v *live.Variant) string {
 type class struct {
 	block    *Block
 	modified stamp
+	// early is the class without the stamp, for as long as that lies ahead. Stamps
+	// are unique, so quick flips run ahead of the clock, and no origin may say that
+	// a file changed after it was sent (RFC 9110, section 8.8.2.1).
+	early *class
+}
+
+// at returns the class for an answer whose Date is now, in seconds since 1970; 0
+// for an answer without one.
+func (cl *class) at(now int64) *class {
+	if now != 0 && cl.modified.unix > now {
+		return cl.early
+	}
+	return cl
 }
 
 // releaseClasses are the classes of answers that name or depend on a release.
@@ -172,7 +185,12 @@ func newClass(cache, vary, tags string, modified time.Time, more ...Field) class
 		{"Cache-Control", cache}, {"Vary", vary}, {"Last-Modified", s.text}, {"Cache-Tag", tags},
 		{"X-Content-Type-Options", "nosniff"},
 	}, more...)
-	return class{newBlock(fields...), s}
+	cl := class{block: newBlock(fields...), modified: s}
+	if s.text != "" {
+		early := newClass(cache, vary, tags, time.Time{}, more...)
+		cl.early = &early
+	}
+	return cl
 }
 
 // appClasses are the parts of headers that depend on an app's settings alone.

@@ -135,7 +135,7 @@ func requestOf(r *http.Request) Request {
 	path, query := targetOf(r.RequestURI)
 	h := r.Header
 	return Request{
-		Method: r.Method, Host: r.Host, Path: path, Query: query,
+		Now: time.Now().Unix(), Method: r.Method, Host: r.Host, Path: path, Query: query,
 		HasBody:           r.ContentLength != 0 || len(r.TransferEncoding) > 0,
 		Accept:            field(h, "Accept"),
 		AcceptEncoding:    field(h, "Accept-Encoding"),

@@ -24,6 +24,8 @@ type Request struct {
 	HasBody bool
 	// Waited: the registry was read after the request arrived.
 	Waited bool
+	// Now is the Date of the answer, in seconds since 1970; 0 leaves it out of account.
+	Now int64
 
 	// Header fields; several lines of one field are joined with ", ".
 	Accept            string
