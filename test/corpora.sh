@@ -7,6 +7,8 @@ cd "$(dirname "$0")/.."
 
 dir=${HOLDFAST_CORPORA:-$PWD/.cache/corpora}
 sums=$PWD/test/corpora.sha256
+work= # where an archive is unpacked just now
+trap '[ -z "$work" ] || rm -rf "$work"' EXIT
 
 # bring NAME PACKAGE FOLDER VERSION...: FOLDER, if not empty, is where the build lies.
 bring() {
@@ -18,7 +20,7 @@ bring() {
 }
 
 unpack() {
-  local name=$1 package=$2 folder=$3 version=$4 work archive
+  local name=$1 package=$2 folder=$3 version=$4 archive
   mkdir -p "$dir/$name"
   work=$(mktemp -d "$dir/.unpack.XXXXXX")
   echo "bringing $package $version"
@@ -30,6 +32,7 @@ unpack() {
   tar -xzf "$work/$archive" -C "$work"
   mv "$work/package${folder:+/$folder}" "$dir/$name/$version" # appears whole or not at all
   rm -rf "$work"
+  work=
 }
 
 command -v npm >/dev/null || {

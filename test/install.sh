@@ -21,6 +21,9 @@ missing=()
 for entry in "${packages[@]}"; do
   [ -e "${entry#*=}" ] || missing+=("${entry%%=*}")
 done
+# These may come from elsewhere than Debian.
+command -v npm >/dev/null || missing+=(npm)          # for the builds
+command -v gcc >/dev/null || missing+=(gcc libc6-dev) # for the race detector
 if [ ${#missing[@]} -gt 0 ]; then
   if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
     echo "install.sh: the tests need the Debian packages ${missing[*]}; install them, or run this as root on Debian" >&2
