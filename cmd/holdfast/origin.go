@@ -24,7 +24,7 @@ type origin struct {
 
 // patience is how long a node that could begin without registry and store waits
 // for them.
-const patience = 3 * time.Second
+const patience = 2 * time.Second
 
 // origin opens registry and store, or, where a cluster's are out of reach and the
 // node kept what it served, puts that off.

@@ -81,12 +81,12 @@ func TestBreaker(t *testing.T) {
 		b.call(failed)
 		b.want(true, 1, 1)
 		// Each pause is twice the one before, up to the longest, with one call at its end.
-		for _, pause := range []time.Duration{1, 2, 4, 8, 10, 10} {
-			time.Sleep(pause*time.Second - 1)
+		for _, pause := range []int{1, 2, 4, 8, 10, 10} {
+			time.Sleep(time.Duration(pause)*time.Second - time.Nanosecond)
 			if b.call(answered) {
 				t.Errorf("let through before %v s were over", pause)
 			}
-			time.Sleep(1)
+			time.Sleep(time.Nanosecond)
 			if !b.call(failed) {
 				t.Errorf("no probe after %v s", pause)
 			}

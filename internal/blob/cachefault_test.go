@@ -180,7 +180,7 @@ func TestMachineCrash(t *testing.T) {
 			for i, ref := range refs {
 				second.wantRead(t, ref, data[i])
 			}
-			found += len(refs) - int(first.driver.Calls().Open-before)
+			found += len(refs) - (first.driver.Calls().Open - before)
 			second.close(t)
 			first.storeFails()
 			third := newNode(t, first.driver, blob.CacheIn(after, blob.Options{}))

@@ -37,7 +37,8 @@ type text interface{ Bytes() []byte }
 // through gets a value from the directory, else from the store, and then keeps it.
 // A disk that is full or broken is no reason not to serve.
 func through[T text](ctx context.Context, m *manifests, dir string, d holdfast.Digest,
-	get func(context.Context, holdfast.Digest) (T, error), parse func([]byte) (T, error)) (T, error) {
+	get func(context.Context, holdfast.Digest) (T, error), parse func([]byte) (T, error),
+) (T, error) {
 	name := dir + d.String()
 	v, err := load(m.state, name, d, parse)
 	if err == nil {

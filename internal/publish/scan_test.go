@@ -204,8 +204,11 @@ func TestScanLeavesOut(t *testing.T) {
 		put(t, dir, p, text)
 	}
 	always := []LeftOut{
-		{".env", ReasonDotfile}, {".git/", ReasonDotfile}, {"assets/.DS_Store", ReasonDotfile},
-		{"assets/dep-Xk3jP9qL.js.br", ReasonEncoded}, {"assets/dep-Xk3jP9qL.js.gz", ReasonEncoded},
+		{".env", ReasonDotfile},
+		{".git/", ReasonDotfile},
+		{"assets/.DS_Store", ReasonDotfile},
+		{"assets/dep-Xk3jP9qL.js.br", ReasonEncoded},
+		{"assets/dep-Xk3jP9qL.js.gz", ReasonEncoded},
 	}
 	more := []LeftOut{{"assets/dep-Xk3jP9qL.js.map.gz", ReasonEncoded}, {"logo.svg.zst", ReasonEncoded}}
 	maps := []LeftOut{{"assets/dep-Xk3jP9qL.js.map", ReasonSourceMap}}

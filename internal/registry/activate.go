@@ -58,7 +58,8 @@ func (r *Registry) Rollback(ctx context.Context, app holdfast.AppName, side hold
 
 // flip activates the release that choose returns.
 func (r *Registry) flip(ctx context.Context, what string, app holdfast.AppName, side holdfast.Side, by string,
-	choose func(*edit) (holdfast.ReleaseID, error)) (entry HistoryEntry, changed bool, err error) {
+	choose func(*edit) (holdfast.ReleaseID, error),
+) (entry HistoryEntry, changed bool, err error) {
 	op, first := rand.Text(), int64(-1)
 	err = r.update(ctx, what, app, false, func(e *edit) error {
 		entry, changed = HistoryEntry{}, false

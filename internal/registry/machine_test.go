@@ -44,6 +44,7 @@ func (m *machine) name() holdfast.AppName { return appName(m.app) }
 func drawID(rt *rapid.T) string {
 	return rapid.SampledFrom([]string{"one", "two", "three", "four"}).Draw(rt, "id")
 }
+
 func drawSide(rt *rapid.T) string {
 	return rapid.SampledFrom([]string{"a", "b", "main"}).Draw(rt, "side")
 }

@@ -40,7 +40,8 @@ type addition struct {
 // Errors: what check returns, ErrExists if the ID is bound to another manifest,
 // ErrLeaseLost, ErrInvalid.
 func (r *Registry) AddRelease(ctx context.Context, lease PublishLease, rel holdfast.Release,
-	check func(ctx context.Context, others []ReleaseInfo) (clashes []string, err error)) (holdfast.Release, AddOutcome, error) {
+	check func(ctx context.Context, others []ReleaseInfo) (clashes []string, err error),
+) (holdfast.Release, AddOutcome, error) {
 	what := "add release " + rel.ID.String()
 	p, err := leaseOf(lease, rel)
 	if err != nil {

@@ -20,13 +20,15 @@ import (
 // those of the two functions, ErrInvalid for a glob, ErrExists for a mount that
 // another app has.
 func (r *Registry) SetApp(ctx context.Context, app holdfast.AppName, change func(*holdfast.Settings) error,
-	validate func(ctx context.Context, all []*AppState, changed holdfast.Settings) error) (holdfast.Settings, error) {
+	validate func(ctx context.Context, all []*AppState, changed holdfast.Settings) error,
+) (holdfast.Settings, error) {
 	return r.setApp(ctx, "set app "+app.String(), app, func(e *edit) (holdfast.Settings, error) { return e.change(ctx, change, validate) })
 }
 
 // CreateApp is SetApp for an app that must not exist: else ErrExists.
 func (r *Registry) CreateApp(ctx context.Context, app holdfast.AppName, change func(*holdfast.Settings) error,
-	validate func(ctx context.Context, all []*AppState, changed holdfast.Settings) error) (holdfast.Settings, error) {
+	validate func(ctx context.Context, all []*AppState, changed holdfast.Settings) error,
+) (holdfast.Settings, error) {
 	var made []byte // by an attempt whose outcome was lost
 	return r.setApp(ctx, "create app "+app.String(), app, func(e *edit) (s holdfast.Settings, err error) {
 		switch {
@@ -51,7 +53,8 @@ func (r *Registry) setApp(ctx context.Context, what string, app holdfast.AppName
 
 // change plans new settings.
 func (e *edit) change(ctx context.Context, change func(*holdfast.Settings) error,
-	validate func(context.Context, []*AppState, holdfast.Settings) error) (holdfast.Settings, error) {
+	validate func(context.Context, []*AppState, holdfast.Settings) error,
+) (holdfast.Settings, error) {
 	before, err := holdfast.DecodeSettings(e.app, e.head.Settings)
 	if err != nil {
 		return before, err
@@ -85,7 +88,8 @@ func equalSettings(a, b json.RawMessage) bool {
 
 // validate asks validate, and makes the commit depend on what it saw.
 func (e *edit) validate(ctx context.Context, s holdfast.Settings, moved bool,
-	validate func(context.Context, []*AppState, holdfast.Settings) error) error {
+	validate func(context.Context, []*AppState, holdfast.Settings) error,
+) error {
 	if moved {
 		if err := e.place(s.Mount); err != nil {
 			return err

@@ -182,7 +182,10 @@ func ReleaseTag(app holdfast.AppName, id holdfast.ReleaseID) string {
 func newClass(cache, vary, tags string, modified time.Time, more ...Field) class {
 	s := stampOf(modified)
 	fields := append([]Field{
-		{"Cache-Control", cache}, {"Vary", vary}, {"Last-Modified", s.text}, {"Cache-Tag", tags},
+		{"Cache-Control", cache},
+		{"Vary", vary},
+		{"Last-Modified", s.text},
+		{"Cache-Tag", tags},
 		{"X-Content-Type-Options", "nosniff"},
 	}, more...)
 	cl := class{block: newBlock(fields...), modified: s}

@@ -94,12 +94,24 @@ func TestOtherMethods(t *testing.T) {
 		body         bool
 		want         int
 	}{
-		{"POST", "/app.js", tab, false, 405}, {"PUT", "/app.js", tab, true, 405}, {"DELETE", "/", tab, false, 405},
-		{"PATCH", "/", nil, false, 405}, {"TRACE", "/", tab, false, 405}, {"CONNECT", "example.com:443", tab, false, 405},
-		{"get", "/app.js", tab, false, 405}, {"", "/app.js", tab, false, 405}, {"PROPFIND", "/", tab, false, 405},
-		{"GET", "/app.js", tab, true, 400}, {"HEAD", "/app.js", tab, true, 400}, {"GET", "/", nil, true, 400},
-		{"OPTIONS", "/app.js", tab, true, 400}, {"OPTIONS", "/app.js", tab, false, 204}, {"OPTIONS", "*", tab, false, 204},
-		{"OPTIONS", "/nothing", tab, false, 204}, {"OPTIONS", "//", tab, false, 204}, {"OPTIONS", "/", nil, false, 204},
+		{"POST", "/app.js", tab, false, 405},
+		{"PUT", "/app.js", tab, true, 405},
+		{"DELETE", "/", tab, false, 405},
+		{"PATCH", "/", nil, false, 405},
+		{"TRACE", "/", tab, false, 405},
+		{"CONNECT", "example.com:443", tab, false, 405},
+		{"get", "/app.js", tab, false, 405},
+		{"", "/app.js", tab, false, 405},
+		{"PROPFIND", "/", tab, false, 405},
+		{"GET", "/app.js", tab, true, 400},
+		{"HEAD", "/app.js", tab, true, 400},
+		{"GET", "/", nil, true, 400},
+		{"OPTIONS", "/app.js", tab, true, 400},
+		{"OPTIONS", "/app.js", tab, false, 204},
+		{"OPTIONS", "*", tab, false, 204},
+		{"OPTIONS", "/nothing", tab, false, 204},
+		{"OPTIONS", "//", tab, false, 204},
+		{"OPTIONS", "/", nil, false, 204},
 	} {
 		r := get(c.path)
 		r.Method, r.HasBody = c.method, c.body

@@ -223,8 +223,16 @@ func TestNoBodyIsFetchedInVain(t *testing.T) {
 	s := &shelf{contents: objects(shop())}
 	h := NewHandler(&keeper{table: table(t, "main", shop())}, s, Options{})
 	for _, c := range [][]string{
-		{"HEAD", "/app.js"}, {"GET", "/app.js", "If-None-Match", "*"}, {"GET", "/app.js", "If-Match", `"x"`}, {"GET", "/app.js", "Range", "bytes=99-"},
-		{"GET", "/@live/empty.js"}, {"GET", "/docs"}, {"GET", "/nothing.js"}, {"GET", "/@dead/x"}, {"OPTIONS", "/app.js"}, {"POST", "/app.js"},
+		{"HEAD", "/app.js"},
+		{"GET", "/app.js", "If-None-Match", "*"},
+		{"GET", "/app.js", "If-Match", `"x"`},
+		{"GET", "/app.js", "Range", "bytes=99-"},
+		{"GET", "/@live/empty.js"},
+		{"GET", "/docs"},
+		{"GET", "/nothing.js"},
+		{"GET", "/@dead/x"},
+		{"OPTIONS", "/app.js"},
+		{"POST", "/app.js"},
 	} {
 		recorded(h, c[0], c[1], c[2:]...)
 	}

@@ -41,7 +41,7 @@ func New(d Driver) *Store { return &Store{d} }
 // is there already, r may be left unread.
 func (s *Store) PutObject(ctx context.Context, name holdfast.ObjectName, size int64, r io.Reader) (created bool, err error) {
 	v := newVerifier(r, name.Digest, size)
-	if v.err != nil && v.err != io.EOF { // of no bytes, a driver need not read any
+	if v.err != nil && !errors.Is(v.err, io.EOF) { // of no bytes, a driver need not read any
 		return false, fmt.Errorf("put object %s: %w", name, v.err)
 	}
 	err = s.driver.Create(ctx, objectKey(name), size, v)

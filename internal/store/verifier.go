@@ -2,6 +2,7 @@ package store
 
 import (
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"hash"
 	"io"
@@ -41,10 +42,10 @@ func (v *verifier) Read(p []byte) (int, error) {
 	v.left -= int64(n)
 	switch {
 	case v.left == 0:
-		if v.finish(); v.err != io.EOF {
+		if v.finish(); !errors.Is(v.err, io.EOF) {
 			return 0, v.err
 		}
-	case err == io.EOF:
+	case errors.Is(err, io.EOF):
 		v.err = fmt.Errorf("%w: %d bytes are missing", holdfast.ErrCorrupt, v.left)
 	default:
 		v.err = err

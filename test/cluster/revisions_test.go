@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// browser is the client of single requests.
-var browser = &http.Client{Timeout: 10 * time.Second}
+// browser is the client of single requests. It asks for no coding but identity.
+var browser = &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableCompression: true}}
 
 // watchRevisions asks all nodes again and again, until the test ends, for the
 // revision of their tables, none of which may ever be lower than before, not

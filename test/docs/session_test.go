@@ -83,7 +83,7 @@ func (s *session) start(command string) (output string, err error) {
 		select {
 		case err := <-j.ended:
 			j.ended <- err
-			return j.output.String(), fmt.Errorf("it ended: %v", err)
+			return j.output.String(), fmt.Errorf("it ended: %w", err)
 		case <-deadline:
 			return j.output.String(), fmt.Errorf("it was not ready within %v", patience)
 		case <-time.After(5 * time.Millisecond):

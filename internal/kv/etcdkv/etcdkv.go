@@ -113,10 +113,11 @@ func (d *Driver) Close() error {
 	}
 	d.mu.Unlock()
 	d.running.Wait()
+	var closing error
 	if err := d.client.Close(); err != nil {
-		errs = append(errs, fmt.Errorf("close %s: %w", d.name, err))
+		closing = fmt.Errorf("close %s: %w", d.name, err)
 	}
-	return errors.Join(errs...)
+	return errors.Join(errors.Join(errs...), closing)
 }
 
 // shut lets nothing new in, and returns the leases that are left.

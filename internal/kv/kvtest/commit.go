@@ -233,8 +233,10 @@ func testInvalid(t *testing.T, f *fixture) {
 }
 
 func badKeys() []string {
-	return []string{"", "/", "/k", "k/", "a//b", ".", "a/../b", "a/.", "sp ace", "nul\x00", "tab\t", "\x7f", "ü", "\xff",
-		strings.Repeat("x", kv.MaxKey+1)}
+	return []string{
+		"", "/", "/k", "k/", "a//b", ".", "a/../b", "a/.", "sp ace", "nul\x00", "tab\t", "\x7f", "ü", "\xff",
+		strings.Repeat("x", kv.MaxKey+1),
+	}
 }
 
 func badCommits(token kv.Token) [][]kv.Op {

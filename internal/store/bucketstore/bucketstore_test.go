@@ -185,8 +185,10 @@ func TestRequests(t *testing.T) {
 		{"delete", func() error { return d.Delete(ctx, "k") }, "DELETE"},
 		// Once: whether the probe is there, and an upload of it that is refused;
 		// then what uploads there are.
-		{"first large", func() error { return d.Create(ctx, "l", large, bytes.NewReader(big)) },
-			"HEAD PUT POST PUT POST DELETE GET POST PUT PUT PUT POST"},
+		{
+			"first large", func() error { return d.Create(ctx, "l", large, bytes.NewReader(big)) },
+			"HEAD PUT POST PUT POST DELETE GET POST PUT PUT PUT POST",
+		},
 		{"large", func() error { return d.Create(ctx, "m", large, bytes.NewReader(big)) }, "HEAD POST PUT PUT PUT POST"},
 	} {
 		if err := test.do(); err != nil {

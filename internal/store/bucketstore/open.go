@@ -60,7 +60,7 @@ func New(c Config) (*Driver, error) {
 // log and no error: a store may be read-only to a node.
 func (d *Driver) Check(ctx context.Context) error {
 	if v, err := d.creds.GetWithContext(d.core.CredContext()); err != nil || v.SignerType.IsAnonymous() {
-		return fmt.Errorf("open store: %w: no credentials for %s were found (%v): set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or use a credentials file",
+		return fmt.Errorf("open store: %w: no credentials for %s were found (%w): set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or use a credentials file",
 			holdfast.ErrInvalid, d.name, err)
 	}
 	for _, err := range d.list(ctx, "", "", 1) {

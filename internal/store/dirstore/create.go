@@ -82,7 +82,7 @@ func (s *source) copyTo(w io.Writer, size int64) error {
 		s.err = fmt.Errorf("%w: the reader gave %d bytes, want %d", holdfast.ErrInvalid, n, size)
 	case m > 0:
 		s.err = fmt.Errorf("%w: the reader gave more than %d bytes", holdfast.ErrInvalid, size)
-	case err != io.EOF:
+	case !errors.Is(err, io.EOF):
 		s.err = err
 	}
 	return s.err

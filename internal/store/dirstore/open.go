@@ -78,9 +78,9 @@ func (r *reader) Read(p []byte) (int, error) {
 	r.off += int64(n)
 	r.left -= int64(n)
 	switch {
-	case n > 0 && err == io.EOF:
+	case n > 0 && errors.Is(err, io.EOF):
 		err = nil // the next call will say so
-	case err != nil && err != io.EOF:
+	case err != nil && !errors.Is(err, io.EOF):
 		err = r.driver.fail("read", r.key, err)
 	}
 	return n, err
