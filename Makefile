@@ -3,8 +3,10 @@
 GO        ?= go
 TOOL       = $(GO) tool -modfile=tools/go.mod
 PACKAGES   = ./...
-# What runs concurrently is tested a second time under the race detector.
+# What is tested a second time under the race detector: all of it by `make race`,
+# and by `make test` the part where most runs at once.
 RACED      = ./internal/... ./cmd/...
+RACEDFAST  = ./internal/live ./internal/serve ./internal/blob ./internal/node ./internal/kv/memkv
 FUZZTIME  ?= 10s
 
 export HOLDFAST_CORPORA ?= $(CURDIR)/.cache/corpora
@@ -31,6 +33,7 @@ install-deps: ## install what the tests need: browser, servers, real builds
 .PHONY: test
 test: install-deps ## install what the tests need and run them all
 	$(GO) test -timeout 20m $(PACKAGES)
+	$(GO) test -race -timeout 20m $(RACEDFAST)
 
 .PHONY: race
 race: install-deps ## run the tests under the race detector

@@ -19,6 +19,7 @@ type clusterStatus struct {
 	Revision int64                `json:"revision"`
 	Apps     []appStatus          `json:"apps"`
 	Nodes    []nodeStatus         `json:"nodes"`
+	Leader   *registry.LeaderInfo `json:"leader,omitempty"`
 	Publish  []registry.LeaseInfo `json:"publishing"`
 	Problems []string             `json:"problems"`
 }
@@ -43,13 +44,14 @@ func (c *cli) statusCommand() *cobra.Command {
 		Use:   "status",
 		Short: "Show what is live where, and the nodes",
 		Long: `Shows what is live on each side of each app, which nodes are running, whether
-they have taken notice of the last change, which publishes are going on, and
-what is wrong: a side set to a release that is not published yet, a version key
-that another program set to something invalid.
+they have taken notice of the last change, which of them leads (does the work that
+one node does for all), which publishes are going on, and what is wrong: a side
+set to a release that is not published yet, a version key that another program set
+to something invalid.
 
 JSON keys: registry, revision, apps (name, mount, sides, releases by state), nodes
-(name, side, address, version, started, seen, revision, ready, behind), publishing,
-problems.`,
+(name, side, address, version, started, seen, revision, ready, behind), leader
+(name, address, version, since, epoch), publishing, problems.`,
 		Example: `  holdfast status
   holdfast status --app shop --side canary
   holdfast status --json`,
@@ -90,6 +92,10 @@ func (b *backends) status(ctx context.Context, app holdfast.AppName, side holdfa
 	if err != nil {
 		return nil, fmt.Errorf("list nodes: %w", err)
 	}
+	leader, led, err := b.registry.Leader(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("look for the leader: %w", err)
+	}
 	leases, err := b.registry.Leases(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("list publishes: %w", err)
@@ -97,6 +103,9 @@ func (b *backends) status(ctx context.Context, app holdfast.AppName, side holdfa
 	s := &clusterStatus{
 		Registry: snap.Registry, Revision: snap.Revision,
 		Apps: []appStatus{}, Nodes: []nodeStatus{}, Publish: notNil(leases), Problems: []string{},
+	}
+	if led {
+		s.Leader = &leader
 	}
 	for _, n := range nodes {
 		if side.IsZero() || n.Side == side {
@@ -220,4 +229,7 @@ func (c *cli) showNodes(s *clusterStatus, now time.Time) {
 		rows = append(rows, append(row, state))
 	}
 	c.ui.table([]string{"NODE", "SIDE", "ADDRESS", "VERSION", "STARTED", "STATE"}, rows)
+	if s.Leader != nil {
+		c.ui.say("%s leads, since %s", s.Leader.Name, humanTime(s.Leader.Since, now))
+	}
 }
