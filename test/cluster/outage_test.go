@@ -20,6 +20,7 @@ const (
 // The live releases are served all the time; afterwards the next flip reaches all
 // nodes, and no table ever goes back.
 func TestEnsembleFaults(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	c := start(t, 3)
 	builds := c.publishDemo()
 	c.five()
@@ -157,6 +158,7 @@ func (c *cluster) awaitNodes() (s status) {
 // TestNodeCutOff: a node that is cut off from the ensemble serves on. What it did
 // not hear of meanwhile it shows soon after, though nobody tells it any more.
 func TestNodeCutOff(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	c := start(t, 1)
 	builds := c.publishDemo()
 	way := newTap(t, c.zk.Addresses[0])

@@ -13,6 +13,7 @@ import (
 // TestStoreStopped: while the store hangs, the nodes answer what they hold, and
 // flip between releases that they hold.
 func TestStoreStopped(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	c := start(t, 1)
 	builds := c.publishDemo()
 	c.five()

@@ -1,0 +1,99 @@
+package cluster
+
+import (
+	"regexp"
+	"testing"
+	"time"
+
+	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/registry"
+	"github.com/holdfast-web/holdfast/test/program"
+)
+
+// TestSwaps says how long after the call of activate each of three real nodes
+// swapped its table, by the nodes' own logs, and counts what a flip costs each.
+func TestSwaps(t *testing.T) {
+	flips := 10
+	if soak() {
+		flips = 100
+	}
+	c := start(t, 3)
+	c.publishDemo()
+	var ways []*tap
+	for i := range 3 {
+		ways = append(ways, newTap(t, c.zk.Addresses[i]))
+		c.serve(c.machine(ways[i].Addr), "a", "--poll", "1h")
+	}
+	c.awaitNodes()
+	_, admin := connect(t, c.zk, 0)
+	reads, syncs := readsOf(ways)
+	var all, calls []time.Duration
+	for i := range flips {
+		began := time.Now().Truncate(time.Millisecond) // as the log has it
+		release := []string{"two", "one"}[i%2]
+		activate(t, admin, release)
+		calls = append(calls, time.Since(began))
+		for _, n := range c.nodes {
+			all = append(all, n.awaitSwap(t, release, i/2+1).Sub(began))
+		}
+	}
+	c.awaitNodes()
+	readsAfter, syncsAfter := readsOf(ways)
+	each := float64(flips * len(c.nodes))
+	perFlip, syncsPerFlip := float64(readsAfter-reads)/each, float64(syncsAfter-syncs)/each
+	t.Logf("| 3 nodes | %d flips | %s | activate itself %s | %.2f reads | %.2f syncs |", flips, quantiles(all), quantiles(calls), perFlip, syncsPerFlip)
+	if perFlip > mostReads+mostOwn || syncsPerFlip > mostSyncs+mostOwn {
+		t.Errorf("a flip costs each node %.2f reads and %.2f syncs", perFlip, syncsPerFlip)
+	}
+}
+
+// mostOwn is what a node may add to what a mere client asks for: it tells the
+// registry what it serves.
+const mostOwn = 4
+
+func readsOf(ways []*tap) (reads, syncs int) {
+	for _, way := range ways {
+		r, s := way.Reads()
+		reads, syncs = reads+r, syncs+s
+	}
+	return reads, syncs
+}
+
+func activate(t *testing.T, admin *registry.Registry, release string) {
+	t.Helper()
+	id, err := holdfast.ParseReleaseID(release)
+	if err != nil {
+		t.Fatal(err)
+	}
+	side, err := holdfast.ParseSide("a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := admin.Activate(t.Context(), holdfast.DefaultApp(), id, registry.ActivateOptions{Side: side}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// swapped is how a node logs that it serves another table.
+var swapped = regexp.MustCompile(`time=(\S+) level=INFO msg="table swapped" .*live=map\[default:(\w+)\]`)
+
+// awaitSwap waits until the node has gone over to release so many times since it
+// was started, and returns when it did the last time.
+func (n *clusterNode) awaitSwap(t *testing.T, release string, times int) (at time.Time) {
+	t.Helper()
+	program.WaitFor(t, n.name+" swaps its table", func() bool {
+		seen, before := 0, "one" // live when the node was started
+		for _, m := range swapped.FindAllStringSubmatch(n.Log.String(), -1) {
+			if m[2] == release && before != release {
+				var err error
+				if at, err = time.Parse(time.RFC3339, m[1]); err != nil {
+					t.Fatal(err)
+				}
+				seen++
+			}
+			before = m[2]
+		}
+		return seen == times
+	}, n.Log.String)
+	return at
+}
