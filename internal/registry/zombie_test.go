@@ -59,17 +59,17 @@ func waitGone(t testing.TB, d kv.Driver, key string) {
 // zombie runs one leader that is stopped at a random call of its driver.
 func zombie(t *testing.T, random *rand.Rand, c cluster) {
 	ctx, fresh, clock := t.Context(), c.open(), newClock()
-	enter := func(d kv.Driver) *Registry {
-		return must(Open(ctx, d, Options{Clock: clock.Now, LeaderTTL: time.Second}))
+	enter := func(d kv.Driver, ttl time.Duration) *Registry {
+		return must(Open(ctx, d, Options{Clock: clock.Now, LeaderTTL: ttl}))
 	}
-	watcher := enter(fresh)
+	watcher := enter(fresh, 8*time.Second) // it must not lose its lease on a busy machine
 	mustPublish(t, watcher, "shop", "one", "two", "three")
 	mustActivate(t, watcher, "shop", "one", "main")
 	setForeign(t, fresh, "shop", "b", "two")
 
 	raw := c.open()
 	stopped := &stopping{Driver: raw, reached: make(chan struct{}), release: make(chan struct{})}
-	old := campaign(t, enter(stopped), "old")
+	old := campaign(t, enter(stopped, time.Second), "old")
 	stopped.stopAt(1 + random.IntN(12))
 	ended := make(chan error, 1)
 	go func() { ended <- clusterWork(ctx, old) }()
