@@ -81,6 +81,10 @@ soak: install-deps ## the long runs of the state-machine and linearizability tes
 	HOLDFAST_SOAK=1 $(GO) test -timeout 6h -rapid.checks=20000 ./internal/live
 	HOLDFAST_SOAK=1 $(GO) test -timeout 6h -count 20 ./internal/registry ./internal/kv/... ./test/e2e
 
+.PHONY: scale
+scale: install-deps ## measure how flips spread, the tables of docs/scale.md
+	HOLDFAST_SOAK=1 $(GO) test -v -count 1 -timeout 30m -run 'TestPropagation|TestSwaps' ./test/cluster
+
 .PHONY: clean
 clean: ## remove what was built
 	rm -rf bin
