@@ -25,11 +25,13 @@ const (
 
 // cluster is an ensemble, a store and nodes, all on loopback.
 type cluster struct {
-	t     *testing.T
-	zk    *services.ZooKeeper
-	s3    *services.S3
-	admin *program.Machine // where commands are typed
-	nodes []*clusterNode
+	t  *testing.T
+	zk *services.ZooKeeper // nil on etcd
+	s3 *services.S3
+
+	registry string           // URL
+	admin    *program.Machine // where commands are typed
+	nodes    []*clusterNode
 }
 
 type clusterNode struct {
@@ -40,20 +42,29 @@ type clusterNode struct {
 // start starts an ensemble of so many servers, a store, and no node yet.
 func start(t *testing.T, servers int) *cluster {
 	t.Helper()
-	c := &cluster{
-		t: t, zk: services.StartZooKeeper(t, services.ZooKeeperOptions{Servers: servers}),
-		s3: services.StartS3(t, services.S3Options{}),
-	}
-	c.s3.Bucket(t, bucket)
-	c.admin = c.machine(c.zk.Addresses...)
+	zk := services.StartZooKeeper(t, services.ZooKeeperOptions{Servers: servers})
+	c := startOn(t, zookeeper(zk.Addresses...))
+	c.zk = zk
 	return c
 }
 
-// machine is a host of the cluster that reaches ZooKeeper at these addresses.
-func (c *cluster) machine(zk ...string) *program.Machine {
-	m := program.NewMachine(c.t,
-		"--registry", "zk://"+strings.Join(zk, ",")+"/"+topology,
-		"--store", "s3://"+bucket+"/eu?endpoint="+c.s3.URL)
+// startOn starts a store for a registry.
+func startOn(t *testing.T, registry string) *cluster {
+	t.Helper()
+	c := &cluster{t: t, registry: registry, s3: services.StartS3(t, services.S3Options{})}
+	c.s3.Bucket(t, bucket)
+	c.admin = c.machine(registry)
+	return c
+}
+
+// zookeeper is the registry's URL at these addresses.
+func zookeeper(addresses ...string) string {
+	return "zk://" + strings.Join(addresses, ",") + "/" + topology
+}
+
+// machine is a host of the cluster that reaches the registry by this URL.
+func (c *cluster) machine(registry string) *program.Machine {
+	m := program.NewMachine(c.t, "--registry", registry, "--store", "s3://"+bucket+"/eu?endpoint="+c.s3.URL)
 	m.Env = []string{"AWS_ACCESS_KEY_ID=" + c.s3.AccessKey, "AWS_SECRET_ACCESS_KEY=" + c.s3.SecretKey}
 	return m
 }
@@ -62,7 +73,7 @@ func (c *cluster) machine(zk ...string) *program.Machine {
 func (c *cluster) serve(m *program.Machine, side string, flags ...string) *clusterNode {
 	c.t.Helper()
 	if m == nil {
-		m = c.machine(c.zk.Addresses...)
+		m = c.machine(c.registry)
 	}
 	name := fmt.Sprintf("node%d", len(c.nodes)+1)
 	n := &clusterNode{m.Serve(append([]string{"--name", name, "--side", side}, flags...)...), name, side}

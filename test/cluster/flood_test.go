@@ -22,7 +22,7 @@ func TestFlood(t *testing.T) {
 	c := start(t, 1)
 	builds := c.publishDemo()
 	way := newTap(t, c.zk.Addresses[0])
-	n := c.serve(c.machine(way.Addr), "a", "--poll", "1h")
+	n := c.serve(c.machine(zookeeper(way.Addr)), "a", "--poll", "1h")
 	c.awaitNodes()
 
 	_, before := way.Reads()

@@ -163,7 +163,7 @@ func TestNodeCutOff(t *testing.T) {
 	builds := c.publishDemo()
 	way := newTap(t, c.zk.Addresses[0])
 	c.serve(nil, "a")
-	far := c.serve(c.machine(way.Addr), "a")
+	far := c.serve(c.machine(zookeeper(way.Addr)), "a")
 	c.watchRevisions()
 	c.browse(builds, 5*time.Millisecond)
 	for _, release := range []string{"two", "one"} {

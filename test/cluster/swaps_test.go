@@ -22,7 +22,7 @@ func TestSwaps(t *testing.T) {
 	var ways []*tap
 	for i := range 3 {
 		ways = append(ways, newTap(t, c.zk.Addresses[i]))
-		c.serve(c.machine(ways[i].Addr), "a", "--poll", "1h")
+		c.serve(c.machine(zookeeper(ways[i].Addr)), "a", "--poll", "1h")
 	}
 	c.awaitNodes()
 	_, admin := connect(t, c.zk, 0)
