@@ -48,7 +48,7 @@ lagging: name, address, why).`,
 				return err
 			}
 			a.options.Expect, a.options.By = expect, actor()
-			return c.with(cmd.Context(), existing, func(b *backends) error {
+			return c.withRegistry(cmd.Context(), func(b *backends) error {
 				return c.activate(cmd.Context(), b, a, waiting)
 			})
 		},

@@ -24,7 +24,7 @@ JSON keys: apps (name, mount, sides, settings: all of them).`,
   holdfast apps --json`,
 		Args: exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return c.with(cmd.Context(), existing, func(b *backends) error { return c.apps(cmd.Context(), b, asJSON) })
+			return c.withRegistry(cmd.Context(), func(b *backends) error { return c.apps(cmd.Context(), b, asJSON) })
 		},
 	}
 	jsonFlag(cmd.Flags(), &asJSON)

@@ -71,11 +71,35 @@ func (c *cli) with(ctx context.Context, o opening, do func(*backends) error) err
 	return errors.Join(do(b), b.Close())
 }
 
+// withRegistry runs do with the registry alone, which must be there: a flip must
+// not depend on the store, least of all in an emergency.
+func (c *cli) withRegistry(ctx context.Context, do func(*backends) error) error {
+	opening, cancel := context.WithTimeout(ctx, openTimeout)
+	defer cancel()
+	b, err := c.openBackends(opening, existing, nil)
+	if err != nil {
+		return err
+	}
+	return errors.Join(do(b), b.Close())
+}
+
 // open opens the backends that the global flags name. Whoever opens them first
 // makes the store the registry's own.
 func (c *cli) open(ctx context.Context, o opening, log *slog.Logger) (*backends, error) {
 	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
+	b, err := c.openBackends(ctx, o, log)
+	if err != nil || b.store != nil {
+		return b, err
+	}
+	if err := b.openStore(ctx, c, log); err != nil {
+		return nil, errors.Join(err, b.Close())
+	}
+	return b, nil
+}
+
+// openBackends opens the registry, and a store only where both are pretended.
+func (c *cli) openBackends(ctx context.Context, o opening, log *slog.Logger) (*backends, error) {
 	b := &backends{}
 	empty, err := b.openRegistry(ctx, c, o, log)
 	switch {
@@ -85,9 +109,6 @@ func (c *cli) open(ctx context.Context, o opening, log *slog.Logger) (*backends,
 		return openMemory(ctx, b)
 	case empty:
 		return nil, errors.Join(c.noRegistry(), b.Close())
-	}
-	if err := b.openStore(ctx, c, log); err != nil {
-		return nil, errors.Join(err, b.Close())
 	}
 	return b, nil
 }

@@ -35,7 +35,7 @@ JSON keys: app, history (seq, side, release, previous, stamp, by, op).`,
   holdfast history --app shop --side canary --limit 5`,
 		Args: exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return c.with(cmd.Context(), existing, func(b *backends) error { return c.history(cmd.Context(), b, o) })
+			return c.withRegistry(cmd.Context(), func(b *backends) error { return c.history(cmd.Context(), b, o) })
 		},
 	}
 	flags := cmd.Flags()

@@ -100,7 +100,7 @@ func (c *cli) completeReleases(app *holdfast.AppName) cobra.CompletionFunc {
 		if len(args) > 0 || c.configure(cmd) != nil {
 			return nil, d
 		}
-		_ = c.with(cmd.Context(), existing, func(b *backends) error { // a shell cannot show an error
+		_ = c.withRegistry(cmd.Context(), func(b *backends) error { // a shell cannot show an error
 			releases, err := b.registry.Releases(cmd.Context(), *app)
 			for _, r := range releases {
 				found = append(found, cobra.CompletionWithDesc(r.ID.String(), r.State.String()))

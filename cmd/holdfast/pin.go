@@ -61,7 +61,7 @@ func (c *cli) withRelease(cmd *cobra.Command, app holdfast.AppName, text string,
 	if err != nil {
 		return err
 	}
-	return c.with(cmd.Context(), existing, func(b *backends) error {
+	return c.withRegistry(cmd.Context(), func(b *backends) error {
 		return b.adviseOnRelease(cmd.Context(), app, id, do(b, id))
 	})
 }

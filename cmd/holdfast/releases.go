@@ -30,7 +30,7 @@ retiredAt, goneAt, restoredAt, files, bytes, manifest, inventory, clashes).`,
   holdfast releases --app shop --json`,
 		Args: exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return c.with(cmd.Context(), existing, func(b *backends) error {
+			return c.withRegistry(cmd.Context(), func(b *backends) error {
 				state, err := b.app(cmd.Context(), app)
 				if err != nil {
 					return err

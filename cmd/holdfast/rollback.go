@@ -33,7 +33,7 @@ It waits for the nodes as activate does, and prints the same JSON.`,
   holdfast rollback --app shop --to 2024-05-16.3`,
 		Args: exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return c.with(cmd.Context(), existing, func(b *backends) error {
+			return c.withRegistry(cmd.Context(), func(b *backends) error {
 				return c.rollback(cmd.Context(), b, r, waiting)
 			})
 		},

@@ -57,7 +57,7 @@ JSON keys: registry, revision, apps (name, mount, sides, releases by state), nod
   holdfast status --json`,
 		Args: exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return c.with(cmd.Context(), existing, func(b *backends) error {
+			return c.withRegistry(cmd.Context(), func(b *backends) error {
 				s, err := b.status(cmd.Context(), app, side)
 				if err != nil {
 					return err
