@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -91,6 +92,11 @@ func (c *cli) serve(ctx context.Context, o serveOptions) (err error) {
 	if (o.cert == "") != (o.key == "") {
 		return usage("--tls-cert and --tls-key go together")
 	}
+	for _, flag := range []struct{ name, address string }{{"listen", o.listen}, {"admin", o.admin}} {
+		if flag.address != "off" && !isAddress(flag.address) {
+			return usage("--%s %s: want host:port or :port", flag.name, flag.address)
+		}
+	}
 	log := c.logger(o.logFormat)
 	from, err := c.origin(ctx, log)
 	if err != nil {
@@ -114,6 +120,13 @@ func (c *cli) serve(ctx context.Context, o serveOptions) (err error) {
 		c.ui.note("stopping: requests in flight get %s; once more stops at once", humanDuration(o.notice+o.drain))
 	})()
 	return n.Run(ctx)
+}
+
+// isAddress reports whether text is host:port, with a port that there can be.
+func isAddress(text string) bool {
+	_, port, err := net.SplitHostPort(text)
+	n, err2 := strconv.ParseUint(port, 10, 16)
+	return err == nil && err2 == nil && strconv.FormatUint(n, 10) == port
 }
 
 func (c *cli) logger(format string) *slog.Logger {

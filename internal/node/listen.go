@@ -46,6 +46,7 @@ func (n *Node) serveSite(s *http.Server) error {
 // certificates holds a certificate and takes up its files when they change.
 type certificates struct {
 	certFile, keyFile string
+	log               *slog.Logger
 
 	mu      sync.Mutex
 	current *tls.Certificate
@@ -55,11 +56,11 @@ type certificates struct {
 
 const certificateCheck = 30 * time.Second
 
-func loadCertificates(certFile, keyFile string) (*certificates, error) {
+func loadCertificates(certFile, keyFile string, log *slog.Logger) (*certificates, error) {
 	if certFile == "" || keyFile == "" {
 		return nil, fmt.Errorf("TLS needs both a certificate file and a key file; certificate %q, key %q", certFile, keyFile)
 	}
-	c := &certificates{certFile: certFile, keyFile: keyFile}
+	c := &certificates{certFile: certFile, keyFile: keyFile, log: log}
 	if err := c.load(); err != nil {
 		return nil, err
 	}
@@ -93,7 +94,9 @@ func (c *certificates) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	if time.Since(c.checked) >= certificateCheck {
 		c.checked = time.Now()
 		if !c.modified().Equal(c.changed) {
-			_ = c.load() // tried again at the next check
+			if err := c.load(); err != nil { // tried again at the next check
+				c.log.Error("new certificate not taken up; the old one is used", "error", err)
+			}
 		}
 	}
 	return c.current, nil

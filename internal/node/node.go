@@ -114,7 +114,7 @@ func Listen(ctx context.Context, c Config) (*Node, error) {
 func (n *Node) open(ctx context.Context) (err error) {
 	c := &n.config
 	if c.CertFile != "" || c.KeyFile != "" {
-		if n.certs, err = loadCertificates(c.CertFile, c.KeyFile); err != nil {
+		if n.certs, err = loadCertificates(c.CertFile, c.KeyFile, c.Logger); err != nil {
 			return err
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"log/slog"
 	"math/big"
 	"net"
 	"net/http"
@@ -96,12 +97,12 @@ func TestCertificateFiles(t *testing.T) {
 		"missing file": {certFile, filepath.Join(dir, "none.pem")},
 		"swapped":      {keyFile, certFile},
 	} {
-		if _, err := loadCertificates(files[0], files[1]); err == nil || !strings.Contains(err.Error(), files[0]) {
+		if _, err := loadCertificates(files[0], files[1], nil); err == nil || !strings.Contains(err.Error(), files[0]) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 
-	c, err := loadCertificates(certFile, keyFile)
+	c, err := loadCertificates(certFile, keyFile, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -36,10 +36,17 @@ func (l *ledger) clashes(ctx context.Context, others []registry.ReleaseInfo) ([]
 	if err := l.learn(ctx, relevant); err != nil {
 		return nil, err
 	}
+	settled := make(map[string]bool) // paths that are never immutable again anyway
+	for _, r := range others {
+		for _, p := range r.Clashes {
+			settled[p] = true
+		}
+	}
 	var all []string
 	for _, r := range relevant {
 		all = append(all, l.known[r.Manifest]...)
 	}
+	all = slices.DeleteFunc(all, func(p string) bool { return settled[p] })
 	slices.Sort(all)
 	return slices.Compact(all), nil
 }

@@ -194,6 +194,18 @@ func (p *publication) add(ctx context.Context, lease registry.PublishLease, inv 
 	return nil
 }
 
+// sameSettings reports that the settings, by which the build was read and is
+// compared with others, are not those of the app any more.
+func (p *publication) sameSettings(apps []*registry.AppState) error {
+	for _, a := range apps {
+		now, then := &a.Settings, &p.Settings
+		if a.Name == p.App && (now.Mount != then.Mount || now.SourceMaps != then.SourceMaps || !slices.Equal(now.Immutable, then.Immutable)) {
+			return fmt.Errorf("%w: the settings of app %s were changed meanwhile; publish again, what is uploaded already is used", holdfast.ErrConflict, p.App)
+		}
+	}
+	return nil
+}
+
 // check decides whether the release may be added next to the others.
 func (p *publication) check(ctx context.Context, others []registry.ReleaseInfo) ([]string, error) {
 	for _, r := range others {
@@ -204,6 +216,9 @@ func (p *publication) check(ctx context.Context, others []registry.ReleaseInfo) 
 	if p.Apps != nil {
 		apps, err := p.Apps(ctx)
 		if err != nil {
+			return nil, err
+		}
+		if err := p.sameSettings(apps); err != nil {
 			return nil, err
 		}
 		if err := CheckShadowed(p.build.Manifest, p.App, p.Settings.Mount, apps); err != nil {

@@ -142,16 +142,17 @@ func (e *edit) byOp(ctx context.Context, op string, first int64) (HistoryEntry, 
 	return HistoryEntry{}, false, nil
 }
 
-// previous returns what was live on side before the current release.
+// previous returns what was live on side before the current release, and is still
+// served: a release is retired because nobody should get it, often in a hurry.
 func (e *edit) previous(ctx context.Context, side holdfast.Side) (holdfast.ReleaseID, error) {
 	live := e.head.Sides[side].Release
 	if live.IsZero() {
 		return live, fmt.Errorf("side %s: %w: no release was ever live there", side, holdfast.ErrNotFound)
 	}
-	gone := 0
+	withdrawn := 0
 	found, err := e.search(ctx, side, func(id holdfast.ReleaseID) bool {
-		if id != live && e.head.Flags[id].Gone != 0 {
-			gone++
+		if id != live && e.withdrawn(id) {
+			withdrawn++
 			return false
 		}
 		return id != live
@@ -159,14 +160,22 @@ func (e *edit) previous(ctx context.Context, side holdfast.Side) (holdfast.Relea
 	if err != nil || !found.IsZero() {
 		return found, err
 	}
-	if gone > 0 {
-		return found, fmt.Errorf("side %s: %w: all releases that were live there before %s are gone: activate another one", side, holdfast.ErrNotFound, live)
+	if withdrawn > 0 {
+		return found, fmt.Errorf("side %s: %w: all releases that were live there before %s are retired or gone: activate another one", side, holdfast.ErrNotFound, live)
 	}
 	return found, fmt.Errorf("side %s: %w: no other release than %s was ever live there: activate one", side, holdfast.ErrNotFound, live)
 }
 
-// wasLive returns an error unless id was once live on side.
+// withdrawn reports whether a release is retired or gone.
+func (e *edit) withdrawn(id holdfast.ReleaseID) bool {
+	return e.head.Flags[id].Retired != 0 || e.head.Flags[id].Gone != 0
+}
+
+// wasLive returns an error unless id was once live on side and is still served.
 func (e *edit) wasLive(ctx context.Context, side holdfast.Side, id holdfast.ReleaseID) error {
+	if e.head.Flags[id].Gone == 0 && e.withdrawn(id) {
+		return fmt.Errorf("side %s: %w: release %s is retired: use activate if it shall be served again", side, holdfast.ErrConflict, id)
+	}
 	found, err := e.search(ctx, side, func(other holdfast.ReleaseID) bool { return other == id })
 	if err == nil && found.IsZero() {
 		err = fmt.Errorf("side %s: %w: release %s was never live there: use activate", side, holdfast.ErrNotFound, id)

@@ -118,7 +118,7 @@ func (m *model) activate(side, id string) error {
 
 func (m *model) previous(side string) (string, bool) {
 	for _, f := range slices.Backward(m.history) {
-		if f.side == side && f.release != m.live[side] && !m.releases[f.release].gone {
+		if f.side == side && f.release != m.live[side] && !m.releases[f.release].gone && !m.releases[f.release].retired {
 			return f.release, true
 		}
 	}
