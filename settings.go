@@ -29,6 +29,7 @@ type Settings struct {
 	Preview    bool          // documents of never-live releases are served
 	SourceMaps SourceMaps    //
 	Immutable  []string      // globs of paths that are as good as fingerprinted
+	Formerly   []string      // globs that were in Immutable once; browsers may hold what they match
 	Pinned     string        // template of an existing pinned URL shape, or ""
 	Keep       int           // releases kept by how recently they were live
 	Grace      time.Duration // a release drains at least this long
@@ -121,6 +122,9 @@ func (s *Settings) Encode(app AppName) (json.RawMessage, error) {
 			texts[t.key] = v
 		}
 	}
+	if len(s.Formerly) > 0 {
+		texts[formerlyKey] = strings.Join(s.Formerly, ",")
+	}
 	return json.Marshal(texts)
 }
 
@@ -141,6 +145,10 @@ func DecodeSettings(app AppName, text json.RawMessage) (Settings, error) {
 			}
 			delete(texts, t.key)
 		}
+	}
+	if v, ok := texts[formerlyKey]; ok {
+		s.Formerly = globs(v)
+		delete(texts, formerlyKey)
 	}
 	if len(texts) > 0 {
 		s.extra = texts
@@ -171,14 +179,27 @@ func setSourceMaps(s *Settings, v string) error {
 	return nil
 }
 
+// formerlyKey is the key of Settings.Formerly, which nobody sets.
+const formerlyKey = "immutable-formerly"
+
 func setImmutable(s *Settings, v string) error {
-	s.Immutable = nil
-	for glob := range strings.SplitSeq(v, ",") {
-		if glob = strings.TrimSpace(glob); glob != "" {
-			s.Immutable = append(s.Immutable, strings.TrimPrefix(glob, "/"))
+	before := s.Immutable
+	s.Immutable = globs(v)
+	for _, glob := range before {
+		if !slices.Contains(s.Immutable, glob) && !slices.Contains(s.Formerly, glob) {
+			s.Formerly = append(s.Formerly, glob)
 		}
 	}
 	return nil
+}
+
+func globs(v string) (list []string) {
+	for glob := range strings.SplitSeq(v, ",") {
+		if glob = strings.TrimSpace(glob); glob != "" {
+			list = append(list, strings.TrimPrefix(glob, "/"))
+		}
+	}
+	return list
 }
 
 // setPinned wants "/…/{release}/…{path}": both once, {release} a whole segment,

@@ -222,6 +222,15 @@ func TestSettingsText(t *testing.T) {
 	if err != nil || cmp.Diff(s.List(), back.List()) != "" {
 		t.Errorf("%s: %v %s", text, err, cmp.Diff(s.List(), back.List()))
 	}
+	if err := s.Set("immutable", "b/*"); err != nil {
+		t.Fatal(err)
+	}
+	if text, err = s.Encode(app); err != nil {
+		t.Fatal(err)
+	}
+	if back, err = DecodeSettings(app, text); err != nil || cmp.Diff([]string{"a/*"}, back.Formerly) != "" {
+		t.Errorf("the globs of before are lost: %s, %v", text, err)
+	}
 	newer, err := DecodeSettings(app, []byte(`{"spa":"on","deltas":"shared"}`))
 	if err != nil {
 		t.Fatal(err)

@@ -163,7 +163,7 @@ func (c *cli) setApp(ctx context.Context, b *backends, name holdfast.AppName, pa
 		return nil
 	}
 	validate := func(ctx context.Context, all []*registry.AppState, changed holdfast.Settings) error {
-		return b.checkMounts(ctx, all, name, changed)
+		return errors.Join(b.checkMounts(ctx, all, name, changed), b.checkGlobs(ctx, all, name, &changed))
 	}
 	after, err := b.registry.SetApp(ctx, name, change, validate)
 	if err != nil {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	holdfast "github.com/holdfast-web/holdfast"
 	"github.com/holdfast-web/holdfast/internal/publish"
@@ -45,6 +46,17 @@ func (b *backends) checkShadowed(ctx context.Context, state *registry.AppState, 
 		}
 		if err := publish.CheckShadowed(m, state.Name, mount, inside); err != nil {
 			return hinted(fmt.Errorf("release %s of app %s: %w", r.ID, state.Name, err), "choose another mount, or retire the releases it would hide files of")
+		}
+	}
+	return nil
+}
+
+// checkGlobs fails if the globs of immutable paths, when they changed, name a file
+// that releases of the app have different bytes of.
+func (b *backends) checkGlobs(ctx context.Context, all []*registry.AppState, app holdfast.AppName, changed *holdfast.Settings) error {
+	for _, state := range all {
+		if state.Name == app && !slices.Equal(state.Settings.Immutable, changed.Immutable) {
+			return publish.CheckGlobs(ctx, b.store, state, changed)
 		}
 	}
 	return nil

@@ -1,6 +1,7 @@
 package publish
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -31,17 +32,12 @@ type ledger struct {
 // bytes as immutable, or under which the build would.
 func (l *ledger) clashes(ctx context.Context, others []registry.ReleaseInfo) ([]string, error) {
 	relevant := slices.DeleteFunc(slices.Clone(others), func(r registry.ReleaseInfo) bool {
-		return r.Manifest == l.build.Digest() || r.State == holdfast.Gone && time.Since(r.GoneAt) > LedgerAge
+		return r.Manifest == l.build.Digest() || !InLedger(&r)
 	})
 	if err := l.learn(ctx, relevant); err != nil {
 		return nil, err
 	}
-	settled := make(map[string]bool) // paths that are never immutable again anyway
-	for _, r := range others {
-		for _, p := range r.Clashes {
-			settled[p] = true
-		}
-	}
+	settled := settled(others)
 	var all []string
 	for _, r := range relevant {
 		all = append(all, l.known[r.Manifest]...)
@@ -49,6 +45,57 @@ func (l *ledger) clashes(ctx context.Context, others []registry.ReleaseInfo) ([]
 	all = slices.DeleteFunc(all, func(p string) bool { return settled[p] })
 	slices.Sort(all)
 	return slices.Compact(all), nil
+}
+
+// InLedger reports whether browsers may still hold files of a release.
+func InLedger(r *registry.ReleaseInfo) bool {
+	return r.State != holdfast.Gone || time.Since(r.GoneAt) <= LedgerAge
+}
+
+// settled returns the paths that are never immutable again anyway.
+func settled(releases []registry.ReleaseInfo) map[string]bool {
+	paths := make(map[string]bool)
+	for _, r := range releases {
+		for _, p := range r.Clashes {
+			paths[p] = true
+		}
+	}
+	return paths
+}
+
+// CheckGlobs refuses settings that would make a path immutable under which
+// releases of the app have different bytes: ErrClash.
+func CheckGlobs(ctx context.Context, store Manifests, state *registry.AppState, changed *holdfast.Settings) error {
+	settled, first := settled(state.Releases), make(map[string]holdfast.Digest)
+	var differ []string
+	for i := range state.Releases {
+		r := &state.Releases[i]
+		if !InLedger(r) {
+			continue
+		}
+		m, err := store.Manifest(ctx, r.Manifest)
+		if err != nil {
+			return fmt.Errorf("compare with release %s: %w", r.ID, err)
+		}
+		for _, f := range m.Files() {
+			d, seen := first[f.Path]
+			first[f.Path] = cmp.Or(d, f.Digest)
+			newly := registry.IsImmutable(changed, f.Path, false) && !registry.IsImmutable(&state.Settings, f.Path, f.Fingerprinted())
+			if seen && d != f.Digest && newly && !settled[f.Path] && !slices.Contains(differ, f.Path) {
+				differ = append(differ, f.Path)
+			}
+		}
+	}
+	if len(differ) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%w: releases have different bytes under %s, so these names prove nothing; choose globs that leave them out",
+		holdfast.ErrClash, listed(differ, func(p string) string { return p }))
+}
+
+// Manifests is where manifests come from, verified.
+type Manifests interface {
+	Manifest(ctx context.Context, d holdfast.Digest) (*holdfast.Manifest, error)
 }
 
 // learn compares with the manifests that were not compared with before, a few
@@ -93,7 +140,7 @@ func (l *ledger) compare(m *holdfast.Manifest) (clashes []string) {
 		if !ok || theirs.Digest == mine.Digest {
 			continue
 		}
-		if registry.IsImmutable(&l.settings, mine.Path, mine.Fingerprinted() || theirs.Fingerprinted()) {
+		if registry.MayBeKept(&l.settings, mine.Path, mine.Fingerprinted() || theirs.Fingerprinted()) {
 			clashes = append(clashes, mine.Path)
 		}
 	}

@@ -16,7 +16,17 @@ func IsImmutable(s *holdfast.Settings, path string, fingerprinted bool) bool {
 	if fingerprinted {
 		return true
 	}
-	for _, glob := range s.Immutable {
+	return matches(s.Immutable, path)
+}
+
+// MayBeKept reports whether browsers may hold the file at path for a year: an app
+// treats its name as proof, or did so once.
+func MayBeKept(s *holdfast.Settings, path string, fingerprinted bool) bool {
+	return IsImmutable(s, path, fingerprinted) || !holdfast.NeverFingerprinted(path) && matches(s.Formerly, path)
+}
+
+func matches(globs []string, path string) bool {
+	for _, glob := range globs {
 		if doublestar.MatchUnvalidated(glob, path) {
 			return true
 		}
