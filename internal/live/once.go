@@ -9,8 +9,7 @@ import (
 	"github.com/holdfast-web/holdfast/internal/registry"
 )
 
-// NewTable makes one table from a snapshot, for tools that want an answer and no
-// node. A release whose manifest cannot be loaded is logged and not Loaded.
+// NewTable makes one table from a snapshot, for tests of what answers from tables. A release whose manifest cannot be loaded is logged and not Loaded.
 func NewTable(ctx context.Context, side holdfast.Side, snap *registry.Snapshot, m Manifests, logger *slog.Logger) *Table {
 	const deadline = 10 * time.Second
 	l := newLoader(m, deadline, logger)

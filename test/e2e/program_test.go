@@ -11,12 +11,9 @@ import (
 func TestMain(m *testing.M) { os.Exit(program.Main(m)) }
 
 // machine is one data directory and what runs on it.
-type machine struct {
-	*program.Machine
-	data string
-}
+type machine struct{ *program.Machine }
 
 func newMachine(t testing.TB) *machine {
-	m := program.NewMachine(t)
-	return &machine{m, m.Data()}
+	t.Helper()
+	return &machine{program.NewMachine(t)}
 }

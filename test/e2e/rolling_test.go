@@ -40,11 +40,11 @@ func (m *machine) startNode(t *testing.T, name string, wrap func(*registry.Regis
 			t.Fatal(err)
 		}
 	}
-	kv, err := sqlitekv.Open(t.Context(), filepath.Join(m.data, "registry.db"), sqlitekv.Options{})
+	kv, err := sqlitekv.Open(t.Context(), filepath.Join(m.Data(), "registry.db"), sqlitekv.Options{})
 	check(err)
 	reg, err := registry.Open(t.Context(), kv, registry.Options{})
 	check(err)
-	driver, err := dirstore.Open(t.Context(), filepath.Join(m.data, "store"), dirstore.Options{})
+	driver, err := dirstore.Open(t.Context(), filepath.Join(m.Data(), "store"), dirstore.Options{})
 	check(err)
 	st := store.New(driver)
 	blobs, err := blob.New(st, blob.Options{SpoolDir: t.TempDir()})
