@@ -42,6 +42,7 @@ func benchmarkRequests() map[string]*Request {
 		"document": get("/", func(r *Request) { r.FetchMode = "navigate" }),
 		"304":      get("/@r0/"+chunk, func(r *Request) { r.IfNoneMatch = tag }),
 		"range":    get("/@r0/"+chunk, func(r *Request) { r.Range = "bytes=10-19" }),
+		"client":   get("/~client.js"),
 		"404":      get("/no/such/file.js"),
 	}
 }
@@ -63,7 +64,7 @@ func BenchmarkDecide(b *testing.B) {
 
 func TestHotAnswersDoNotAllocate(t *testing.T) {
 	tab := manyReleases(t, 3)
-	want := map[string]int{"pinned": 200, "plain": 200, "content": 200, "document": 200, "304": 304, "range": 206}
+	want := map[string]int{"pinned": 200, "plain": 200, "content": 200, "document": 200, "304": 304, "range": 206, "client": 200}
 	for name, r := range benchmarkRequests() {
 		status, hot := want[name]
 		if !hot {

@@ -155,19 +155,21 @@ func classesOf(a *live.App, r *live.Release) *releaseClasses {
 	}
 	asset := appClassesOf(a).asset
 	app, tagged := a.Name.String(), a.Name.String()+", "+ReleaseTag(a.Name, r.ID)
-	id := Field{"X-Deployment-Id", r.ID.String()}
+	// A page's own scripts cannot read the header that it came with, except for
+	// Server-Timing (W3C Server Timing, section 3): so the client helper knows.
+	id := []Field{{"X-Deployment-Id", r.ID.String()}, {"Server-Timing", `holdfast;desc="` + r.ID.String() + `"`}}
 	preview := cacheChecked
 	if r.State == holdfast.Published {
 		preview = cachePrivate
 	}
 	c := &releaseClasses{
 		pinnedAsset:    newClass(cacheForEver, varyCoding, tagged, r.Published, asset...),
-		pinnedDocument: newClass(preview, varyCoding, tagged, r.Published, id),
+		pinnedDocument: newClass(preview, varyCoding, tagged, r.Published, id...),
 		plainForEver:   newClass(cacheForEver, varyCoding, app, r.Plain, asset...),
 		plainChecked:   newClass(cacheChecked, varyDeployment, app, r.Plain, asset...),
 		selected:       newClass(cachePrivate, varyDeployment, tagged, r.Published, asset...),
-		document:       newClass(cacheChecked, varyCoding, tagged, r.Plain, id),
-		notFound:       newClass(cacheNever, varyCoding, "", time.Time{}, append([]Field{id}, asset...)...),
+		document:       newClass(cacheChecked, varyCoding, tagged, r.Plain, id...),
+		notFound:       newClass(cacheNever, varyCoding, "", time.Time{}, append(id, asset...)...),
 	}
 	r.Memo.Store(c)
 	return c
@@ -198,10 +200,12 @@ func newClass(cache, vary, tags string, modified time.Time, more ...Field) class
 
 // appClasses are the parts of headers that depend on an app's settings alone.
 type appClasses struct {
-	asset     []Field // what every asset carries for other origins
-	content   class
-	failed    *Block // 404, 410 and other failures
-	preflight *Block
+	asset       []Field // what every asset carries for other origins
+	content     class
+	client      class
+	clientEntry *live.Entry
+	failed      *Block // 404, 410 and other failures
+	preflight   *Block
 }
 
 func appClassesOf(a *live.App) *appClasses {
@@ -221,9 +225,11 @@ func appClassesOf(a *live.App) *appClasses {
 		{"Timing-Allow-Origin", unlessOff(s.Timing)},
 	}
 	c := &appClasses{
-		asset:   asset,
-		content: newClass(cacheForEver, varyCoding, a.Name.String(), time.Time{}, asset...),
-		failed:  newBlock(append(failureFields(), asset...)...),
+		asset:       asset,
+		content:     newClass(cacheForEver, varyCoding, a.Name.String(), time.Time{}, asset...),
+		client:      newClass(cacheChecked, varyCoding, a.Name.String(), time.Time{}, asset...),
+		clientEntry: clientEntry(),
+		failed:      newBlock(append(failureFields(), asset...)...),
 		preflight: newBlock(
 			Field{"Allow", allowedMethods},
 			Field{"Access-Control-Allow-Origin", origin},

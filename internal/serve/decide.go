@@ -22,8 +22,8 @@ type Decision struct {
 	Close         bool   // the connection must not be used again
 	Allow         bool   // the methods allowed must be named
 
-	// The body: Ref's bytes from Off, Length of them, or Text. A HEAD request, or
-	// an answer without a body, has neither.
+	// The body: Ref's bytes from Off, Length of them, or else all of Text. A HEAD
+	// request, or an answer without a body, has neither.
 	Ref    blob.Ref
 	Off    int64
 	Length int64
@@ -119,6 +119,8 @@ func (c *decider) resolve(rest string) {
 		c.pinned(id, below, slash)
 	case times == 1:
 		c.pinned(asked, rest, true)
+	case rest == holdfast.ClientHelper:
+		c.client()
 	case rest != "" && rest[0] == '~' && holdfast.IsReserved(firstSegment(rest)):
 		c.content(rest[1:])
 	default:

@@ -270,7 +270,6 @@ func TestContent(t *testing.T) {
 		{"/~" + other + "/app.js", waited, "404"},
 		{"/~" + hexOf("dead")[:16] + "/dead.js", waited, "404"}, // retired: no servable release
 		{"/~" + hexOf("live map")[:16] + "/app.js.map", nil, "404"},
-		{"/~client.js", nil, "404"},
 		{"/~" + x[:7] + "/app.js", nil, "404"},
 		{"/~tilde", script, "404"},
 	}, shop())

@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"fmt"
 	"maps"
 	"testing"
 
@@ -45,17 +46,18 @@ func TestHeaders(t *testing.T) {
 		{"plain, fingerprinted", "/" + hashed, nil, fieldsWith(js, "Cache-Control", forEver, "Etag", tag("main"), "Content-Length", "4", "Last-Modified", liveActivated)},
 		{"selected", "/app.js", header("live"), fieldsWith(js, "Cache-Control", "private, no-cache", "Etag", tag("live app"), "Content-Length", "8", "Last-Modified", livePublished, "Vary", "Accept-Encoding, X-Deployment-Id", "Cache-Tag", "default, default@live")},
 		{"empty", "/@live/empty.js", nil, fieldsWith(js, "Cache-Control", forEver, "Etag", tag(""), "Content-Length", "0", "Last-Modified", livePublished, "Cache-Tag", "default, default@live")},
-		{"document", "/about", nil, fieldsWith(html, "Cache-Control", "no-cache", "Etag", tag("live about"), "Content-Length", "10", "Last-Modified", liveActivated, "Cache-Tag", "default, default@live", "X-Deployment-Id", "live")},
-		{"pinned document", "/@live/about", nil, fieldsWith(html, "Cache-Control", "no-cache", "Etag", tag("live about"), "Content-Length", "10", "Last-Modified", livePublished, "Cache-Tag", "default, default@live", "X-Deployment-Id", "live")},
-		{"preview", "/@next/", nil, fieldsWith(html, "Cache-Control", "private, no-cache", "Etag", tag("next index"), "Content-Length", "10", "Last-Modified", "Sun, 01 Mar 2026 12:00:10 GMT", "Cache-Tag", "default, default@next", "X-Deployment-Id", "next")},
+		{"document", "/about", nil, fieldsWith(html, "Cache-Control", "no-cache", "Etag", tag("live about"), "Content-Length", "10", "Last-Modified", liveActivated, "Cache-Tag", "default, default@live", "X-Deployment-Id", "live", "Server-Timing", `holdfast;desc="live"`)},
+		{"pinned document", "/@live/about", nil, fieldsWith(html, "Cache-Control", "no-cache", "Etag", tag("live about"), "Content-Length", "10", "Last-Modified", livePublished, "Cache-Tag", "default, default@live", "X-Deployment-Id", "live", "Server-Timing", `holdfast;desc="live"`)},
+		{"preview", "/@next/", nil, fieldsWith(html, "Cache-Control", "private, no-cache", "Etag", tag("next index"), "Content-Length", "10", "Last-Modified", "Sun, 01 Mar 2026 12:00:10 GMT", "Cache-Tag", "default, default@next", "X-Deployment-Id", "next", "Server-Timing", `holdfast;desc="next"`)},
+		{"client helper", "/~client.js", nil, fieldsWith(js, "Cache-Control", "no-cache", "Etag", tag(clientScript), "Content-Length", fmt.Sprint(len(clientScript)))},
 		{"304 of an asset", "/@old/app.js", notModified, fieldsWith(cors, "Cache-Control", forEver, "Etag", tag("old app"), "Last-Modified", oldPublished, "Vary", "Accept-Encoding", "Cache-Tag", "default, default@old")},
-		{"304 of a document", "/about", notModified, map[string]string{"X-Content-Type-Options": "nosniff", "Vary": "Accept-Encoding", "Cache-Control": "no-cache", "Etag": tag("live about"), "Last-Modified": liveActivated, "Cache-Tag": "default, default@live", "X-Deployment-Id": "live"}},
+		{"304 of a document", "/about", notModified, map[string]string{"X-Content-Type-Options": "nosniff", "Vary": "Accept-Encoding", "Cache-Control": "no-cache", "Etag": tag("live about"), "Last-Modified": liveActivated, "Cache-Tag": "default, default@live", "X-Deployment-Id": "live", "Server-Timing": `holdfast;desc="live"`}},
 		{"206", "/@old/app.js", func(r *Request) { r.Range = "bytes=0-1" }, fieldsWith(js, "Cache-Control", forEver, "Etag", tag("old app"), "Last-Modified", oldPublished, "Cache-Tag", "default, default@old")},
 		{"416", "/@old/app.js", func(r *Request) { r.Range = "bytes=7-" }, failure},
 		{"412", "/@old/app.js", func(r *Request) { r.IfMatch = `"x"` }, failure},
 		{"404", "/nothing.js", nil, failure},
 		{"404 of no path", "//", nil, failure},
-		{"404 with a page", "/nothing", navigate, fieldsWith(cors, "Cache-Control", "no-store", "Content-Type", "text/html; charset=utf-8", "Vary", "Accept-Encoding", "Content-Length", "8", "X-Deployment-Id", "live")},
+		{"404 with a page", "/nothing", navigate, fieldsWith(cors, "Cache-Control", "no-store", "Content-Type", "text/html; charset=utf-8", "Vary", "Accept-Encoding", "Content-Length", "8", "X-Deployment-Id", "live", "Server-Timing", `holdfast;desc="live"`)},
 		{"410", "/@dead/dead.js", nil, failure},
 		{"redirect", "/docs", nil, map[string]string{"Cache-Control": "no-cache", "Content-Type": "text/plain; charset=utf-8", "X-Content-Type-Options": "nosniff"}},
 		{"preflight", "/app.js", func(r *Request) { r.Method = "OPTIONS" }, map[string]string{
@@ -89,7 +91,7 @@ func TestHeadersThatSettingsChange(t *testing.T) {
 	}
 	off := table(t, "main", shop("cors=off", "corp=off", "timing=off"))
 	own := table(t, "main", shop("cors=https://www.example.com", "corp=same-site", "timing=https://t.example.com"))
-	for _, path := range []string{"/app.js", "/@old/app.js", "/" + hashed, "/~" + hexOf("old app")[:16] + "/app.js", "/nothing.js", "/@dead/x.js", "/nothing"} {
+	for _, path := range []string{"/app.js", "/@old/app.js", "/" + hashed, "/~" + hexOf("old app")[:16] + "/app.js", "/~client.js", "/nothing.js", "/@dead/x.js", "/nothing"} {
 		if diff := cmp.Diff(map[string]string{}, pick(decideLawfully(t, off, get(path)))); diff != "" {
 			t.Errorf("%s with all off: %s", path, diff)
 		}
