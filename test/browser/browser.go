@@ -50,12 +50,13 @@ func Start(t testing.TB) context.Context {
 	return browser
 }
 
-// Tab opens a tab, in a window of its own so that none is throttled as hidden.
-// The log records from the first request on. The tab is closed when the test ends.
-func Tab(t testing.TB, browser context.Context) (context.Context, *Log) {
+// Tab opens a tab, in a window of its own, unless options say otherwise, so that
+// none is throttled as hidden. The log records from the first request on. The tab
+// is closed when the test ends.
+func Tab(t testing.TB, browser context.Context, options ...chromedp.ContextOption) (context.Context, *Log) {
 	t.Helper()
 	log := newLog()
-	tab, cancel := chromedp.NewContext(browser, chromedp.WithListener(log.record))
+	tab, cancel := chromedp.NewContext(browser, append(options, chromedp.WithListener(log.record))...)
 	t.Cleanup(cancel)
 	if err := chromedp.Do(tab); err != nil {
 		t.Fatalf("open tab: %v", err)

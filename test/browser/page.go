@@ -4,8 +4,12 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
+	"sync"
 	"testing"
 
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 )
 
@@ -55,6 +59,73 @@ func Wait(t testing.TB, tab context.Context, expression string) {
 	}
 }
 
+// Type presses the keys of text in the element whose data-testid is id.
+func Type(t testing.TB, tab context.Context, id, text string) {
+	t.Helper()
+	if _, err := run(tab, chromedp.SendKeys(ID(id), text)); err != nil {
+		t.Fatalf("type into %s: %v", id, err)
+	}
+}
+
+// Eval returns the value of a JavaScript expression, of what it resolves to if it
+// is a promise.
+func Eval[T any](t testing.TB, tab context.Context, expression string) T {
+	t.Helper()
+	v, err := run(tab, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
+	if err != nil {
+		t.Fatalf("evaluate %s: %v", expression, err)
+	}
+	return v
+}
+
+// Front makes a tab the active one of its window, which hides the others.
+func Front(t testing.TB, tab context.Context) {
+	t.Helper()
+	if err := call(tab, page.BringToFront, cdp.Empty{}); err != nil {
+		t.Fatalf("bring tab to the front: %v", err)
+	}
+}
+
+// BeforeScripts runs a script in every document of the tab from now on, before
+// its own ones.
+func BeforeScripts(t testing.TB, tab context.Context, source string) {
+	t.Helper()
+	p := page.AddScriptToEvaluateOnNewDocumentParams{Source: source}
+	if err := call(tab, page.AddScriptToEvaluateOnNewDocument, p); err != nil {
+		t.Fatalf("add script: %v", err)
+	}
+}
+
+// Dialogs answers every dialog of the tab from now on, and returns what gives
+// the texts of those that were answered.
+func Dialogs(t testing.TB, tab context.Context, accept bool) (texts func() []string) {
+	t.Helper()
+	var mu sync.Mutex
+	var answered []string
+	ctx, cancel := context.WithCancel(tab)
+	events, done := chromedp.Events(ctx, page.JavascriptDialogOpening), make(chan struct{})
+	t.Cleanup(func() { cancel(); <-done })
+	go func() {
+		defer close(done)
+		for e, err := range events {
+			if err != nil {
+				return
+			}
+			if err := call(ctx, page.HandleJavaScriptDialog, page.HandleJavaScriptDialogParams{Accept: accept}); err != nil {
+				t.Errorf("answer dialog %q: %v", e.Message, err)
+			}
+			mu.Lock()
+			answered = append(answered, e.Message)
+			mu.Unlock()
+		}
+	}()
+	return func() []string {
+		mu.Lock()
+		defer mu.Unlock()
+		return slices.Clone(answered)
+	}
+}
+
 // Loaded returns the URLs of all that the page has loaded beside itself, by its
 // own resource timeline: scripts of workers included, failures in part.
 func Loaded(t testing.TB, tab context.Context) []string {
@@ -87,4 +158,11 @@ func run[T any](tab context.Context, action chromedp.Action[T]) (T, error) {
 	ctx, cancel := context.WithTimeout(tab, step)
 	defer cancel()
 	return chromedp.Run(ctx, action)
+}
+
+func call[P, R any](tab context.Context, command cdp.Command[P, R], params P) error {
+	ctx, cancel := context.WithTimeout(tab, step)
+	defer cancel()
+	_, err := chromedp.Call(ctx, command, params)
+	return err
 }
