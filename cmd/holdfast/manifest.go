@@ -24,7 +24,8 @@ func (c *cli) manifestCommand() *cobra.Command {
   json       all files; what an application server needs to build its own tags
   html       the tags for a page that a server renders: the module scripts, preloads
              and style sheets that the release's index.html loads, with pinned
-             URLs, integrity and crossorigin
+             URLs, integrity and crossorigin; that of the client helper, ~client.js,
+             says which release the page is of
   importmap  a JSON import map: logical names of scripts to pinned URLs, and the
              integrity of each
 

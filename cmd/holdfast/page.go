@@ -5,6 +5,7 @@ import (
 	stdhtml "html"
 	"io"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/tdewolff/parse/v2"
@@ -53,7 +54,8 @@ func unquote(v []byte) string {
 }
 
 // tags returns the tags of scripts, preloads and style sheets of a page that lie
-// in the release, with pinned URLs. What lies elsewhere is left out.
+// in the release, with pinned URLs, and of the client helper. What lies elsewhere
+// is left out.
 func (l *links) tags(page []byte) (tags []string) {
 	base := &url.URL{Path: l.settings.Mount.Path() + "/index.html"}
 	for _, e := range elements(page) {
@@ -65,8 +67,12 @@ func (l *links) tags(page []byte) (tags []string) {
 		if source == "" {
 			continue
 		}
-		if f, ok := l.resolve(base, e.attributes[source]); ok && l.served(f) {
-			tags = append(tags, e.tag(source, l.pinned(f), integrity(f.Digest)))
+		path, inside := l.resolve(base, e.attributes[source])
+		if inside && path == holdfast.ClientHelper {
+			// What a server renders lacks the header that tells the helper the release.
+			tags = append(tags, e.tag(source, l.base+"/"+path, "data-release", l.release.String()))
+		} else if f, ok := l.manifest.Lookup(path); inside && ok && l.served(f) {
+			tags = append(tags, e.tag(source, l.pinned(f), "integrity", integrity(f.Digest), "crossorigin", "anonymous"))
 		}
 	}
 	return tags
@@ -89,26 +95,23 @@ func (e *element) source() string {
 	return ""
 }
 
-// resolve returns the file of the release that a reference leads to.
-func (l *links) resolve(base *url.URL, ref string) (*holdfast.File, bool) {
+// resolve returns the path below the app's mount that a reference leads to.
+func (l *links) resolve(base *url.URL, ref string) (path string, inside bool) {
 	u, err := base.Parse(ref)
 	if err != nil || u.Scheme != "" || u.Host != "" || u.Opaque != "" {
-		return nil, false
+		return "", false
 	}
-	path, inside := strings.CutPrefix(u.Path, l.settings.Mount.Path()+"/")
-	if !inside {
-		return nil, false
-	}
-	return l.manifest.Lookup(path)
+	return strings.CutPrefix(u.Path, l.settings.Mount.Path()+"/")
 }
 
-// tag writes the element with another URL. Of the other attributes those stay
-// that say how it is loaded. Integrity needs a CORS request, hence crossorigin.
-func (e *element) tag(source, to, sri string) string {
+// tag writes the element with another URL and more attributes, pairs of name and
+// value. Of the others those stay that say how it is loaded, and what the client
+// helper asks. Integrity needs a CORS request, hence crossorigin.
+func (e *element) tag(source, to string, more ...string) string {
 	var b strings.Builder
 	attribute := func(name, value string) { b.WriteString(" " + name + `="` + stdhtml.EscapeString(value) + `"`) }
 	b.WriteString("<" + e.name)
-	for _, name := range []string{"type", "rel", "as", "media", "fetchpriority"} {
+	for _, name := range []string{"type", "rel", "as", "media", "fetchpriority", "data-ask"} {
 		if v, ok := e.attributes[name]; ok {
 			attribute(name, v)
 		}
@@ -119,8 +122,9 @@ func (e *element) tag(source, to, sri string) string {
 		}
 	}
 	attribute(source, to)
-	attribute("integrity", sri)
-	attribute("crossorigin", "anonymous")
+	for pair := range slices.Chunk(more, 2) {
+		attribute(pair[0], pair[1])
+	}
 	b.WriteString(">")
 	if e.name == "script" {
 		b.WriteString("</script>")

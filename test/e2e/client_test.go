@@ -49,7 +49,7 @@ func newClients(t *testing.T, app, home, options string) *clients {
 			t.Fatal(err)
 		}
 		addHelper(t, filepath.Join(build, "index.html"), home, strings.ReplaceAll(options, "RELEASE", fmt.Sprint(i)))
-		c.Run("publish", build, "--app", app, "--release", fmt.Sprint(i), "--effort", "fast")
+		c.Run("publish", build, "--app", app, "--release", fmt.Sprint(i), "--effort", "fast", "--strict")
 	}
 	c.Run("activate", "1", "--app", app)
 	c.node = c.Serve()
