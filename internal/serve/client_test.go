@@ -78,9 +78,9 @@ func TestClientHelperIsSmall(t *testing.T) {
 	}
 }
 
-// TestAbsenceIsNeverCached: 410 is for what was retired or is gone, 404 for what
-// never was, under every form of URL and however it is asked for. No cache keeps
-// either, and scripts of all origins may read which it is.
+// TestAbsenceIsNeverCached: 410 is for URLs that name a release which is retired
+// or gone, 404 for all else, under every form of URL and however it is asked for.
+// No cache keeps either, and scripts of all origins may read which it is.
 func TestAbsenceIsNeverCached(t *testing.T) {
 	tab := table(t, "main", shop())
 	for path, want := range map[string]int{
