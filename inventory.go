@@ -10,7 +10,10 @@ import (
 	"strings"
 )
 
-const inventoryHeader = "holdfast inventory 1"
+const (
+	inventoryHeader = "holdfast inventory 1"
+	generationMark  = ", generation "
+)
 
 // Object is one entry of an inventory: where the bytes of a blob lie in one coding.
 type Object struct {
@@ -25,15 +28,22 @@ type Object struct {
 // ParseInventory.
 //
 // Its text form is a header line, then one line an object with the fields
-// digest, coding, object name and size, separated by tabs.
+// digest, coding, object name and size, separated by tabs. The header names the
+// generation of names in which the inventory was made, unless that is 0: so the
+// digest of an inventory that was swept never comes back (see Condemned).
 type Inventory struct {
-	objects []Object
-	text    []byte
-	digest  Digest
+	generation uint32
+	objects    []Object
+	text       []byte
+	digest     Digest
 }
 
-// NewInventory checks objects, sorts them and returns the inventory that lists them.
-func NewInventory(objects []Object) (*Inventory, error) {
+// NewInventory checks objects, sorts them and returns the inventory of generation
+// 0 that lists them.
+func NewInventory(objects []Object) (*Inventory, error) { return NewInventoryIn(0, objects) }
+
+// NewInventoryIn is NewInventory for a later generation.
+func NewInventoryIn(generation uint32, objects []Object) (*Inventory, error) {
 	sorted := slices.Clone(objects)
 	if !slices.IsSortedFunc(sorted, compareObjects) {
 		slices.SortFunc(sorted, compareObjects)
@@ -46,7 +56,7 @@ func NewInventory(objects []Object) (*Inventory, error) {
 			return nil, fmt.Errorf("%w: inventory lists %s %s twice", ErrInvalid, o.Digest, o.Coding)
 		}
 	}
-	inv := &Inventory{objects: sorted}
+	inv := &Inventory{generation: generation, objects: sorted}
 	const line = 150 // bytes, about
 	inv.text = inv.appendText(make([]byte, 0, line*(len(sorted)+1)))
 	inv.digest = DigestOf(inv.text)
@@ -55,7 +65,7 @@ func NewInventory(objects []Object) (*Inventory, error) {
 
 // ParseInventory is the inverse of Bytes. Text that is not canonical is an error.
 func ParseInventory(text []byte) (*Inventory, error) {
-	lines, err := textLines("inventory", inventoryHeader, text)
+	generation, lines, err := inventoryLines(text)
 	if err != nil {
 		return nil, err
 	}
@@ -67,7 +77,7 @@ func ParseInventory(text []byte) (*Inventory, error) {
 		}
 		objects = append(objects, o)
 	}
-	inv, err := NewInventory(objects)
+	inv, err := NewInventoryIn(generation, objects)
 	if err != nil {
 		return nil, err
 	}
@@ -76,6 +86,24 @@ func ParseInventory(text []byte) (*Inventory, error) {
 	}
 	return inv, nil
 }
+
+// inventoryLines takes the header off, which may name a generation.
+func inventoryLines(text []byte) (generation uint32, lines []string, err error) {
+	first, _, _ := strings.Cut(string(text[:min(len(text), len(inventoryHeader)+32)]), "\n")
+	header := inventoryHeader
+	if suffix, later := strings.CutPrefix(first, inventoryHeader+generationMark); later {
+		n, err := strconv.ParseUint(suffix, 10, 32)
+		if err != nil {
+			return 0, nil, fmt.Errorf("%w: inventory of generation %q", ErrInvalid, clip(suffix))
+		}
+		generation, header = uint32(n), first
+	}
+	lines, err = textLines("inventory", header, text)
+	return generation, lines, err
+}
+
+// Generation returns the generation of names in which the inventory was made.
+func (inv *Inventory) Generation() uint32 { return inv.generation }
 
 // Bytes returns the canonical text. The caller must not change it.
 func (inv *Inventory) Bytes() []byte { return inv.text }
@@ -110,7 +138,11 @@ func (inv *Inventory) Covers(m *Manifest) error {
 }
 
 func (inv *Inventory) appendText(b []byte) []byte {
-	b = append(append(b, inventoryHeader...), '\n')
+	b = append(b, inventoryHeader...)
+	if inv.generation > 0 {
+		b = strconv.AppendUint(append(b, generationMark...), uint64(inv.generation), 10)
+	}
+	b = append(b, '\n')
 	for _, o := range inv.objects {
 		b = append(hex.AppendEncode(b, o.Digest[:]), '\t')
 		b = append(append(b, o.Coding.String()...), '\t')

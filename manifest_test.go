@@ -130,6 +130,68 @@ func TestInventory(t *testing.T) {
 	}
 }
 
+// The header names the generation, so that a swept inventory's digest never comes back.
+func TestInventoryGeneration(t *testing.T) {
+	first, err := NewInventory(sampleObjects())
+	if err != nil {
+		t.Fatal(err)
+	}
+	later, err := NewInventoryIn(7, sampleObjects())
+	if err != nil {
+		t.Fatal(err)
+	}
+	back, err := ParseInventory(later.Bytes())
+	if err != nil || back.Generation() != 7 || later.Digest() == first.Digest() {
+		t.Errorf("%v\n%s", err, later.Bytes())
+	}
+	for _, header := range []string{", generation 0", ", generation 07", ", generation ", ", generation -1", ", generation 4294967296", " "} {
+		bad := strings.Replace(string(first.Bytes()), inventoryHeader, inventoryHeader+header, 1)
+		if _, err := ParseInventory([]byte(bad)); !errors.Is(err, ErrInvalid) {
+			t.Errorf("%q: %v", header, err)
+		}
+	}
+}
+
+func sampleCondemned(t testing.TB) *Condemned {
+	t.Helper()
+	d, e := DigestOf([]byte("abc")), DigestOf(nil)
+	c, err := NewCondemned(3, []CondemnedInventory{{d, 7}}, []CondemnedObject{{ObjectName{d, 2}, 4}, {ObjectName{e, 0}, 0}, {ObjectName{d, 0}, 5}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func TestCondemned(t *testing.T) {
+	c := sampleCondemned(t)
+	d := DigestOf([]byte("abc"))
+	for name, want := range map[ObjectName]bool{{d, 0}: true, {d, 1}: false, {d, 2}: true, {DigestOf(nil), 0}: true} {
+		if c.HasObject(name) != want {
+			t.Errorf("HasObject(%s) = %v", name, !want)
+		}
+	}
+	if !c.HasInventory(d) || c.HasInventory(DigestOf(nil)) || c.Size() != 16 || c.Generation() != 3 {
+		t.Errorf("%s", c.Bytes())
+	}
+	for name, make := range map[string]func() (*Condemned, error){
+		"generation 0":            func() (*Condemned, error) { return NewCondemned(0, nil, nil) },
+		"of the generation begun": func() (*Condemned, error) { return NewCondemned(3, nil, []CondemnedObject{{ObjectName{d, 3}, 1}}) },
+		"an object twice": func() (*Condemned, error) {
+			return NewCondemned(3, nil, []CondemnedObject{{ObjectName{d, 1}, 1}, {ObjectName{d, 1}, 1}})
+		},
+		"an inventory twice": func() (*Condemned, error) { return NewCondemned(3, []CondemnedInventory{{d, 1}, {d, 1}}, nil) },
+		"a negative size":    func() (*Condemned, error) { return NewCondemned(3, []CondemnedInventory{{d, -1}}, nil) },
+	} {
+		if _, err := make(); !errors.Is(err, ErrInvalid) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func FuzzParseCondemned(f *testing.F) {
+	fuzzText(f, [][]byte{sampleCondemned(f).Bytes(), []byte(condemnedHeader + "\ngeneration\t1\n")}, func(b []byte) (interface{ Bytes() []byte }, error) { return ParseCondemned(b) })
+}
+
 func TestCovers(t *testing.T) {
 	m, err := NewManifest(sampleFiles()[1:])
 	if err != nil {

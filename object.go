@@ -48,7 +48,8 @@ func ParseCoding(s string) (Coding, error) {
 }
 
 // ObjectName names stored bytes: their digest and, because a name that was
-// swept is never used again, the incarnation. The first incarnation is 0.
+// swept is never used again, the incarnation: the generation of names, which
+// each sweep ends, in which the bytes were stored. The first generation is 0.
 type ObjectName struct {
 	Digest      Digest
 	Incarnation uint32

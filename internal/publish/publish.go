@@ -24,20 +24,28 @@ type Registry interface {
 	// BeginPublish takes the lease that makes the manifest a root.
 	BeginPublish(ctx context.Context, app holdfast.AppName, manifest holdfast.Digest) (registry.PublishLease, error)
 	// AddRelease binds the record in one compare-and-set that also checks the
-	// lease. check is called with all other releases of the app as of that
-	// compare-and-set, and may run more than once.
+	// lease. check is called with what is so as of that compare-and-set, and may
+	// run more than once.
 	AddRelease(ctx context.Context, lease registry.PublishLease, r holdfast.Release,
-		check func(ctx context.Context, others []registry.ReleaseInfo) (clashes []string, err error)) (holdfast.Release, registry.AddOutcome, error)
+		check func(ctx context.Context, s registry.Standing) (clashes []string, err error)) (holdfast.Release, registry.AddOutcome, error)
+	// Sweep returns the state of cleaning, which says how new objects are named.
+	Sweep(ctx context.Context) (registry.Sweep, error)
 }
 
 // Store is what publishing needs of the store. Puts are durable, verify what
 // they are given, never replace, and do nothing for what is there already.
 type Store interface {
+	Texts
 	PutObject(ctx context.Context, name holdfast.ObjectName, size int64, r io.Reader) (created bool, err error)
+}
+
+// Texts are what a store holds besides objects.
+type Texts interface {
 	PutInventory(ctx context.Context, inv *holdfast.Inventory) error
 	PutManifest(ctx context.Context, m *holdfast.Manifest) error
 	Inventory(ctx context.Context, d holdfast.Digest) (*holdfast.Inventory, error)
 	Manifest(ctx context.Context, d holdfast.Digest) (*holdfast.Manifest, error)
+	Condemned(ctx context.Context, d holdfast.Digest) (*holdfast.Condemned, error)
 }
 
 // Encoder makes encoded forms that are checked already; see coding.Encoder.
@@ -91,7 +99,7 @@ func Publish(ctx context.Context, d Deps, b *Build, o Options) (*Result, error) 
 		return p.result, err
 	}
 	defer p.root.Close() //nolint:errcheck // nothing was written
-	if _, err := p.check(ctx, p.others()); err != nil {
+	if _, err := p.check(ctx, registry.Standing{Others: p.others(), Sweep: p.sweep}); err != nil {
 		return nil, err
 	}
 	if o.DryRun {
@@ -103,11 +111,28 @@ func Publish(ctx context.Context, d Deps, b *Build, o Options) (*Result, error) 
 	}
 	ctx, release := untilLost(ctx, lease)
 	defer release()
+	for n := 1; ; n++ {
+		err := p.attempt(ctx, lease)
+		switch {
+		case err == nil:
+			return p.result, nil
+		case !errors.Is(err, errSwept) || n == attempts:
+			return nil, lost(ctx, err)
+		}
+		p.Logger.InfoContext(ctx, "the store was cleaned meanwhile; storing anew what that may delete", "attempt", n)
+		if err := p.look(ctx); err != nil {
+			return nil, lost(ctx, err)
+		}
+	}
+}
+
+// attempt stores what is missing and adds the release.
+func (p *publication) attempt(ctx context.Context, lease registry.PublishLease) error {
 	inventory, err := p.upload(ctx)
 	if err != nil {
-		return nil, lost(ctx, err)
+		return err
 	}
-	return p.result, lost(ctx, p.add(ctx, lease, inventory))
+	return p.add(ctx, lease, inventory)
 }
 
 // publication is one run of Publish.
@@ -124,6 +149,11 @@ type publication struct {
 	// reusedFrom are the releases whose objects are reused: they must still not
 	// be gone when the new release is added.
 	reusedFrom map[holdfast.ReleaseID]bool
+
+	sweep     registry.Sweep                        // as of the last look
+	oldest    uint32                                // generation of the first look
+	made      map[holdfast.Digest][]holdfast.Object // that this publish stored, by blob
+	inventory holdfast.Digest                       // of this attempt
 }
 
 // newPublication reads what is published already. A taken ID is found out here,
@@ -136,16 +166,16 @@ func newPublication(ctx context.Context, d Deps, b *Build, o Options) (*publicat
 	if d.Logger == nil {
 		d.Logger = slog.New(slog.DiscardHandler)
 	}
-	p := &publication{Deps: d, Options: o, build: b, reusedFrom: make(map[holdfast.ReleaseID]bool)}
+	p := &publication{Deps: d, Options: o, build: b, reusedFrom: make(map[holdfast.ReleaseID]bool), made: make(map[holdfast.Digest][]holdfast.Object)}
 	p.ledger = ledger{store: d.Store, build: b.Manifest, settings: o.Settings, known: make(map[holdfast.Digest][]string)}
-	p.progress = newProgress(b, o.Progress)
 	p.result = &Result{Release: holdfast.Release{
 		App: o.App, ID: o.ID, Manifest: b.Manifest.Digest(), Files: len(b.Manifest.Files()), Bytes: b.Manifest.Size(),
 	}}
-	var err error
-	if p.releases, err = d.Registry.Releases(ctx, o.App); err != nil {
+	err := p.look(ctx)
+	if err != nil {
 		return p, err
 	}
+	p.oldest = p.sweep.Generation
 	if err := p.findOwn(); err != nil || p.result.Unchanged {
 		return p, err
 	}
@@ -153,6 +183,18 @@ func newPublication(ctx context.Context, d Deps, b *Build, o Options) (*publicat
 		return p, fmt.Errorf("open build: %w", err)
 	}
 	return p, nil
+}
+
+// look reads what is published and how new objects are named, in that order: what
+// is condemned later than the names is found when the release is added.
+func (p *publication) look(ctx context.Context) (err error) {
+	p.progress = newProgress(p.build, p.Progress)
+	clear(p.reusedFrom)
+	if p.releases, err = p.Registry.Releases(ctx, p.App); err != nil {
+		return err
+	}
+	p.sweep, err = p.Registry.Sweep(ctx)
+	return err
 }
 
 // findOwn looks for the release that has the ID already.
@@ -186,6 +228,7 @@ func (p *publication) add(ctx context.Context, lease registry.PublishLease, inv 
 	}
 	r := p.result.Release
 	r.Inventory = inv.Digest()
+	p.inventory = r.Inventory
 	added, outcome, err := p.Registry.AddRelease(ctx, lease, r, p.check)
 	if err != nil {
 		return err
@@ -207,11 +250,14 @@ func (p *publication) sameSettings(apps []*registry.AppState) error {
 }
 
 // check decides whether the release may be added next to the others.
-func (p *publication) check(ctx context.Context, others []registry.ReleaseInfo) ([]string, error) {
-	for _, r := range others {
+func (p *publication) check(ctx context.Context, now registry.Standing) ([]string, error) {
+	for _, r := range now.Others {
 		if r.State == holdfast.Gone && p.reusedFrom[r.ID] {
-			return nil, fmt.Errorf("%w: release %s, whose stored files were to be used again, was removed meanwhile; publish again", holdfast.ErrConflict, r.ID)
+			return nil, errSwept
 		}
+	}
+	if err := p.spared(ctx, now.Sweep); err != nil {
+		return nil, err
 	}
 	if p.Apps != nil {
 		apps, err := p.Apps(ctx)
@@ -225,7 +271,7 @@ func (p *publication) check(ctx context.Context, others []registry.ReleaseInfo) 
 			return nil, err
 		}
 	}
-	clashes, err := p.ledger.clashes(ctx, others)
+	clashes, err := p.ledger.clashes(ctx, now.Others)
 	if err != nil || len(clashes) == 0 || p.AllowClash {
 		return clashes, err
 	}

@@ -246,12 +246,72 @@ func TestPublishNoticesThatReusedReleaseIsGone(t *testing.T) {
 		}
 		return w.registry.MarkGone(ctx, holdfast.DefaultApp(), one.Release.ID)
 	})
-	_, err := w.publish(next, options("two"))
-	checkError(t, err, holdfast.ErrConflict, []string{"one", "removed", "publish again"})
 	r := w.mustPublish(next, options("two"))
 	if r.Outcome != registry.Added || r.Reused != 0 {
 		t.Errorf("%+v", r)
 	}
+}
+
+// What a publish has stored is condemned before its release is added: it stores
+// that, and only that, once more, under names that are on no list.
+func TestPublishStoresCondemnedAgain(t *testing.T) {
+	w := newWorld(t)
+	files := bigSite()
+	victim := holdfast.ObjectName{Digest: holdfast.DigestOf([]byte(files["app.js"]))}
+	condemned := 0
+	w.driver.SetHook(func(ctx context.Context, op memstore.Op, key string) error {
+		if op != memstore.Create || !strings.HasPrefix(key, "manifests/") || condemned > 0 {
+			return nil
+		}
+		condemned++
+		return w.condemn(ctx, victim)
+	})
+	r := w.mustPublish(files, options("one"))
+	inv, err := w.store.Inventory(t.Context(), r.Release.Inventory)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if inv.Generation() != 1 {
+		t.Errorf("inventory of generation %d", inv.Generation())
+	}
+	for _, o := range inv.Objects() {
+		if want := o.Digest == victim.Digest; (o.Name.Incarnation == 1) != want {
+			t.Errorf("%s of %s has incarnation %d", o.Coding, o.Digest.Short(), o.Name.Incarnation)
+		}
+	}
+}
+
+// A publish that is overtaken by the sweeper every time gives up, and says why.
+func TestPublishGivesUpWhenAlwaysCondemned(t *testing.T) {
+	w := newWorld(t)
+	files, generation := bigSite(), uint32(0)
+	w.driver.SetHook(func(ctx context.Context, op memstore.Op, key string) error {
+		if op != memstore.Create || !strings.HasPrefix(key, "inventories/") {
+			return nil
+		}
+		victim := holdfast.ObjectName{Digest: holdfast.DigestOf([]byte(files["app.js"])), Incarnation: generation}
+		generation++
+		return w.condemn(ctx, victim)
+	})
+	_, err := w.publish(files, options("one"))
+	checkError(t, err, holdfast.ErrConflict, []string{"cleaned meanwhile", "publish again"})
+}
+
+// condemn records a list as package prune does.
+func (w *world) condemn(ctx context.Context, name holdfast.ObjectName) error {
+	sweep, err := w.registry.Sweep(ctx)
+	if err != nil {
+		return err
+	}
+	list, err := holdfast.NewCondemned(sweep.Generation+1, nil, []holdfast.CondemnedObject{{Name: name, Size: 1}})
+	if err != nil {
+		return err
+	}
+	if err := w.store.PutCondemned(ctx, list); err != nil {
+		return err
+	}
+	_, err = w.registry.Condemn(ctx, sweep, registry.SweepList{Generation: list.Generation(), List: list.Digest()})
+	return err
 }
 
 // What the store says reaches the caller, with the file's name.

@@ -36,7 +36,7 @@ func (p *publication) upload(ctx context.Context) (*holdfast.Inventory, error) {
 	if err != nil {
 		return nil, err
 	}
-	inv, err := holdfast.NewInventory(append(objects, made...))
+	inv, err := holdfast.NewInventoryIn(p.sweep.Generation, append(objects, made...))
 	if err != nil {
 		return nil, fmt.Errorf("make inventory: %w", err)
 	}
@@ -53,6 +53,11 @@ func (p *publication) upload(ctx context.Context) (*holdfast.Inventory, error) {
 // largest first, so that the processors finish together.
 func (p *publication) lookUp(ctx context.Context) (objects []holdfast.Object, fresh []holdfast.Digest, err error) {
 	missing := maps.Clone(p.build.sources)
+	for d, made := range p.made {
+		objects = append(objects, made...)
+		p.progress.done(missing[d].size)
+		delete(missing, d)
+	}
 	for _, r := range p.candidates() {
 		if len(missing) == 0 {
 			break
@@ -128,6 +133,7 @@ func (p *publication) storeAll(ctx context.Context, blobs []holdfast.Digest) (ob
 			mu.Lock()
 			defer mu.Unlock()
 			objects = append(objects, made...)
+			p.keep(made)
 			p.progress.done(b.size)
 			return nil
 		})
@@ -222,10 +228,9 @@ func (b blob) encode(ctx context.Context, c holdfast.Coding, identity []byte) ([
 }
 
 func (b blob) put(ctx context.Context, c holdfast.Coding, stored []byte) (holdfast.Object, error) {
-	o := holdfast.Object{Digest: b.digest, Coding: c, Size: int64(len(stored))}
-	o.Name.Digest = b.digest
+	o := holdfast.Object{Digest: b.digest, Coding: c, Size: int64(len(stored)), Name: b.objectName(b.digest)}
 	if c != holdfast.Identity {
-		o.Name.Digest = holdfast.DigestOf(stored)
+		o.Name = b.objectName(holdfast.DigestOf(stored))
 	}
 	return o, b.putFrom(ctx, o, bytes.NewReader(stored))
 }
@@ -248,7 +253,7 @@ func (b blob) storeLarge(ctx context.Context) ([]holdfast.Object, error) {
 	}
 	defer f.Close() //nolint:errcheck // nothing was written
 	h := sha256.New()
-	o := holdfast.Object{Digest: b.digest, Size: b.size, Name: holdfast.ObjectName{Digest: b.digest}}
+	o := holdfast.Object{Digest: b.digest, Size: b.size, Name: b.objectName(b.digest)}
 	err = b.putFrom(ctx, o, io.TeeReader(f, h))
 	if errors.Is(err, holdfast.ErrCorrupt) && sum(h) != b.digest {
 		return nil, errChanged(b.path)

@@ -92,7 +92,7 @@ func (r *Registry) flip(ctx context.Context, what string, app holdfast.AppName, 
 // flip plans the activation of id on side. Where it is live already nothing is
 // planned, except that a version key of another text is put right.
 func (e *edit) flip(ctx context.Context, side holdfast.Side, id holdfast.ReleaseID, by, op string) (HistoryEntry, bool, error) {
-	if e.head.Flags[id].Gone != 0 {
+	if e.head.flagsOf(id).Gone != 0 {
 		return HistoryEntry{}, false, fmt.Errorf("release %s is %w: publish the same build again to restore it", id, holdfast.ErrGone)
 	}
 	if now := e.head.Sides[side]; now.Release == id {
@@ -168,12 +168,12 @@ func (e *edit) previous(ctx context.Context, side holdfast.Side) (holdfast.Relea
 
 // withdrawn reports whether a release is retired or gone.
 func (e *edit) withdrawn(id holdfast.ReleaseID) bool {
-	return e.head.Flags[id].Retired != 0 || e.head.Flags[id].Gone != 0
+	return e.head.flagsOf(id).Retired != 0 || e.head.flagsOf(id).Gone != 0
 }
 
 // wasLive returns an error unless id was once live on side and is still served.
 func (e *edit) wasLive(ctx context.Context, side holdfast.Side, id holdfast.ReleaseID) error {
-	if e.head.Flags[id].Gone == 0 && e.withdrawn(id) {
+	if e.head.flagsOf(id).Gone == 0 && e.withdrawn(id) {
 		return fmt.Errorf("side %s: %w: release %s is retired: use activate if it shall be served again", side, holdfast.ErrConflict, id)
 	}
 	found, err := e.search(ctx, side, func(other holdfast.ReleaseID) bool { return other == id })

@@ -79,6 +79,10 @@ func (r *Registry) begin(ctx context.Context, app holdfast.AppName, create bool,
 	if e.head, err = parseHead(rd.head); err != nil {
 		return nil, err
 	}
+	if err := r.loadBuried(ctx, app, e.old); err != nil {
+		return nil, err
+	}
+	e.head.buried = e.old.buried
 	ids, _ := e.head.disputed(rd.versions)
 	records, err := r.loadRecords(ctx, app, ids)
 	for id := range records {
@@ -177,7 +181,7 @@ func (e *edit) release(ctx context.Context, id holdfast.ReleaseID) (holdfast.Rel
 	if err == nil && !ok {
 		err = e.noRelease(ctx, id)
 	}
-	return e.head.Flags[id].current(rec.Release), err
+	return e.head.flagsOf(id).current(rec.Release), err
 }
 
 // record returns the record of a release, if it is published. It may be newer than

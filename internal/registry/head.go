@@ -29,7 +29,10 @@ type head struct {
 	Activations int64                        `json:"activations,omitempty"` // sequence number of the last one
 	Sides       map[holdfast.Side]sideHead   `json:"sides,omitempty"`
 	Flags       map[holdfast.ReleaseID]flags `json:"flags,omitempty"`
-	Recent      []HistoryEntry               `json:"recent,omitempty"` // the last activations, oldest first
+	Burials     int64                        `json:"burials,omitempty"` // sequence number of the last one
+	Recent      []HistoryEntry               `json:"recent,omitempty"`  // the last activations, oldest first
+
+	buried map[holdfast.ReleaseID]flags // of tombstones, by loadBuried; not written to
 }
 
 // sideHead is what the last activation that has a history entry made live.
@@ -39,8 +42,8 @@ type sideHead struct {
 	Stamp   time.Time          `json:"stamp"`
 }
 
-// flags are what is special about a release. Names are short: an old app has
-// many releases that are gone.
+// flags are what is special about a release. Names are short: an app may have
+// many retired releases.
 type flags struct {
 	Pinned  bool  `json:"p,omitempty"`
 	Retired int64 `json:"r,omitempty"` // seconds since 1970, as the others
@@ -103,7 +106,7 @@ func (h *head) activate(side holdfast.Side, release holdfast.ReleaseID, stamp ti
 
 // flag changes the flags of a release.
 func (h *head) flag(id holdfast.ReleaseID, change func(*flags)) {
-	f := h.Flags[id]
+	f := h.flagsOf(id)
 	change(&f)
 	if f.empty() {
 		delete(h.Flags, id)

@@ -11,9 +11,12 @@ const (
 	mountsKey   = "holdfast/mounts"
 	leaderKey   = "holdfast/leader"
 	epochKey    = "holdfast/epoch"
+	sweepKey    = "holdfast/sweep"
 	headDir     = "holdfast/head"
 	leaseDir    = "holdfast/lease"
 	nodeDir     = "holdfast/node"
+	uploadDir   = "holdfast/upload"
+	usageDir    = "holdfast/usage"
 )
 
 func headKey(app holdfast.AppName) string    { return headDir + "/" + app.String() }
@@ -26,6 +29,12 @@ func releaseKey(app holdfast.AppName, id holdfast.ReleaseID) string {
 
 func versionKey(app holdfast.AppName, side holdfast.Side) string {
 	return versionDir(app) + "/" + side.String()
+}
+
+func usageKey(app holdfast.AppName) string { return usageDir + "/" + app.String() }
+
+func burialKey(app holdfast.AppName, seq int64) string {
+	return fmt.Sprintf("holdfast/gone/%s/%010d", app, seq)
 }
 
 // historyKey has a fixed width, so that people see the entries in their order.

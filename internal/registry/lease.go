@@ -6,17 +6,21 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	holdfast "github.com/holdfast-web/holdfast"
 	"github.com/holdfast-web/holdfast/internal/kv"
 )
 
-// publishLease is a lease with one key under it, which names the manifest.
+// publishLease is a lease with one key under it, which names the manifest. Another
+// key says the same and stays when the publisher dies, until its release is added
+// or Forget is called: so a manifest in the store that no release has can be told
+// from one that another registry put there.
 type publishLease struct {
 	kv.Lease
-	key   string
-	token kv.Token // of the key's creation; nobody changes the key
-	info  LeaseInfo
+	key, upload string
+	token       kv.Token // of key's creation; nobody changes the keys
+	info        LeaseInfo
 }
 
 // BeginPublish makes app with its default settings if it is missing, and leases
@@ -40,22 +44,32 @@ func (r *Registry) BeginPublish(ctx context.Context, app holdfast.AppName, manif
 		return nil, wrap(what, err)
 	}
 	p := &publishLease{Lease: lease, info: LeaseInfo{ID: rand.Text(), App: app, Manifest: manifest, Started: r.clock().UTC()}}
-	p.key = leaseDir + "/" + p.info.ID
-	if p.token, err = r.createLeased(ctx, p.key, p.info, lease); err != nil {
+	p.key, p.upload = leaseDir+"/"+p.info.ID, uploadDir+"/"+p.info.ID
+	if err := p.create(ctx, r); err != nil {
 		return nil, errors.Join(wrap(what, err), lease.Close())
 	}
 	return p, nil
 }
 
-// createLeased makes a key of a random name under lease and returns its token,
-// which only a read tells.
-func (r *Registry) createLeased(ctx context.Context, key string, value any, lease kv.Lease) (kv.Token, error) {
+// create makes the two keys.
+func (p *publishLease) create(ctx context.Context, r *Registry) error {
+	text, err := json.Marshal(p.info)
+	if err != nil {
+		return fmt.Errorf("encode key %s: %w", p.upload, err)
+	}
+	p.token, err = r.createLeased(ctx, p.key, p.info, p.Lease, kv.Create(p.upload, text))
+	return err
+}
+
+// createLeased makes a key of a random name under lease, in one commit with
+// further operations, and returns its token, which only a read tells.
+func (r *Registry) createLeased(ctx context.Context, key string, value any, lease kv.Lease, further ...kv.Op) (kv.Token, error) {
 	text, err := json.Marshal(value)
 	if err != nil {
 		return kv.Token{}, fmt.Errorf("encode key %s: %w", key, err)
 	}
 	err = r.retry(ctx, "create key "+key, func(unsure bool) error {
-		err := r.db.commit(ctx, kv.CreateLeased(key, text, lease))
+		err := r.db.commit(ctx, slices.Concat(further, []kv.Op{kv.CreateLeased(key, text, lease)})...)
 		if unsure && errors.Is(err, kv.ErrConflict) {
 			return nil // by the attempt whose outcome was lost: nobody else has the name
 		}
@@ -73,12 +87,36 @@ func (r *Registry) createLeased(ctx context.Context, key string, value any, leas
 
 // Leases returns the publishes that are going on, by ID.
 func (r *Registry) Leases(ctx context.Context) ([]LeaseInfo, error) {
-	return readLeased[LeaseInfo](ctx, r, leaseDir)
+	return readDir[LeaseInfo](ctx, r, leaseDir)
 }
 
-// readLeased returns the values of the keys in dir, in their order. A key that
+// Uploads returns the publishes that have begun and not ended by adding a release,
+// by ID: those that are going on, and those that were given up or killed.
+func (r *Registry) Uploads(ctx context.Context) ([]LeaseInfo, error) {
+	return readDir[LeaseInfo](ctx, r, uploadDir)
+}
+
+// Forget removes what is remembered of publishes that were given up or killed.
+func (r *Registry) Forget(ctx context.Context, uploads []LeaseInfo) error {
+	keys := make([]string, len(uploads))
+	for i, u := range uploads {
+		keys[i] = uploadDir + "/" + u.ID
+	}
+	got, err := r.db.get(ctx, keys...)
+	if err != nil {
+		return wrap("forget publishes", err)
+	}
+	for key, e := range got {
+		if err := r.db.commit(ctx, kv.Delete(key, e.Token)); err != nil && !errors.Is(err, holdfast.ErrConflict) {
+			return wrap("forget publishes", err)
+		}
+	}
+	return nil
+}
+
+// readDir returns the values of the keys in dir, in their order. A key that
 // ends between the two reads is left out.
-func readLeased[T any](ctx context.Context, r *Registry, dir string) ([]T, error) {
+func readDir[T any](ctx context.Context, r *Registry, dir string) ([]T, error) {
 	names, err := r.db.list(ctx, dir)
 	if err != nil {
 		return nil, wrap("list "+dir, err)

@@ -21,6 +21,9 @@ type appPast struct {
 	listed  int // how many records the head counted when they were last listed
 	records map[holdfast.ReleaseID]record
 	history []HistoryEntry // complete from number 1 on; only ever appended to
+	burials []burial       // likewise
+
+	tombstones tombstones
 }
 
 // record is a release record as it is stored.

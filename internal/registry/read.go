@@ -132,6 +132,9 @@ func (r *Registry) state(ctx context.Context, rd reading, h *head) (*AppState, [
 	if err != nil {
 		return nil, nil, err
 	}
+	if err := r.loadBuried(ctx, rd.app, h); err != nil {
+		return nil, nil, err
+	}
 	releases, err := r.loadReleases(ctx, rd.app, h)
 	if err != nil {
 		return nil, nil, err

@@ -288,7 +288,8 @@ func TestValidateHolds(t *testing.T) {
 
 	calls = 0
 	two := build("default", "two", "m", "i")
-	_, _, err = r.AddRelease(ctx, lease, two, func(ctx context.Context, others []ReleaseInfo) ([]string, error) {
+	_, _, err = r.AddRelease(ctx, lease, two, func(ctx context.Context, s Standing) ([]string, error) {
+		others := s.Others
 		if calls++; calls == 1 {
 			_, err := r.SetApp(ctx, appName("blog"), func(*holdfast.Settings) error { return nil }, nil)
 			return nil, err
@@ -317,7 +318,7 @@ func TestLeases(t *testing.T) {
 		}
 		_, _, err := r.AddRelease(ctx, lease, build("shop", "one", "other", "i"), nil)
 		wantError(t, err, holdfast.ErrInvalid, "lease is for manifest")
-		_, _, err = r.AddRelease(ctx, lease, rel, func(context.Context, []ReleaseInfo) ([]string, error) {
+		_, _, err = r.AddRelease(ctx, lease, rel, func(context.Context, Standing) ([]string, error) {
 			return nil, lease.Close() // ends while the app is checked
 		})
 		wantError(t, err, holdfast.ErrLeaseLost, "publish again")

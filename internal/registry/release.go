@@ -8,12 +8,13 @@ import (
 	"time"
 
 	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/kv"
 )
 
 // addition is one call of AddRelease.
 type addition struct {
 	lease *publishLease
-	check func(ctx context.Context, others []ReleaseInfo) (clashes []string, err error)
+	check func(ctx context.Context, s Standing) (clashes []string, err error)
 	rel   holdfast.Release
 	op    string
 
@@ -24,13 +25,21 @@ type addition struct {
 	outcome AddOutcome
 }
 
+// Standing is what an addition is judged by.
+type Standing struct {
+	// Others are all other releases of the app, newest first, whatever their state.
+	Others []ReleaseInfo
+	// Sweep is the state of cleaning: no name on a list may be referred to.
+	Sweep Sweep
+}
+
 // AddRelease binds rel.ID to rel.Manifest and sets rel.Published and
 // rel.Clashes. lease comes from BeginPublish for the same app and manifest.
 //
-// check, which may be nil, sees all other releases of the app, newest first,
-// whatever their state, and returns the fingerprinted paths that clash. When its
-// answer is committed, the app has not changed since, nor has any mount. It may
-// be called more than once, and is not called for an Unchanged release.
+// check, which may be nil, returns the fingerprinted paths that clash. When its
+// answer is committed, neither the app nor any mount nor the state of cleaning has
+// changed since. It may be called more than once, and is not called for an
+// Unchanged release.
 //
 // Records are immutable. When a retired or gone release is published again, its
 // inventory takes the place of the record's, and clashes are added to the
@@ -40,7 +49,7 @@ type addition struct {
 // Errors: what check returns, ErrExists if the ID is bound to another manifest,
 // ErrLeaseLost, ErrInvalid.
 func (r *Registry) AddRelease(ctx context.Context, lease PublishLease, rel holdfast.Release,
-	check func(ctx context.Context, others []ReleaseInfo) (clashes []string, err error),
+	check func(ctx context.Context, s Standing) (clashes []string, err error),
 ) (holdfast.Release, AddOutcome, error) {
 	what := "add release " + rel.ID.String()
 	p, err := leaseOf(lease, rel)
@@ -48,7 +57,7 @@ func (r *Registry) AddRelease(ctx context.Context, lease PublishLease, rel holdf
 		return holdfast.Release{}, Added, wrap(what, err)
 	}
 	a := &addition{lease: p, check: check, rel: rel, op: rand.Text()}
-	err = r.update(ctx, what, rel.App, false, func(e *edit) error { return a.plan(ctx, e) }, p.key)
+	err = r.update(ctx, what, rel.App, false, func(e *edit) error { return a.plan(ctx, e) }, p.key, p.upload, sweepKey)
 	if err != nil {
 		return holdfast.Release{}, Added, err
 	}
@@ -60,7 +69,7 @@ func (a *addition) plan(ctx context.Context, e *edit) error {
 	if err != nil {
 		return err
 	}
-	f := e.head.Flags[a.rel.ID]
+	f := e.head.flagsOf(a.rel.ID)
 	switch {
 	case !exists:
 		return a.add(ctx, e)
@@ -111,7 +120,7 @@ func (a *addition) restore(ctx context.Context, e *edit, rel holdfast.Release) e
 		f.Clashes = slices.DeleteFunc(union(nil, slices.Concat(f.Clashes, clashes)), func(path string) bool { return slices.Contains(rel.Clashes, path) })
 	})
 	e.publish(rel.ID)
-	a.result, a.outcome = e.head.Flags[rel.ID].current(rel), Restored
+	a.result, a.outcome = e.head.flagsOf(rel.ID).current(rel), Restored
 	return nil
 }
 
@@ -124,15 +133,19 @@ func (a *addition) verdict(ctx context.Context, e *edit) ([]string, error) {
 	if mounts, ok := e.got[mountsKey]; ok {
 		e.checks[mountsKey] = mounts.Token
 	}
-	if a.check == nil {
-		return nil, nil
+	if mark, ok := e.got[a.lease.upload]; ok {
+		e.ops = append(e.ops, kv.Delete(a.lease.upload, mark.Token))
+	}
+	sweep, err := e.settled()
+	if a.check == nil || err != nil {
+		return nil, err
 	}
 	state, _, err := e.r.state(ctx, e.before, e.old)
 	if err != nil {
 		return nil, err
 	}
 	others := slices.DeleteFunc(state.Releases, func(info ReleaseInfo) bool { return info.ID == a.rel.ID })
-	clashes, err := a.check(ctx, others)
+	clashes, err := a.check(ctx, Standing{others, sweep})
 	return union(nil, clashes), err
 }
 

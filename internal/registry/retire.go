@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	holdfast "github.com/holdfast-web/holdfast"
@@ -47,6 +48,7 @@ func (r *Registry) Retire(ctx context.Context, app holdfast.AppName, id holdfast
 		case f.Retired != 0 && !f.Pinned:
 			return nil
 		}
+		e.undisturbed()
 		at := e.stamp(time.Time{}).Unix()
 		e.flag(id, func(f *flags) {
 			f.Pinned = false
@@ -76,8 +78,8 @@ func (r *Registry) MarkGone(ctx context.Context, app holdfast.AppName, id holdfa
 		case f.Retired == 0 || f.Pinned:
 			return fmt.Errorf("%w: only a retired release that is not pinned can go", holdfast.ErrConflict)
 		}
-		at := e.stamp(time.Time{}).Unix()
-		e.flag(id, func(f *flags) { f.Gone = at })
+		e.undisturbed()
+		e.bury([]holdfast.ReleaseID{id}, e.stamp(time.Time{}).Unix())
 		return nil
 	})
 }
@@ -88,6 +90,71 @@ func (r *Registry) mark(ctx context.Context, verb string, app holdfast.AppName, 
 		if _, err := e.release(ctx, id); err != nil {
 			return err
 		}
-		return change(e, e.head.Flags[id])
+		return change(e, e.head.flagsOf(id))
 	})
+}
+
+// Transitions are releases that change their state together.
+type Transitions struct {
+	Retire []holdfast.ReleaseID // published or draining ones stop being served
+	Gone   []holdfast.ReleaseID // retired ones become tombstones
+}
+
+// Transit retires releases of app and makes retired ones tombstones, as decide
+// says, in one commit. decide sees the app as it is when that commit is made, and
+// may be called more than once. It returns what was done. ErrConflict if decide
+// wants what the states do not allow: pinned or live releases stay.
+func (r *Registry) Transit(ctx context.Context, app holdfast.AppName, decide func(*AppState) Transitions) (Transitions, error) {
+	var done Transitions
+	err := r.update(ctx, "retire releases", app, false, func(e *edit) error {
+		state, _, err := r.state(ctx, e.before, e.old)
+		if err != nil {
+			return err
+		}
+		done = decide(state)
+		return e.transit(state, done)
+	})
+	return done, err
+}
+
+func (e *edit) transit(state *AppState, t Transitions) error {
+	if len(t.Retire)+len(t.Gone) == 0 {
+		return nil
+	}
+	infos := make(map[holdfast.ReleaseID]*ReleaseInfo, len(state.Releases))
+	for i := range state.Releases {
+		infos[state.Releases[i].ID] = &state.Releases[i]
+	}
+	may := func(id holdfast.ReleaseID, states ...holdfast.State) error {
+		info := infos[id]
+		if info == nil || info.Pinned || !slices.Contains(states, info.State) {
+			return fmt.Errorf("release %s: %w: it is not one that can be retired or go", id, holdfast.ErrConflict)
+		}
+		return nil
+	}
+	e.undisturbed()
+	at := e.stamp(time.Time{}).Unix()
+	for _, id := range t.Retire {
+		if err := may(id, holdfast.Published, holdfast.Draining); err != nil {
+			return err
+		}
+		e.flag(id, func(f *flags) { f.Retired = at })
+	}
+	for _, id := range t.Gone {
+		if err := may(id, holdfast.Retired); err != nil {
+			return err
+		}
+	}
+	e.bury(t.Gone, at)
+	return nil
+}
+
+// undisturbed makes the commit depend on the version keys: a foreign client may
+// make live, at any time, what is about to be retired.
+func (e *edit) undisturbed() {
+	for _, v := range e.before.versions {
+		if v.entry.Key != "" {
+			e.checks[v.entry.Key] = v.entry.Token
+		}
+	}
 }

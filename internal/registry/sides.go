@@ -76,7 +76,7 @@ func (h *head) judge(s *sideState, known func(holdfast.ReleaseID) bool) {
 	case !known(id):
 		s.Pending = id
 		s.Problem = fmt.Sprintf("release %s is not published yet", id)
-	case h.Flags[id].Gone != 0:
+	case h.flagsOf(id).Gone != 0:
 		s.Problem = fmt.Sprintf("release %s is gone", id)
 	default:
 		s.foreign, s.previous, s.Live = true, s.Live, id

@@ -13,7 +13,7 @@ func derive(h *head, sides []sideState, releases []holdfast.Release, history []H
 	use := fold(history, foreign(sides))
 	infos := make([]ReleaseInfo, 0, len(releases))
 	for _, rel := range releases {
-		f, u := h.Flags[rel.ID], use[rel.ID]
+		f, u := h.flagsOf(rel.ID), use[rel.ID]
 		info := ReleaseInfo{
 			Release: f.current(rel), Pinned: f.Pinned,
 			Activated: u.activated, Drained: u.drained,

@@ -17,6 +17,7 @@ const (
 	objectPrefix    = "objects/"
 	manifestPrefix  = "manifests/"
 	inventoryPrefix = "inventories/"
+	condemnedPrefix = "condemned/"
 )
 
 // maxText bounds the text of a manifest or inventory that is read, in bytes:
@@ -135,6 +136,47 @@ func (s *Store) Inventory(ctx context.Context, d holdfast.Digest) (*holdfast.Inv
 	return inv, nil
 }
 
+// PutCondemned stores a list of what is condemned under its digest. To store it
+// again does nothing.
+func (s *Store) PutCondemned(ctx context.Context, c *holdfast.Condemned) error {
+	if err := s.putText(ctx, condemnedPrefix, c.Digest(), c.Bytes()); err != nil {
+		return fmt.Errorf("put condemned list %s: %w", c.Digest(), err)
+	}
+	return nil
+}
+
+// Condemned returns the condemned list with the digest d, verified.
+func (s *Store) Condemned(ctx context.Context, d holdfast.Digest) (*holdfast.Condemned, error) {
+	c, err := getText(ctx, s.driver, condemnedPrefix, d, holdfast.ParseCondemned)
+	if err != nil {
+		return nil, fmt.Errorf("read condemned list %s: %w", d, err)
+	}
+	return c, nil
+}
+
+// DeleteObject deletes an object; one that is not there is no error. Nothing
+// may refer to it, now or ever again: package prune sees to that.
+func (s *Store) DeleteObject(ctx context.Context, name holdfast.ObjectName) error {
+	return s.remove(ctx, "object "+name.String(), objectKey(name))
+}
+
+// DeleteInventory deletes an inventory as DeleteObject deletes an object.
+func (s *Store) DeleteInventory(ctx context.Context, d holdfast.Digest) error {
+	return s.remove(ctx, "inventory "+d.String(), inventoryPrefix+d.String())
+}
+
+// DeleteCondemned deletes a list that nobody needs any more.
+func (s *Store) DeleteCondemned(ctx context.Context, d holdfast.Digest) error {
+	return s.remove(ctx, "condemned list "+d.String(), condemnedPrefix+d.String())
+}
+
+func (s *Store) remove(ctx context.Context, what, key string) error {
+	if err := s.driver.Delete(ctx, key); err != nil {
+		return fmt.Errorf("delete %s: %w", what, err)
+	}
+	return nil
+}
+
 // ObjectInfo describes a stored object.
 type ObjectInfo struct {
 	Name    holdfast.ObjectName
@@ -173,6 +215,12 @@ func (s *Store) Manifests(ctx context.Context) iter.Seq2[TextInfo, error] {
 // as those of Objects.
 func (s *Store) Inventories(ctx context.Context) iter.Seq2[TextInfo, error] {
 	return list(ctx, s.driver, inventoryPrefix, parseTextInfo)
+}
+
+// CondemnedLists yields all condemned lists in the order of their digests. Errors
+// are as those of Objects.
+func (s *Store) CondemnedLists(ctx context.Context) iter.Seq2[TextInfo, error] {
+	return list(ctx, s.driver, condemnedPrefix, parseTextInfo)
 }
 
 func parseTextInfo(rest string, i Info) (TextInfo, error) {

@@ -8,6 +8,7 @@
 //	objects/<first 2 hex>/<object name>   stored bytes, identity or encoded
 //	manifests/<digest>                    text of a holdfast.Manifest
 //	inventories/<digest>                  text of a holdfast.Inventory
+//	condemned/<digest>                    text of a holdfast.Condemned
 //	holdfast-store.json                   the marker: which registry owns the store
 package store
 

@@ -1,0 +1,64 @@
+package publish
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/registry"
+)
+
+// attempts is how often a publish begins anew when the store is cleaned beside it.
+const attempts = 5
+
+// errSwept: what the publish was going to refer to may be deleted. What is stored
+// already and may not is used in the next attempt.
+var errSwept = fmt.Errorf("%w: the store was cleaned meanwhile, and what was to be used again may be deleted; publish again", holdfast.ErrConflict)
+
+// objectName names stored bytes. Names of the current generation cannot be on any
+// condemned list that was recorded before it began, so nobody is about to delete
+// what lies there; that no later list names it is checked with AddRelease.
+func (p *publication) objectName(stored holdfast.Digest) holdfast.ObjectName {
+	return holdfast.ObjectName{Digest: stored, Incarnation: p.sweep.Generation}
+}
+
+// keep remembers the objects that hold a blob, for a further attempt.
+func (p *publication) keep(made []holdfast.Object) {
+	p.made[made[0].Digest] = made
+}
+
+// spared checks that nothing this publish stored was condemned since. What other
+// releases refer to cannot be: that they are not gone is checked on its own.
+func (p *publication) spared(ctx context.Context, now registry.Sweep) error {
+	lists, known := now.After(p.oldest)
+	if !known {
+		clear(p.made)
+		return errSwept
+	}
+	condemned := false
+	for _, l := range lists {
+		list, err := p.Store.Condemned(ctx, l.List)
+		if err != nil {
+			return err
+		}
+		condemned = p.strike(list) || condemned
+	}
+	if condemned {
+		return errSwept
+	}
+	return nil
+}
+
+// strike forgets what is on a list, and reports whether anything was.
+func (p *publication) strike(list *holdfast.Condemned) (found bool) {
+	for blob, objects := range p.made {
+		if slices.ContainsFunc(objects, func(o holdfast.Object) bool {
+			return o.Name.Incarnation < list.Generation() && list.HasObject(o.Name)
+		}) {
+			delete(p.made, blob)
+			found = true
+		}
+	}
+	return found || list.HasInventory(p.inventory)
+}

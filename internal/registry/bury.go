@@ -1,0 +1,130 @@
+package registry
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+
+	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/kv"
+)
+
+// burial is an immutable entry that says which releases became gone together, and
+// with which flags. Without it the head would hold all tombstones there ever were.
+// What the head says of a release counts more: it was published again since.
+type burial struct {
+	Seq      int64                        `json:"seq"`
+	Releases map[holdfast.ReleaseID]flags `json:"releases"`
+}
+
+// buryMost is how many releases one burial holds at the most.
+const buryMost = 200
+
+// flagsOf returns the flags of a release, those of a tombstone included.
+func (h *head) flagsOf(id holdfast.ReleaseID) flags {
+	if f, ok := h.Flags[id]; ok {
+		return f
+	}
+	return h.buried[id]
+}
+
+// bury plans that releases are gone since at, in seconds since 1970.
+func (e *edit) bury(ids []holdfast.ReleaseID, at int64) {
+	for some := range slices.Chunk(ids, buryMost) {
+		e.head.Burials++
+		b := burial{Seq: e.head.Burials, Releases: make(map[holdfast.ReleaseID]flags, len(some))}
+		for _, id := range some {
+			f := e.head.flagsOf(id)
+			f.Gone = at
+			b.Releases[id] = f
+			delete(e.head.Flags, id)
+		}
+		e.head.buried = maps.Clone(e.head.buried)
+		if e.head.buried == nil {
+			e.head.buried = make(map[holdfast.ReleaseID]flags)
+		}
+		maps.Copy(e.head.buried, b.Releases)
+		e.createJSON(burialKey(e.app, b.Seq), b)
+	}
+}
+
+// loadBuried gives h the tombstones that it counts. Each entry is read once in
+// the life of a Registry.
+func (r *Registry) loadBuried(ctx context.Context, app holdfast.AppName, h *head) error {
+	have := r.past.burials(app)
+	for from := int64(len(have)); from < h.Burials; from = int64(len(have)) {
+		var keys []string
+		for seq := from + 1; seq <= min(h.Burials, from+batch); seq++ {
+			keys = append(keys, burialKey(app, seq))
+		}
+		got, err := r.db.get(ctx, keys...)
+		if err != nil {
+			return err
+		}
+		for i, key := range keys {
+			b, err := parseBurial(got[key], key, from+1+int64(i))
+			if err != nil {
+				return err
+			}
+			have = append(have, b)
+		}
+		have = r.past.extendBurials(app, have)
+	}
+	h.buried = r.past.buried(app, h.Burials)
+	return nil
+}
+
+func parseBurial(e kv.Entry, key string, seq int64) (b burial, err error) {
+	if e.Key == "" {
+		return b, fmt.Errorf("key %s: %w: the entry is missing", key, holdfast.ErrCorrupt)
+	}
+	if err := json.Unmarshal(e.Value, &b); err != nil {
+		return b, fmt.Errorf("key %s: %w: %w", key, holdfast.ErrCorrupt, err)
+	}
+	if b.Seq != seq {
+		return b, fmt.Errorf("key %s: %w: it holds entry %d", key, holdfast.ErrCorrupt, b.Seq)
+	}
+	return b, nil
+}
+
+// tombstones are the flags that the first count burials of an app come to.
+type tombstones struct {
+	count int64
+	flags map[holdfast.ReleaseID]flags
+}
+
+// burials returns those that are remembered, from the first on without a gap.
+func (p *past) burials(app holdfast.AppName) []burial {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.of(app).burials)
+}
+
+// extendBurials remembers those of all, which begin with the first, that are new,
+// and returns what is remembered then.
+func (p *past) extendBurials(app holdfast.AppName, all []burial) []burial {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	a := p.of(app)
+	if len(all) > len(a.burials) {
+		a.burials = append(a.burials, all[len(a.burials):]...)
+	}
+	return slices.Clone(a.burials)
+}
+
+// buried returns what the first count burials come to. It is not written to again.
+func (p *past) buried(app holdfast.AppName, count int64) map[holdfast.ReleaseID]flags {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	a := p.of(app)
+	if a.tombstones.count != count {
+		all := make(map[holdfast.ReleaseID]flags)
+		for _, b := range a.burials[:count] {
+			maps.Copy(all, b.Releases)
+		}
+		a.tombstones = tombstones{count, all}
+	}
+	return a.tombstones.flags
+}
