@@ -150,7 +150,9 @@ func (e *edit) transit(state *AppState, t Transitions) error {
 }
 
 // undisturbed makes the commit depend on the version keys: a foreign client may
-// make live, at any time, what is about to be retired.
+// make live, at any time, what is about to be retired. One that makes a new side
+// is not seen: a retired release becomes live all the same, one that is gone is
+// reported as a problem of the side.
 func (e *edit) undisturbed() {
 	for _, v := range e.before.versions {
 		if v.entry.Key != "" {
