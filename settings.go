@@ -256,6 +256,12 @@ func durationText(d time.Duration) string {
 	return d.String()
 }
 
+// GraceText returns Grace as people type it.
+func (s *Settings) GraceText() string { return durationText(s.Grace) }
+
+// IdleText returns Idle as people type it.
+func (s *Settings) IdleText() string { return durationText(s.Idle) }
+
 func setOrigin(s *string, v string) error {
 	scheme, host, ok := strings.Cut(v, "://")
 	origin := ok && (scheme == "https" || scheme == "http") && host != "" && isPlain(v) && !strings.ContainsAny(host, "/ ,")

@@ -52,6 +52,7 @@ type appBuilder struct {
 	types   map[string]int      // how many held files have an extension
 	live    holdfast.ReleaseID  // effectively, on the table's side
 	never   map[string]bool     // paths under which different bytes were published knowingly
+	asked   map[holdfast.ReleaseID]*Asked
 }
 
 // A slot is a release's fixed place while its Release values come and go.
@@ -87,9 +88,10 @@ func newAppBuilder(previous *appBuilder) *appBuilder {
 		slots:   make(map[holdfast.ReleaseID]*slot),
 		holders: make(map[string][]holder),
 		types:   make(map[string]int),
+		asked:   make(map[holdfast.ReleaseID]*Asked),
 	}
 	if previous != nil {
-		ab.live = previous.live
+		ab.live, ab.asked = previous.live, previous.asked
 	}
 	return ab
 }
@@ -136,7 +138,7 @@ func (ab *appBuilder) wanted(side holdfast.Side, state *registry.AppState, build
 	wanted, incomplete := make(map[holdfast.ReleaseID]*Release, len(state.Releases)), false
 	for i := range state.Releases {
 		info := &state.Releases[i]
-		r := &Release{ID: info.ID, State: info.State, Published: info.Published, Plain: info.Published}
+		r := &Release{ID: info.ID, State: info.State, Published: info.Published, Plain: info.Published, Asked: ab.counter(info.ID)}
 		if !info.Activated.IsZero() {
 			r.Plain = info.Activated
 		}
@@ -154,6 +156,14 @@ func (ab *appBuilder) wanted(side holdfast.Side, state *registry.AppState, build
 		r.rank = rankOf(r, id == ab.live)
 	}
 	return wanted, incomplete
+}
+
+// counter returns the one counter of a release.
+func (ab *appBuilder) counter(id holdfast.ReleaseID) *Asked {
+	if ab.asked[id] == nil {
+		ab.asked[id] = &Asked{}
+	}
+	return ab.asked[id]
 }
 
 // choose decides what is effectively live: a release whose files are not known

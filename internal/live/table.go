@@ -132,6 +132,7 @@ type Release struct {
 	// activation on the table's side, else of the last one anywhere, else Published.
 	Plain time.Time
 	Memo  atomic.Value // for the serving layer
+	Asked *Asked       // shared by all values of one release on this node
 
 	build *Build
 	rank  rank

@@ -54,6 +54,7 @@ type Config struct {
 	Drain        time.Duration // for requests in flight at the end (20 s)
 	Notice       time.Duration // before that, in which only /readyz says no (0)
 	TTL          time.Duration // after which a node that vanished is forgotten (10 s)
+	Report       time.Duration // how often the entry says what was asked for (5 min)
 
 	// StateDir is a directory on a local disk, for this node alone, in which it
 	// keeps its last table with all manifests and inventories. With it, it serves
@@ -85,6 +86,7 @@ type Node struct {
 	state    *state // nil without a directory
 	last     kept   // what state holds
 	warmth   warmth
+	usage    usage
 
 	// Hints that there is a new table, one for each who wants to know.
 	swapped, toKeep, toReconcile, toWarm hint
@@ -164,6 +166,9 @@ func withDefaults(c Config) Config {
 	if c.TTL == 0 {
 		c.TTL = 10 * time.Second
 	}
+	if c.Report == 0 {
+		c.Report = 5 * time.Minute
+	}
 	if c.Drain == 0 {
 		c.Drain = 20 * time.Second
 	}
@@ -222,7 +227,7 @@ func (n *Node) Run(ctx context.Context) error {
 
 // tasks returns what a node does besides answering, each until its context ends.
 func (n *Node) tasks() []func(context.Context) error {
-	all := []func(context.Context) error{n.keeper.Run, n.follow}
+	all := []func(context.Context) error{n.keeper.Run, n.follow, n.report}
 	if n.config.AccessLog != nil {
 		all = append(all, n.config.AccessLog.Run)
 	}

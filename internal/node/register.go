@@ -63,7 +63,7 @@ func (n *Node) update(ctx context.Context, entry *registry.NodeEntry) error {
 	defer cancel()
 	now := n.info()
 	err := entry.Update(call, func(info *registry.NodeInfo) {
-		info.Seen, info.Revision, info.Ready = now.Seen, now.Revision, now.Ready
+		info.Seen, info.Revision, info.Ready, info.Asked = now.Seen, now.Revision, now.Ready, now.Asked
 	})
 	if err != nil {
 		return fmt.Errorf("update node entry: %w", err)
@@ -75,7 +75,7 @@ func (n *Node) info() registry.NodeInfo {
 	t := n.keeper.Table()
 	return registry.NodeInfo{
 		Name: n.config.Name, Side: n.config.Side, Address: n.Addr().String(), Version: n.config.Version,
-		Started: n.started, Seen: time.Now().UTC(), Revision: t.Revision, Ready: n.readyOf(t),
+		Started: n.started, Seen: time.Now().UTC(), Revision: t.Revision, Ready: n.readyOf(t), Asked: n.usage.asked(),
 	}
 }
 

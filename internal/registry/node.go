@@ -101,5 +101,9 @@ func (i NodeInfo) clone() NodeInfo {
 	for app, ids := range i.Ready {
 		i.Ready[app] = slices.Clone(ids)
 	}
+	i.Asked = maps.Clone(i.Asked)
+	for app, asked := range i.Asked {
+		i.Asked[app] = maps.Clone(asked)
+	}
 	return i
 }

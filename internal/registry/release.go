@@ -61,7 +61,10 @@ func (r *Registry) AddRelease(ctx context.Context, lease PublishLease, rel holdf
 	if err != nil {
 		return holdfast.Release{}, Added, err
 	}
-	return a.result, a.outcome, nil
+	if a.outcome == Unchanged {
+		err = r.Forget(ctx, []LeaseInfo{p.info}) // the others have done so with their commit
+	}
+	return a.result, a.outcome, err
 }
 
 func (a *addition) plan(ctx context.Context, e *edit) error {

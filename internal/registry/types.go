@@ -160,4 +160,6 @@ type NodeInfo struct {
 	Revision int64 `json:"revision"`
 	// Ready lists, per app, the live and draining releases it can serve by now.
 	Ready map[holdfast.AppName][]holdfast.ReleaseID `json:"ready,omitempty"`
+	// Asked is what the node was asked for since it started.
+	Asked Usage `json:"asked,omitempty"`
 }

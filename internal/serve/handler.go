@@ -91,6 +91,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer body.close()
 	h.writeHeader(w.Header(), &d, body.hot)
 	w.WriteHeader(d.Status)
+	if d.Release != nil && d.Release.Asked != nil {
+		d.Release.Asked.Add()
+	}
 	sent, err := h.send(w, &body)
 	h.report(r, &d, Access{Status: d.Status, Sent: sent, Hot: body.hot, Duration: time.Since(start)})
 	if err != nil {

@@ -1,0 +1,231 @@
+// Package lifecycle decides what becomes of releases that nobody needs any more.
+// It is pure: what is known goes in, what may be done and why comes out. The
+// registry commits it, the command line shows it, and prune does both.
+//
+// A draining release retires when it is not pinned, not among the app's `keep`
+// most recently live ones, has drained for `grace`, and nobody asked for it within
+// `idle`. A release that was never live retires `grace` after its publication
+// unless it is among the `keep` newest of its kind. A retired release keeps its
+// bytes for another `grace`; then it is gone, and what no other release shares
+// with it is swept.
+package lifecycle
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+
+	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/registry"
+)
+
+// Action is what may be done with a release now.
+type Action string
+
+// The actions.
+const (
+	Keep   Action = "keep"
+	Retire Action = "retire"
+	Remove Action = "remove" // a retired release becomes gone
+)
+
+// Cause is a kind of reason.
+type Cause string
+
+// The causes for which a release stays as it is.
+const (
+	Live     Cause = "live"     // on a side
+	Pinned   Cause = "pinned"   // by hand
+	Recent   Cause = "keep"     // among the `keep` most recently live, or newest
+	Grace    Cause = "grace"    // it has not drained, or been retired, for long enough
+	Idle     Cause = "idle"     // somebody asked for it a short while ago
+	Finished Cause = "finished" // it is gone: nothing is left to be done
+)
+
+// Reason says why a release stays as it is, and until when at the least. Until is
+// zero for what only people change.
+type Reason struct {
+	Cause  Cause     `json:"cause"`
+	Detail string    `json:"detail"`
+	Until  time.Time `json:"until,omitzero"`
+}
+
+// Assessment is what may be done with one release.
+type Assessment struct {
+	Release holdfast.ReleaseID `json:"release"`
+	State   holdfast.State     `json:"state"`
+	Action  Action             `json:"action"`
+	// Reasons are those for which it is kept; none if it is not.
+	Reasons []Reason `json:"reasons"`
+	// At is when time alone will have removed all reasons; zero if it cannot.
+	At time.Time `json:"at,omitzero"`
+}
+
+// Options of an assessment.
+type Options struct {
+	// Urgent gives up the time for which retired releases keep their bytes: the
+	// store is running full. Nothing that is served is touched any sooner.
+	Urgent bool
+}
+
+// Assess says what may be done with each release of an app at the time now. asked
+// is what is known of the requests for them.
+func Assess(app *registry.AppState, asked map[holdfast.ReleaseID]registry.Asked, now time.Time, o Options) []Assessment {
+	a := assessor{app: app, asked: asked, now: now, Options: o, rank: ranks(app.Releases)}
+	all := make([]Assessment, len(app.Releases))
+	for i := range app.Releases {
+		all[i] = a.assess(&app.Releases[i])
+	}
+	return all
+}
+
+// Decide returns what Assess allows.
+func Decide(app *registry.AppState, asked map[holdfast.ReleaseID]registry.Asked, now time.Time, o Options) registry.Transitions {
+	var t registry.Transitions
+	for _, a := range Assess(app, asked, now, o) {
+		switch a.Action {
+		case Retire:
+			t.Retire = append(t.Retire, a.Release)
+		case Remove:
+			t.Gone = append(t.Gone, a.Release)
+		case Keep:
+		}
+	}
+	return t
+}
+
+type assessor struct {
+	Options
+	app   *registry.AppState
+	asked map[holdfast.ReleaseID]registry.Asked
+	now   time.Time
+	rank  map[holdfast.ReleaseID]int
+}
+
+// ranks counts releases among those that `keep` compares them with, from 1: those
+// that were live, the most recently live first, and those that never were, the
+// newest first.
+func ranks(infos []registry.ReleaseInfo) map[holdfast.ReleaseID]int {
+	rank := make(map[holdfast.ReleaseID]int, len(infos))
+	number := func(states ...holdfast.State) {
+		some := slices.DeleteFunc(slices.Clone(infos), func(r registry.ReleaseInfo) bool { return !slices.Contains(states, r.State) })
+		slices.SortStableFunc(some, func(a, b registry.ReleaseInfo) int {
+			return cmp.Or(-cmp.Compare(liveFirst(a), liveFirst(b)), b.Drained.Compare(a.Drained), since(&b).Compare(since(&a)))
+		})
+		for i := range some {
+			rank[some[i].ID] = i + 1
+		}
+	}
+	number(holdfast.Live, holdfast.Draining)
+	number(holdfast.Published)
+	return rank
+}
+
+func liveFirst(r registry.ReleaseInfo) int {
+	if r.State == holdfast.Live {
+		return 1
+	}
+	return 0
+}
+
+// since is when a release got into the state from which it may be retired.
+func since(r *registry.ReleaseInfo) time.Time {
+	t := r.Published
+	for _, other := range []time.Time{r.Drained, r.RestoredAt} {
+		if other.After(t) {
+			t = other
+		}
+	}
+	return t
+}
+
+func (a *assessor) assess(r *registry.ReleaseInfo) Assessment {
+	s := &a.app.Settings
+	result := Assessment{Release: r.ID, State: r.State, Action: Retire, Reasons: []Reason{}}
+	keep := func(c Cause, until time.Time, format string, args ...any) {
+		result.Reasons = append(result.Reasons, Reason{c, fmt.Sprintf(format, args...), until})
+	}
+	if r.Pinned {
+		keep(Pinned, time.Time{}, "pinned")
+	}
+	switch r.State {
+	case holdfast.Gone:
+		keep(Finished, time.Time{}, "only its ID is kept")
+	case holdfast.Live:
+		keep(Live, time.Time{}, "live on %s", sideNames(r.Sides))
+	case holdfast.Retired:
+		result.Action = Remove
+		if end := r.RetiredAt.Add(s.Grace); a.now.Before(end) && !a.Urgent {
+			keep(Grace, end, "retired for less than %s, so its bytes are still there", s.GraceText())
+		}
+	case holdfast.Draining, holdfast.Published:
+		a.served(r, keep)
+	}
+	if len(result.Reasons) > 0 {
+		result.Action = Keep
+		result.At = latest(result.Reasons)
+	}
+	return result
+}
+
+// served gives the reasons for which a release that is served and not live stays so.
+func (a *assessor) served(r *registry.ReleaseInfo, keep func(Cause, time.Time, string, ...any)) {
+	s := &a.app.Settings
+	if n := a.rank[r.ID]; n <= s.Keep {
+		if r.State == holdfast.Published {
+			keep(Recent, time.Time{}, "number %d of the %d newest that were never live", n, s.Keep)
+		} else {
+			keep(Recent, time.Time{}, "number %d of the %d most recently live", n, s.Keep)
+		}
+	}
+	begun := since(r)
+	if end := begun.Add(s.Grace); a.now.Before(end) {
+		keep(Grace, end, "%s for less than %s", r.State, s.GraceText())
+	}
+	last := a.asked[r.ID].Last
+	if end := last.Add(s.Idle); !last.IsZero() && a.now.Before(end) {
+		keep(Idle, end, "asked for within %s", s.IdleText())
+	}
+}
+
+func sideNames(sides []holdfast.Side) string {
+	text := ""
+	for i, s := range sides {
+		if i > 0 {
+			text += ", "
+		}
+		text += s.String()
+	}
+	return text
+}
+
+// latest returns the end of the last reason, or zero if one of them has none.
+func latest(reasons []Reason) (at time.Time) {
+	for _, r := range reasons {
+		if r.Until.IsZero() {
+			return time.Time{}
+		}
+		if r.Until.After(at) {
+			at = r.Until
+		}
+	}
+	return at
+}
+
+// Shares returns which part of the recent requests each release got, from 0 to 1;
+// nil if there were none.
+func Shares(asked map[holdfast.ReleaseID]registry.Asked) map[holdfast.ReleaseID]float64 {
+	var total int64
+	for _, a := range asked {
+		total += a.Recent
+	}
+	if total == 0 {
+		return nil
+	}
+	shares := make(map[holdfast.ReleaseID]float64, len(asked))
+	for id, a := range asked {
+		shares[id] = float64(a.Recent) / float64(total)
+	}
+	return shares
+}

@@ -1,0 +1,144 @@
+package prune
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/registry"
+)
+
+// readers is how many inventories are read at a time.
+const readers = 8
+
+// marks is what the releases of a snapshot that are not gone refer to.
+type marks struct {
+	snap        *registry.Snapshot
+	objects     map[holdfast.ObjectName]int32 // a release that needs it, in releases
+	inventories map[holdfast.Digest]bool
+	releases    []appRelease
+}
+
+func newMarks() *marks {
+	return &marks{objects: make(map[holdfast.ObjectName]int32), inventories: make(map[holdfast.Digest]bool)}
+}
+
+// mark reads the state of the registry as it is now, and adds to m what its releases
+// refer to and m does not have yet. Marks are never taken away: what a release did
+// refer to when m was begun may stay a little longer.
+func (p *pruner) mark(ctx context.Context, m *marks) error {
+	snap, err := p.Registry.Refresh(ctx, m.snap)
+	if err != nil {
+		return err
+	}
+	if snap == m.snap {
+		return nil
+	}
+	var todo []registry.ReleaseInfo
+	for _, app := range snap.Apps {
+		for _, r := range app.Releases {
+			if r.State != holdfast.Gone && !p.goes[appRelease{r.App, r.ID}] && !m.inventories[r.Inventory] {
+				m.inventories[r.Inventory] = true
+				todo = append(todo, r)
+			}
+		}
+	}
+	if err := p.markAll(ctx, m, todo); err != nil {
+		return err
+	}
+	m.snap = snap
+	return nil
+}
+
+func (p *pruner) markAll(ctx context.Context, m *marks, todo []registry.ReleaseInfo) error {
+	var mu sync.Mutex
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(readers)
+	done := 0
+	for _, r := range todo {
+		g.Go(func() error {
+			inv, err := p.read(ctx, r.Release)
+			if err != nil {
+				return fmt.Errorf("release %s of app %s: %w; nothing is removed before that is mended (see holdfast verify)", r.ID, r.App, err)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			m.add(appRelease{r.App, r.ID}, inv)
+			done++
+			p.Progress(Progress{PhaseMark, done, len(todo)})
+			return nil
+		})
+	}
+	return g.Wait()
+}
+
+// read returns the inventory of a release. It must be that of the manifest.
+func (p *pruner) read(ctx context.Context, r holdfast.Release) (*holdfast.Inventory, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	inv, err := p.Store.Inventory(ctx, r.Inventory)
+	if err != nil {
+		return nil, err
+	}
+	m, err := p.Store.Manifest(ctx, r.Manifest)
+	if err != nil {
+		return nil, err
+	}
+	return inv, inv.Covers(m)
+}
+
+func (m *marks) add(r appRelease, inv *holdfast.Inventory) {
+	m.releases = append(m.releases, r)
+	for _, o := range inv.Objects() {
+		if _, ok := m.objects[o.Name]; !ok {
+			m.objects[o.Name] = int32(len(m.releases) - 1)
+		}
+	}
+}
+
+// known checks that the registry knows all manifests in the store that are older
+// than the floor, and returns what unfinished publishes have put there.
+func (p *pruner) known(ctx context.Context) (*unfinished, error) {
+	// Listed before the registry is asked: what is put later is known later.
+	strange := make(map[holdfast.Digest]bool)
+	for info, err := range p.Store.Manifests(ctx) {
+		if err != nil {
+			if errors.Is(err, holdfast.ErrInvalid) {
+				continue // no manifest, whatever it is
+			}
+			return nil, err
+		}
+		strange[info.Digest] = p.Clock().Sub(info.Created) >= p.Floor
+	}
+	u, err := p.unfinished(ctx)
+	if err != nil {
+		return nil, err
+	}
+	snap, err := p.Registry.Refresh(ctx, nil)
+	if err != nil {
+		return nil, err
+	}
+	for _, app := range snap.Apps {
+		for _, r := range app.Releases {
+			delete(strange, r.Manifest)
+		}
+	}
+	if err := p.forget(ctx, u, strange); err != nil {
+		return nil, err
+	}
+	for _, up := range u.uploads {
+		delete(strange, up.Manifest)
+	}
+	for d, old := range strange {
+		if old {
+			return nil, fmt.Errorf("%w: the store holds the manifest %s, and the registry has no release of it: was the registry restored from an older backup, "+
+				"or does another one use this store? Publish that build again, or delete manifests/%s from the store if nobody needs it", holdfast.ErrConflict, d, d)
+		}
+	}
+	return u, nil
+}

@@ -1,0 +1,251 @@
+// Package prune retires the releases that policy allows to retire, and sweeps
+// what no release refers to any more from the store.
+//
+// A sweep goes through these steps:
+//
+//	mark      all objects that releases which are not gone refer to
+//	condemn   list the others in the store, and record the list in the registry
+//	wait      for the floor at least: the list is the quarantine
+//	re-check  what releases refer to, read after the list was recorded
+//	delete    what is on the list and still referred to by none
+//
+// Recording a list ends a generation of object names. From then on no release can
+// be added that refers to a name on it (see registry.Sweep), and what is stored
+// anew gets a name of the new generation. So what the re-check finds unreferenced
+// stays so for ever, and a delete may come as late as it likes: from a process that
+// was stopped and goes on, or from a server that had it queued. Who sweeps does not
+// matter either; several may, at once.
+//
+// Whatever cannot be read stops the sweep: an inventory, a manifest, a list; and so
+// does a manifest in the store that the registry does not know, since it may be that
+// of a release which a registry restored from a backup has lost.
+package prune
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/lifecycle"
+	"github.com/holdfast-web/holdfast/internal/registry"
+	"github.com/holdfast-web/holdfast/internal/store"
+)
+
+// Floor is how long condemned objects are kept at the least, and how old an object
+// must be before it is condemned.
+const Floor = 15 * time.Minute
+
+// Config is what a prune works on.
+type Config struct {
+	Registry *registry.Registry // of a leader, or of a command
+	Store    *store.Store
+	Logger   *slog.Logger     // discards if nil
+	Clock    func() time.Time // time.Now if nil
+	// Floor replaces the constant, if it is not zero. It is for tests: nothing
+	// that users can set leads here.
+	Floor time.Duration
+	// Progress is called now and then, never concurrently; may be nil.
+	Progress func(Progress)
+	// Object is told the verdict on each object of the store, in order; may be nil.
+	Object func(Object)
+}
+
+// Options of one prune.
+type Options struct {
+	DryRun bool // change nothing, and say what would be done
+	Urgent bool // the store is running full: see lifecycle.Options
+}
+
+// Phase is a part of a prune.
+type Phase string
+
+// The phases, in their order.
+const (
+	PhaseSweep Phase = "sweep" // delete what was condemned long enough ago
+	PhaseMark  Phase = "mark"  // read inventories
+	PhaseList  Phase = "list"  // read the names of all objects
+)
+
+// Progress is how far a phase is. Total is 0 where nobody knows.
+type Progress struct {
+	Phase       Phase
+	Done, Total int
+}
+
+// Tally counts objects, inventories among them.
+type Tally struct {
+	Objects int   `json:"objects"`
+	Bytes   int64 `json:"bytes"`
+}
+
+func (t *Tally) add(bytes int64) { t.Objects, t.Bytes = t.Objects+1, t.Bytes+bytes }
+
+// Report says what a prune did, or with Options.DryRun what it would do.
+type Report struct {
+	DryRun bool  `json:"dryRun"`
+	Apps   []App `json:"apps"`
+	// Swept was deleted, Spared stood on a list and is referred to all the same.
+	Swept  Tally `json:"swept"`
+	Spared Tally `json:"spared"`
+	// Referenced is needed by a release that is not gone, Young may be that of a
+	// publish which is going on, Condemned was condemned by this prune.
+	Referenced Tally     `json:"referenced"`
+	Young      Tally     `json:"young"`
+	Condemned  Tally     `json:"condemned"`
+	Pending    []Pending `json:"pending"` // lists that wait, those of this prune included
+}
+
+// App is what becomes of the releases of one app.
+type App struct {
+	App      holdfast.AppName       `json:"app"`
+	Releases []lifecycle.Assessment `json:"releases"` // as they were before
+	Retired  []holdfast.ReleaseID   `json:"retired"`
+	Gone     []holdfast.ReleaseID   `json:"gone"`
+}
+
+// Pending is a list of condemned objects that waits until it may be swept.
+type Pending struct {
+	Generation uint32    `json:"generation"`
+	Condemned  time.Time `json:"condemned"`
+	Due        time.Time `json:"due"`
+	Tally
+}
+
+// Run prunes: it sweeps what was condemned at least Floor ago, applies the policy of
+// each app, and condemns what no release refers to any more. Cut short at any point
+// it leaves a state from which the next run goes on. The report says what was done
+// also when there is an error.
+//
+// Errors: ErrLeaseLost when the leadership ended, ErrConflict when another prune
+// condemned at the same time, ErrCorrupt and ErrUnavailable for what stops a sweep.
+func Run(ctx context.Context, c Config, o Options) (*Report, error) {
+	p := newPruner(c, o)
+	if err := p.owned(ctx); err != nil {
+		return p.report, err
+	}
+	if !o.DryRun {
+		if err := p.sweep(ctx); err != nil {
+			return p.report, fmt.Errorf("sweep: %w", err)
+		}
+	}
+	if err := p.retire(ctx); err != nil {
+		return p.report, err
+	}
+	if err := p.condemn(ctx); err != nil {
+		return p.report, fmt.Errorf("look for what no release refers to: %w", err)
+	}
+	return p.report, nil
+}
+
+// pruner is one run.
+type pruner struct {
+	Config
+	Options
+	report *Report
+	// goes are the releases that a dry run treats as gone.
+	goes map[appRelease]bool
+}
+
+type appRelease struct {
+	app     holdfast.AppName
+	release holdfast.ReleaseID
+}
+
+func newPruner(c Config, o Options) *pruner {
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Clock == nil {
+		c.Clock = time.Now
+	}
+	if c.Floor == 0 {
+		c.Floor = Floor
+	}
+	if c.Progress == nil {
+		c.Progress = func(Progress) {}
+	}
+	if c.Object == nil {
+		c.Object = func(Object) {}
+	}
+	return &pruner{
+		Config: c, Options: o, goes: make(map[appRelease]bool),
+		report: &Report{DryRun: o.DryRun, Apps: []App{}, Pending: []Pending{}},
+	}
+}
+
+// owned makes sure that the store is the registry's: the objects of another one
+// would look unreferenced.
+func (p *pruner) owned(ctx context.Context) error {
+	owner, err := p.Store.Owner(ctx)
+	switch {
+	case errors.Is(err, holdfast.ErrNotFound):
+		return fmt.Errorf("prune: %w: the store says of no registry that it is its own; the next publish makes it say so", holdfast.ErrConflict)
+	case err != nil:
+		return fmt.Errorf("prune: %w", err)
+	case owner != p.Registry.ID():
+		return fmt.Errorf("prune: %w: the store belongs to the registry %s, this is %s", holdfast.ErrConflict, owner, p.Registry.ID())
+	}
+	return nil
+}
+
+// retire applies the policy of every app.
+func (p *pruner) retire(ctx context.Context) error {
+	snap, err := p.Registry.Refresh(ctx, nil)
+	if err != nil {
+		return fmt.Errorf("prune: %w", err)
+	}
+	usage, err := p.usage(ctx, snap)
+	if err != nil {
+		return fmt.Errorf("prune: %w", err)
+	}
+	for _, state := range snap.Apps {
+		report := App{App: state.Name, Retired: []holdfast.ReleaseID{}, Gone: []holdfast.ReleaseID{}}
+		decide := func(state *registry.AppState) registry.Transitions {
+			report.Releases = lifecycle.Assess(state, usage[state.Name], p.Clock(), p.policy())
+			return lifecycle.Decide(state, usage[state.Name], p.Clock(), p.policy())
+		}
+		done := decide(state)
+		if !p.DryRun && len(done.Retire)+len(done.Gone) > 0 {
+			done, err = p.Registry.Transit(ctx, state.Name, decide)
+		}
+		if err != nil {
+			return fmt.Errorf("app %s: %w", state.Name, err)
+		}
+		report.Retired, report.Gone = append(report.Retired, done.Retire...), append(report.Gone, done.Gone...)
+		p.tell(state.Name, report)
+		p.report.Apps = append(p.report.Apps, report)
+	}
+	return nil
+}
+
+func (p *pruner) policy() lifecycle.Options { return lifecycle.Options{Urgent: p.Urgent} }
+
+// usage writes down when releases were asked for before anything is decided by it.
+func (p *pruner) usage(ctx context.Context, snap *registry.Snapshot) (registry.Usage, error) {
+	if p.DryRun {
+		return p.Registry.Usage(ctx)
+	}
+	usage, err := p.Registry.SaveUsage(ctx, snap)
+	if errors.Is(err, holdfast.ErrConflict) {
+		return p.Registry.Usage(ctx) // another one did so
+	}
+	return usage, err
+}
+
+func (p *pruner) tell(app holdfast.AppName, a App) {
+	for _, id := range a.Gone {
+		p.goes[appRelease{app, id}] = true
+	}
+	if p.DryRun {
+		return
+	}
+	for _, id := range a.Retired {
+		p.Logger.Info("release retired", "app", app.String(), "release", id.String())
+	}
+	for _, id := range a.Gone {
+		p.Logger.Info("release gone", "app", app.String(), "release", id.String())
+	}
+}

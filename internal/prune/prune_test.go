@@ -1,0 +1,474 @@
+package prune
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
+
+	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/kv/memkv"
+	"github.com/holdfast-web/holdfast/internal/publish"
+	"github.com/holdfast-web/holdfast/internal/registry"
+	"github.com/holdfast-web/holdfast/internal/store/memstore"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// world is a store and a registry without anybody else, in which time passes only
+// when a test says so.
+type world struct {
+	*schedule
+	builds []*publish.Build
+}
+
+// inWorld runs a test in a world of its own, with builds of scanBuilds.
+func inWorld(t *testing.T, test func(t *testing.T, w *world)) {
+	builds := scanBuilds(t)
+	synctest.Test(t, func(t *testing.T) { test(t, &world{newSchedule(t, builds, nil), builds}) })
+}
+
+func (w *world) publish(targets ...int) {
+	w.t.Helper()
+	for _, n := range targets {
+		_, err := publish.Publish(w.t.Context(), publish.Deps{Store: w.store, Registry: w.truth}, w.builds[n],
+			publish.Options{App: holdfast.DefaultApp(), ID: releaseOf(n), Settings: holdfast.DefaultSettings(holdfast.DefaultApp())})
+		if err != nil {
+			w.t.Fatal(err)
+		}
+	}
+}
+
+func (w *world) activate(target int) {
+	w.t.Helper()
+	if _, _, err := w.truth.Activate(w.t.Context(), holdfast.DefaultApp(), releaseOf(target), registry.ActivateOptions{}); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *world) prune(o Options) *Report {
+	w.t.Helper()
+	r, err := w.tryPrune(w.truth, o)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return r
+}
+
+func (w *world) tryPrune(r *registry.Registry, o Options) (*Report, error) {
+	return Run(w.t.Context(), Config{Registry: r, Store: w.store}, o)
+}
+
+// objects returns the names of all objects, joined.
+func (w *world) objects() map[string]bool {
+	all := make(map[string]bool)
+	for o, err := range w.store.Objects(w.t.Context()) {
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		all[o.Name.String()] = true
+	}
+	return all
+}
+
+func (w *world) state(target int) holdfast.State {
+	w.t.Helper()
+	info, err := w.truth.Release(w.t.Context(), holdfast.DefaultApp(), releaseOf(target))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return info.State
+}
+
+// A release goes step by step, and its bytes stay for the floor after the last.
+func TestFromLiveToGone(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.publish(0, 1)
+		w.activate(0)
+		w.activate(1)
+		time.Sleep(time.Hour)
+		all := w.objects()
+		if r := w.prune(Options{}); len(r.Apps[0].Retired) != 1 || w.state(0) != holdfast.Retired || r.Condemned.Objects != 0 {
+			t.Fatalf("%+v", r)
+		}
+		r := w.prune(Options{})
+		if w.state(0) != holdfast.Gone || r.Condemned.Objects != 2 || len(r.Pending) != 1 { // own0 and an inventory
+			t.Fatalf("%+v", r)
+		}
+		if due := r.Pending[0].Due; due.Sub(time.Now()) < Floor-time.Second {
+			t.Errorf("due %v", due)
+		}
+		time.Sleep(Floor - 2*time.Second)
+		if r := w.prune(Options{}); r.Swept.Objects != 0 || !cmp.Equal(all, w.objects()) {
+			t.Fatalf("swept before the floor: %+v", r)
+		}
+		time.Sleep(3 * time.Second)
+		if r := w.prune(Options{}); r.Swept.Objects != 2 || len(r.Pending) != 0 || r.Condemned.Objects != 0 {
+			t.Fatalf("%+v", r)
+		}
+		if left := w.objects(); len(left) != len(all)-1 {
+			t.Errorf("left %v", left)
+		}
+		if err := w.check(); err != nil {
+			t.Error(err)
+		}
+		w.publish(0) // restored, under new names where bytes were swept
+		if err := w.check(); err != nil || w.state(0) != holdfast.Draining {
+			t.Error(w.state(0), err)
+		}
+	})
+}
+
+// The list in the store says when it was written: a clock that is behind must not
+// shorten the wait.
+func TestFloorByTwoClocks(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.publish(0, 1)
+		time.Sleep(time.Hour)
+		for _, n := range []int{0, 1} {
+			if err := errors.Join(w.truth.Retire(t.Context(), holdfast.DefaultApp(), releaseOf(n), registry.RetireOptions{}), w.truth.MarkGone(t.Context(), holdfast.DefaultApp(), releaseOf(n))); err != nil {
+				t.Fatal(err)
+			}
+		}
+		client := w.db.Client()
+		defer client.Close()
+		slow, err := registry.Open(t.Context(), client, registry.Options{Clock: func() time.Time { return time.Now().Add(-24 * time.Hour) }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r, err := w.tryPrune(slow, Options{}); err != nil || r.Condemned.Objects == 0 {
+			t.Fatalf("%+v, %v", r, err)
+		}
+		if r := w.prune(Options{}); r.Swept.Objects != 0 {
+			t.Errorf("%+v", r)
+		}
+	})
+}
+
+// A dry run says what the run would do, object by object, and does nothing.
+func TestDryRun(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.publish(0, 1)
+		w.activate(0)
+		w.activate(1)
+		time.Sleep(time.Hour)
+		w.prune(Options{}) // retires r0
+		calls, sweep := w.driver.Calls(), w.generation()
+		verdicts := make(map[Verdict]int)
+		r, err := Run(t.Context(), Config{Registry: w.truth, Store: w.store, Object: func(o Object) { verdicts[o.Verdict]++ }}, Options{DryRun: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(r.Apps[0].Gone) != 1 || r.Condemned.Objects != 2 || !r.DryRun {
+			t.Errorf("%+v", r)
+		}
+		if diff := cmp.Diff(map[Verdict]int{Referenced: 4, Unreferenced: 1}, verdicts); diff != "" {
+			t.Error(diff)
+		}
+		after := w.driver.Calls()
+		if after.Create != calls.Create || after.Delete != calls.Delete || w.state(0) != holdfast.Retired || w.generation() != sweep {
+			t.Errorf("the dry run changed something: %+v, then %+v", calls, after)
+		}
+		if r := w.prune(Options{}); r.Condemned.Objects != 2 {
+			t.Errorf("%+v", r)
+		}
+	})
+}
+
+func (w *world) generation() uint32 {
+	s, err := w.truth.Sweep(w.t.Context())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return s.Generation
+}
+
+// What cannot be read may refer to anything, so nothing is condemned or deleted.
+func TestStops(t *testing.T) {
+	lose := func(prefix string) func(*testing.T, *world) {
+		return func(t *testing.T, w *world) {
+			for info, err := range w.driver.List(t.Context(), prefix, "") {
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := w.driver.Delete(t.Context(), info.Key); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	}
+	spoil := func(prefix string) func(*testing.T, *world) {
+		return func(t *testing.T, w *world) {
+			for info := range w.driver.List(t.Context(), prefix, "") {
+				w.driver.Change(info.Key, func(b []byte) []byte { return append(b, "x"...) })
+			}
+		}
+	}
+	for name, test := range map[string]struct {
+		damage func(*testing.T, *world)
+		words  []string
+	}{
+		"inventory lost":    {lose("inventories/"), []string{"release r", "inventory", "nothing is removed"}},
+		"inventory corrupt": {spoil("inventories/"), []string{"release r", "inventory", "nothing is removed"}},
+		"manifest lost":     {lose("manifests/"), []string{"release r", "manifest", "nothing is removed"}},
+		"manifest corrupt":  {spoil("manifests/"), []string{"release r", "manifest", "nothing is removed"}},
+		"list lost":         {lose("condemned/"), []string{"condemned list"}},
+		"list corrupt":      {spoil("condemned/"), []string{"condemned list"}},
+		"another registry's release": {func(t *testing.T, w *world) {
+			m, err := holdfast.NewManifest([]holdfast.File{{Path: "x.js", Logical: "x.js", Digest: holdfast.DigestOf(nil), MediaType: "text/javascript"}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := w.store.PutManifest(t.Context(), m); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(Floor)
+		}, []string{"the registry has no release of it", "older backup"}},
+		"another registry's store": {func(t *testing.T, w *world) {
+			lose("holdfast-store.json")(t, w)
+			if err := w.store.Claim(t.Context(), "somebody else"); err != nil {
+				t.Fatal(err)
+			}
+		}, []string{"belongs to the registry somebody else"}},
+		"nobody's store": {lose("holdfast-store.json"), []string{"of no registry"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, func(t *testing.T, w *world) {
+				w.publish(0, 1, 2)
+				w.activate(1)
+				time.Sleep(time.Hour)
+				w.prune(Options{})
+				w.prune(Options{}) // r0 and r2 are gone, condemned, and wait
+				time.Sleep(time.Hour)
+				before, generation := w.objects(), w.generation()
+				test.damage(t, w)
+				_, err := w.tryPrune(w.truth, Options{})
+				if err == nil {
+					t.Fatal("no error")
+				}
+				for _, word := range test.words {
+					if !strings.Contains(err.Error(), word) {
+						t.Errorf("error %q does not say %q", err, word)
+					}
+				}
+				if name == "another registry's release" {
+					return // what was condemned before may go
+				}
+				if !cmp.Equal(before, w.objects()) || w.generation() != generation {
+					t.Error("something was deleted or condemned")
+				}
+			})
+		})
+	}
+}
+
+// A leader whose epoch ends while it sweeps deletes nothing more, once it asks.
+func TestFenced(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.publish(0, 1)
+		w.activate(1)
+		time.Sleep(time.Hour)
+		w.prune(Options{})
+		w.prune(Options{})
+		time.Sleep(time.Hour)
+		client, rival := w.db.Client(), w.db.Client()
+		defer client.Close()
+		defer rival.Close()
+		old, err := w.open(client).Campaign(t.Context(), registry.LeaderInfo{Name: "old"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		before := w.objects()
+		w.driver.SetHook(func(ctx context.Context, op memstore.Op, key string) error {
+			if op == memstore.Open && strings.HasPrefix(key, "condemned/") {
+				w.driver.SetHook(nil)
+				client.Suspend()
+				next, err := w.open(rival).Campaign(ctx, registry.LeaderInfo{Name: "next"})
+				if err != nil {
+					return err
+				}
+				return next.Close()
+			}
+			return nil
+		})
+		if _, err := w.tryPrune(old.Registry(), Options{}); !errors.Is(err, holdfast.ErrLeaseLost) {
+			t.Errorf("error %v", err)
+		}
+		if !cmp.Equal(before, w.objects()) {
+			t.Error("a leader of the past deleted something")
+		}
+	})
+}
+
+// Publishes that are killed again and again leave nothing behind in the end.
+func TestKilledPublishes(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.publish(1)
+		w.activate(1)
+		dying := errors.New("power cut")
+		for range 3 {
+			w.driver.SetHook(func(_ context.Context, op memstore.Op, key string) error {
+				if op == memstore.Create && strings.HasPrefix(key, "manifests/") {
+					return dying
+				}
+				return nil
+			})
+			_, err := publish.Publish(t.Context(), publish.Deps{Store: w.store, Registry: w.truth}, w.builds[2], publish.Options{App: holdfast.DefaultApp(), Settings: holdfast.DefaultSettings(holdfast.DefaultApp())})
+			if !errors.Is(err, dying) {
+				t.Fatal(err)
+			}
+			w.driver.SetHook(nil)
+			time.Sleep(time.Hour)
+			w.prune(Options{})
+		}
+		time.Sleep(memory)
+		for range 2 {
+			time.Sleep(time.Hour)
+			w.prune(Options{})
+		}
+		if err := w.cleanEnd(); err != nil {
+			t.Error(err)
+		}
+		if left, err := w.truth.Uploads(t.Context()); err != nil || len(left) != 0 {
+			t.Errorf("remembered %+v, %v", left, err)
+		}
+	})
+}
+
+// A publish that is going on keeps its objects from being condemned, however long
+// it takes.
+func TestLongPublish(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.publish(1)
+		w.driver.SetHook(func(_ context.Context, op memstore.Op, key string) error {
+			if op == memstore.Create && strings.HasPrefix(key, "inventories/") {
+				w.driver.SetHook(nil)
+				time.Sleep(5 * time.Hour)
+				if r := w.prune(Options{}); r.Young.Objects == 0 || r.Condemned.Objects != 0 {
+					t.Errorf("%+v", r)
+				}
+			}
+			return nil
+		})
+		w.publish(2)
+		if w.generation() != 0 {
+			t.Error("something was condemned")
+		}
+	})
+}
+
+// Two prunes at once: one of them condemns, and neither harms the other.
+func TestTwoPrunes(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.publish(0, 1)
+		w.activate(1)
+		time.Sleep(time.Hour)
+		w.prune(Options{})
+		client := w.db.Client()
+		defer client.Close()
+		other := w.open(client)
+		w.driver.SetHook(func(_ context.Context, op memstore.Op, key string) error {
+			if op == memstore.Create && strings.HasPrefix(key, "condemned/") {
+				w.driver.SetHook(nil)
+				_, err := w.tryPrune(other, Options{})
+				return err
+			}
+			return nil
+		})
+		if _, err := w.tryPrune(w.truth, Options{}); !errors.Is(err, holdfast.ErrConflict) {
+			t.Errorf("error %v", err)
+		}
+		if err := w.cleanEnd(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// The answer to a commit is lost at any point of a prune.
+func TestLostAnswers(t *testing.T) {
+	for n := range 12 {
+		inWorld(t, func(t *testing.T, w *world) {
+			w.publish(0, 1, 2)
+			w.activate(1)
+			time.Sleep(time.Hour)
+			commits := 0
+			w.lose = func(memkv.Call) bool { commits++; return commits == n+1 }
+			for range 4 {
+				_, _ = w.tryPrune(w.truth, Options{})
+				if err := w.check(); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(time.Hour)
+			}
+			w.lose = nil
+			if err := w.cleanEnd(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// gone makes a release a tombstone without waiting for policy.
+func (w *world) gone(target int) {
+	w.t.Helper()
+	app, id := holdfast.DefaultApp(), releaseOf(target)
+	if err := errors.Join(w.truth.Retire(w.t.Context(), app, id, registry.RetireOptions{Now: true}), w.truth.MarkGone(w.t.Context(), app, id)); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// All of a sweep happens between the moment at which a publish is found to be in
+// order and the one at which its release is added.
+func TestSweepBeforeCommit(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.publish(0)
+		w.gone(0) // what it stored lies there, and would be used again
+		time.Sleep(time.Hour)
+		swept := false
+		w.before = func(c memkv.Call) {
+			if c.Method != "commit" || swept || !strings.HasPrefix(c.Ops[len(c.Ops)-1].Key, "holdfast/sweep") {
+				return
+			}
+			swept = true
+			w.prune(Options{})
+			time.Sleep(time.Hour)
+			if r := w.prune(Options{}); r.Swept.Objects == 0 {
+				t.Errorf("%+v", r)
+			}
+		}
+		w.publish(0)
+		if err := w.check(); err != nil || !swept {
+			t.Error(err, swept)
+		}
+	})
+}
+
+// An inventory is being deleted while its build is published again and finds all its
+// objects in another release, so that the very same inventory would come of it.
+func TestLateDeleteOfInventory(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.publish(0, 3)
+		w.activate(3)
+		w.gone(0)
+		time.Sleep(time.Hour)
+		w.prune(Options{})
+		time.Sleep(time.Hour)
+		again := false
+		w.driver.SetHook(func(_ context.Context, op memstore.Op, key string) error {
+			if op == memstore.Delete && strings.HasPrefix(key, "inventories/") && !again {
+				again = true
+				w.publish(0)
+			}
+			return nil
+		})
+		w.prune(Options{})
+		if err := w.check(); err != nil || !again {
+			t.Error(err, again)
+		}
+	})
+}

@@ -1,0 +1,453 @@
+package prune
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"pgregory.net/rapid"
+
+	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/kv"
+	"github.com/holdfast-web/holdfast/internal/kv/memkv"
+	"github.com/holdfast-web/holdfast/internal/publish"
+	"github.com/holdfast-web/holdfast/internal/registry"
+	"github.com/holdfast-web/holdfast/internal/store"
+	"github.com/holdfast-web/holdfast/internal/store/memstore"
+)
+
+// TestSchedules explores how publishes, prunes and flips may interleave. Every call
+// of the registry and of the store is a step; at each one the schedule decides who
+// goes on, who is killed (with a delete that still arrives later), whose process is
+// stopped, and how time passes. After each step that changes anything all that a
+// release needs must be there, and in the end nothing that no release needs.
+func TestSchedules(t *testing.T) {
+	builds := scanBuilds(t)
+	// rapid draws 100 programs.
+	schedules := 100
+	if os.Getenv("HOLDFAST_SOAK") != "" {
+		schedules = 2000
+	}
+	steps, run := 0, 0
+	rapid.Check(t, func(rt *rapid.T) {
+		programs := rapid.SliceOfN(rapid.SliceOfN(rapid.Custom(drawOperation), 1, 4), 2, 5).Draw(rt, "programs")
+		seed := rapid.Uint64().Draw(rt, "seed")
+		for i := range schedules {
+			var err error
+			var trace []string
+			synctest.Test(t, func(t *testing.T) {
+				s := newSchedule(t, builds, rand.New(rand.NewPCG(seed, uint64(i))))
+				err = s.run(programs)
+				trace, steps, run = s.trace, steps+len(s.trace), run+1
+			})
+			if err != nil {
+				rt.Fatalf("schedule %d: %v\n%s", i, err, strings.Join(trace, "\n"))
+			}
+		}
+	})
+	t.Logf("%d schedules, %d steps", run, steps)
+}
+
+// operation is what an actor does.
+type operation struct {
+	Verb   string
+	Target int // a build and its release
+}
+
+func drawOperation(rt *rapid.T) operation {
+	return operation{
+		rapid.SampledFrom([]string{"publish", "publish", "prune", "prune", "prune", "activate", "bury", "bury"}).Draw(rt, "verb"),
+		rapid.IntRange(0, 3).Draw(rt, "target"),
+	}
+}
+
+// scanBuilds makes four builds that share files: the last has the files of the first.
+func scanBuilds(t *testing.T) []*publish.Build {
+	t.Helper()
+	var builds []*publish.Build
+	for _, files := range [][]string{{"all", "pair", "own0"}, {"all", "pair", "own1"}, {"all", "own2"}, {"all", "pair", "own0", "more"}} {
+		dir := t.TempDir()
+		for _, name := range append(files, "index") {
+			if err := os.WriteFile(filepath.Join(dir, name+".png"), []byte(name), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		b, err := publish.Scan(t.Context(), dir, publish.ScanOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		builds = append(builds, b)
+	}
+	return builds
+}
+
+func releaseOf(target int) holdfast.ReleaseID {
+	id, err := holdfast.ParseReleaseID(fmt.Sprintf("r%d", target))
+	if err != nil {
+		panic(err)
+	}
+	return id
+}
+
+// step is a call that waits until the schedule lets it happen.
+type step struct {
+	actor    *actor
+	what     string
+	isDelete bool
+	changes  bool
+	goOn     chan error
+}
+
+// actor is a process.
+type actor struct {
+	name   string
+	client *memkv.Client
+	killed bool
+	frozen bool
+	ended  bool
+	rank   int // who goes first, for a while
+}
+
+type actorKey struct{}
+
+// schedule is one world and the order in which things happen there.
+type schedule struct {
+	t      *testing.T
+	random *rand.Rand
+	builds []*publish.Build
+	driver *memstore.Driver
+	store  *store.Store
+	db     *memkv.DB
+	truth  *registry.Registry // whose calls are no steps
+	trace  []string
+
+	mu      sync.Mutex
+	waiting []*step
+	actors  []*actor
+	snap    *registry.Snapshot
+	before  func(memkv.Call)
+	lose    func(memkv.Call) bool // whether the answer to a commit is lost
+}
+
+var errKilled = errors.New("killed")
+
+func newSchedule(t *testing.T, builds []*publish.Build, random *rand.Rand) *schedule {
+	s := &schedule{t: t, random: random, builds: builds, driver: memstore.New()}
+	s.store = store.New(s.driver)
+	s.driver.SetHook(func(ctx context.Context, op memstore.Op, key string) error {
+		return s.wait(ctx, fmt.Sprintf("%s %s", op, key), op == memstore.Delete, op == memstore.Delete)
+	})
+	s.db = memkv.New(memkv.Options{Before: func(ctx context.Context, c memkv.Call) error {
+		if s.before != nil {
+			s.before(c)
+		}
+		what := c.Method + " " + c.Dir + strings.Join(c.Keys, " ")
+		for _, op := range c.Ops {
+			what += fmt.Sprintf(" %d:%s", op.Kind, op.Key)
+		}
+		return s.wait(ctx, what, false, c.Method == "commit")
+	}, After: func(_ context.Context, c memkv.Call) error {
+		if s.lose != nil && s.lose(c) {
+			return kv.ErrUnknown
+		}
+		return nil
+	}})
+	s.truth = s.open(s.db.Client())
+	if err := s.store.Claim(t.Context(), s.truth.ID()); err != nil {
+		t.Fatal(err)
+	}
+	_, err := s.truth.SetApp(t.Context(), holdfast.DefaultApp(), func(set *holdfast.Settings) error {
+		return errors.Join(set.Set("keep", "0"), set.Set("grace", "0s"), set.Set("idle", "0s"))
+	}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func (s *schedule) open(c *memkv.Client) *registry.Registry {
+	// No deadline: a call may take as long as the schedule wants.
+	r, err := registry.Open(s.t.Context(), c, registry.Options{Timeout: 1e6 * time.Hour})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return r
+}
+
+// wait is where an actor's calls stop until the schedule wants them.
+func (s *schedule) wait(ctx context.Context, what string, isDelete, changes bool) error {
+	a, ok := ctx.Value(actorKey{}).(*actor)
+	if !ok {
+		return nil
+	}
+	st := &step{actor: a, what: what, isDelete: isDelete, changes: changes, goOn: make(chan error)}
+	s.mu.Lock()
+	if a.killed {
+		s.mu.Unlock()
+		return errKilled
+	}
+	s.waiting = append(s.waiting, st)
+	s.mu.Unlock()
+	return <-st.goOn
+}
+
+// run starts the actors and decides what happens until all have ended.
+func (s *schedule) run(programs [][]operation) error {
+	var running sync.WaitGroup
+	for i, program := range programs {
+		a := &actor{name: fmt.Sprint("actor ", i), client: s.db.Client()}
+		r := s.open(a.client)
+		ctx := context.WithValue(s.t.Context(), actorKey{}, a)
+		s.actors = append(s.actors, a)
+		running.Go(func() {
+			for _, op := range program {
+				s.do(ctx, r, op)
+			}
+			s.mu.Lock()
+			a.ended = true
+			s.mu.Unlock()
+		})
+	}
+	err := s.decide()
+	s.finish()
+	running.Wait()
+	if err == nil {
+		err = s.cleanEnd()
+	}
+	for _, a := range s.actors {
+		_ = a.client.Close() // in memory
+	}
+	return err
+}
+
+func (s *schedule) do(ctx context.Context, r *registry.Registry, op operation) {
+	app, id := holdfast.DefaultApp(), releaseOf(op.Target)
+	switch op.Verb {
+	case "publish":
+		_, _ = publish.Publish(ctx, publish.Deps{Store: s.store, Registry: r}, s.builds[op.Target], publish.Options{App: app, ID: id, Settings: holdfast.DefaultSettings(app)})
+	case "prune":
+		_, _ = Run(ctx, Config{Registry: r, Store: s.store}, Options{})
+	case "activate":
+		_, _, _ = r.Activate(ctx, app, id, registry.ActivateOptions{})
+	case "bury":
+		_ = r.Retire(ctx, app, id, registry.RetireOptions{Now: true})
+		_ = r.MarkGone(ctx, app, id)
+	}
+}
+
+// decide lets one thing happen after the other. One actor goes on until another is
+// given preference, so that whole runs fit between two steps of another.
+func (s *schedule) decide() error {
+	for {
+		synctest.Wait()
+		if s.random.IntN(12) == 0 {
+			for i, rank := range s.random.Perm(len(s.actors)) {
+				s.actors[i].rank = rank
+			}
+		}
+		ready, ended := s.ready()
+		if ended {
+			return nil
+		}
+		switch n := s.random.IntN(100); {
+		case n < 5:
+			d := time.Duration(1+s.random.IntN(40)) * time.Minute
+			s.note("time passes: %v", d)
+			time.Sleep(d)
+		case n < 7:
+			s.kill(s.actors[s.random.IntN(len(s.actors))])
+		case n < 8:
+			s.freeze(s.actors[s.random.IntN(len(s.actors))])
+		case len(ready) == 0:
+			time.Sleep(time.Second) // somebody waits for a timer, or is stopped
+		default:
+			st := ready[0]
+			s.let(st, nil)
+			if st.changes {
+				synctest.Wait()
+				if err := s.check(); err != nil {
+					return err
+				}
+			}
+		}
+	}
+}
+
+// ready returns the steps that may happen, in an order that chance has no part in.
+func (s *schedule) ready() (ready []*step, ended bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, st := range s.waiting {
+		if !st.actor.frozen {
+			ready = append(ready, st)
+		}
+	}
+	slices.SortFunc(ready, func(a, b *step) int {
+		return cmp.Or(cmp.Compare(a.actor.rank, b.actor.rank), cmp.Compare(a.what, b.what))
+	})
+	for _, a := range s.actors {
+		if !a.ended {
+			return ready, false
+		}
+	}
+	return ready, len(s.waiting) == 0
+}
+
+func (s *schedule) let(st *step, err error) {
+	s.note("%s: %s %v", st.actor.name, st.what, err)
+	s.mu.Lock()
+	s.waiting = slices.DeleteFunc(s.waiting, func(other *step) bool { return other == st })
+	s.mu.Unlock()
+	st.goOn <- err
+}
+
+// kill ends a process. What it asked the store to delete may still be deleted.
+func (s *schedule) kill(a *actor) {
+	s.note("%s is killed", a.name)
+	s.mu.Lock()
+	a.killed, a.frozen = true, false
+	var dead []*step
+	for _, st := range s.waiting {
+		if st.actor == a && !st.isDelete {
+			dead = append(dead, st)
+		}
+	}
+	s.mu.Unlock()
+	a.client.Suspend()
+	for _, st := range dead {
+		s.let(st, errKilled)
+	}
+}
+
+// freeze stops a process, or continues it.
+func (s *schedule) freeze(a *actor) {
+	if a.killed {
+		return
+	}
+	s.mu.Lock()
+	a.frozen = !a.frozen
+	s.mu.Unlock()
+	s.note("%s is stopped: %v", a.name, a.frozen)
+	if a.frozen {
+		a.client.Suspend()
+	} else {
+		a.client.Resume()
+	}
+}
+
+// finish ends what is left after a failure.
+func (s *schedule) finish() {
+	for {
+		synctest.Wait()
+		s.mu.Lock()
+		for _, a := range s.actors {
+			a.killed = true
+		}
+		left := slices.Clone(s.waiting)
+		s.mu.Unlock()
+		if len(left) == 0 {
+			return
+		}
+		for _, st := range left {
+			s.let(st, errKilled)
+		}
+	}
+}
+
+func (s *schedule) note(format string, args ...any) {
+	s.trace = append(s.trace, fmt.Sprintf(format, args...))
+}
+
+// check makes sure that all that releases need is there.
+func (s *schedule) check() error {
+	snap, err := s.truth.Refresh(s.t.Context(), s.snap)
+	if err != nil {
+		return err
+	}
+	s.snap = snap
+	for _, app := range snap.Apps {
+		for _, r := range app.Releases {
+			if r.State == holdfast.Gone {
+				continue
+			}
+			if err := s.complete(r.Release); err != nil {
+				return fmt.Errorf("release %s, which is %s, is not complete: %w", r.ID, r.State, err)
+			}
+		}
+	}
+	return nil
+}
+
+func (s *schedule) complete(r holdfast.Release) error {
+	m, err := s.store.Manifest(s.t.Context(), r.Manifest)
+	if err != nil {
+		return err
+	}
+	inv, err := s.store.Inventory(s.t.Context(), r.Inventory)
+	if err != nil {
+		return err
+	}
+	for _, o := range inv.Objects() {
+		there, err := s.store.HasObject(s.t.Context(), o.Name, o.Size)
+		if err != nil || !there {
+			return fmt.Errorf("object %s is missing: %w", o.Name, err)
+		}
+	}
+	return inv.Covers(m)
+}
+
+// cleanEnd prunes until nothing more can come of it: then there is nothing in the
+// store that no release needs, and all that releases need.
+func (s *schedule) cleanEnd() error {
+	ctx := s.t.Context()
+	for range 5 {
+		time.Sleep(time.Hour)
+		if _, err := Run(ctx, Config{Registry: s.truth, Store: s.store}, Options{}); err != nil {
+			return fmt.Errorf("in the end: %w", err)
+		}
+	}
+	if err := s.check(); err != nil {
+		return fmt.Errorf("in the end: %w", err)
+	}
+	needed := make(map[holdfast.ObjectName]bool)
+	inventories := make(map[holdfast.Digest]bool)
+	for _, app := range s.snap.Apps {
+		for _, r := range app.Releases {
+			if r.State != holdfast.Gone {
+				inventories[r.Inventory] = true
+				inv, err := s.store.Inventory(ctx, r.Inventory)
+				if err != nil {
+					return err
+				}
+				for _, o := range inv.Objects() {
+					needed[o.Name] = true
+				}
+			}
+		}
+	}
+	for o, err := range s.store.Objects(ctx) {
+		if err != nil || !needed[o.Name] {
+			return fmt.Errorf("in the end: object %s is left, which no release needs: %w", o.Name, err)
+		}
+	}
+	for inv, err := range s.store.Inventories(ctx) {
+		if err != nil || !inventories[inv.Digest] {
+			return fmt.Errorf("in the end: inventory %s is left, which no release has: %w", inv.Digest.Short(), err)
+		}
+	}
+	uploads, err := s.truth.Uploads(ctx)
+	if err != nil || len(uploads) > len(s.builds) {
+		return fmt.Errorf("in the end: %d publishes are remembered: %w", len(uploads), err)
+	}
+	return nil
+}

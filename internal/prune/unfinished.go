@@ -1,0 +1,66 @@
+package prune
+
+import (
+	"context"
+	"time"
+
+	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/registry"
+)
+
+// skew is how far the clocks of publishers and of the store may be apart before a
+// publish that is going on has to store things twice. Nothing worse comes of it.
+const skew = 10 * time.Minute
+
+// memory is how long a publish that was given up or killed is remembered. Its
+// process may be stopped only, with a manifest on the way to the store, which
+// nobody would know then.
+const memory = 30 * 24 * time.Hour
+
+// unfinished are the publishes that have not added their release.
+type unfinished struct {
+	uploads []registry.LeaseInfo // given up ones, too
+	running map[string]bool      // by ID
+	begun   time.Time            // of the oldest that is going on; zero if none is
+}
+
+func (p *pruner) unfinished(ctx context.Context) (*unfinished, error) {
+	leases, err := p.Registry.Leases(ctx)
+	if err != nil {
+		return nil, err
+	}
+	u := &unfinished{running: make(map[string]bool)}
+	for _, l := range leases {
+		u.running[l.ID] = true
+		if u.begun.IsZero() || l.Started.Before(u.begun) {
+			u.begun = l.Started
+		}
+	}
+	u.uploads, err = p.Registry.Uploads(ctx)
+	return u, err
+}
+
+// forget forgets publishes that ended long ago, unless nothing else is known of
+// the manifest that they left in the store.
+func (p *pruner) forget(ctx context.Context, u *unfinished, strange map[holdfast.Digest]bool) error {
+	if p.DryRun {
+		return nil
+	}
+	var some []registry.LeaseInfo
+	kept := make(map[holdfast.Digest]bool)
+	for _, up := range u.uploads {
+		_, needed := strange[up.Manifest]
+		if u.running[up.ID] || p.Clock().Sub(up.Started) < memory || needed && !kept[up.Manifest] {
+			kept[up.Manifest] = true
+			continue
+		}
+		some = append(some, up)
+	}
+	return p.Registry.Forget(ctx, some)
+}
+
+// young reports whether an object may be that of a publish which is going on, or is
+// younger than the floor.
+func (p *pruner) young(u *unfinished, created time.Time) bool {
+	return p.Clock().Sub(created) < p.Floor || !u.begun.IsZero() && !created.Before(u.begun.Add(-skew))
+}
