@@ -11,6 +11,7 @@ import (
 	"github.com/holdfast-web/holdfast/internal/blob"
 	"github.com/holdfast-web/holdfast/internal/live"
 	"github.com/holdfast-web/holdfast/internal/node"
+	"github.com/holdfast-web/holdfast/internal/store"
 )
 
 // origin is where a node gets all it serves from.
@@ -19,6 +20,7 @@ type origin struct {
 	manifests live.Manifests
 	bytes     blob.Fetcher
 	backends  *backends // nil while they are out of reach
+	store     func(context.Context) (*store.Store, error)
 	io.Closer
 }
 
@@ -45,11 +47,12 @@ func (c *cli) origin(ctx context.Context, log *slog.Logger) (*origin, error) {
 	}
 	log.Warn("registry or store are out of reach; serving what this node kept", "error", err)
 	l := newLate(c, log)
-	return &origin{registry: l.registry(), manifests: l, bytes: l, Closer: l}, nil
+	return &origin{registry: l.registry(), manifests: l, bytes: l, store: l.open, Closer: l}, nil
 }
 
 func originOf(b *backends) *origin {
-	return &origin{registry: b.registry, manifests: b.store, bytes: b.store, backends: b, Closer: b}
+	opened := func(context.Context) (*store.Store, error) { return b.store, nil }
+	return &origin{registry: b.registry, manifests: b.store, bytes: b.store, backends: b, store: opened, Closer: b}
 }
 
 // stateDir is where a node of a cluster keeps what it serves. An embedded

@@ -33,6 +33,7 @@ type serveOptions struct {
 	name          string
 	poll, drain   time.Duration
 	notice        time.Duration
+	prune         time.Duration
 	cache         int64
 	accept        string
 }
@@ -83,9 +84,11 @@ func (o *serveOptions) flags(flags *pflag.FlagSet) {
 	durationFlag(flags, &o.notice, "notice", 0, "how long /readyz says no before connections are refused")
 	o.cache = cacheByStore
 	flags.Var(&value[int64]{&o.cache, parseCache, "size", ""}, "cache", "how much of a shared store to keep on this machine's disk; off: nothing (8GiB; off for the store in --data)")
+	o.prune = time.Hour
+	flags.Var(&value[time.Duration]{&o.prune, parseEvery, "duration", "1h"}, "prune", "how often to retire and remove what no release needs, if this node leads; off: never")
 	flags.StringVar(&o.accept, "accept-registry", "", "let the registry with this `identity` take the place of the one this node knows")
 	configurable(flags, "listen", "admin", "tls-cert", "tls-key", "memory", "access-log", "log-format", "debug-headers", "name", "poll", "drain",
-		"notice", "cache")
+		"notice", "cache", "prune")
 }
 
 func (c *cli) serve(ctx context.Context, o serveOptions) (err error) {
@@ -150,7 +153,7 @@ func (c *cli) listen(ctx context.Context, from *origin, o serveOptions, access *
 		StateDir: c.stateDir(), AcceptRegistry: o.accept, Notice: o.notice,
 		Name: o.name, Version: programVersion(), Side: o.side,
 		Listen: o.listen, Admin: o.admin, CertFile: o.cert, KeyFile: o.key,
-		DebugHeaders: o.debugHeaders, AccessLog: access, Poll: o.poll, Drain: o.drain,
+		DebugHeaders: o.debugHeaders, AccessLog: access, Poll: o.poll, Drain: o.drain, Chores: chores(from, o, log),
 	})
 	if err != nil {
 		return nil, nil, errors.Join(err, source.Close())

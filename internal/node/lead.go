@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	holdfast "github.com/holdfast-web/holdfast"
@@ -50,6 +51,11 @@ func (n *Node) term(ctx context.Context) error {
 // in progress then changes nothing any more.
 func (n *Node) work(ctx context.Context, l *registry.Leadership) error {
 	var told said
+	ctx, cancel := context.WithCancel(ctx)
+	var chores sync.WaitGroup
+	chores.Go(func() { n.chores(ctx, l) })
+	defer chores.Wait()
+	defer cancel()
 	n.toReconcile.give()
 	again := time.NewTimer(leadRetry)
 	defer again.Stop()

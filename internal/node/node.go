@@ -70,6 +70,8 @@ type Config struct {
 	WarmFor time.Duration
 	// NoElection keeps the node from leading the cluster.
 	NoElection bool
+	// Chores are what the elected node does besides; none without an election.
+	Chores []Chore
 }
 
 // Node is a running or about to be running node.

@@ -1,0 +1,243 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/lifecycle"
+	"github.com/holdfast-web/holdfast/internal/prune"
+)
+
+// testFloor replaces prune.Floor in programs that tests link with another value
+// than "": nothing that a user can set shortens the wait.
+var testFloor string
+
+// pruneFloor is how long condemned objects wait.
+func pruneFloor() (time.Duration, error) {
+	if testFloor == "" {
+		return prune.Floor, nil
+	}
+	return time.ParseDuration(testFloor)
+}
+
+type pruneOptions struct {
+	prune.Options
+	objects, asJSON bool
+}
+
+func (c *cli) pruneCommand() *cobra.Command {
+	var o pruneOptions
+	cmd := &cobra.Command{
+		Use:   "prune",
+		Short: "Retire old releases, and remove what no release needs",
+		Long: `Retires the releases that the settings of their apps let go (keep, grace, idle;
+see holdfast app set --help), and removes from the store what no release needs
+any more. The node that leads does the same every hour, unless it was started
+with --prune off: this command is for those who do not want to wait, or want to
+see it first.
+
+Nothing goes at once. A draining release is retired: it answers 410, and keeps
+its bytes for another grace, in which activate brings it back. Then it is gone:
+only its ID stays. What it shared with no other release is condemned, and stays
+for 15 minutes more; the prune after that deletes it. Until then, holdfast
+undelete brings the release back.
+
+--dry-run prints for each release why it stays and until when, or what would be
+done with it, and does nothing. --objects lists each stored object, too.
+
+What cannot be read stops the prune before anything is removed: run holdfast
+verify then.
+
+JSON keys: dryRun, apps (app, releases (release, state, action: keep, retire or
+remove; reasons (cause, detail, until), at), retired, gone), swept, spared,
+referenced, young, condemned (objects, bytes each), pending (generation,
+condemned, due, objects, bytes); with --objects also objects (name, size,
+verdict: referenced, young, waiting or unreferenced; app, release).`,
+		Example: `  holdfast prune --dry-run
+  holdfast prune
+  holdfast prune --dry-run --objects --json`,
+		Args: exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return c.with(cmd.Context(), existing, func(b *backends) error { return c.prune(cmd.Context(), b, o) })
+		},
+	}
+	flags := cmd.Flags()
+	flags.BoolVar(&o.DryRun, "dry-run", false, "say what would be done and why, and do nothing")
+	flags.BoolVar(&o.Urgent, "urgent", false, "the store is running full: retired releases lose their bytes now")
+	flags.BoolVar(&o.objects, "objects", false, "list each stored object with the reason why it stays or goes")
+	jsonFlag(flags, &o.asJSON)
+	return cmd
+}
+
+// pruned is the JSON form of a prune.
+type pruned struct {
+	*prune.Report
+	Objects []prune.Object `json:"objects,omitempty"`
+}
+
+func (c *cli) prune(ctx context.Context, b *backends, o pruneOptions) error {
+	floor, err := pruneFloor()
+	if err != nil {
+		return err
+	}
+	config := prune.Config{Registry: b.registry, Store: b.store, Floor: floor, Logger: nil}
+	var objects []prune.Object
+	if o.objects {
+		config.Object = func(obj prune.Object) { objects = append(objects, obj) }
+	}
+	last := time.Now()
+	config.Progress = func(p prune.Progress) {
+		if now := time.Now(); now.Sub(last) > plainEvery {
+			last = now
+			c.ui.note("%s", pruneProgress(p))
+		}
+	}
+	r, err := prune.Run(ctx, config, o.Options)
+	if o.asJSON {
+		return errors.Join(err, c.ui.json(pruned{r, objects}))
+	}
+	c.tellPruned(r, err == nil)
+	for _, obj := range objects {
+		c.ui.say("%-12s %9s  %s%s", obj.Verdict, humanSize(obj.Size), obj.Name, neededBy(obj))
+	}
+	if errors.Is(err, holdfast.ErrConflict) {
+		return hinted(err, "another prune may be at work: look again in a moment")
+	}
+	return err
+}
+
+func pruneProgress(p prune.Progress) string {
+	switch p.Phase {
+	case prune.PhaseSweep:
+		return fmt.Sprintf("deleted %s of %s condemned objects", grouped(p.Done), grouped(p.Total))
+	case prune.PhaseMark:
+		return fmt.Sprintf("read %s of %s inventories", grouped(p.Done), grouped(p.Total))
+	case prune.PhaseList:
+	}
+	return fmt.Sprintf("looked at %s objects", grouped(p.Done))
+}
+
+func neededBy(o prune.Object) string {
+	if o.Release.IsZero() {
+		return ""
+	}
+	return fmt.Sprintf("  for %s@%s", o.App, o.Release)
+}
+
+// tellPruned says what was done; whole is false if an error ended it.
+func (c *cli) tellPruned(r *prune.Report, whole bool) {
+	now := time.Now()
+	for _, a := range r.Apps {
+		c.tellPrunedApp(&a, r.DryRun, now)
+	}
+	if !whole && r.Swept.Objects+r.Condemned.Objects == 0 {
+		return
+	}
+	if len(r.Apps) > 0 {
+		c.ui.say("")
+	}
+	would := ""
+	if r.DryRun {
+		would = "would have "
+	}
+	c.ui.say("store: %s needed by releases, %s", tally(r.Referenced), humanSize(r.Referenced.Bytes))
+	if r.Young.Objects > 0 {
+		c.ui.say("  %s, %s, may belong to a publish that is going on, or did so a short while ago: kept", tally(r.Young), humanSize(r.Young.Bytes))
+	}
+	if r.Swept.Objects > 0 {
+		c.ui.say("  deleted %s, %s, condemned earlier", tally(r.Swept), humanSize(r.Swept.Bytes))
+	}
+	if r.Spared.Objects > 0 {
+		c.ui.say("  kept %s, %s, condemned earlier but needed", tally(r.Spared), humanSize(r.Spared.Bytes))
+	}
+	if r.Condemned.Objects > 0 {
+		c.ui.say("  %scondemned %s, %s, that no release needs", would, tally(r.Condemned), humanSize(r.Condemned.Bytes))
+	}
+	for _, p := range r.Pending {
+		c.ui.say("  %s, %s, condemned %s: deleted by the first prune after %s", tally(p.Tally), humanSize(p.Bytes), humanTime(p.Condemned, now), p.Due.Local().Format(time.TimeOnly))
+	}
+	if r.Swept.Objects+r.Condemned.Objects+len(r.Pending) == 0 {
+		c.ui.say("  nothing to remove")
+	}
+}
+
+func tally(t prune.Tally) string { return count(t.Objects, "object") }
+
+// prunedMost is how many releases of one app that are gone are listed.
+const prunedMost = 3
+
+func (c *cli) tellPrunedApp(a *prune.App, dry bool, now time.Time) {
+	var rows [][]cell
+	gone := 0
+	for _, r := range a.Releases {
+		if r.State == holdfast.Gone {
+			if gone++; gone > prunedMost {
+				continue
+			}
+		}
+		rows = append(rows, prunedRow(&r, dry, now))
+	}
+	c.ui.say("app %s: %s", a.App, count(len(a.Releases), "release"))
+	c.ui.table([]string{"RELEASE", "STATE", "ACTION", "WHY", "AT THE EARLIEST"}, rows)
+	if gone > prunedMost {
+		c.ui.say("and %s more that are gone", grouped(gone-prunedMost))
+	}
+}
+
+func prunedRow(a *lifecycle.Assessment, dry bool, now time.Time) []cell {
+	row := cells(a.Release.String(), a.State.String(), "keep", why(a), "")
+	row[0].style, row[1].style = bold, stateStyle(a.State)
+	switch {
+	case a.Action == lifecycle.Retire && dry:
+		row[2] = cell{"would be retired", yellow}
+	case a.Action == lifecycle.Retire:
+		row[2] = cell{"retired", yellow}
+	case a.Action == lifecycle.Remove && dry:
+		row[2] = cell{"would be gone", yellow}
+	case a.Action == lifecycle.Remove:
+		row[2] = cell{"gone", yellow}
+	case a.State == holdfast.Gone:
+		row[2].text = ""
+	default:
+		row[4].text = earliest(a, now)
+	}
+	return row
+}
+
+// why joins the reasons for which a release stays.
+func why(a *lifecycle.Assessment) string {
+	text := ""
+	for i, r := range a.Reasons {
+		if i > 0 {
+			text += "; "
+		}
+		text += r.Detail
+	}
+	if text == "" && a.Action == lifecycle.Retire {
+		return "not among the releases to keep, and nobody asks for it"
+	}
+	if text == "" {
+		return "retired long enough"
+	}
+	return text
+}
+
+// earliest says when a release may take the next step, if time alone decides.
+func earliest(a *lifecycle.Assessment, now time.Time) string {
+	if a.At.IsZero() {
+		return "-"
+	}
+	step := "retires"
+	if a.State == holdfast.Retired {
+		step = "goes"
+	}
+	if a.At.Sub(now) < 48*time.Hour {
+		return step + " in " + humanDuration(a.At.Sub(now))
+	}
+	return step + " " + a.At.Local().Format("2006-01-02 15:04")
+}
