@@ -66,7 +66,7 @@ func FuzzParseConfig(f *testing.F) {
 func TestKeysAreFlags(t *testing.T) {
 	want := []string{
 		"access-log", "admin", "app", "cache", "data", "debug-headers", "drain", "effort", "listen", "log-format", "max-files", "max-size",
-		"memory", "name", "notice", "poll", "registry", "registry-ca", "registry-cert", "registry-key", "side", "store", "tls-cert", "tls-key",
+		"memory", "name", "notice", "poll", "prune", "registry", "registry-ca", "registry-cert", "registry-key", "side", "store", "tls-cert", "tls-key",
 	}
 	c := &cli{env: noEnv}
 	if diff := cmp.Diff(want, configKeys(c.rootCommand())); diff != "" {

@@ -1,12 +1,14 @@
 package main
 
 import (
+	"fmt"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/lifecycle"
 	"github.com/holdfast-web/holdfast/internal/registry"
 )
 
@@ -24,8 +26,13 @@ func (c *cli) releasesCommand() *cobra.Command {
   retired    answers 410; its bytes are still there and it may be activated again
   gone       answers 410 for ever; only the ID is kept
 
+TRAFFIC is a release's part of the requests of the last hour or so that nodes know
+of: those that a CDN answers they do not see. The last column says why a release
+is still there, and when it may go (see holdfast prune --help).
+
 JSON keys: app, releases (id, state, sides, pinned, published, activated, drained,
-retiredAt, goneAt, restoredAt, files, bytes, manifest, inventory, clashes).`,
+retiredAt, goneAt, restoredAt, files, bytes, manifest, inventory, clashes, asked
+(last, recent), share (from 0 to 1), action, reasons (cause, detail, until), at).`,
 		Example: `  holdfast releases
   holdfast releases --app shop --json`,
 		Args: exactly(),
@@ -35,10 +42,15 @@ retiredAt, goneAt, restoredAt, files, bytes, manifest, inventory, clashes).`,
 				if err != nil {
 					return err
 				}
-				if asJSON {
-					return c.ui.json(releaseList{app, notNil(state.Releases)})
+				usage, err := b.registry.Usage(cmd.Context())
+				if err != nil {
+					return err
 				}
-				c.listReleases(state)
+				list := releaseList{app, kept(state, usage[app], time.Now())}
+				if asJSON {
+					return c.ui.json(list)
+				}
+				c.listReleases(state, list.Releases)
 				return nil
 			})
 		},
@@ -49,8 +61,29 @@ retiredAt, goneAt, restoredAt, files, bytes, manifest, inventory, clashes).`,
 }
 
 type releaseList struct {
-	App      holdfast.AppName       `json:"app"`
-	Releases []registry.ReleaseInfo `json:"releases"`
+	App      holdfast.AppName `json:"app"`
+	Releases []keptRelease    `json:"releases"`
+}
+
+// keptRelease is a release with what keeps it.
+type keptRelease struct {
+	registry.ReleaseInfo
+	Asked   registry.Asked     `json:"asked,omitzero"`
+	Share   float64            `json:"share"`
+	Action  lifecycle.Action   `json:"action"`
+	Reasons []lifecycle.Reason `json:"reasons"`
+	At      time.Time          `json:"at,omitzero"`
+}
+
+// kept says of each release of an app what keeps it.
+func kept(state *registry.AppState, asked map[holdfast.ReleaseID]registry.Asked, now time.Time) []keptRelease {
+	list := make([]keptRelease, 0, len(state.Releases))
+	shares := lifecycle.Shares(asked)
+	for i, a := range lifecycle.Assess(state, asked, now, lifecycle.Options{}) {
+		r := state.Releases[i]
+		list = append(list, keptRelease{r, asked[r.ID], shares[r.ID], a.Action, a.Reasons, a.At})
+	}
+	return list
 }
 
 // notNil makes an empty list of none, which JSON tells apart.
@@ -61,7 +94,7 @@ func notNil[T any](list []T) []T {
 	return list
 }
 
-func (c *cli) listReleases(state *registry.AppState) {
+func (c *cli) listReleases(state *registry.AppState, releases []keptRelease) {
 	if len(state.Releases) == 0 {
 		c.ui.say("app %s has no release yet", state.Name)
 		c.next("publish DIR%s", flipFlags(state.Name, holdfast.DefaultSide()))
@@ -69,27 +102,53 @@ func (c *cli) listReleases(state *registry.AppState) {
 	}
 	now := time.Now()
 	var rows [][]cell
-	for _, r := range state.Releases {
+	for _, r := range releases {
 		rows = append(rows, releaseRow(&r, now))
 	}
-	c.ui.table([]string{"RELEASE", "STATE", "SIDES", "PUBLISHED", "LAST LIVE", "FILES", "SIZE", "MANIFEST", ""}, rows)
+	c.ui.table([]string{"RELEASE", "STATE", "SIDES", "PUBLISHED", "LAST LIVE", "FILES", "SIZE", "MANIFEST", "TRAFFIC", "KEPT"}, rows)
 }
 
-func releaseRow(r *registry.ReleaseInfo, now time.Time) []cell {
-	sides, pinned := "-", ""
+func releaseRow(r *keptRelease, now time.Time) []cell {
+	sides := "-"
 	if len(r.Sides) > 0 {
 		sides = listed(r.Sides)
 	}
-	if r.Pinned {
-		pinned = "pinned"
-	}
-	if n := len(r.Clashes); n > 0 {
-		pinned = strings.TrimSpace(pinned + " clashes: " + grouped(n))
-	}
-	row := cells(r.ID.String(), r.State.String(), sides, humanTime(r.Published, now), lastLive(r, now),
-		grouped(r.Files), humanSize(r.Bytes), r.Manifest.Short(), pinned)
+	row := cells(r.ID.String(), r.State.String(), sides, humanTime(r.Published, now), lastLive(&r.ReleaseInfo, now),
+		grouped(r.Files), humanSize(r.Bytes), r.Manifest.Short(), traffic(r.Share), r.keeps(now))
 	row[0].style, row[1].style = bold, stateStyle(r.State)
 	return row
+}
+
+// traffic writes a part of all requests.
+func traffic(share float64) string {
+	switch {
+	case share == 0:
+		return "-"
+	case share < 0.01:
+		return "< 1 %"
+	}
+	return fmt.Sprintf("%.0f %%", 100*share)
+}
+
+// keeps says why a release is still there, and when it may go.
+func (r *keptRelease) keeps(now time.Time) string {
+	a := lifecycle.Assessment{State: r.State, Action: r.Action, Reasons: r.Reasons, At: r.At}
+	text := ""
+	switch {
+	case r.State == holdfast.Gone:
+	case r.Action == lifecycle.Retire:
+		text = "retires with the next prune"
+	case r.Action == lifecycle.Remove:
+		text = "goes with the next prune"
+	case r.At.IsZero():
+		text = why(&a)
+	default:
+		text = why(&a) + ": " + earliest(&a, now)
+	}
+	if n := len(r.Clashes); n > 0 {
+		text = strings.TrimPrefix(text+"; clashes: "+grouped(n), "; ")
+	}
+	return text
 }
 
 func lastLive(r *registry.ReleaseInfo, now time.Time) string {

@@ -24,6 +24,7 @@ import (
 var update = flag.Bool("update", false, "write golden files")
 
 func TestMain(m *testing.M) {
+	testFloor = "1s" // also of the programs that scripts run
 	testscript.Main(m, map[string]func(){"holdfast": main})
 }
 

@@ -156,7 +156,7 @@ func (a *assessor) assess(r *registry.ReleaseInfo) Assessment {
 		keep(Live, time.Time{}, "live on %s", sideNames(r.Sides))
 	case holdfast.Retired:
 		result.Action = Remove
-		if end := r.RetiredAt.Add(s.Grace); a.now.Before(end) && !a.Urgent {
+		if end := r.RetiredAt.Add(s.Grace); s.Grace > 0 && a.now.Before(end) && !a.Urgent {
 			keep(Grace, end, "retired for less than %s, so its bytes are still there", s.GraceText())
 		}
 	case holdfast.Draining, holdfast.Published:
@@ -180,7 +180,7 @@ func (a *assessor) served(r *registry.ReleaseInfo, keep func(Cause, time.Time, s
 		}
 	}
 	begun := since(r)
-	if end := begun.Add(s.Grace); a.now.Before(end) {
+	if end := begun.Add(s.Grace); s.Grace > 0 && a.now.Before(end) {
 		keep(Grace, end, "%s for less than %s", r.State, s.GraceText())
 	}
 	last := a.asked[r.ID].Last
