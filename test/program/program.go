@@ -19,8 +19,9 @@ import (
 const Patience = time.Minute
 
 // Main builds the program, puts it first on the PATH, and runs the tests. The
-// packages that use it lie two directories below the root.
-func Main(m *testing.M) (code int) {
+// packages that use it lie two directories below the root. build are further
+// arguments of go build.
+func Main(m *testing.M, build ...string) (code int) {
 	fail := func(format string, args ...any) int {
 		fmt.Fprintf(os.Stderr, format+"\n", args...)
 		return 1
@@ -30,9 +31,10 @@ func Main(m *testing.M) (code int) {
 		return fail("%v", err)
 	}
 	defer os.RemoveAll(dir)
-	build := exec.Command("go", "build", "-o", filepath.Join(dir, "holdfast"), "../../cmd/holdfast")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
+	args := append([]string{"build", "-o", filepath.Join(dir, "holdfast")}, build...)
+	cmd := exec.Command("go", append(args, "../../cmd/holdfast")...)
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
 		return fail("build the program: %v\n%s", err, out)
 	}
 	if err := os.Setenv("PATH", dir+string(os.PathListSeparator)+os.Getenv("PATH")); err != nil {

@@ -21,7 +21,11 @@ func code(err error) int {
 	return e.Code() & 0xff
 }
 
-func isBusy(err error) bool { return code(err) == sqlite3.SQLITE_BUSY }
+// isBusy reports whether others kept the file locked. SQLITE_PROTOCOL is the same,
+// seen from a lock for which SQLite itself has waited ten seconds already.
+func isBusy(err error) bool {
+	return code(err) == sqlite3.SQLITE_BUSY || code(err) == sqlite3.SQLITE_PROTOCOL
+}
 
 func isFull(err error) bool { return code(err) == sqlite3.SQLITE_FULL }
 
@@ -56,6 +60,8 @@ func advice(code int) string {
 		return "the file is not a registry: it is not an SQLite database"
 	case sqlite3.SQLITE_CORRUPT:
 		return "the file is damaged: restore it from a backup"
+	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_PROTOCOL:
+		return "another process keeps the file locked: is one stopped or hanging?"
 	case sqlite3.SQLITE_IOERR:
 		return "the disk fails"
 	}

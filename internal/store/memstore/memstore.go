@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -170,7 +169,7 @@ func (d *Driver) List(ctx context.Context, prefix, after string) iter.Seq2[store
 			yield(store.Info{}, err)
 			return
 		}
-		for _, key := range d.keys() {
+		for _, key := range d.keys(prefix) {
 			if key <= after || !strings.HasPrefix(key, prefix) {
 				continue
 			}
@@ -236,8 +235,15 @@ func (d *Driver) get(op Op, key string) (blob, error) {
 	return b, nil
 }
 
-func (d *Driver) keys() []string {
+func (d *Driver) keys(prefix string) []string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return slices.Sorted(maps.Keys(d.blobs))
+	var keys []string
+	for key := range d.blobs {
+		if strings.HasPrefix(key, prefix) {
+			keys = append(keys, key)
+		}
+	}
+	slices.Sort(keys)
+	return keys
 }

@@ -1,0 +1,170 @@
+package prune
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"os"
+	"runtime"
+	"strconv"
+	"syscall"
+	"testing"
+	"time"
+
+	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/store/memstore"
+)
+
+// fill adds releases of perRelease objects each, all its own, every second of which
+// goes.
+func (w *world) fill(releases, perRelease int) {
+	w.t.Helper()
+	ctx, app := w.t.Context(), holdfast.DefaultApp()
+	for n := range releases {
+		var files []holdfast.File
+		var objects []holdfast.Object
+		for i := range perRelease {
+			content := binary.BigEndian.AppendUint64(nil, uint64(n*perRelease+i))
+			d := holdfast.DigestOf(content)
+			path := strconv.Itoa(i) + ".png"
+			files = append(files, holdfast.File{Path: path, Logical: path, Digest: d, Size: 8, MediaType: "image/png"})
+			o := holdfast.Object{Digest: d, Name: holdfast.ObjectName{Digest: d}, Size: 8}
+			objects = append(objects, o)
+			if _, err := w.store.PutObject(ctx, o.Name, 8, bytes.NewReader(content)); err != nil {
+				w.t.Fatal(err)
+			}
+		}
+		w.add(ctx, app, n, files, objects)
+		if n%2 == 1 {
+			w.gone(n)
+		} else if err := w.truth.Pin(ctx, app, releaseOf(n)); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+}
+
+func (w *world) add(ctx context.Context, app holdfast.AppName, n int, files []holdfast.File, objects []holdfast.Object) {
+	w.t.Helper()
+	m, err := holdfast.NewManifest(files)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	inv, err := holdfast.NewInventory(objects)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	lease, err := w.truth.BeginPublish(ctx, app, m.Digest())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer lease.Close()
+	if err := w.store.PutManifest(ctx, m); err != nil {
+		w.t.Fatal(err)
+	}
+	if err := w.store.PutInventory(ctx, inv); err != nil {
+		w.t.Fatal(err)
+	}
+	r := holdfast.Release{App: app, ID: releaseOf(n), Manifest: m.Digest(), Inventory: inv.Digest(), Files: len(files), Bytes: m.Size()}
+	if _, _, err := w.truth.AddRelease(ctx, lease, r, nil); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// cost is what a prune took from the store, beyond what its size explains.
+func (w *world) cost(do func()) memstore.Calls {
+	before := w.driver.Calls()
+	do()
+	after := w.driver.Calls()
+	return memstore.Calls{
+		Create: after.Create - before.Create, Open: after.Open - before.Open, Stat: after.Stat - before.Stat,
+		List: after.List - before.List, Delete: after.Delete - before.Delete,
+	}
+}
+
+// What a prune asks of the store grows with what there is to be done, and with
+// nothing else: an inventory and a manifest are read for each release that stays,
+// once for marking and once again before anything is deleted, and an object is
+// deleted once. Objects that stay cost nothing but their place in a listing.
+func TestCostIsLinear(t *testing.T) {
+	for _, releases := range []int{2, 6, 18} {
+		inWorld(t, func(t *testing.T, w *world) {
+			w.fill(releases, 1000)
+			time.Sleep(time.Hour)
+			w.condemns(releases, 1000)
+			time.Sleep(time.Hour)
+			w.sweeps(releases, 1000)
+			if err := w.check(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// listsOf is how many lists hold what goes of so many releases.
+func listsOf(releases, perRelease int) int {
+	return (releases/2*(perRelease+1) + listMost - 1) / listMost
+}
+
+func (w *world) condemns(releases, perRelease int) {
+	w.t.Helper()
+	stay := releases / 2
+	cost := w.cost(func() { w.prune(Options{}) })
+	if want := (memstore.Calls{Create: listsOf(releases, perRelease), Open: 1 + 2*stay, List: 4}); cost != want {
+		w.t.Errorf("%d releases, condemning: %+v, want %+v", releases, cost, want)
+	}
+}
+
+func (w *world) sweeps(releases, perRelease int) {
+	w.t.Helper()
+	stay, objects := releases/2, releases/2*perRelease
+	var r *Report
+	cost := w.cost(func() { r = w.prune(Options{}) })
+	if want := (memstore.Calls{Open: 1 + 4*stay + listsOf(releases, perRelease), List: 5, Delete: objects + stay}); cost != want {
+		w.t.Errorf("%d releases, sweeping: %+v, want %+v", releases, cost, want)
+	}
+	if r.Swept.Objects != objects+stay || r.Referenced.Objects != objects {
+		w.t.Errorf("%+v", r)
+	}
+}
+
+// watchHeap returns how many bytes more were in use when do had ended than before,
+// what nobody needs any more and was not collected yet among them.
+func watchHeap(do func()) uint64 {
+	runtime.GC()
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	do()
+	runtime.ReadMemStats(&after)
+	return max(after.HeapAlloc, before.HeapAlloc) - before.HeapAlloc
+}
+
+// TestMillion prunes a store of a million objects, half of which go, and says what
+// that took. What it asks of the store is what it asks of a small one for each object.
+func TestMillion(t *testing.T) {
+	if testing.Short() || os.Getenv("HOLDFAST_MUTANT") != "" {
+		t.Skip("it has a million objects")
+	}
+	inWorld(t, func(t *testing.T, w *world) {
+		const releases, perRelease = 100, 10_000
+		w.fill(releases, perRelease)
+		time.Sleep(time.Hour)
+		w.took("condemn", func() { w.condemns(releases, perRelease) })
+		time.Sleep(time.Hour)
+		w.took("sweep", func() { w.sweeps(releases, perRelease) })
+		if left := w.prune(Options{}); left.Referenced.Objects != releases/2*perRelease || left.Condemned.Objects > 0 || len(left.Pending) > 0 {
+			t.Errorf("%+v", left)
+		}
+	})
+}
+
+// took logs the processor time and the memory of a part.
+func (w *world) took(what string, do func()) {
+	var before, after syscall.Rusage
+	peak := watchHeap(func() {
+		_ = syscall.Getrusage(syscall.RUSAGE_SELF, &before) // it cannot fail
+		do()
+		_ = syscall.Getrusage(syscall.RUSAGE_SELF, &after)
+	})
+	cpu := time.Duration(after.Utime.Nano()+after.Stime.Nano()) - time.Duration(before.Utime.Nano()+before.Stime.Nano())
+	w.t.Logf("%s: %v of processor time, %d MB more on the heap after it, garbage included", what, cpu.Round(10*time.Millisecond), peak>>20)
+}
