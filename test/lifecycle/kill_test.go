@@ -30,8 +30,11 @@ type machine struct {
 	next   int
 }
 
-func newMachine(t *testing.T, flags ...string) *machine {
-	m := &machine{Machine: program.NewMachine(t, flags...), random: rand.New(rand.NewPCG(4, 2))}
+func newMachine(t *testing.T) *machine { return breakable(program.NewMachine(t)) }
+
+// breakable is a machine with an app that keeps next to nothing.
+func breakable(on *program.Machine) *machine {
+	m := &machine{Machine: on, random: rand.New(rand.NewPCG(4, 2))}
 	m.Run("app", "set", "default", "keep=2", "grace=0s", "idle=0s")
 	return m
 }
