@@ -49,7 +49,8 @@ setting says so, source maps.
 
 A published release is served under its own URLs, for a preview; --activate makes
 it live as well. Publishing the same build under the same ID again changes
-nothing, or restores a release that was retired.
+nothing, or restores a release that was retired, or the stored files that the
+store has lost of it.
 
 Refused are: other files under an ID that is taken, other bytes under a name that
 carries a hash (browsers keep such files for a year; --allow-clash publishes them
@@ -58,7 +59,8 @@ the directory, and names that differ only in case.
 
 JSON keys: app, release, outcome (added, unchanged, restored), dryRun, manifest,
 files, bytes, reused, reusedBytes, encoded, verified, uploaded, uploadedBytes,
-leftOut (path, reason), missing (from, ref, resolved), clashes, seconds, and with
+restoredObjects (of the uploaded ones, those that the store had lost), leftOut
+(path, reason), missing (from, ref, resolved), clashes, seconds, and with
 --activate: activation (as printed by holdfast activate).`,
 		Example: `  holdfast publish ./dist --activate
   holdfast publish ./dist --app shop --release 2024-05-17.1
@@ -127,8 +129,9 @@ type published struct {
 	Seconds    float64                    `json:"seconds"`
 	Activation *flip                      `json:"activation,omitempty"`
 
-	mount string // where the app lies, without a trailing slash
-	live  bool   // on some side already
+	mended bool   // of an unchanged release, something was stored again
+	mount  string // where the app lies, without a trailing slash
+	live   bool   // on some side already
 }
 
 func (c *cli) publish(ctx context.Context, b *backends, dir string, o publishOptions) error {
@@ -188,7 +191,7 @@ func (c *cli) publishBuild(ctx context.Context, b *backends, dir string, o publi
 	return &published{
 		App: r.App, Release: r.ID, Outcome: outcome(result), DryRun: o.dryRun, Manifest: r.Manifest, Files: r.Files, Bytes: r.Bytes,
 		Counts: result.Counts, LeftOut: notNil(build.LeftOut), Missing: notNil(build.Missing), Clashes: notNil(r.Clashes),
-		mount: strings.TrimSuffix(settings.Mount.String(), "/"), live: live,
+		mended: result.Mended, mount: strings.TrimSuffix(settings.Mount.String(), "/"), live: live,
 	}, nil
 }
 
@@ -279,7 +282,7 @@ func (c *cli) tellPublished(p *published) {
 	size := fmt.Sprintf("%s, %s", count(p.Files, "file"), humanSize(p.Bytes))
 	switch {
 	case p.Outcome == "unchanged":
-		c.ui.say("%s is published already, with these very files (%s); nothing was written", what, size)
+		c.ui.say("%s is published already, with these very files (%s); %s", what, size, mendedText(p))
 	case p.DryRun:
 		c.ui.say("would publish %s: %s, checked in %s; nothing was written", what, size, took)
 	case p.Outcome == "restored":
@@ -310,10 +313,28 @@ func storedText(p *published) string {
 		fmt.Sprintf("%s %s", encoded, count(p.Encoded, "form")),
 		fmt.Sprintf("%s %s (%s)", written, count(p.Uploaded, "object"), humanSize(p.UploadedBytes)),
 	}
+	if p.Restored > 0 {
+		texts = append(texts, mendedText(p))
+	}
 	if p.Verified > 0 {
 		texts = append(texts, fmt.Sprintf("took over %s of the build's", count(p.Verified, "encoded form")))
 	}
 	return strings.Join(texts, ", ")
+}
+
+// mendedText says what was stored again because the store had lost it.
+func mendedText(p *published) string {
+	restored := "restored"
+	if p.DryRun {
+		restored = "would restore"
+	}
+	switch {
+	case p.Restored > 0:
+		return fmt.Sprintf("%s %s that the store had lost", restored, count(p.Restored, "object"))
+	case p.mended:
+		return restored + " its manifest or inventory, which the store had lost"
+	}
+	return "nothing was written"
 }
 
 // leftOutText counts what was left out by its reasons.

@@ -27,9 +27,10 @@ included, and checks it against the digest that names it. Nothing is changed. It
 reads the whole store: run it after trouble with a disk, after a restore, or
 every now and then. Nodes may go on serving meanwhile.
 
-What is missing or corrupt has to come back from a copy of the store: a file under
-its name, which is the digest of its bytes. Publishing a build again does not store
-what a release is known to have.
+What is missing comes back when the same build is published again under its ID, as
+does what has a wrong length. What is corrupt otherwise nobody replaces: delete it
+from the store first. Or bring either back from a copy of the store: a file under
+its name, which is the digest of its bytes.
 
 Exit code 1 if anything is missing or damaged.
 
@@ -220,7 +221,7 @@ func (c *cli) tellVerified(v *verification, took time.Duration) {
 		return
 	}
 	c.ui.say("%s: %s", checked, red.paint(count(len(v.Problems), "problem"), c.ui.outColor))
-	c.ui.hint("bring these back from a copy of the store, under the same names; nodes never send what is damaged, they answer 503 for it")
+	c.ui.hint("publish the same builds again, after deleting what is corrupt, or bring these back from a copy of the store; nodes never send what is damaged, they answer 503 for it")
 }
 
 // some joins the first few words and counts the others.

@@ -13,7 +13,8 @@ import (
 
 // Build is what one manifest and one inventory come to: entries by path.
 type Build struct {
-	entries map[string]*Entry
+	entries   map[string]*Entry
+	inventory holdfast.Digest // says where their bytes lie
 }
 
 // An interner gives equal entries of different builds one address, so that a
@@ -40,7 +41,7 @@ func (in *interner) build(m *holdfast.Manifest, inv *holdfast.Inventory) (*Build
 	if err := inv.Covers(m); err != nil {
 		return nil, fmt.Errorf("match manifest %s: %w", m.Digest().Short(), err)
 	}
-	b := &Build{entries: make(map[string]*Entry, len(m.Files()))}
+	b := &Build{entries: make(map[string]*Entry, len(m.Files())), inventory: inv.Digest()}
 	for i := range m.Files() {
 		f := &m.Files()[i]
 		e := in.intern(f, variants(inv.Of(f.Digest)))

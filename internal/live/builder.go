@@ -148,6 +148,9 @@ func (ab *appBuilder) wanted(side holdfast.Side, state *registry.AppState, build
 		if info.State.Servable() {
 			r.build = build(info)
 			incomplete = incomplete || r.build == nil
+			if r.build == nil {
+				r.build = ab.former(info)
+			}
 		}
 		wanted[r.ID] = r
 	}
@@ -164,6 +167,15 @@ func (ab *appBuilder) counter(id holdfast.ReleaseID) *Asked {
 		ab.asked[id] = &Asked{}
 	}
 	return ab.asked[id]
+}
+
+// former returns what is served of a release whose stored bytes lie elsewhere now,
+// as an inventory says that is not loaded yet: an ID is bound to its files for ever.
+func (ab *appBuilder) former(info *registry.ReleaseInfo) *Build {
+	if s := ab.slots[info.ID]; s != nil && s.release.Loaded() && s.release.build.inventory != info.Inventory {
+		return s.release.build
+	}
+	return nil
 }
 
 // choose decides what is effectively live: a release whose files are not known

@@ -113,6 +113,32 @@ func TestServedReleaseIsRetired(t *testing.T) {
 	}
 }
 
+// A release whose bytes lie elsewhere now is served from where they were known to
+// lie until the new inventory is loaded.
+func TestReleaseWithAnotherInventory(t *testing.T) {
+	w := newWorkshop()
+	s := twoReleases("a", "")
+	wantLive(t, w.app(s), "a", false)
+	w.mark("a")
+	s.releases[1].incarnation = 1
+	incarnation := func(app *App) uint32 {
+		e, ok := app.Live().Lookup("a.js")
+		if !ok || !app.Live().Loaded() {
+			t.Fatal("the release is not served")
+		}
+		return e.Variants[0].Name.Incarnation
+	}
+	for range 2 {
+		if app := w.app(s); incarnation(app) != 0 || !app.Incomplete() {
+			t.Errorf("incarnation %d, incomplete: %v", incarnation(app), app.Incomplete())
+		}
+	}
+	w.mark()
+	if app := w.app(s); incarnation(app) != 1 || app.Incomplete() {
+		t.Errorf("incarnation %d, incomplete: %v", incarnation(app), app.Incomplete())
+	}
+}
+
 // An app, a release and an index that nothing changed are the same values in the
 // next table: what the serving layer derived from them stays.
 func TestTablesShareWhatDidNotChange(t *testing.T) {

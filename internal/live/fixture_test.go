@@ -137,10 +137,11 @@ type rel struct {
 	files                files
 	clashes              []string
 	missing              bool // its manifest cannot be loaded
+	incarnation          uint32
 }
 
 func (d *depot) info(r rel) registry.ReleaseInfo {
-	key := d.put(r.files, 0)
+	key := d.put(r.files, r.incarnation)
 	d.set(d.broken, key.manifest, r.missing)
 	return registry.ReleaseInfo{
 		Release: holdfast.Release{

@@ -22,7 +22,7 @@ func mutants() []mutant {
 		{"a publish does not look at what was condemned meanwhile", "distribution 3045, 4569", "publish/publish.go",
 			"if err := p.spared(ctx, now.Sweep); err != nil {", "if err := error(nil); err != nil {"},
 		{"what is found in the store is used under its old name", "Harbor 23116", "publish/names.go",
-			"Incarnation: p.sweep.Generation}", "Incarnation: 0}"},
+			"Incarnation: n.generation}", "Incarnation: 0}"},
 		{"roots are read before the list is recorded, and not again", "Nix 141, 6757, 15469, OSTree 2337, 2808", "prune/sweep.go",
 			"if d.needed(m) {", "if false {"},
 		{"nothing waits", "git's grace period", "prune/sweep.go",

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
 
 	holdfast "github.com/holdfast-web/holdfast"
 	"github.com/holdfast-web/holdfast/internal/registry"
@@ -16,11 +17,45 @@ const attempts = 5
 // already and may not is used in the next attempt.
 var errSwept = fmt.Errorf("%w: the store was cleaned meanwhile, and what was to be used again may be deleted; publish again", holdfast.ErrConflict)
 
-// objectName names stored bytes. Names of the current generation cannot be on any
-// condemned list that was recorded before it began, so nobody is about to delete
-// what lies there; that no later list names it is checked with AddRelease.
-func (p *publication) objectName(stored holdfast.Digest) holdfast.ObjectName {
-	return holdfast.ObjectName{Digest: stored, Incarnation: p.sweep.Generation}
+// names decides which names of objects may be used. Names of the current
+// generation cannot be on any condemned list that was recorded before it began, so
+// nobody is about to delete what lies there; that no later list names it is checked
+// when a release refers to it.
+type names struct {
+	generation uint32
+
+	mu     sync.Mutex
+	spoilt map[holdfast.ObjectName]bool // other bytes lie there, which nobody replaces
+}
+
+// choose returns the name under which bytes with the digest stored are put: the
+// one they are listed under, if there is such and it can be used, else one of the
+// current generation, or the first after it that can be.
+func (n *names) choose(stored holdfast.Digest, listed holdfast.ObjectName) holdfast.ObjectName {
+	if listed.Digest == stored && n.usable(listed) {
+		return listed
+	}
+	name := holdfast.ObjectName{Digest: stored, Incarnation: n.generation}
+	for !n.usable(name) {
+		name.Incarnation++
+	}
+	return name
+}
+
+// usable reports whether an object may be put, or used again, under the name.
+func (n *names) usable(name holdfast.ObjectName) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return !n.spoilt[name]
+}
+
+func (n *names) spoil(name holdfast.ObjectName) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.spoilt == nil {
+		n.spoilt = make(map[holdfast.ObjectName]bool)
+	}
+	n.spoilt[name] = true
 }
 
 // keep remembers the objects that hold a blob, for a further attempt.

@@ -13,12 +13,13 @@ const (
 
 // Counts says what became of the build's distinct blobs and their stored forms.
 type Counts struct {
-	Reused        int   `json:"reused"`        // blobs whose objects an earlier release stored
-	ReusedBytes   int64 `json:"reusedBytes"`   // their identity bytes
-	Encoded       int   `json:"encoded"`       // encoded forms made, whether kept or not
-	Verified      int   `json:"verified"`      // encoded forms found in the build, checked and used
-	Uploaded      int   `json:"uploaded"`      // objects the store did not have
-	UploadedBytes int64 `json:"uploadedBytes"` // their stored bytes
+	Reused        int   `json:"reused"`          // blobs whose objects an earlier release stored
+	ReusedBytes   int64 `json:"reusedBytes"`     // their identity bytes
+	Encoded       int   `json:"encoded"`         // encoded forms made, whether kept or not
+	Verified      int   `json:"verified"`        // encoded forms found in the build, checked and used
+	Uploaded      int   `json:"uploaded"`        // objects the store did not have
+	UploadedBytes int64 `json:"uploadedBytes"`   // their stored bytes
+	Restored      int   `json:"restoredObjects"` // of the uploaded objects, those that the store had and lost
 }
 
 // Progress is a snapshot of a publish.

@@ -28,6 +28,11 @@ type Registry interface {
 	// run more than once.
 	AddRelease(ctx context.Context, lease registry.PublishLease, r holdfast.Release,
 		check func(ctx context.Context, s registry.Standing) (clashes []string, err error)) (holdfast.Release, registry.AddOutcome, error)
+	// ReplaceInventory makes r.Inventory take the place of before for a servable
+	// release whose stored bytes had to be stored again under other names. check is
+	// called with the state of cleaning as of that compare-and-set.
+	ReplaceInventory(ctx context.Context, lease registry.PublishLease, r holdfast.Release, before holdfast.Digest,
+		check func(ctx context.Context, s registry.Sweep) error) (holdfast.Release, error)
 	// Sweep returns the state of cleaning, which says how new objects are named.
 	Sweep(ctx context.Context) (registry.Sweep, error)
 }
@@ -37,6 +42,9 @@ type Registry interface {
 type Store interface {
 	Texts
 	PutObject(ctx context.Context, name holdfast.ObjectName, size int64, r io.Reader) (created bool, err error)
+	// HasObject reports whether the object is there; with another size it is
+	// ErrCorrupt.
+	HasObject(ctx context.Context, name holdfast.ObjectName, size int64) (bool, error)
 }
 
 // Texts are what a store holds besides objects.
@@ -83,36 +91,51 @@ type Options struct {
 type Result struct {
 	Release   holdfast.Release
 	Outcome   registry.AddOutcome
-	Unchanged bool // the release was there already; nothing was written
+	Unchanged bool // the release was there already; nothing was written, unless Mended
+	Mended    bool // what the store had lost of an unchanged release was stored again
 	Counts
 }
 
 // Publish makes the build a release of the app. Killed at any point it leaves
-// nothing that anybody sees, and the next publish finishes the work.
+// nothing that anybody sees, and the next publish finishes the work. What the
+// store has lost of a release that is there already is stored again.
 //
 // Errors: ErrExists (the ID is bound to another build), ErrClash, ErrConflict
 // (the build changed meanwhile, or what was reused was swept), ErrLeaseLost, and
 // those of store and registry.
 func Publish(ctx context.Context, d Deps, b *Build, o Options) (*Result, error) {
 	p, err := newPublication(ctx, d, b, o)
-	if err != nil || p.result.Unchanged {
-		return p.result, err
+	if err != nil {
+		return nil, err
 	}
 	defer p.root.Close() //nolint:errcheck // nothing was written
+	if p.own != nil {
+		return p.mend(ctx)
+	}
 	if _, err := p.check(ctx, registry.Standing{Others: p.others(), Sweep: p.sweep}); err != nil {
 		return nil, err
 	}
 	if o.DryRun {
-		return p.result, p.forecast(ctx)
+		found, err := p.lookUp(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return p.forecast(found), nil
 	}
-	lease, err := d.Registry.BeginPublish(ctx, o.App, b.Manifest.Digest())
+	return p.finish(ctx, p.attempt)
+}
+
+// finish makes attempts, while the publication's manifest is a root, until one is
+// not overtaken by whoever cleans the store.
+func (p *publication) finish(ctx context.Context, attempt func(context.Context, registry.PublishLease) error) (*Result, error) {
+	lease, err := p.Registry.BeginPublish(ctx, p.App, p.build.Manifest.Digest())
 	if err != nil {
 		return nil, err
 	}
 	ctx, release := untilLost(ctx, lease)
 	defer release()
 	for n := 1; ; n++ {
-		err := p.attempt(ctx, lease)
+		err := attempt(ctx, lease)
 		switch {
 		case err == nil:
 			return p.result, nil
@@ -128,7 +151,11 @@ func Publish(ctx context.Context, d Deps, b *Build, o Options) (*Result, error) 
 
 // attempt stores what is missing and adds the release.
 func (p *publication) attempt(ctx context.Context, lease registry.PublishLease) error {
-	inventory, err := p.upload(ctx)
+	found, err := p.lookUp(ctx)
+	if err != nil {
+		return err
+	}
+	inventory, err := p.upload(ctx, found)
 	if err != nil {
 		return err
 	}
@@ -145,6 +172,10 @@ type publication struct {
 	ledger   ledger
 	progress *progress
 	result   *Result
+	names    names
+
+	// own is the release itself if it is there already and servable.
+	own *registry.ReleaseInfo
 
 	// reusedFrom are the releases whose objects are reused: they must still not
 	// be gone when the new release is added.
@@ -173,14 +204,14 @@ func newPublication(ctx context.Context, d Deps, b *Build, o Options) (*publicat
 	}}
 	err := p.look(ctx)
 	if err != nil {
-		return p, err
+		return nil, err
 	}
 	p.oldest = p.sweep.Generation
-	if err := p.findOwn(); err != nil || p.result.Unchanged {
-		return p, err
+	if err := p.findOwn(); err != nil {
+		return nil, err
 	}
 	if p.root, err = os.OpenRoot(b.dir); err != nil {
-		return p, fmt.Errorf("open build: %w", err)
+		return nil, fmt.Errorf("open build: %w", err)
 	}
 	return p, nil
 }
@@ -194,18 +225,21 @@ func (p *publication) look(ctx context.Context) (err error) {
 		return err
 	}
 	p.sweep, err = p.Registry.Sweep(ctx)
+	p.names.generation = p.sweep.Generation
 	return err
 }
 
 // findOwn looks for the release that has the ID already.
 func (p *publication) findOwn() error {
-	for _, r := range p.releases {
+	for i := range p.releases {
+		r := &p.releases[i]
 		switch {
 		case r.ID != p.ID:
 		case r.Manifest != p.build.Manifest.Digest():
 			return fmt.Errorf("release %s of app %s %w with other files: an ID is never bound to another build; choose another ID, or auto",
 				p.ID, p.App, holdfast.ErrExists)
 		case r.State.Servable():
+			p.own = r
 			p.result.Release, p.result.Outcome, p.result.Unchanged = r.Release, registry.Unchanged, true
 		}
 	}
@@ -219,22 +253,26 @@ func (p *publication) others() []registry.ReleaseInfo {
 
 // add stores the two texts, then makes the release visible.
 func (p *publication) add(ctx context.Context, lease registry.PublishLease, inv *holdfast.Inventory) error {
-	p.progress.phase(PhaseRegister)
-	if err := p.Store.PutInventory(ctx, inv); err != nil {
-		return err
-	}
-	if err := p.Store.PutManifest(ctx, p.build.Manifest); err != nil {
+	if err := p.putTexts(ctx, inv); err != nil {
 		return err
 	}
 	r := p.result.Release
 	r.Inventory = inv.Digest()
-	p.inventory = r.Inventory
 	added, outcome, err := p.Registry.AddRelease(ctx, lease, r, p.check)
 	if err != nil {
 		return err
 	}
 	p.result.Release, p.result.Outcome, p.result.Unchanged = added, outcome, outcome == registry.Unchanged
 	return nil
+}
+
+func (p *publication) putTexts(ctx context.Context, inv *holdfast.Inventory) error {
+	p.progress.phase(PhaseRegister)
+	p.inventory = inv.Digest()
+	if err := p.Store.PutInventory(ctx, inv); err != nil {
+		return err
+	}
+	return p.Store.PutManifest(ctx, p.build.Manifest)
 }
 
 // sameSettings reports that the settings, by which the build was read and is

@@ -2,41 +2,29 @@ package publish
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"runtime"
-	"slices"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
 
 	holdfast "github.com/holdfast-web/holdfast"
 	"github.com/holdfast-web/holdfast/internal/coding"
-	"github.com/holdfast-web/holdfast/internal/registry"
 )
 
-// maxLookups bounds how many inventories a publish reads in search of what it
-// can reuse. What lies further back is encoded again, to the same bytes.
-const maxLookups = 64
-
 // upload stores what the store lacks and returns where everything lies.
-func (p *publication) upload(ctx context.Context) (*holdfast.Inventory, error) {
+func (p *publication) upload(ctx context.Context, found *stock) (*holdfast.Inventory, error) {
 	p.progress.phase(PhaseUpload)
-	objects, fresh, err := p.lookUp(ctx)
-	if err != nil {
-		return nil, err
-	}
-	made, err := p.storeAll(ctx, fresh)
+	made, err := p.storeAll(ctx, found)
 	p.result.Counts = p.progress.counts()
 	if err != nil {
 		return nil, err
 	}
-	inv, err := holdfast.NewInventoryIn(p.sweep.Generation, append(objects, made...))
+	inv, err := holdfast.NewInventoryIn(p.sweep.Generation, append(found.objects, made...))
 	if err != nil {
 		return nil, fmt.Errorf("make inventory: %w", err)
 	}
@@ -46,72 +34,8 @@ func (p *publication) upload(ctx context.Context) (*holdfast.Inventory, error) {
 	return inv, nil
 }
 
-// lookUp finds the blobs of the build in the inventories of releases that are
-// not gone. Their objects are roots, and so are there; that no such release goes
-// until the new one is added is checked with it. Reused blobs keep the encoded
-// forms they have, whatever effort made those. fresh are the other blobs, the
-// largest first, so that the processors finish together.
-func (p *publication) lookUp(ctx context.Context) (objects []holdfast.Object, fresh []holdfast.Digest, err error) {
-	missing := maps.Clone(p.build.sources)
-	for d, made := range p.made {
-		objects = append(objects, made...)
-		p.progress.done(missing[d].size)
-		delete(missing, d)
-	}
-	for _, r := range p.candidates() {
-		if len(missing) == 0 {
-			break
-		}
-		inv, err := p.Store.Inventory(ctx, r.Inventory)
-		if errors.Is(err, holdfast.ErrNotFound) || errors.Is(err, holdfast.ErrCorrupt) {
-			p.Logger.WarnContext(ctx, "inventory cannot be used again", "release", r.ID, "error", err)
-			continue
-		}
-		if err != nil {
-			return nil, nil, err
-		}
-		objects = append(objects, p.reuse(r.ID, inv, missing)...)
-	}
-	fresh = slices.SortedFunc(maps.Keys(missing), func(a, b holdfast.Digest) int {
-		return cmp.Or(cmp.Compare(missing[b].size, missing[a].size), bytes.Compare(a[:], b[:]))
-	})
-	return objects, fresh, nil
-}
-
-// candidates are the releases whose inventories are worth reading, those of the
-// very same build first.
-func (p *publication) candidates() []registry.ReleaseInfo {
-	alive := slices.DeleteFunc(slices.Clone(p.releases), func(r registry.ReleaseInfo) bool { return r.State == holdfast.Gone })
-	slices.SortStableFunc(alive, func(a, b registry.ReleaseInfo) int {
-		same := func(r registry.ReleaseInfo) int {
-			if r.Manifest == p.build.Manifest.Digest() {
-				return 0
-			}
-			return 1
-		}
-		return same(a) - same(b)
-	})
-	return alive[:min(len(alive), maxLookups)]
-}
-
-// reuse moves what inv holds from missing to the objects it returns.
-func (p *publication) reuse(id holdfast.ReleaseID, inv *holdfast.Inventory, missing map[holdfast.Digest]source) (objects []holdfast.Object) {
-	for d, s := range missing {
-		have := inv.Of(d)
-		if len(have) == 0 || have[0].Coding != holdfast.Identity || have[0].Size != s.size {
-			continue
-		}
-		objects = append(objects, have...)
-		delete(missing, d)
-		p.reusedFrom[id] = true
-		p.progress.count(func(c *Counts) { c.Reused++; c.ReusedBytes += s.size })
-		p.progress.done(s.size)
-	}
-	return objects
-}
-
 // storeAll encodes and stores blobs in parallel, one a processor.
-func (p *publication) storeAll(ctx context.Context, blobs []holdfast.Digest) (objects []holdfast.Object, err error) {
+func (p *publication) storeAll(ctx context.Context, found *stock) (objects []holdfast.Object, err error) {
 	encoder, done, err := p.encoder()
 	if err != nil {
 		return nil, err
@@ -120,12 +44,12 @@ func (p *publication) storeAll(ctx context.Context, blobs []holdfast.Digest) (ob
 	var mu sync.Mutex
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(runtime.GOMAXPROCS(0))
-	for _, d := range blobs {
+	for _, d := range found.fresh {
 		g.Go(func() error {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			b := blob{p, encoder, d, p.build.sources[d]}
+			b := blob{p, encoder, d, p.build.sources[d], found.hurt[d]}
 			made, err := b.store(ctx)
 			if err != nil {
 				return fmt.Errorf("publish %s: %w", b.path, err)
@@ -158,9 +82,11 @@ type blob struct {
 	encoder Encoder
 	digest  holdfast.Digest
 	source
+	listed forms // in the inventory of a release, some of them lost
 }
 
-// store puts the identity bytes and every encoded form that pays.
+// store puts the identity bytes and every encoded form that pays, but for what is
+// there already.
 func (b blob) store(ctx context.Context) ([]holdfast.Object, error) {
 	if b.size > coding.MaxSize {
 		return b.storeLarge(ctx)
@@ -178,6 +104,10 @@ func (b blob) store(ctx context.Context) ([]holdfast.Object, error) {
 	}
 	objects := []holdfast.Object{first}
 	for _, c := range b.codings() {
+		if o, ok := b.listed.there(c); ok {
+			objects = append(objects, o)
+			continue
+		}
 		encoded, err := b.encode(ctx, c, identity)
 		if err != nil {
 			return nil, err
@@ -228,19 +158,46 @@ func (b blob) encode(ctx context.Context, c holdfast.Coding, identity []byte) ([
 }
 
 func (b blob) put(ctx context.Context, c holdfast.Coding, stored []byte) (holdfast.Object, error) {
-	o := holdfast.Object{Digest: b.digest, Coding: c, Size: int64(len(stored)), Name: b.objectName(b.digest)}
+	d := b.digest
 	if c != holdfast.Identity {
-		o.Name = b.objectName(holdfast.DigestOf(stored))
+		d = holdfast.DigestOf(stored)
 	}
-	return o, b.putFrom(ctx, o, bytes.NewReader(stored))
+	return b.putFrom(ctx, c, d, int64(len(stored)), func() (io.Reader, error) { return bytes.NewReader(stored), nil })
 }
 
-func (b blob) putFrom(ctx context.Context, o holdfast.Object, r io.Reader) error {
-	created, err := b.Store.PutObject(ctx, o.Name, o.Size, r)
-	if created {
-		b.progress.count(func(n *Counts) { n.Uploaded++; n.UploadedBytes += o.Size })
+// putFrom stores the bytes with the digest stored under the first name that can
+// be used. open is called for each attempt.
+func (b blob) putFrom(ctx context.Context, c holdfast.Coding, stored holdfast.Digest, size int64, open func() (io.Reader, error)) (o holdfast.Object, err error) {
+	o = holdfast.Object{Digest: b.digest, Coding: c, Size: size}
+	for {
+		o.Name = b.names.choose(stored, b.listed.name(c))
+		r, err := open()
+		if err != nil {
+			return o, err
+		}
+		created, err := b.Store.PutObject(ctx, o.Name, size, r)
+		if errors.Is(err, holdfast.ErrCorrupt) && b.damaged(ctx, o) {
+			b.names.spoil(o.Name)
+			continue
+		}
+		if created {
+			b.progress.count(func(n *Counts) {
+				n.Uploaded++
+				n.UploadedBytes += size
+				if b.listed.lost(c) {
+					n.Restored++
+				}
+			})
+		}
+		return o, err
 	}
-	return err
+}
+
+// damaged reports whether what the store holds under the object's name is of
+// another size.
+func (b blob) damaged(ctx context.Context, o holdfast.Object) bool {
+	_, err := b.Store.HasObject(ctx, o.Name, o.Size)
+	return errors.Is(err, holdfast.ErrCorrupt)
 }
 
 // storeLarge copies a file that is too large for memory, identity only. The
@@ -253,8 +210,11 @@ func (b blob) storeLarge(ctx context.Context) ([]holdfast.Object, error) {
 	}
 	defer f.Close() //nolint:errcheck // nothing was written
 	h := sha256.New()
-	o := holdfast.Object{Digest: b.digest, Size: b.size, Name: b.objectName(b.digest)}
-	err = b.putFrom(ctx, o, io.TeeReader(f, h))
+	o, err := b.putFrom(ctx, holdfast.Identity, b.digest, b.size, func() (io.Reader, error) {
+		h.Reset()
+		_, err := f.Seek(0, io.SeekStart)
+		return io.TeeReader(f, h), err
+	})
 	if errors.Is(err, holdfast.ErrCorrupt) && sum(h) != b.digest {
 		return nil, errChanged(b.path)
 	}
@@ -263,19 +223,20 @@ func (b blob) storeLarge(ctx context.Context) ([]holdfast.Object, error) {
 
 // forecast counts what upload would do. Whether an object that no inventory
 // names is in the store, or an encoded form pays, is not found out.
-func (p *publication) forecast(ctx context.Context) error {
-	_, fresh, err := p.lookUp(ctx)
-	if err != nil {
-		return err
-	}
-	for _, d := range fresh {
-		s := p.build.sources[d]
+func (p *publication) forecast(found *stock) *Result {
+	for _, d := range found.fresh {
+		s, listed := p.build.sources[d], found.hurt[d]
 		p.progress.count(func(n *Counts) {
+			if len(listed) > 0 {
+				n.Restored += listed.countLost()
+				n.Uploaded += listed.countLost()
+				return
+			}
 			n.Uploaded++
 			n.UploadedBytes += s.size
 			n.Encoded += len(s.codings())
 		})
 	}
 	p.result.Counts = p.progress.counts()
-	return nil
+	return p.result
 }

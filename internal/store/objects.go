@@ -102,7 +102,8 @@ func (s *Store) VerifyObject(ctx context.Context, name holdfast.ObjectName, size
 	return nil
 }
 
-// PutManifest stores a manifest under its digest. To store it again does nothing.
+// PutManifest stores a manifest under its digest. To store it again does nothing
+// but read it: damaged bytes that lie there are ErrCorrupt.
 func (s *Store) PutManifest(ctx context.Context, m *holdfast.Manifest) error {
 	if err := s.putText(ctx, manifestPrefix, m.Digest(), m.Bytes()); err != nil {
 		return fmt.Errorf("put manifest %s: %w", m.Digest(), err)
@@ -119,7 +120,7 @@ func (s *Store) Manifest(ctx context.Context, d holdfast.Digest) (*holdfast.Mani
 	return m, nil
 }
 
-// PutInventory stores an inventory under its digest. To store it again does nothing.
+// PutInventory stores an inventory under its digest, as PutManifest does.
 func (s *Store) PutInventory(ctx context.Context, inv *holdfast.Inventory) error {
 	if err := s.putText(ctx, inventoryPrefix, inv.Digest(), inv.Bytes()); err != nil {
 		return fmt.Errorf("put inventory %s: %w", inv.Digest(), err)
@@ -249,27 +250,38 @@ func list[T any](ctx context.Context, driver Driver, prefix string, parse func(r
 
 func (s *Store) putText(ctx context.Context, prefix string, d holdfast.Digest, text []byte) error {
 	err := s.driver.Create(ctx, prefix+d.String(), int64(len(text)), bytes.NewReader(text))
-	if errors.Is(err, holdfast.ErrExists) {
-		return nil
+	if !errors.Is(err, holdfast.ErrExists) {
+		return err
 	}
+	_, err = readText(ctx, s.driver, prefix+d.String(), d)
 	return err
 }
 
 func getText[T any](ctx context.Context, driver Driver, prefix string, d holdfast.Digest, parse func([]byte) (T, error)) (T, error) {
-	var zero T
-	r, err := driver.Open(ctx, prefix+d.String(), 0, maxText+1)
+	text, err := readText(ctx, driver, prefix+d.String(), d)
 	if err != nil {
+		var zero T
 		return zero, err
+	}
+	return parse(text)
+}
+
+// readText returns the text under key, whose digest must be d.
+func readText(ctx context.Context, driver Driver, key string, d holdfast.Digest) ([]byte, error) {
+	r, err := driver.Open(ctx, key, 0, maxText+1)
+	if err != nil {
+		return nil, err
 	}
 	defer r.Close() //nolint:errcheck // nothing was written
 	text, err := io.ReadAll(r)
 	if err != nil {
-		return zero, err
+		return nil, err
 	}
 	if got := holdfast.DigestOf(text); got != d {
-		return zero, fmt.Errorf("%w: %d bytes with the digest %s", holdfast.ErrCorrupt, len(text), got)
+		return nil, fmt.Errorf("%w: %d bytes with the digest %s lie there; delete %s from the store, and publish the same build again",
+			holdfast.ErrCorrupt, len(text), got, key)
 	}
-	return parse(text)
+	return text, nil
 }
 
 // objectKey spreads objects over 256 directories: many file systems, and most

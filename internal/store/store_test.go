@@ -179,6 +179,11 @@ func TestTexts(t *testing.T) {
 	if _, err := s.Inventory(t.Context(), inv.Digest()); !errors.Is(err, holdfast.ErrCorrupt) {
 		t.Errorf("Inventory of changed bytes = %v, want ErrCorrupt", err)
 	}
+	for _, err := range []error{s.PutManifest(t.Context(), m), s.PutInventory(t.Context(), inv)} {
+		if !errors.Is(err, holdfast.ErrCorrupt) {
+			t.Errorf("put over changed bytes = %v, want ErrCorrupt", err)
+		}
+	}
 }
 
 func TestListings(t *testing.T) {

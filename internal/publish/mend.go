@@ -1,0 +1,82 @@
+package publish
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/registry"
+)
+
+// mend looks whether the store has all of a release that is there already, and
+// stores again what it has lost. The same bytes come back under the same names,
+// for all releases that share them. Where that cannot be, because damaged bytes lie
+// there or the encoder makes others today, the release gets a new inventory.
+func (p *publication) mend(ctx context.Context) (*Result, error) {
+	found, err := p.lookUp(ctx)
+	if err != nil {
+		return nil, err
+	}
+	manifest, err := p.hasManifest(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if found.whole() && manifest { // then the inventory is there, too: it was read
+		p.result.Counts = p.progress.counts()
+		return p.result, nil
+	}
+	p.result.Mended = true
+	if p.DryRun {
+		return p.forecast(found), nil
+	}
+	if err := p.look(ctx); err != nil {
+		return nil, err
+	}
+	return p.finish(ctx, p.mendOnce)
+}
+
+// mendOnce is one attempt, which looks anew.
+func (p *publication) mendOnce(ctx context.Context, lease registry.PublishLease) error {
+	found, err := p.lookUp(ctx)
+	if err != nil {
+		return err
+	}
+	inv, err := p.upload(ctx, found)
+	if err != nil {
+		return err
+	}
+	return p.relocate(ctx, lease, inv)
+}
+
+// hasManifest reports whether the store has the manifest of the build.
+func (p *publication) hasManifest(ctx context.Context) (bool, error) {
+	_, err := p.Store.Manifest(ctx, p.build.Manifest.Digest())
+	if errors.Is(err, holdfast.ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// relocate stores the texts and records where the release lies now, if that is
+// not where it lay.
+func (p *publication) relocate(ctx context.Context, lease registry.PublishLease, inv *holdfast.Inventory) error {
+	before, err := p.Store.Inventory(ctx, p.own.Inventory)
+	switch {
+	case err == nil && slices.Equal(before.Objects(), inv.Objects()):
+		inv = before // which may be of an earlier generation
+	case err != nil && !errors.Is(err, holdfast.ErrNotFound) && !errors.Is(err, holdfast.ErrCorrupt):
+		return err
+	}
+	if err := p.putTexts(ctx, inv); err != nil {
+		return err
+	}
+	r := p.own.Release
+	r.Inventory = inv.Digest()
+	mended, err := p.Registry.ReplaceInventory(ctx, lease, r, p.own.Inventory, p.spared)
+	if err != nil {
+		return err
+	}
+	p.result.Release = mended
+	return nil
+}

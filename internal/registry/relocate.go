@@ -1,0 +1,73 @@
+package registry
+
+import (
+	"context"
+	"fmt"
+
+	holdfast "github.com/holdfast-web/holdfast"
+)
+
+// ReplaceInventory makes rel.Inventory take the place of before, the inventory
+// that the servable release rel.ID has: the store lost some of its bytes, and they
+// lie under other names now. lease comes from BeginPublish for the same app and
+// manifest. The record cannot change, so this is kept in the app's head. check, which
+// may be nil, may be called more than once; when its answer is committed, the state
+// of cleaning has not changed since.
+//
+// Errors: what check returns, ErrConflict if the release is not servable any more or has neither of
+// the two inventories, ErrNotFound, ErrLeaseLost, ErrInvalid.
+func (r *Registry) ReplaceInventory(ctx context.Context, lease PublishLease, rel holdfast.Release, before holdfast.Digest,
+	check func(ctx context.Context, s Sweep) error,
+) (holdfast.Release, error) {
+	what := "replace inventory of release " + rel.ID.String()
+	p, err := leaseOf(lease, rel)
+	if err != nil {
+		return holdfast.Release{}, wrap(what, err)
+	}
+	re := &relocation{lease: p, rel: rel, before: before, check: check}
+	if err := r.update(ctx, what, rel.App, false, func(e *edit) error { return re.plan(ctx, e) }, p.key, sweepKey); err != nil {
+		return holdfast.Release{}, err
+	}
+	return re.result, r.Forget(ctx, []LeaseInfo{p.info})
+}
+
+// relocation is one call of ReplaceInventory.
+type relocation struct {
+	lease  *publishLease
+	rel    holdfast.Release
+	before holdfast.Digest
+	check  func(ctx context.Context, s Sweep) error
+
+	result holdfast.Release
+}
+
+func (re *relocation) plan(ctx context.Context, e *edit) error {
+	now, err := e.release(ctx, re.rel.ID)
+	f := e.head.flagsOf(re.rel.ID)
+	re.result = now
+	switch {
+	case err != nil:
+		return err
+	case now.Manifest != re.rel.Manifest:
+		return fmt.Errorf("%w: it is bound to the build %s", holdfast.ErrConflict, now.Manifest.Short())
+	case f.Retired != 0 || f.Gone != 0:
+		return fmt.Errorf("%w: it was retired meanwhile; publish again", holdfast.ErrConflict)
+	case now.Inventory == re.rel.Inventory:
+		return nil
+	case now.Inventory != re.before:
+		return fmt.Errorf("%w: somebody else gave it another inventory meanwhile; publish again", holdfast.ErrConflict)
+	case !re.lease.holds(e.got):
+		return fmt.Errorf("%w: publish again, what is uploaded already is used", holdfast.ErrLeaseLost)
+	}
+	e.checks[re.lease.key] = re.lease.token
+	sweep, err := e.settled()
+	if err == nil && re.check != nil {
+		err = re.check(ctx, sweep)
+	}
+	if err != nil {
+		return err
+	}
+	e.flag(re.rel.ID, func(f *flags) { f.Inventory = re.rel.Inventory })
+	re.result.Inventory = re.rel.Inventory
+	return nil
+}
