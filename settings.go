@@ -202,22 +202,6 @@ func globs(v string) (list []string) {
 	return list
 }
 
-// setPinned wants "/…/{release}/…{path}": both once, {release} a whole segment,
-// {path} at the end, so that a URL can be taken apart in one way only.
-func setPinned(s *Settings, v string) error {
-	if v == "" {
-		s.Pinned = ""
-		return nil
-	}
-	head, middle, ok := strings.Cut(v, "/{release}/")
-	if !ok || !strings.HasSuffix(middle, "{path}") || strings.ContainsAny(head+strings.TrimSuffix(middle, "{path}"), "{}?#%") ||
-		v[0] != '/' || middle != "{path}" && !strings.HasSuffix(middle, "/{path}") {
-		return fmt.Errorf("%w: want a shape such as /static/{release}/{path}", ErrInvalid)
-	}
-	s.Pinned = v
-	return nil
-}
-
 func setKeep(s *Settings, v string) error {
 	n, err := strconv.Atoi(v)
 	if err != nil || n < 0 || n > 10_000 {

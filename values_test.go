@@ -161,6 +161,9 @@ func TestSettings(t *testing.T) {
 		{"immutable", "", ""},
 		{"pinned", "/static/{release}/{path}", "/static/{release}/{path}"},
 		{"pinned", "/{release}/s/{path}", "/{release}/s/{path}"},
+		{"pinned", "/@x/{release}/{path}", ""},
+		{"pinned", "/a//{release}/{path}", ""},
+		{"pinned", "/../{release}/{path}", ""},
 		{"pinned", "/static/{path}", ""},
 		{"pinned", "static/{release}/{path}", ""},
 		{"pinned", "/s/{release}/{path}x", ""},
@@ -281,4 +284,33 @@ func mustJSON(t *testing.T, v any) []byte {
 		t.Fatal(err)
 	}
 	return text
+}
+
+// A path of an app's own shape leads back to the release and the file it is of.
+func TestPinnedPath(t *testing.T) {
+	v1, err := ParseReleaseID("v1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for shape, want := range map[string]string{
+		"":                               "@v1/a/{release}/b.js",
+		"/static/{release}/{path}":       "static/v1/a/{release}/b.js",
+		"/{release}/_next/static/{path}": "v1/_next/static/a/{release}/b.js",
+	} {
+		s := Settings{Pinned: shape}
+		path := s.PinnedPath(v1, "a/{release}/b.js")
+		if path != want {
+			t.Errorf("%s: %s, want %s", shape, path, want)
+		}
+		id, below, ok := s.CutPinned(path)
+		if own := shape != ""; ok != own || own && (id != "v1" || below != "a/{release}/b.js") {
+			t.Errorf("%s is taken apart as %q, %q, %v", path, id, below, ok)
+		}
+	}
+	s := Settings{Pinned: "/static/{release}/x/{path}"}
+	for _, path := range []string{"", "static", "static/v1", "static/v1/", "static/v1/y/a.js", "static/null/x/a.js", "other/v1/x/a.js"} {
+		if id, below, ok := s.CutPinned(path); ok {
+			t.Errorf("%s is taken apart as %q, %q", path, id, below)
+		}
+	}
 }

@@ -82,7 +82,8 @@ func (c *cli) appSetCommand() *cobra.Command {
 settings are changed together or none is.
 
 A mount that would take over paths which servable releases of other apps use is
-refused, as is one below which own files would be out of reach.
+refused, as is one below which own files would be out of reach, and as is a shape
+of pinned URLs that takes a directory of a build for a release.
 
 ` + settingsHelp(),
 		Example: `  holdfast app set shop mount=/shop spa=on
@@ -163,7 +164,7 @@ func (c *cli) setApp(ctx context.Context, b *backends, name holdfast.AppName, pa
 		return nil
 	}
 	validate := func(ctx context.Context, all []*registry.AppState, changed holdfast.Settings) error {
-		return errors.Join(b.checkMounts(ctx, all, name, changed), b.checkGlobs(ctx, all, name, &changed))
+		return errors.Join(b.checkMounts(ctx, all, name, changed), b.checkGlobs(ctx, all, name, &changed), b.checkPinned(ctx, all, name, &changed))
 	}
 	after, err := b.registry.SetApp(ctx, name, change, validate)
 	if err != nil {

@@ -45,7 +45,7 @@ func escapePath(p string) string {
 func (l *links) plain(f *holdfast.File) string { return l.base + "/" + escapePath(f.Path) }
 
 func (l *links) pinned(f *holdfast.File) string {
-	return l.base + "/@" + l.release.String() + "/" + escapePath(f.Path)
+	return l.base + "/" + escapePath(l.settings.PinnedPath(l.release, f.Path))
 }
 
 func (l *links) full(f *holdfast.File) string {

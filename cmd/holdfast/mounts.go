@@ -61,3 +61,14 @@ func (b *backends) checkGlobs(ctx context.Context, all []*registry.AppState, app
 	}
 	return nil
 }
+
+// checkPinned fails if the shape of pinned URLs, when it changed, hides files of
+// the app's releases.
+func (b *backends) checkPinned(ctx context.Context, all []*registry.AppState, app holdfast.AppName, changed *holdfast.Settings) error {
+	for _, state := range all {
+		if state.Name == app && state.Settings.Pinned != changed.Pinned {
+			return publish.CheckPinned(ctx, b.store, state, changed)
+		}
+	}
+	return nil
+}

@@ -62,6 +62,8 @@ is the one that is live on --side, or --release. The forms:
   content  /~DIGEST/PATH           the same URL in every release with the same file
   plain    /PATH                   what is live
 
+An app with the setting pinned=SHAPE has pinned URLs of that shape.
+
 Files that refer to others by relative references have no full and no content
 URL: the references would lead astray. Their pinned URL is safe.`,
 		Example: `  holdfast url assets/logo.svg

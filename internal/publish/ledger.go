@@ -23,9 +23,16 @@ const LedgerAge = 400 * 24 * time.Hour
 // however often and over however many releases it is asked.
 type ledger struct {
 	store    Store
+	release  holdfast.ReleaseID // that is being published
 	build    *holdfast.Manifest
 	settings holdfast.Settings
-	known    map[holdfast.Digest][]string // by manifest
+	known    map[holdfast.Digest]compared // by manifest
+}
+
+// compared is what came of comparing the build with the manifest of a release.
+type compared struct {
+	clashes []string // paths with other bytes that browsers may hold
+	hidden  []string // paths of that release that the new one's pinned URLs take over
 }
 
 // clashes returns, sorted, the paths under which one of others published other
@@ -40,7 +47,7 @@ func (l *ledger) clashes(ctx context.Context, others []registry.ReleaseInfo) ([]
 	settled := settled(others)
 	var all []string
 	for _, r := range relevant {
-		all = append(all, l.known[r.Manifest]...)
+		all = append(all, l.known[r.Manifest].clashes...)
 	}
 	all = slices.DeleteFunc(all, func(p string) bool { return settled[p] })
 	slices.Sort(all)
@@ -105,11 +112,11 @@ func (l *ledger) learn(ctx context.Context, releases []registry.ReleaseInfo) err
 	var unknown []registry.ReleaseInfo
 	for _, r := range releases {
 		if _, ok := l.known[r.Manifest]; !ok {
-			l.known[r.Manifest] = nil
+			l.known[r.Manifest] = compared{}
 			unknown = append(unknown, r)
 		}
 	}
-	found := make([][]string, len(unknown))
+	found := make([]compared, len(unknown))
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(parallel)
 	for i, r := range unknown {
@@ -133,7 +140,8 @@ func (l *ledger) learn(ctx context.Context, releases []registry.ReleaseInfo) err
 	return err
 }
 
-func (l *ledger) compare(m *holdfast.Manifest) (clashes []string) {
+func (l *ledger) compare(m *holdfast.Manifest) (c compared) {
+	c.hidden = hiddenBy(m, &l.settings, func(id string) bool { return id == l.release.String() })
 	for i := range l.build.Files() {
 		mine := &l.build.Files()[i]
 		theirs, ok := m.Lookup(mine.Path)
@@ -141,10 +149,10 @@ func (l *ledger) compare(m *holdfast.Manifest) (clashes []string) {
 			continue
 		}
 		if registry.MayBeKept(&l.settings, mine.Path, mine.Fingerprinted() || theirs.Fingerprinted()) {
-			clashes = append(clashes, mine.Path)
+			c.clashes = append(c.clashes, mine.Path)
 		}
 	}
-	return clashes
+	return c
 }
 
 // CheckShadowed reports the paths of a build that cannot be reached because the

@@ -78,7 +78,7 @@ func TestLedgerAge(t *testing.T) {
 		t.Fatal(err)
 	}
 	for age, want := range map[time.Duration]int{0: 1, LedgerAge - time.Hour: 1, LedgerAge + time.Hour: 0} {
-		l := ledger{store: w.store, build: b.Manifest, known: map[holdfast.Digest][]string{}}
+		l := ledger{store: w.store, build: b.Manifest, known: map[holdfast.Digest]compared{}}
 		gone := registry.ReleaseInfo{Release: holdfast.Release{Manifest: old.Manifest.Digest()}, State: holdfast.Gone, GoneAt: time.Now().Add(-age)}
 		got, err := l.clashes(t.Context(), []registry.ReleaseInfo{gone})
 		if err != nil || len(got) != want {
@@ -91,7 +91,7 @@ func TestLedgerFailsClosedAndReadsOnce(t *testing.T) {
 	w := newWorld(t)
 	one := w.mustPublish(bigSite(), options("one"))
 	b := mustScan(t, write(t, clashing()), ScanOptions{})
-	l := ledger{store: w.store, build: b.Manifest, known: map[holdfast.Digest][]string{}}
+	l := ledger{store: w.store, build: b.Manifest, known: map[holdfast.Digest]compared{}}
 	others := []registry.ReleaseInfo{{Release: one.Release}, {Release: one.Release}}
 	w.driver.SetHook(func(context.Context, memstore.Op, string) error { return holdfast.ErrUnavailable })
 	if _, err := l.clashes(t.Context(), others); !errors.Is(err, holdfast.ErrUnavailable) {

@@ -198,7 +198,7 @@ func newPublication(ctx context.Context, d Deps, b *Build, o Options) (*publicat
 		d.Logger = slog.New(slog.DiscardHandler)
 	}
 	p := &publication{Deps: d, Options: o, build: b, reusedFrom: make(map[holdfast.ReleaseID]bool), made: make(map[holdfast.Digest][]holdfast.Object)}
-	p.ledger = ledger{store: d.Store, build: b.Manifest, settings: o.Settings, known: make(map[holdfast.Digest][]string)}
+	p.ledger = ledger{store: d.Store, release: o.ID, build: b.Manifest, settings: o.Settings, known: make(map[holdfast.Digest]compared)}
 	p.result = &Result{Release: holdfast.Release{
 		App: o.App, ID: o.ID, Manifest: b.Manifest.Digest(), Files: len(b.Manifest.Files()), Bytes: b.Manifest.Size(),
 	}}
@@ -280,7 +280,8 @@ func (p *publication) putTexts(ctx context.Context, inv *holdfast.Inventory) err
 func (p *publication) sameSettings(apps []*registry.AppState) error {
 	for _, a := range apps {
 		now, then := &a.Settings, &p.Settings
-		if a.Name == p.App && (now.Mount != then.Mount || now.SourceMaps != then.SourceMaps || !slices.Equal(now.Immutable, then.Immutable)) {
+		same := now.Mount == then.Mount && now.SourceMaps == then.SourceMaps && now.Pinned == then.Pinned && slices.Equal(now.Immutable, then.Immutable)
+		if a.Name == p.App && !same {
 			return fmt.Errorf("%w: the settings of app %s were changed meanwhile; publish again, what is uploaded already is used", holdfast.ErrConflict, p.App)
 		}
 	}
@@ -308,6 +309,9 @@ func (p *publication) check(ctx context.Context, now registry.Standing) ([]strin
 		if err := CheckShadowed(p.build.Manifest, p.App, p.Settings.Mount, apps); err != nil {
 			return nil, err
 		}
+	}
+	if err := p.checkPinned(ctx, now.Others); err != nil {
+		return nil, err
 	}
 	clashes, err := p.ledger.clashes(ctx, now.Others)
 	if err != nil || len(clashes) == 0 || p.AllowClash {

@@ -136,27 +136,10 @@ func (c *decider) named(rest string) (id, below string, slash, ok bool) {
 		id, below, slash = strings.Cut(rest[1:], "/")
 		return id, below, slash, holdfast.IsName(id)
 	}
-	if id, below, ok = c.shaped(rest); ok {
+	if id, below, ok = c.a.Settings.CutPinned(rest); ok {
 		_, ok = c.a.Release(id)
 	}
 	return id, below, true, ok
-}
-
-// shaped takes a path of the app's own shape of pinned URLs apart.
-func (c *decider) shaped(rest string) (id, below string, ok bool) {
-	if c.a.Settings.Pinned == "" {
-		return "", "", false
-	}
-	head, tail, _ := strings.Cut(c.a.Settings.Pinned[1:], "{release}/")
-	after, ok := strings.CutPrefix(rest, head)
-	if !ok {
-		return "", "", false
-	}
-	if id, below, ok = strings.Cut(after, "/"); !ok || !holdfast.IsName(id) {
-		return "", "", false
-	}
-	below, ok = strings.CutPrefix(below, strings.TrimSuffix(tail, "{path}"))
-	return id, below, ok
 }
 
 // namesRelease reports whether some segment of an absolute path is reserved: it

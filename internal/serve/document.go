@@ -86,7 +86,7 @@ func (c *decider) missing(side *live.Release, p string) {
 		c.d.Release = nil
 		c.fail(404, "no such file")
 	}
-	if id, _, ok := c.shaped(p); ok {
+	if id, _, ok := c.a.Settings.CutPinned(p); ok {
 		c.wait("@", id)
 	} else if holdfast.LooksHashed(p) {
 		c.wait("", p)
