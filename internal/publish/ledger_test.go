@@ -3,6 +3,7 @@ package publish
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -106,5 +107,37 @@ func TestLedgerFailsClosedAndReadsOnce(t *testing.T) {
 	}
 	if n := w.driver.Calls().Open - before; n != 1 {
 		t.Errorf("%d reads of one manifest", n)
+	}
+}
+
+// More clashes than a release can hold are found out before anything is uploaded,
+// and as many as it can hold are published.
+func TestPublishTooManyClashes(t *testing.T) {
+	const name = 1000 // bytes of each path
+	dir := strings.Repeat(strings.Repeat("d", 199)+"/", 4)
+	files := func(n int, content string) map[string]string {
+		m := make(map[string]string, n)
+		for i := range n {
+			m[fmt.Sprintf("%s%0*d-Qw7Er9Ty.js", dir, name-len(dir)-len("-Qw7Er9Ty.js"), i)] = content
+		}
+		return m
+	}
+	w := newWorld(t)
+	w.mustPublish(files(400, "1"), options("one"))
+	o := options("two")
+	o.AllowClash = true
+	creates := w.driver.Calls().Create
+	_, err := w.publish(files(400, "2"), o)
+	checkError(t, err, holdfast.ErrInvalid, []string{"400 paths", "new names", "another app"})
+	if n := w.driver.Calls().Create - creates; n != 0 {
+		t.Errorf("%d objects were uploaded before that was found out", n)
+	}
+	if r := w.mustPublish(files(390, "2"), o); len(r.Release.Clashes) != 390 {
+		t.Errorf("%d clashes", len(r.Release.Clashes))
+	}
+	// What was published before like that need not be held once more.
+	o.ID = options("three").ID
+	if r := w.mustPublish(files(400, "3"), o); len(r.Release.Clashes) != 10 {
+		t.Errorf("%d clashes", len(r.Release.Clashes))
 	}
 }

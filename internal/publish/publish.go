@@ -314,8 +314,11 @@ func (p *publication) check(ctx context.Context, now registry.Standing) ([]strin
 		return nil, err
 	}
 	clashes, err := p.ledger.clashes(ctx, now.Others)
-	if err != nil || len(clashes) == 0 || p.AllowClash {
-		return clashes, err
+	if err != nil || len(clashes) == 0 {
+		return nil, err
+	}
+	if p.AllowClash {
+		return clashes, registry.CheckClashes(clashes)
 	}
 	return nil, fmt.Errorf("%w: other bytes were published before under %s, and browsers may keep those for a year; "+
 		"let the build give changed files new names, or publish with --allow-clash, after which these paths are never cached for long again",

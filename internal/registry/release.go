@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"time"
@@ -10,6 +11,26 @@ import (
 	holdfast "github.com/holdfast-web/holdfast"
 	"github.com/holdfast-web/holdfast/internal/kv"
 )
+
+// maxClashes bounds the text of a release's clashes, in bytes. They are kept in its
+// record, which is committed together with the head of the app, and those of a
+// release that is published again in the head.
+const maxClashes = kv.MaxCommit / 2
+
+// CheckClashes returns an error that is ErrInvalid if a release cannot be added
+// with so many clashes, so that a publisher need not upload it to find that out.
+func CheckClashes(clashes []string) error {
+	text, err := json.Marshal(clashes)
+	if err != nil {
+		return fmt.Errorf("encode clashes: %w", err)
+	}
+	if len(text) > maxClashes {
+		return fmt.Errorf("%w: %d paths had other bytes before; their names have %d bytes, and a release can hold %d: "+
+			"let the build give changed files new names, or publish it as another app",
+			holdfast.ErrInvalid, len(clashes), len(text), maxClashes)
+	}
+	return nil
+}
 
 // addition is one call of AddRelease.
 type addition struct {
@@ -149,7 +170,11 @@ func (a *addition) verdict(ctx context.Context, e *edit) ([]string, error) {
 	}
 	others := slices.DeleteFunc(state.Releases, func(info ReleaseInfo) bool { return info.ID == a.rel.ID })
 	clashes, err := a.check(ctx, Standing{others, sweep})
-	return union(nil, clashes), err
+	if err != nil {
+		return nil, err
+	}
+	clashes = union(nil, clashes)
+	return clashes, CheckClashes(clashes)
 }
 
 // publish plans what follows from id being published or restored: where version
