@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	holdfast "github.com/holdfast-web/holdfast"
 	"github.com/holdfast-web/holdfast/internal/kv"
 	"github.com/holdfast-web/holdfast/internal/kv/etcdkv"
 	"github.com/holdfast-web/holdfast/internal/kv/memkv"
@@ -93,6 +94,9 @@ func (c *cli) open(ctx context.Context, o opening, log *slog.Logger) (*backends,
 		return b, err
 	}
 	if err := b.openStore(ctx, c, log); err != nil {
+		if isUnreachable(err) {
+			err = hinted(err, "the store did not answer in time; check that it runs and that --store is right, then run the same command again")
+		}
 		return nil, errors.Join(err, b.Close())
 	}
 	return b, nil
@@ -250,15 +254,41 @@ func (c *cli) registryTLS() (*tls.Config, error) {
 }
 
 func (b *backends) openStore(ctx context.Context, c *cli, log *slog.Logger) error {
-	driver, err := c.storeDriver(ctx, log)
+	s, closer, err := c.claimedStore(ctx, b.registry.ID(), log)
 	if err != nil {
 		return err
 	}
-	if closer, ok := driver.(io.Closer); ok {
-		b.closers = append(b.closers, closer)
+	b.store, b.closers = s, append(b.closers, closer)
+	return nil
+}
+
+// claimedStore opens the store and makes it the registry's own, or makes sure that
+// it is; owner may be "" for a registry that is out of reach.
+func (c *cli) claimedStore(ctx context.Context, owner string, log *slog.Logger) (*store.Store, io.Closer, error) {
+	driver, err := c.storeDriver(ctx, log)
+	if err != nil {
+		return nil, nil, err
 	}
-	b.store = store.New(driver)
-	return hinted(b.store.Claim(ctx, b.registry.ID()), "--store %s and --registry %s do not belong together", c.storePlace(), c.registryPlace())
+	s, closer := store.New(driver), closerOf(driver)
+	if owner == "" {
+		return s, closer, nil
+	}
+	if err := s.Claim(ctx, owner); err != nil {
+		err = errors.Join(err, closer.Close())
+		if errors.Is(err, holdfast.ErrExists) {
+			err = hinted(err, "--store %s and --registry %s do not belong together", c.storePlace(), c.registryPlace())
+		}
+		return nil, nil, err
+	}
+	return s, closer, nil
+}
+
+// closerOf returns what closes a driver, which may need no closing.
+func closerOf(driver store.Driver) io.Closer {
+	if closer, ok := driver.(io.Closer); ok {
+		return closer
+	}
+	return io.NopCloser(nil)
 }
 
 func (c *cli) storeDriver(ctx context.Context, log *slog.Logger) (store.Driver, error) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"slices"
 
 	holdfast "github.com/holdfast-web/holdfast"
 	"github.com/holdfast-web/holdfast/internal/node"
@@ -12,18 +13,19 @@ import (
 )
 
 // late opens the registry and the store of a cluster when a node needs them, each
-// by itself, and tries again until that succeeds: a node that kept what it served
-// begins although they are out of reach.
+// by itself, and tries again until that succeeds: a node begins although they are
+// out of reach.
 type late struct {
 	cli   *cli
+	owner string // the registry that the store must be of; "" while it is not known
 	log   *slog.Logger
 	gate  chan struct{} // holds one value while the store is not being opened
 	store *store.Store
 	held  []io.Closer
 }
 
-func newLate(c *cli, log *slog.Logger) *late {
-	l := &late{cli: c, log: log, gate: make(chan struct{}, 1)}
+func newLate(c *cli, owner string, log *slog.Logger) *late {
+	l := &late{cli: c, owner: owner, log: log, gate: make(chan struct{}, 1)}
 	l.gate <- struct{}{}
 	return l
 }
@@ -32,7 +34,7 @@ func newLate(c *cli, log *slog.Logger) *late {
 func (l *late) Close() error {
 	<-l.gate
 	var errs []error
-	for _, c := range l.held {
+	for _, c := range slices.Backward(l.held) {
 		errs = append(errs, c.Close())
 	}
 	return errors.Join(errs...)
@@ -51,13 +53,21 @@ func (l *late) registry() node.Registry {
 		}
 		<-l.gate
 		l.held = append(l.held, b)
+		l.owner = b.registry.ID()
 		l.gate <- struct{}{}
 		return b.registry, nil
 	})
 }
 
-// open returns the store, opening it if nobody did so yet. That it belongs to the
-// registry was checked when the node used it first.
+// reach opens the store.
+func (l *late) reach(ctx context.Context) error {
+	_, err := l.open(ctx)
+	return err
+}
+
+// open returns the store, opening it if nobody did so yet. While the registry is
+// out of reach, it is not checked whether the store belongs to it: that was done
+// when the node, which kept something, used it first.
 func (l *late) open(ctx context.Context) (*store.Store, error) {
 	select {
 	case <-l.gate:
@@ -70,15 +80,12 @@ func (l *late) open(ctx context.Context) (*store.Store, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
-	driver, err := l.cli.storeDriver(ctx, l.log)
+	s, closer, err := l.cli.claimedStore(ctx, l.owner, l.log)
 	if err != nil {
 		return nil, err
 	}
-	if closer, ok := driver.(io.Closer); ok {
-		l.held = append(l.held, closer)
-	}
-	l.store = store.New(driver)
-	return l.store, nil
+	l.store, l.held = s, append(l.held, closer)
+	return s, nil
 }
 
 // OpenObject is that of the store.

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"time"
 
+	holdfast "github.com/holdfast-web/holdfast"
 	"github.com/holdfast-web/holdfast/internal/blob"
 	"github.com/holdfast-web/holdfast/internal/live"
 	"github.com/holdfast-web/holdfast/internal/node"
@@ -19,40 +20,73 @@ type origin struct {
 	registry  node.Registry
 	manifests live.Manifests
 	bytes     blob.Fetcher
-	backends  *backends // nil while they are out of reach
 	store     func(context.Context) (*store.Store, error)
+	reach     func(context.Context) error // opens the store; nil if it is open
+	backends  *backends                   // nil while the registry is out of reach
 	io.Closer
 }
 
-// patience is how long a node that could begin without registry and store waits
-// for them.
-const patience = 2 * time.Second
+const (
+	// patience is how long a node that could begin without registry and store waits
+	// for them.
+	patience = 2 * time.Second
+	// storePatience is how long one waits for the store that has kept nothing: until
+	// then it accepts no connection, so that a store that is wrong can still end it.
+	storePatience = 5 * time.Second
+)
 
-// origin opens registry and store, or, where a cluster's are out of reach and the
-// node kept what it served, puts that off.
+// origin opens registry and store. What is out of reach is put off: a store
+// always, a registry where the node kept what it served. What is wrong is an error.
 func (c *cli) origin(ctx context.Context, log *slog.Logger) (*origin, error) {
+	forRegistry, forStore := openTimeout, storePatience
 	kept := !c.embedded() && node.HasState(c.stateDir())
-	opening := ctx
 	if kept {
-		var cancel context.CancelFunc
-		opening, cancel = context.WithTimeout(ctx, patience)
-		defer cancel()
+		forRegistry, forStore = patience, patience
 	}
-	b, err := c.open(opening, join, log)
+	b, err := within(ctx, forRegistry, func(ctx context.Context) (*backends, error) { return c.openBackends(ctx, join, log) })
 	switch {
 	case err == nil:
-		return originOf(b), nil
+		return c.withStore(ctx, b, forStore, log)
 	case !kept, isUsage(err), errors.Is(err, errNoRegistry), ctx.Err() != nil:
 		return nil, err
 	}
-	log.Warn("registry or store are out of reach; serving what this node kept", "error", err)
-	l := newLate(c, log)
-	return &origin{registry: l.registry(), manifests: l, bytes: l, store: l.open, Closer: l}, nil
+	log.Warn("the registry is out of reach; serving what this node kept", "error", err)
+	l := newLate(c, "", log)
+	return &origin{registry: l.registry(), manifests: l, bytes: l, store: l.open, reach: l.reach, Closer: l}, nil
 }
 
+// withStore adds the store to the registry that is open.
+func (c *cli) withStore(ctx context.Context, b *backends, patience time.Duration, log *slog.Logger) (*origin, error) {
+	_, err := within(ctx, patience, func(ctx context.Context) (struct{}, error) { return struct{}{}, b.openStore(ctx, c, log) })
+	switch {
+	case err == nil:
+		return originOf(b), nil
+	case !isUnreachable(err) || ctx.Err() != nil:
+		return nil, errors.Join(err, b.Close())
+	}
+	log.Warn("the store is out of reach; until it is back, what this node has not kept answers 503", "error", err)
+	l := newLate(c, b.registry.ID(), log)
+	l.held = append(l.held, b)
+	return &origin{registry: b.registry, manifests: l, bytes: l, store: l.open, reach: l.reach, backends: b, Closer: l}, nil
+}
+
+// originOf is what is open already.
 func originOf(b *backends) *origin {
 	opened := func(context.Context) (*store.Store, error) { return b.store, nil }
 	return &origin{registry: b.registry, manifests: b.store, bytes: b.store, backends: b, store: opened, Closer: b}
+}
+
+// within calls open, for a time at most.
+func within[T any](ctx context.Context, d time.Duration, open func(context.Context) (T, error)) (T, error) {
+	ctx, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
+	return open(ctx)
+}
+
+// isUnreachable reports whether a store that could not be opened may be right all
+// the same: nobody answered, or not in time.
+func isUnreachable(err error) bool {
+	return errors.Is(err, holdfast.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded)
 }
 
 // stateDir is where a node of a cluster keeps what it serves. An embedded

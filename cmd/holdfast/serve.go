@@ -51,7 +51,11 @@ With --tls-cert and --tls-key it speaks HTTPS with HTTP/2, else HTTP/1.1 and
 HTTP/2 in cleartext; certificate files that change are taken up within a minute.
 
 The admin address answers /healthz (the process runs) and /readyz (it can answer
-for all releases). Keep it away from the public.
+for all releases; if not, why). Keep it away from the public.
+
+A store that does not answer when a node starts is waited for: until it is there,
+what the node has not kept answers 503. A store that is wrong, such as a bucket
+that does not exist or the store of another registry, ends the node at once.
 
 SIGTERM or Ctrl-C drains: no new connections, requests in flight are finished, at
 most for --drain. A second one ends the process at once. Logs go to standard
@@ -116,7 +120,7 @@ func (c *cli) serve(ctx context.Context, o serveOptions) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, source.Close()) }()
-	if err := c.tellServing(ctx, from.backends, n, o); err != nil {
+	if err := c.tellServing(ctx, from, n, o); err != nil {
 		return err
 	}
 	defer context.AfterFunc(ctx, func() {
@@ -149,7 +153,7 @@ func (c *cli) listen(ctx context.Context, from *origin, o serveOptions, access *
 		o.admin = ""
 	}
 	n, err := node.Listen(ctx, node.Config{
-		Registry: from.registry, Manifests: from.manifests, Blobs: source, Warmer: source, Logger: log,
+		Registry: from.registry, Manifests: from.manifests, Reach: from.reach, Blobs: source, Warmer: source, Logger: log,
 		StateDir: c.stateDir(), AcceptRegistry: o.accept, Notice: o.notice,
 		Name: o.name, Version: programVersion(), Side: o.side,
 		Listen: o.listen, Admin: o.admin, CertFile: o.cert, KeyFile: o.key,
@@ -180,7 +184,7 @@ func (c *cli) openAccessLog(name string) (*node.AccessLog, func() error, error) 
 
 // tellServing says where the node listens and what it serves. With the access
 // log on standard output it goes to standard error.
-func (c *cli) tellServing(ctx context.Context, b *backends, n *node.Node, o serveOptions) error {
+func (c *cli) tellServing(ctx context.Context, from *origin, n *node.Node, o serveOptions) error {
 	say := c.ui.say
 	if o.accessLog == "-" {
 		say = c.ui.note
@@ -195,11 +199,14 @@ func (c *cli) tellServing(ctx context.Context, b *backends, n *node.Node, o serv
 	}
 	say("serving side %s on %s%s", o.side, browsable(scheme, n.Addr()), admin)
 	say("data in %s, memory %s", c.dataPlace(), humanMemory(o.memory))
-	if b == nil {
-		say("registry or store are out of reach: serving what this node kept in %s", c.stateDir())
+	if from.backends == nil {
+		say("the registry is out of reach: serving what this node kept in %s", c.stateDir())
 		return nil
 	}
-	snap, err := b.registry.Refresh(ctx, nil)
+	if from.reach != nil {
+		say("the store %s is out of reach: what this node has not kept answers 503 until it is there", c.storePlace())
+	}
+	snap, err := from.backends.registry.Refresh(ctx, nil)
 	if err != nil {
 		return fmt.Errorf("read registry: %w", err)
 	}

@@ -133,7 +133,11 @@ func makeDirs(path string) error {
 	}
 	var parents []string // of directories that do not exist yet
 	for dir := path; ; dir = filepath.Dir(dir) {
-		if _, err := os.Stat(dir); err == nil || !errors.Is(err, fs.ErrNotExist) || dir == filepath.Dir(dir) {
+		_, err := os.Stat(dir)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err // more to the point than what MkdirAll makes of it
+		}
+		if err == nil || dir == filepath.Dir(dir) {
 			break
 		}
 		parents = append(parents, filepath.Dir(dir))

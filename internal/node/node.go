@@ -37,6 +37,12 @@ type Config struct {
 	Blobs     serve.Blobs
 	Logger    *slog.Logger
 
+	// Reach opens the store that Manifests and Blobs read, if that was out of reach
+	// when the node was made, and returns nil once it is open. It is called again
+	// and again until then; a node that kept nothing is not ready before. Nil for a
+	// store that is open.
+	Reach func(context.Context) error
+
 	Name    string        // in the registry; the host name
 	Version string        // of the program
 	Side    holdfast.Side // whose live releases answer plain paths and documents
@@ -89,6 +95,9 @@ type Node struct {
 	last     kept   // what state holds
 	warmth   warmth
 	usage    usage
+	store    unreached
+
+	restarted bool // with a table that was kept
 
 	// Hints that there is a new table, one for each who wants to know.
 	swapped, toKeep, toReconcile, toWarm hint
@@ -103,6 +112,9 @@ func Listen(ctx context.Context, c Config) (*Node, error) {
 	n := &Node{
 		config: c, started: time.Now().UTC(), warmth: warmth{done: make(map[warmKey]bool)},
 		swapped: newHint(), toKeep: newHint(), toReconcile: newHint(), toWarm: newHint(),
+	}
+	if c.Reach != nil {
+		n.store.set(errNotTried)
 	}
 	if err := n.open(ctx); err != nil {
 		return nil, errors.Join(err, n.close())
@@ -127,6 +139,7 @@ func (n *Node) open(ctx context.Context) (err error) {
 			return err
 		}
 		n.last = n.state.load()
+		n.restarted = n.last.Snapshot != nil
 		c.Manifests = &manifests{from: c.Manifests, state: n.state}
 	}
 	var lc net.ListenConfig
@@ -241,6 +254,9 @@ func (n *Node) tasks() []func(context.Context) error {
 	}
 	if !n.config.NoElection {
 		all = append(all, n.lead)
+	}
+	if n.config.Reach != nil {
+		all = append(all, n.reach)
 	}
 	return all
 }

@@ -23,13 +23,28 @@ func (n *Node) status() admin.Status {
 		s.Reason = "the registry has not been read yet"
 	default:
 		s.Revision = t.Revision
-		s.Reason = n.lacks(t)
+		s.Reason = n.withoutStore(n.lacks(t))
 		if s.Reason == "" && !n.entered.Load() && health.Err == nil {
 			s.Reason = "the node is being entered into the registry"
 		}
 	}
 	s.Ready = s.Reason == ""
 	return s
+}
+
+// withoutStore adds why the store is not open to the reason for not being ready.
+// It is a reason of its own for a node that kept nothing.
+func (n *Node) withoutStore(reason string) string {
+	err := n.store.err()
+	switch {
+	case err == nil:
+		return reason
+	case reason != "":
+		return reason + ", and the store is out of reach: " + err.Error()
+	case n.restarted:
+		return ""
+	}
+	return "the store is out of reach: " + err.Error()
 }
 
 // lacks says which release has to be loaded before the node is ready, "" if none

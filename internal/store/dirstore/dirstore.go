@@ -60,6 +60,9 @@ func Open(ctx context.Context, dir string, o Options) (*Driver, error) {
 	}
 	fsys, err := durable.OpenDir(dir)
 	if err != nil {
+		if mayPass(err) {
+			err = fmt.Errorf("%w: %w", holdfast.ErrUnavailable, err)
+		}
 		return nil, fmt.Errorf("open store: %w", err)
 	}
 	d := New(dir, fsys)

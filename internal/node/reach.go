@@ -1,0 +1,53 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"time"
+)
+
+// reachPause is about the time between two attempts to open the store.
+const reachPause = time.Second
+
+// errNotTried stands for the outcome of an attempt that has not ended.
+var errNotTried = errors.New("it has not answered yet")
+
+// unreached remembers why the store is not open; nil once it is.
+type unreached struct{ why atomic.Pointer[error] }
+
+func (u *unreached) set(err error) {
+	if err == nil {
+		u.why.Store(nil)
+		return
+	}
+	u.why.Store(&err)
+}
+
+func (u *unreached) err() error {
+	if why := u.why.Load(); why != nil {
+		return *why
+	}
+	return nil
+}
+
+// reach tries to open the store until that succeeds or ctx ends.
+func (n *Node) reach(ctx context.Context) error {
+	var told said
+	for ctx.Err() == nil {
+		err := n.config.Reach(ctx)
+		if ctx.Err() != nil {
+			break
+		}
+		n.store.set(err)
+		if err == nil {
+			n.config.Logger.Info("the store is there")
+			return nil
+		}
+		if told.news(err) {
+			n.config.Logger.Warn("the store is out of reach; trying again", "error", err)
+		}
+		pause(ctx, reachPause)
+	}
+	return nil
+}
