@@ -60,6 +60,9 @@ func (c *cli) rollback(ctx context.Context, b *backends, r rollback, o flipOptio
 		to = &r.to
 	}
 	entry, err := b.registry.Rollback(ctx, r.app, r.side, to, actor())
+	if to != nil {
+		err = b.adviseOnRelease(ctx, r.app, *to, err)
+	}
 	if errors.Is(err, holdfast.ErrNotFound) {
 		return hinted(err, "holdfast releases --app %s lists what can be activated", r.app)
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	holdfast "github.com/holdfast-web/holdfast"
@@ -207,50 +206,15 @@ func (e *edit) noRelease(ctx context.Context, id holdfast.ReleaseID) error {
 	return fmt.Errorf("app %s: %w", e.app, noRelease(id, ids))
 }
 
-// noRelease returns an error that names the releases that may have been meant;
-// ids is sorted, the newest first.
+// noRelease returns an error that names the newest releases; ids is sorted, the
+// newest first. Which of them was meant is for the user's side to guess.
 func noRelease(id holdfast.ReleaseID, ids []holdfast.ReleaseID) error {
 	if len(ids) == 0 {
 		return fmt.Errorf("release %s: %w: nothing is published yet", id, holdfast.ErrNotFound)
 	}
-	var near, newest []string
-	for _, other := range ids {
-		if resembles(id.String(), other.String()) {
-			near = append(near, other.String())
-		}
-		if len(newest) < 3 {
-			newest = append(newest, other.String())
-		}
-	}
-	if len(near) > 0 {
-		return fmt.Errorf("release %s: %w: did you mean %s?", id, holdfast.ErrNotFound, some(near))
+	var newest []string
+	for _, other := range ids[:min(len(ids), 3)] {
+		newest = append(newest, other.String())
 	}
 	return fmt.Errorf("release %s: %w: the newest are %s", id, holdfast.ErrNotFound, some(newest))
-}
-
-// resembles reports whether a may be a slip of the keyboard, or a part, of b.
-func resembles(a, b string) bool {
-	a, b = strings.ToLower(a), strings.ToLower(b)
-	return len(a) >= 3 && strings.Contains(b, a) || distance(a, b) <= min(2, len(a)/3)
-}
-
-// distance is the edit distance of Levenshtein.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }

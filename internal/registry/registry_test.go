@@ -129,7 +129,7 @@ func TestLife(t *testing.T) {
 			t.Errorf("published once more: %v, %v", outcome, err)
 		}
 		_, err = r.Release(ctx, shop, release("one2"))
-		wantError(t, err, holdfast.ErrNotFound, "did you mean one?")
+		wantError(t, err, holdfast.ErrNotFound, "the newest are two, one")
 		_, err = r.App(ctx, appName("blog"))
 		wantError(t, err, holdfast.ErrNotFound, "blog", "shop")
 	})

@@ -187,13 +187,6 @@ func TestStamp(t *testing.T) {
 
 func TestNoRelease(t *testing.T) {
 	ids := []holdfast.ReleaseID{release("v1.4.0"), release("v1.3.9"), release("hotfix-7"), release("v1.2.0")}
-	for _, tt := range []struct{ id, want string }{
-		{"v1.4.1", "v1.4.0"},
-		{"V1.3.9", "v1.3.9"},
-		{"hotfix", "did you mean hotfix-7?"},
-		{"zzzzzz", "the newest are v1.4.0, v1.3.9, hotfix-7"},
-	} {
-		wantError(t, noRelease(release(tt.id), ids), holdfast.ErrNotFound, tt.id, tt.want)
-	}
+	wantError(t, noRelease(release("zzz"), ids), holdfast.ErrNotFound, "zzz", "the newest are v1.4.0, v1.3.9, hotfix-7")
 	wantError(t, noRelease(release("x"), nil), holdfast.ErrNotFound, "nothing is published yet")
 }
