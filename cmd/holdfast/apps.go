@@ -31,6 +31,10 @@ JSON keys: apps (name, mount, sides, settings: all of them).`,
 	return cmd
 }
 
+type appList struct {
+	Apps []appListing `json:"apps"`
+}
+
 type appListing struct {
 	Name     holdfast.AppName    `json:"name"`
 	Mount    holdfast.Mount      `json:"mount"`
@@ -49,9 +53,7 @@ func (c *cli) apps(ctx context.Context, b *backends, asJSON bool) error {
 		listings = append(listings, listingOf(state))
 	}
 	if asJSON {
-		return c.ui.json(struct {
-			Apps []appListing `json:"apps"`
-		}{listings})
+		return c.ui.json(appList{listings})
 	}
 	if len(listings) == 0 {
 		c.ui.say("no app yet; the first publish makes one")

@@ -58,10 +58,7 @@ func (c *cli) history(ctx context.Context, b *backends, o historyOptions) error 
 		return err
 	}
 	if o.asJSON {
-		return c.ui.json(struct {
-			App     holdfast.AppName        `json:"app"`
-			History []registry.HistoryEntry `json:"history"`
-		}{o.app, notNil(entries)})
+		return c.ui.json(historyList{o.app, notNil(entries)})
 	}
 	if len(entries) == 0 {
 		c.ui.say("nothing of app %s was ever live%s", o.app, onSide(o.side))
@@ -80,6 +77,11 @@ func (c *cli) history(ctx context.Context, b *backends, o historyOptions) error 
 	}
 	c.ui.table([]string{"WHEN", "SIDE", "RELEASE", "BEFORE", "BY"}, rows)
 	return nil
+}
+
+type historyList struct {
+	App     holdfast.AppName        `json:"app"`
+	History []registry.HistoryEntry `json:"history"`
 }
 
 // historyOf returns the latest entries of one side, or of all.

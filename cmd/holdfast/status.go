@@ -49,9 +49,10 @@ one node does for all), which publishes are going on, and what is wrong: a side
 set to a release that is not published yet, a version key that another program set
 to something invalid.
 
-JSON keys: registry, revision, apps (name, mount, sides, releases by state), nodes
-(name, side, address, version, started, seen, revision, ready, behind), leader
-(name, address, version, since, epoch), publishing, problems.`,
+JSON keys: registry, revision, apps (name, mount, sides: side, live, activated,
+pending, problem; releases by state), nodes (id, name, side, address, version,
+started, seen, revision, ready, behind), leader (name, address, version, since,
+epoch, term), publishing (id, app, manifest, started), problems.`,
 		Example: `  holdfast status
   holdfast status --app shop --side canary
   holdfast status --json`,

@@ -16,6 +16,12 @@ func programVersion() string {
 	return info.Main.Version
 }
 
+type versionInfo struct {
+	Version  string `json:"version"`
+	Go       string `json:"go"`
+	Platform string `json:"platform"`
+}
+
 func (c *cli) versionCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
@@ -31,7 +37,7 @@ JSON keys: version, go, platform.`,
 		RunE: func(*cobra.Command, []string) error {
 			platform := runtime.GOOS + "/" + runtime.GOARCH
 			if asJSON {
-				return c.ui.json(map[string]string{"version": programVersion(), "go": runtime.Version(), "platform": platform})
+				return c.ui.json(versionInfo{programVersion(), runtime.Version(), platform})
 			}
 			c.ui.say("holdfast %s (%s, %s)", programVersion(), runtime.Version(), platform)
 			return nil

@@ -1,0 +1,103 @@
+package main
+
+import (
+	"encoding"
+	"maps"
+	"os"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/holdfast-web/holdfast/internal/admin"
+)
+
+// documents are all that programs may read, by the heading that documents each.
+func documents() map[string]reflect.Type {
+	return map[string]reflect.Type{
+		"holdfast publish":               reflect.TypeFor[published](),
+		"holdfast activate and rollback": reflect.TypeFor[flip](),
+		"holdfast releases":              reflect.TypeFor[releaseList](),
+		"holdfast history":               reflect.TypeFor[historyList](),
+		"holdfast status":                reflect.TypeFor[clusterStatus](),
+		"holdfast apps":                  reflect.TypeFor[appList](),
+		"holdfast app show":              reflect.TypeFor[appListing](),
+		"holdfast manifest":              reflect.TypeFor[manifestListing](),
+		"holdfast prune":                 reflect.TypeFor[pruned](),
+		"holdfast verify":                reflect.TypeFor[verification](),
+		"holdfast version":               reflect.TypeFor[versionInfo](),
+		"/readyz":                        reflect.TypeFor[admin.Status](),
+	}
+}
+
+// Every key of every document is in docs/json.md, and no other. A key that is
+// renamed or dropped breaks somebody's program: add new ones beside it.
+func TestJSONIsDocumented(t *testing.T) {
+	text, err := os.ReadFile("../../docs/json.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	described := make(map[string][]string)
+	for _, section := range strings.Split(string(text), "\n## ")[1:] {
+		heading, body, _ := strings.Cut(section, "\n")
+		for _, row := range regexp.MustCompile("(?m)^\\| `([^`]+)` \\| (yes|no) \\|").FindAllStringSubmatch(body, -1) {
+			described[strings.ReplaceAll(heading, "`", "")] = append(described[strings.ReplaceAll(heading, "`", "")], row[1]+" "+row[2])
+		}
+	}
+	for heading, document := range documents() {
+		keys := keysOf(document, "")
+		slices.Sort(keys)
+		slices.Sort(described[heading])
+		if diff := cmp.Diff(keys, described[heading]); diff != "" {
+			t.Errorf("%s (-printed +described, with whether it is always there):\n%s", heading, diff)
+		}
+	}
+	if diff := cmp.Diff(slices.Sorted(maps.Keys(documents())), slices.Sorted(maps.Keys(described))); diff != "" {
+		t.Errorf("documents (-there are +described):\n%s", diff)
+	}
+}
+
+// keysOf returns the keys of a type's JSON form, those within others with a path,
+// and whether each is always there.
+func keysOf(t reflect.Type, prefix string) (keys []string) {
+	for i := range t.NumField() {
+		f := t.Field(i)
+		name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
+		switch {
+		case f.Anonymous && name == "":
+			inner, _ := content(f.Type)
+			keys = append(keys, keysOf(inner, prefix)...)
+			continue
+		case !f.IsExported():
+			continue
+		}
+		always := " yes"
+		if strings.Contains(options, "omit") {
+			always = " no"
+		}
+		keys = append(keys, prefix+name+always)
+		if inner, list := content(f.Type); inner != nil {
+			keys = append(keys, keysOf(inner, prefix+name+list+".")...)
+		}
+	}
+	return keys
+}
+
+// content returns the struct that a field's object, or its list of objects, is
+// of; nil for all else. What one command prints of another is described there.
+func content(t reflect.Type) (inner reflect.Type, list string) {
+	for t.Kind() == reflect.Slice || t.Kind() == reflect.Pointer {
+		if t.Kind() == reflect.Slice {
+			list = "[]"
+		}
+		t = t.Elem()
+	}
+	elsewhere := t == reflect.TypeFor[flip]() || t == reflect.TypeFor[appListing]()
+	if t.Kind() != reflect.Struct || elsewhere || reflect.PointerTo(t).Implements(reflect.TypeFor[encoding.TextMarshaler]()) {
+		return nil, ""
+	}
+	return t, list
+}
