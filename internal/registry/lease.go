@@ -102,16 +102,18 @@ func (r *Registry) Forget(ctx context.Context, uploads []LeaseInfo) error {
 	for i, u := range uploads {
 		keys[i] = uploadDir + "/" + u.ID
 	}
-	got, err := r.db.get(ctx, keys...)
-	if err != nil {
-		return wrap("forget publishes", err)
-	}
-	for key, e := range got {
-		if err := r.db.commit(ctx, kv.Delete(key, e.Token)); err != nil && !errors.Is(err, holdfast.ErrConflict) {
-			return wrap("forget publishes", err)
+	return r.retry(ctx, "forget publishes", func(bool) error {
+		got, err := r.db.get(ctx, keys...)
+		if err != nil {
+			return err
 		}
-	}
-	return nil
+		for key, e := range got {
+			if err := r.db.commit(ctx, kv.Delete(key, e.Token)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // readDir returns the values of the keys in dir, in their order. A key that
