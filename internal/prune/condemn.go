@@ -150,12 +150,11 @@ func (j *judge) waits(on func(*holdfast.Condemned) bool) bool {
 // lists collects names and records them, a list at a time.
 type lists struct {
 	*judge
-	state       registry.Sweep
-	inv         []holdfast.CondemnedInventory
-	obj         []holdfast.CondemnedObject
-	bytes       int64
-	full        bool // no further list may be recorded
-	outstanding int  // of a dry run
+	state registry.Sweep
+	inv   []holdfast.CondemnedInventory
+	obj   []holdfast.CondemnedObject
+	bytes int64
+	full  bool // no further list may be recorded
 }
 
 func (l *lists) inventory(ctx context.Context, info store.TextInfo) error {

@@ -19,30 +19,54 @@ type mutant struct {
 
 func mutants() []mutant {
 	return []mutant{
-		{"a publish does not look at what was condemned meanwhile", "distribution 3045, 4569", "publish/publish.go",
-			"if err := p.spared(ctx, now.Sweep); err != nil {", "if err := error(nil); err != nil {"},
-		{"what is found in the store is used under its old name", "Harbor 23116", "publish/names.go",
-			"Incarnation: n.generation}", "Incarnation: 0}"},
-		{"roots are read before the list is recorded, and not again", "Nix 141, 6757, 15469, OSTree 2337, 2808", "prune/sweep.go",
-			"if d.needed(m) {", "if false {"},
-		{"nothing waits", "git's grace period", "prune/sweep.go",
-			"if p.Clock().Before(p.due(l, written)) {", "if p.Clock().Before(p.due(l, written).Add(-p.Floor)) {"},
-		{"a leader of the past is not stopped", "restic 2452, kopia 1949, 3540", "prune/sweep.go",
-			"err := p.Registry.StillThere(ctx, state)", "err := error(nil)"},
-		{"an inventory that cannot be read counts as empty", "casync 43", "prune/mark.go",
-			`return fmt.Errorf("release %s of app %s: %w; nothing is removed before that is mended (see holdfast verify)", r.ID, r.App, err)`, "return nil"},
-		{"a list does not end a generation of names", "", "registry/sweep.go",
-			"after := Sweep{Generation: l.Generation, Lists:", "after := Sweep{Generation: before.Generation, Lists:"},
-		{"a release is added whatever was condemned since its check", "", "registry/sweep.go",
-			"e.checks[sweepKey] = entry.Token", "_ = entry.Token"},
-		{"a release is added although what it shares with another went with that one", "", "publish/publish.go",
-			"if r.State == holdfast.Gone && p.reusedFrom[r.ID] {", "if false && p.reusedFrom[r.ID] {"},
-		{"inventories of all generations have one name", "", "publish/upload.go",
-			"holdfast.NewInventoryIn(p.sweep.Generation, ", "holdfast.NewInventoryIn(0, "},
-		{"what a publish that is going on has stored is condemned", "", "prune/unfinished.go",
-			"!u.begun.IsZero() && !created.Before(u.begun.Add(-skew))", "false"},
-		{"manifests that the registry does not know are nobody's", "", "prune/mark.go",
-			"if old {", "if old && false {"},
+		{
+			"a publish does not look at what was condemned meanwhile", "distribution 3045, 4569", "publish/publish.go",
+			"if err := p.spared(ctx, now.Sweep); err != nil {", "if err := error(nil); err != nil {",
+		},
+		{
+			"what is found in the store is used under its old name", "Harbor 23116", "publish/names.go",
+			"Incarnation: n.generation}", "Incarnation: 0}",
+		},
+		{
+			"roots are read before the list is recorded, and not again", "Nix 141, 6757, 15469, OSTree 2337, 2808", "prune/sweep.go",
+			"if d.needed(m) {", "if false {",
+		},
+		{
+			"nothing waits", "git's grace period", "prune/sweep.go",
+			"if p.Clock().Before(p.due(l, written)) {", "if p.Clock().Before(p.due(l, written).Add(-p.Floor)) {",
+		},
+		{
+			"a leader of the past is not stopped", "restic 2452, kopia 1949, 3540", "prune/sweep.go",
+			"err := p.Registry.StillThere(ctx, state)", "err := error(nil)",
+		},
+		{
+			"an inventory that cannot be read counts as empty", "casync 43", "prune/mark.go",
+			`return fmt.Errorf("release %s of app %s: %w; nothing is removed before that is mended (see holdfast verify)", r.ID, r.App, err)`, "return nil",
+		},
+		{
+			"a list does not end a generation of names", "", "registry/sweep.go",
+			"after := Sweep{Generation: l.Generation, Lists:", "after := Sweep{Generation: before.Generation, Lists:",
+		},
+		{
+			"a release is added whatever was condemned since its check", "", "registry/sweep.go",
+			"e.checks[sweepKey] = entry.Token", "_ = entry.Token",
+		},
+		{
+			"a release is added although what it shares with another went with that one", "", "publish/publish.go",
+			"if r.State == holdfast.Gone && p.reusedFrom[r.ID] {", "if false && p.reusedFrom[r.ID] {",
+		},
+		{
+			"inventories of all generations have one name", "", "publish/upload.go",
+			"holdfast.NewInventoryIn(p.sweep.Generation, ", "holdfast.NewInventoryIn(0, ",
+		},
+		{
+			"what a publish that is going on has stored is condemned", "", "prune/unfinished.go",
+			"!u.begun.IsZero() && !created.Before(u.begun.Add(-skew))", "false",
+		},
+		{
+			"manifests that the registry does not know are nobody's", "", "prune/mark.go",
+			"if old {", "if old && false {",
+		},
 	}
 }
 

@@ -100,7 +100,7 @@ func TestFromLiveToGone(t *testing.T) {
 		if w.state(0) != holdfast.Gone || r.Condemned.Objects != 2 || len(r.Pending) != 1 { // own0 and an inventory
 			t.Fatalf("%+v", r)
 		}
-		if due := r.Pending[0].Due; due.Sub(time.Now()) < Floor-time.Second {
+		if due := r.Pending[0].Due; time.Until(due) < Floor-time.Second {
 			t.Errorf("due %v", due)
 		}
 		time.Sleep(Floor - 2*time.Second)

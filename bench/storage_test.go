@@ -1,0 +1,199 @@
+package bench
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	brotli "github.com/molecule-man/go-brrr"
+
+	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/coding"
+	"github.com/holdfast-web/holdfast/internal/kv/memkv"
+	"github.com/holdfast-web/holdfast/internal/publish"
+	"github.com/holdfast-web/holdfast/internal/registry"
+	"github.com/holdfast-web/holdfast/internal/store"
+	"github.com/holdfast-web/holdfast/internal/store/memstore"
+)
+
+// BenchmarkStorage publishes the real builds in their order and says, in the tables
+// of docs/storage.md, what each further release adds to the store, and what other
+// ways of keeping old ones would save. HOLDFAST_EFFORT=fast takes a fifteenth of the
+// time.
+func BenchmarkStorage(b *testing.B) {
+	root := os.Getenv("HOLDFAST_CORPORA")
+	if root == "" {
+		root = "../.cache/corpora"
+	}
+	for _, corpus := range []string{"directus", "swagger", "zigbee"} {
+		dirs, err := filepath.Glob(filepath.Join(root, corpus, "*"))
+		if err != nil || len(dirs) == 0 {
+			b.Fatalf("no builds of %s: %v; make install-deps brings them", corpus, err)
+		}
+		b.Run(corpus, func(b *testing.B) {
+			for range b.N {
+				measure(b, dirs)
+			}
+		})
+	}
+}
+
+// added is what one release adds, in bytes.
+type added struct {
+	release  string
+	build    int64                     // the build as its bundler wrote it
+	forms    int64                     // a full copy: identity and all codings
+	byCoding map[holdfast.Coding]int64 // new in the store
+	texts    int64                     // manifest and inventory
+	spare    int64                     // identity bytes that a brotli form could be decoded to
+	covered  int64                     // stored forms of files that a file of the release before resembles
+	deltas   int64                     // the same files as brotli 5 against those of the release before
+}
+
+func (a *added) total() (n int64) {
+	for _, bytes := range a.byCoding {
+		n += bytes
+	}
+	return n + a.texts
+}
+
+func measure(b *testing.B, dirs []string) {
+	s := store.New(memstore.New())
+	client := memkv.New(memkv.Options{}).Client()
+	defer client.Close()
+	reg, err := registry.Open(b.Context(), client, registry.Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	seen := make(map[holdfast.ObjectName]bool)
+	var before *holdfast.Manifest
+	var rows []*added
+	for _, dir := range dirs {
+		row, m := addRelease(b, s, reg, dir, seen, before)
+		rows, before = append(rows, row), m
+	}
+	table(b, rows)
+}
+
+func addRelease(b *testing.B, s *store.Store, reg *registry.Registry, dir string, seen map[holdfast.ObjectName]bool, before *holdfast.Manifest) (*added, *holdfast.Manifest) {
+	b.Helper()
+	build, err := publish.Scan(b.Context(), dir, publish.ScanOptions{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	effort := coding.Effort(os.Getenv("HOLDFAST_EFFORT"))
+	r, err := publish.Publish(b.Context(), publish.Deps{Store: s, Registry: reg}, build, publish.Options{
+		App: holdfast.DefaultApp(), Settings: holdfast.DefaultSettings(holdfast.DefaultApp()), Effort: effort, AllowClash: true,
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	inv, err := s.Inventory(b.Context(), r.Release.Inventory)
+	if err != nil {
+		b.Fatal(err)
+	}
+	row := &added{release: filepath.Base(dir), build: build.Manifest.Size(), byCoding: make(map[holdfast.Coding]int64)}
+	row.texts = int64(len(inv.Bytes()) + len(build.Manifest.Bytes()))
+	fresh := make(map[holdfast.Digest]int64) // stored bytes of what is new, by blob
+	for _, o := range inv.Objects() {
+		row.forms += o.Size
+		if seen[o.Name] {
+			continue
+		}
+		seen[o.Name] = true
+		row.byCoding[o.Coding] += o.Size
+		fresh[o.Digest] += o.Size
+		if o.Coding == holdfast.Identity && slices.ContainsFunc(inv.Of(o.Digest), func(o holdfast.Object) bool { return o.Coding == holdfast.Brotli }) {
+			row.spare += o.Size
+		}
+	}
+	row.against(b, s, build.Manifest, before, fresh)
+	return row, build.Manifest
+}
+
+// against makes deltas of the new files with those of the same logical name in the
+// release before, the one of the nearest size if there are several.
+func (a *added) against(b *testing.B, s *store.Store, now, before *holdfast.Manifest, fresh map[holdfast.Digest]int64) {
+	if before == nil {
+		return
+	}
+	old := make(map[string][]holdfast.File)
+	for _, f := range before.Files() {
+		old[f.Logical] = append(old[f.Logical], f)
+	}
+	for _, f := range now.Files() {
+		candidates := old[f.Logical]
+		stored, isNew := fresh[f.Digest]
+		if !isNew || len(candidates) == 0 || !coding.Worthwhile(f.MediaType, f.Path) || f.Size > coding.MaxSize {
+			continue
+		}
+		delete(fresh, f.Digest)
+		nearest := slices.MinFunc(candidates, func(x, y holdfast.File) int { return int(distance(x.Size, f.Size) - distance(y.Size, f.Size)) })
+		a.covered += stored
+		a.deltas += delta(b, object(b, s, nearest), object(b, s, f))
+	}
+}
+
+func distance(a, b int64) int64 { return max(a-b, b-a) }
+
+func object(b *testing.B, s *store.Store, f holdfast.File) []byte {
+	b.Helper()
+	r, err := s.OpenObject(context.Background(), holdfast.ObjectName{Digest: f.Digest}, 0, -1)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer r.Close()
+	content, err := io.ReadAll(r)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return content
+}
+
+func delta(b *testing.B, from, to []byte) int64 {
+	b.Helper()
+	if len(from) == 0 {
+		return int64(len(to))
+	}
+	dictionary, err := brotli.PrepareDictionary(from)
+	if err != nil {
+		b.Fatal(err)
+	}
+	var out bytes.Buffer
+	w, err := brotli.NewWriterOptions(&out, 5, brotli.WriterOptions{LGWin: 24, Dictionaries: []*brotli.PreparedDictionary{dictionary}})
+	if err != nil {
+		b.Fatal(err)
+	}
+	if _, err := w.Write(to); err != nil {
+		b.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		b.Fatal(err)
+	}
+	return int64(out.Len())
+}
+
+// table logs the rows as the page shows them, in MB.
+func table(b *testing.B, rows []*added) {
+	mb := func(n int64) string { return fmt.Sprintf("%.2f", float64(n)/1e6) }
+	text := "\n| release | build | full copy, all forms | added | identity | br | gzip | zstd | manifest, inventory | identity that br gives | covered by deltas | deltas |\n|---|---|---|---|---|---|---|---|---|---|---|---|\n"
+	sum := &added{release: "all", byCoding: make(map[holdfast.Coding]int64)}
+	for _, r := range rows {
+		for c, n := range r.byCoding {
+			sum.byCoding[c] += n
+		}
+		sum.build, sum.forms, sum.texts, sum.spare = sum.build+r.build, sum.forms+r.forms, sum.texts+r.texts, sum.spare+r.spare
+		sum.covered, sum.deltas = sum.covered+r.covered, sum.deltas+r.deltas
+	}
+	for _, r := range append(rows, sum) {
+		text += fmt.Sprintf("| %s | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s |\n", r.release, mb(r.build), mb(r.forms), mb(r.total()),
+			mb(r.byCoding[holdfast.Identity]), mb(r.byCoding[holdfast.Brotli]), mb(r.byCoding[holdfast.Gzip]), mb(r.byCoding[holdfast.Zstd]),
+			mb(r.texts), mb(r.spare), mb(r.covered), mb(r.deltas))
+	}
+	b.Log(text)
+}
