@@ -100,6 +100,33 @@ type Driver interface {
 	Lease(ctx context.Context, ttl time.Duration) (Lease, error)
 }
 
+// Reader is what reads: a Driver, or a group of its reads.
+type Reader interface {
+	Get(ctx context.Context, keys ...string) ([]Entry, error)
+	List(ctx context.Context, dir string) ([]string, Revision, error)
+}
+
+// Grouper is a Driver for which a read is cheaper if it only has to be as new as
+// a read before it. See Group.
+type Grouper interface {
+	Group() Reader
+}
+
+// Group begins a group of reads of d, for work that takes several: each of them
+// sees every Commit that was acknowledged before Group was called, by whichever
+// process, and all that an earlier read of the group saw or a hint of d's told
+// of. So the work as a whole sees what was acknowledged before it began, which
+// is as much as it could promise if each of its reads were linearizable. Nothing
+// ends with a group, and it may be used concurrently.
+//
+// A Driver that is no Grouper is its own group: its reads keep more than that.
+func Group(d Driver) Reader {
+	if g, ok := d.(Grouper); ok {
+		return g.Group()
+	}
+	return d
+}
+
 // Lease is the life of a set of keys. It is a means of cleaning up and of
 // noticing, never a fence: fencing is done with Check on a key created under it.
 type Lease interface {

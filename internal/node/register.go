@@ -14,6 +14,9 @@ const (
 	registerRetry = time.Second // at most
 	confirmPoll   = 200 * time.Millisecond
 	registryCall  = 10 * time.Second
+	// warmPatience is how long a node puts off telling that it has another table,
+	// for the release that became live to be warm: then it tells both at once.
+	warmPatience = 100 * time.Millisecond
 )
 
 // follow keeps the node's entry in the registry: it says which revision the node
@@ -51,9 +54,25 @@ func (n *Node) registered(ctx context.Context) error {
 		case <-entry.Done():
 			return fmt.Errorf("node entry: %w", holdfast.ErrLeaseLost)
 		case <-n.swapped:
+			n.settle(ctx)
 			if err := n.update(ctx, entry); err != nil {
 				return err
 			}
+		}
+	}
+}
+
+// settle waits until what is live on the side is warm, if that does not take long.
+func (n *Node) settle(ctx context.Context) {
+	late := time.NewTimer(warmPatience)
+	defer late.Stop()
+	for n.config.Warmer != nil && !n.warmth.hasAll(liveHere(n.keeper.Table())) {
+		select {
+		case <-n.swapped:
+		case <-late.C:
+			return
+		case <-ctx.Done():
+			return
 		}
 	}
 }

@@ -41,6 +41,15 @@ func (w *warmth) has(k warmKey) bool {
 	return w.done[k]
 }
 
+func (w *warmth) hasAll(live map[warmKey]*live.Release) bool {
+	for k := range live {
+		if !w.has(k) {
+			return false
+		}
+	}
+	return true
+}
+
 // keep forgets the releases that are not live any more.
 func (w *warmth) keep(live map[warmKey]*live.Release) {
 	w.mu.Lock()

@@ -17,8 +17,25 @@ import (
 // errors of package holdfast. This is the one place where errors are mapped.
 type db struct {
 	driver  kv.Driver
+	reads   kv.Reader // a group of the driver's; nil while each read is one of its own
 	timeout time.Duration
 	fence   *Leadership // in whose name commits are made; nil for nobody's
+}
+
+// group returns d for work that takes several reads: together they cost as little
+// as the driver can make of it. A group of a group is the same one.
+func (d db) group() db {
+	if d.reads == nil {
+		d.reads = kv.Group(d.driver)
+	}
+	return d
+}
+
+func (d db) reader() kv.Reader {
+	if d.reads == nil {
+		return d.driver
+	}
+	return d.reads
 }
 
 // batch is how many keys one Get asks for.
@@ -29,7 +46,7 @@ func (d db) get(ctx context.Context, keys ...string) (map[string]kv.Entry, error
 	found := make(map[string]kv.Entry, len(keys))
 	for some := range slices.Chunk(keys, batch) {
 		entries, err := bounded(ctx, d.timeout, func(ctx context.Context) ([]kv.Entry, error) {
-			return d.driver.Get(ctx, some...)
+			return d.reader().Get(ctx, some...)
 		})
 		if err != nil {
 			return nil, mapped(err)
@@ -44,7 +61,7 @@ func (d db) get(ctx context.Context, keys ...string) (map[string]kv.Entry, error
 // list returns the names, without their directory, of the keys in dir.
 func (d db) list(ctx context.Context, dir string) ([]string, error) {
 	names, err := bounded(ctx, d.timeout, func(ctx context.Context) ([]string, error) {
-		keys, _, err := d.driver.List(ctx, dir)
+		keys, _, err := d.reader().List(ctx, dir)
 		return keys, err
 	})
 	for i, key := range names {

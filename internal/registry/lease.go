@@ -119,6 +119,7 @@ func (r *Registry) Forget(ctx context.Context, uploads []LeaseInfo) error {
 // readDir returns the values of the keys in dir, in their order. A key that
 // ends between the two reads is left out.
 func readDir[T any](ctx context.Context, r *Registry, dir string) ([]T, error) {
+	r = r.grouped()
 	names, err := r.db.list(ctx, dir)
 	if err != nil {
 		return nil, wrap("list "+dir, err)

@@ -20,8 +20,9 @@ type NodeEntry struct {
 	r     *Registry
 	lease kv.Lease
 	key   string
-	busy  chan struct{} // holds one token; guards info
+	busy  chan struct{} // holds one token; guards what follows
 	info  NodeInfo
+	reads db // begun after the entry was made, and again when they were too old
 }
 
 // RegisterNode enters a node; the entry vanishes at most ttl, and a little,
@@ -37,6 +38,7 @@ func (r *Registry) RegisterNode(ctx context.Context, info NodeInfo, ttl time.Dur
 	if _, err := r.createLeased(ctx, n.key, n.info, lease); err != nil {
 		return nil, errors.Join(wrap("register node "+info.Name, err), lease.Close())
 	}
+	n.reads = r.db.group()
 	return n, nil
 }
 
@@ -56,11 +58,19 @@ func (n *NodeEntry) Update(ctx context.Context, change func(*NodeInfo)) error {
 	case <-ctx.Done():
 		return fmt.Errorf("update node %s: %w: %w", n.info.Name, holdfast.ErrUnavailable, ctx.Err())
 	}
-	return n.r.retry(ctx, "update node "+n.info.Name, func(bool) error { return n.write(ctx, change) })
+	return n.r.retry(ctx, "update node "+n.info.Name, func(bool) error {
+		err := n.write(ctx, change)
+		if err != nil {
+			n.reads = n.r.db.group()
+		}
+		return err
+	})
 }
 
+// write needs no read that is newer than the last write: a token that is too old
+// is a conflict.
 func (n *NodeEntry) write(ctx context.Context, change func(*NodeInfo)) error {
-	got, err := n.r.db.get(ctx, n.key)
+	got, err := n.reads.get(ctx, n.key)
 	if err != nil {
 		return err
 	}

@@ -92,6 +92,7 @@ func (rd reading) revision() kv.Revision {
 
 // readApp reads one app, with further keys in the same read.
 func (r *Registry) readApp(ctx context.Context, app holdfast.AppName, further ...string) (reading, map[string]kv.Entry, error) {
+	r = r.grouped()
 	p, err := r.plan(ctx, app)
 	if err != nil {
 		return reading{}, nil, err
@@ -158,6 +159,7 @@ func (r *Registry) state(ctx context.Context, rd reading, h *head) (*AppState, [
 
 // App returns the state of one app; ErrNotFound names the apps there are.
 func (r *Registry) App(ctx context.Context, app holdfast.AppName) (*AppState, error) {
+	r = r.grouped()
 	rd, _, err := r.readApp(ctx, app)
 	if err != nil {
 		return nil, fmt.Errorf("read app %s: %w", app, err)
@@ -233,6 +235,7 @@ func idsOf(infos []ReleaseInfo) []holdfast.ReleaseID {
 // if limit is not positive. Activations by foreign clients are among them once
 // they were reconciled.
 func (r *Registry) History(ctx context.Context, app holdfast.AppName, limit int) ([]HistoryEntry, error) {
+	r = r.grouped()
 	got, err := r.db.get(ctx, headKey(app))
 	if err != nil {
 		return nil, fmt.Errorf("read history of app %s: %w", app, err)

@@ -20,6 +20,7 @@ func (r *Registry) Refresh(ctx context.Context, prev *Snapshot) (*Snapshot, erro
 	if prev == nil || prev.Registry != r.id {
 		prev = &Snapshot{}
 	}
+	r = r.grouped()
 	readings, err := r.readAll(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("refresh: %w", err)

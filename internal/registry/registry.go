@@ -70,6 +70,14 @@ func Open(ctx context.Context, d kv.Driver, o Options) (*Registry, error) {
 	return r, r.retry(ctx, "open registry", func(bool) error { return r.identify(ctx) })
 }
 
+// grouped returns r for one piece of work: its reads need only be as new as the
+// beginning of the work.
+func (r *Registry) grouped() *Registry {
+	g := *r
+	g.db = r.db.group()
+	return &g
+}
+
 // ID returns the registry's identity.
 func (r *Registry) ID() string { return r.id }
 

@@ -6,17 +6,24 @@ import (
 	"time"
 
 	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/kv"
 )
 
-// rewatch is how long a watch that could not be begun has to wait for the next try.
-const rewatch = time.Second
+const (
+	// rewatch is how long a watch that could not be begun has to wait for the next try.
+	rewatch = time.Second
+	// gather is how long a hint waits for others: one activation changes keys in
+	// two directories, and is worth one refresh.
+	gather = 5 * time.Millisecond
+)
 
 // watcher merges the hints of the heads and of every app's version directory.
 type watcher struct {
-	r     *Registry
-	apps  map[holdfast.AppName]bool // whose versions are watched; of one goroutine
-	hints chan struct{}
-	wg    sync.WaitGroup
+	r       *Registry                 // whose reads see what was hinted at
+	apps    map[holdfast.AppName]bool // whose versions are watched; of one goroutine
+	changes chan struct{}             // hints as they come, at most one
+	hints   chan struct{}             // as they are passed on
+	wg      sync.WaitGroup
 }
 
 // Watch returns a channel that gets a hint after a change that Refresh would
@@ -25,11 +32,11 @@ type watcher struct {
 // is closed when ctx ends or the driver is closed.
 func (r *Registry) Watch(ctx context.Context) (<-chan struct{}, error) {
 	ctx, cancel := context.WithCancel(ctx)
-	w := &watcher{r: r, apps: make(map[holdfast.AppName]bool), hints: make(chan struct{}, 1)}
-	heads, err := r.db.watch(ctx, headDir)
-	if err == nil {
-		err = w.follow(ctx)
+	w := &watcher{
+		r: r.grouped(), apps: make(map[holdfast.AppName]bool),
+		changes: make(chan struct{}, 1), hints: make(chan struct{}, 1),
 	}
+	heads, err := w.begin(ctx)
 	if err != nil {
 		cancel()
 		w.wg.Wait()
@@ -40,9 +47,42 @@ func (r *Registry) Watch(ctx context.Context) (<-chan struct{}, error) {
 		w.run(ctx, heads)
 		cancel()
 		w.wg.Wait()
-		close(w.hints)
+		close(w.changes)
 	}()
+	go w.pass()
 	return w.hints, nil
+}
+
+// begin watches what there is now. Beside the heads lies the registry's identity,
+// which never changes: watched, it costs a Refresh no read on some services.
+func (w *watcher) begin(ctx context.Context) (heads <-chan struct{}, err error) {
+	beside, _ := kv.Split(registryKey)
+	still, err := w.r.db.watch(ctx, beside)
+	if err != nil {
+		return nil, err
+	}
+	w.wg.Go(func() {
+		for range still { //nolint:revive // the heads tell what matters
+		}
+	})
+	if heads, err = w.r.db.watch(ctx, headDir); err != nil {
+		return nil, err
+	}
+	return heads, w.follow(ctx)
+}
+
+// pass passes hints on, until there will be no more: those that come within a
+// short time as one.
+func (w *watcher) pass() {
+	defer close(w.hints)
+	for range w.changes {
+		time.Sleep(gather)
+		select {
+		case <-w.changes: // which is closed at the end: a hint too many
+		default:
+		}
+		hint(w.hints)
+	}
 }
 
 // run follows apps as they appear, until heads is closed.
@@ -62,7 +102,7 @@ func (w *watcher) run(ctx context.Context, heads <-chan struct{}) {
 			w.r.log.Warn("watch of an app could not be begun", "error", err)
 			again.Reset(rewatch)
 		}
-		w.hint() // after follow: what changed before it hinted at nothing
+		hint(w.changes) // after follow: what changed before it hinted at nothing
 	}
 }
 
@@ -84,16 +124,16 @@ func (w *watcher) follow(ctx context.Context) error {
 		w.apps[app] = true
 		w.wg.Go(func() {
 			for range versions {
-				w.hint()
+				hint(w.changes)
 			}
 		})
 	}
 	return nil
 }
 
-func (w *watcher) hint() {
+func hint(hints chan<- struct{}) {
 	select {
-	case w.hints <- struct{}{}:
+	case hints <- struct{}{}:
 	default: // one is waiting already
 	}
 }

@@ -42,7 +42,7 @@ func TestPropagation(t *testing.T) {
 			reads, syncs := float64(after.Reads-before.Reads)/each, float64(after.Syncs-before.Syncs)/each
 			t.Logf("| %d clients | %d flips | %s | activate itself %s | %.2f reads | %.2f syncs |", n, flips, quantiles(all), quantiles(calls), reads, syncs)
 			if reads > mostReads || syncs > mostSyncs {
-				t.Errorf("a flip costs each client %.2f reads and %.2f syncs, want %d and %d at most", reads, syncs, mostReads, mostSyncs)
+				t.Errorf("a flip costs each client %.2f reads and %.2f syncs, want %.1f and %.1f at most", reads, syncs, mostReads, mostSyncs)
 			}
 			if after.Sessions != before.Sessions {
 				t.Errorf("%d sessions were lost", after.Sessions-before.Sessions)
@@ -51,13 +51,18 @@ func TestPropagation(t *testing.T) {
 	}
 }
 
-// What a flip may cost a client at most. One takes 5.3 reads and 7 syncs: the two
-// keys that changed, the new history entry, and the registry's identity with each
-// of the one or two refreshes that the hints of a flip lead to.
+// What a flip may cost a client at most. It costs 2 reads, of the two keys that
+// changed, and one sync. More are allowed for hints that came so far apart that
+// they led to two refreshes, as they may on a busy machine.
 const (
-	mostReads = 7
-	mostSyncs = 10
+	mostReads = 2.5
+	mostSyncs = 1.5
 )
+
+// firstFlips are those of an app that are not counted: until keys have been
+// changed so often, the driver guards commits in a way that costs watchers a
+// read more for each (package zkkv, "Commits").
+const firstFlips = 8
 
 func quantiles(d []time.Duration) string {
 	slices.Sort(d)
@@ -87,7 +92,9 @@ func newFleet(t *testing.T, zk *services.ZooKeeper, n int) *fleet {
 	for i := range 2 {
 		f.add(holdfast.DigestOf([]byte{byte(i)}), f.release(i))
 	}
-	f.activate(0)
+	for i := range firstFlips + 1 {
+		f.activate(i)
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	var clients sync.WaitGroup
 	t.Cleanup(func() { cancel(); clients.Wait() })

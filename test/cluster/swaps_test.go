@@ -26,6 +26,14 @@ func TestSwaps(t *testing.T) {
 	}
 	c.awaitNodes()
 	_, admin := connect(t, c.zk, 0)
+	for i := range firstFlips {
+		release := []string{"two", "one"}[i%2]
+		activate(t, admin, release)
+		for _, n := range c.nodes {
+			n.awaitSwap(t, release, i/2+1)
+		}
+	}
+	c.awaitNodes()
 	reads, syncs := readsOf(ways)
 	var all, calls []time.Duration
 	for i := range flips {
@@ -34,7 +42,7 @@ func TestSwaps(t *testing.T) {
 		activate(t, admin, release)
 		calls = append(calls, time.Since(began))
 		for _, n := range c.nodes {
-			all = append(all, n.awaitSwap(t, release, i/2+1).Sub(began))
+			all = append(all, n.awaitSwap(t, release, (firstFlips+i)/2+1).Sub(began))
 		}
 	}
 	c.awaitNodes()
@@ -42,14 +50,15 @@ func TestSwaps(t *testing.T) {
 	each := float64(flips * len(c.nodes))
 	perFlip, syncsPerFlip := float64(readsAfter-reads)/each, float64(syncsAfter-syncs)/each
 	t.Logf("| 3 nodes | %d flips | %s | activate itself %s | %.2f reads | %.2f syncs |", flips, quantiles(all), quantiles(calls), perFlip, syncsPerFlip)
-	if perFlip > mostReads+mostOwn || syncsPerFlip > mostSyncs+mostOwn {
-		t.Errorf("a flip costs each node %.2f reads and %.2f syncs", perFlip, syncsPerFlip)
+	if perFlip > mostReads+ownReads || syncsPerFlip > mostSyncs {
+		t.Errorf("a flip costs each node %.2f reads and %.2f syncs, want %.1f and %.1f at most", perFlip, syncsPerFlip, mostReads+ownReads, mostSyncs)
 	}
 }
 
-// mostOwn is what a node may add to what a mere client asks for: it tells the
-// registry what it serves.
-const mostOwn = 4
+// ownReads is what a node adds to what a mere client reads, since it tells the
+// registry what it serves, once: it reads its own entry, and the driver compares
+// that with the token before the commit.
+const ownReads = 2
 
 func readsOf(ways []*tap) (reads, syncs int) {
 	for _, way := range ways {

@@ -48,6 +48,8 @@ func Run(t *testing.T, fresh func(t *testing.T) Cluster) {
 		{"Values", testValues},
 		{"KeyAndDirectory", testKeyAndDirectory},
 		{"List", testList},
+		{"Group", testGroup},
+		{"GroupFollowsHints", testGroupFollowsHints},
 		{"Revisions", testRevisions},
 		{"Conditions", testConditions},
 		{"AllOrNothing", testAllOrNothing},

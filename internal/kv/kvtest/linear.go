@@ -60,6 +60,10 @@ type work struct {
 	writes int
 	seen   [keyCount]kv.Token // of the last read of a key, if not used yet
 	values [keyCount]string   // what that read saw
+
+	group kv.Reader // nil: each read is one of its own
+	began int64     // when the group did
+	left  int       // reads of the group
 }
 
 // Run does the calls one after the other, and fails at the first error that is
@@ -95,10 +99,25 @@ func (w *work) call(ctx context.Context) (e Event, err error) {
 
 func (w *work) key(i int) string { return fmt.Sprintf("%s/%d", w.Dir, i) }
 
+// reader returns what the next read is made with, and since when that may be: half
+// of the reads are those of a group.
+func (w *work) reader() (r kv.Reader, since int64) {
+	if w.left == 0 && w.rand.IntN(4) == 0 {
+		w.left, w.began = 3, now()
+		w.group = kv.Group(w.driver)
+	}
+	if w.left == 0 {
+		return w.driver, now()
+	}
+	w.left--
+	return w.group, w.began
+}
+
 func (w *work) get(ctx context.Context, e *Event) error {
 	i := *e.Get
-	e.Call = now()
-	entries, err := w.driver.Get(ctx, w.key(i))
+	r, since := w.reader()
+	e.Call = since
+	entries, err := r.Get(ctx, w.key(i))
 	e.Return = now()
 	w.seen[i], w.values[i] = kv.Token{}, ""
 	for _, entry := range entries {
@@ -109,8 +128,9 @@ func (w *work) get(ctx context.Context, e *Event) error {
 }
 
 func (w *work) list(ctx context.Context, e *Event) error {
-	e.Call = now()
-	keys, _, err := w.driver.List(ctx, w.Dir)
+	r, since := w.reader()
+	e.Call = since
+	keys, _, err := r.List(ctx, w.Dir)
 	e.Return = now()
 	for _, key := range keys {
 		for i := range keyCount {

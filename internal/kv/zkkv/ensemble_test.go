@@ -138,6 +138,23 @@ func (c counted) List(ctx context.Context, dir string) ([]string, kv.Revision, e
 	return c.Driver.List(ctx, dir)
 }
 
+func (c counted) Group() kv.Reader { return countedGroup{kv.Group(c.Driver), c.done} }
+
+type countedGroup struct {
+	kv.Reader
+	done *atomic.Int64
+}
+
+func (c countedGroup) Get(ctx context.Context, keys ...string) ([]kv.Entry, error) {
+	defer c.done.Add(1)
+	return c.Reader.Get(ctx, keys...)
+}
+
+func (c countedGroup) List(ctx context.Context, dir string) ([]string, kv.Revision, error) {
+	defer c.done.Add(1)
+	return c.Reader.List(ctx, dir)
+}
+
 func (c counted) Commit(ctx context.Context, ops ...kv.Op) (kv.Revision, error) {
 	defer c.done.Add(1)
 	return c.Driver.Commit(ctx, ops...)

@@ -69,7 +69,46 @@ func (d *Driver) barrier(ctx context.Context, s *session) error {
 }
 
 // Get implements kv.Driver; its entries need not be of one instant.
-func (d *Driver) Get(ctx context.Context, keys ...string) (entries []kv.Entry, err error) {
+func (d *Driver) Get(ctx context.Context, keys ...string) ([]kv.Entry, error) {
+	return d.Group().Get(ctx, keys...)
+}
+
+// List implements kv.Driver. Of a directory that does not exist the revision is 0.
+func (d *Driver) List(ctx context.Context, dir string) ([]string, kv.Revision, error) {
+	return d.Group().List(ctx, dir)
+}
+
+// group is reads that share a sync, as long as they are of one link. What a server
+// shows never goes back, so they are as new as the first of them.
+type group struct {
+	d      *Driver
+	mu     sync.Mutex
+	synced *link // the last one that caught up for this group
+}
+
+// Group implements kv.Grouper.
+func (d *Driver) Group() kv.Reader { return &group{d: d} }
+
+// barrier makes l catch up with what was acknowledged before the group began.
+func (g *group) barrier(ctx context.Context, l *link) error {
+	g.mu.Lock()
+	synced := g.synced == l
+	g.mu.Unlock()
+	if synced {
+		return nil
+	}
+	if err := g.d.barrier(ctx, l.session); err != nil {
+		return err
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.synced = l
+	return nil
+}
+
+// Get implements kv.Reader.
+func (g *group) Get(ctx context.Context, keys ...string) (entries []kv.Entry, err error) {
+	d := g.d
 	for _, key := range keys {
 		if err := kv.CheckKey(key); err != nil {
 			return nil, fmt.Errorf("get: %w", err)
@@ -84,6 +123,9 @@ func (d *Driver) Get(ctx context.Context, keys ...string) (entries []kv.Entry, e
 		return nil, nil
 	}
 	err = d.reading(ctx, func(l *link) (err error) {
+		if err := g.barrier(ctx, l); err != nil {
+			return err
+		}
 		entries, err = d.entries(ctx, l, keys)
 		return err
 	})
@@ -102,9 +144,6 @@ func some(keys []string) string {
 }
 
 func (d *Driver) entries(ctx context.Context, l *link, keys []string) ([]kv.Entry, error) {
-	if err := d.barrier(ctx, l.session); err != nil {
-		return nil, err
-	}
 	nodes := make([]*node, len(keys))
 	err := each(ctx, len(keys), func(ctx context.Context, i int) error {
 		n, ok, known := l.known(keys[i])
@@ -154,8 +193,9 @@ func each(ctx context.Context, n int, f func(context.Context, int) error) error 
 	return context.Cause(ctx)
 }
 
-// List implements kv.Driver. Of a directory that does not exist the revision is 0.
-func (d *Driver) List(ctx context.Context, dir string) (keys []string, rev kv.Revision, err error) {
+// List implements kv.Reader.
+func (g *group) List(ctx context.Context, dir string) (keys []string, rev kv.Revision, err error) {
+	d := g.d
 	if err := kv.CheckDir(dir); err != nil {
 		return nil, 0, fmt.Errorf("list: %w", err)
 	}
@@ -165,6 +205,9 @@ func (d *Driver) List(ctx context.Context, dir string) (keys []string, rev kv.Re
 	}
 	defer leave()
 	err = d.reading(ctx, func(l *link) error {
+		if err := g.barrier(ctx, l); err != nil {
+			return err
+		}
 		view, err := d.view(ctx, l, dir)
 		keys, rev = view.keys(dir)
 		return err
@@ -194,9 +237,6 @@ func (v view) keys(dir string) (keys []string, rev kv.Revision) {
 }
 
 func (d *Driver) view(ctx context.Context, l *link, dir string) (view, error) {
-	if err := d.barrier(ctx, l.session); err != nil {
-		return view{}, err
-	}
 	if v, known := l.knownView(dir); known {
 		return v, nil
 	}

@@ -14,11 +14,12 @@
 //
 // # Reads
 //
-// A Get or List is one sync, then reads of the same server. While a directory is
+// A Get or List is one sync, then reads of the same server; those of a group
+// share the sync, unless the connection breaks in between. While a directory is
 // watched its keys and their values are kept, each guarded by a watch of the
 // server's: since a server tells of changes before it answers the sync, what is
 // still guarded then is current, and is not read again. A change costs a watcher
-// one read; any number of reads in between cost a sync each.
+// one read; any number of reads in between cost a sync each, or a group of them one.
 //
 // ZooKeeper's sync does not ask the quorum. A leader that was cut off, or
 // stopped, and does not know yet that it was deposed answers clients connected
@@ -64,9 +65,10 @@ import (
 )
 
 var (
-	_ kv.Driver = (*Driver)(nil)
-	_ io.Closer = (*Driver)(nil)
-	_ kv.Lease  = (*lease)(nil)
+	_ kv.Driver  = (*Driver)(nil)
+	_ kv.Grouper = (*Driver)(nil)
+	_ io.Closer  = (*Driver)(nil)
+	_ kv.Lease   = (*lease)(nil)
 )
 
 // Stats counts what a driver asked of the servers.
