@@ -17,8 +17,13 @@ import (
 // defaultWait is how long a flip waits for the nodes to take notice.
 const defaultWait = 5 * time.Second
 
-// flipPoll is how often it looks at what the nodes report.
-const flipPoll = 25 * time.Millisecond
+const (
+	// flipPause is the least time between two looks at what the nodes report, and
+	// a look that took longer is followed by as long a pause.
+	flipPause = 25 * time.Millisecond
+	// flipPoll is how often it looks without having been told of a change.
+	flipPoll = time.Second
+)
 
 // flip is an activation and how far it got. Its JSON form is documented in the
 // help of activate.
@@ -86,47 +91,62 @@ func (c *cli) awaitFlip(ctx context.Context, b *backends, f *flip, wait time.Dur
 }
 
 // await waits, at most wait, until all running nodes know the registry as it is
-// now and lack nothing, and reports which do not.
+// now and lack nothing, and reports which do not. It reads again only what those
+// say that did not so far, after it was told that something changed.
 func (b *backends) await(ctx context.Context, wait time.Duration, lacks func(registry.NodeInfo) string) (nodesReport, error) {
 	snap, err := b.registry.Refresh(ctx, nil)
 	if err != nil {
 		return nodesReport{}, fmt.Errorf("read back: %w", err)
 	}
-	deadline := time.NewTimer(wait)
-	defer deadline.Stop()
-	poll := time.NewTicker(flipPoll)
-	defer poll.Stop()
-	for {
-		nodes, err := b.registry.Nodes(ctx)
+	waiting, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	var hints <-chan struct{}
+	if wait > 0 {
+		hints, _ = b.registry.WatchNodes(waiting) // without it there is the poll
+	}
+	why := func(n registry.NodeInfo) string {
+		if n.Revision < snap.Revision {
+			return "has not read the change from the registry yet"
+		}
+		return lacks(n)
+	}
+	for roll := b.registry.Roll(); ; {
+		began := time.Now()
+		nodes, err := roll.Call(ctx, func(n registry.NodeInfo) bool { return why(n) == "" })
 		if err != nil {
 			return nodesReport{}, fmt.Errorf("list nodes: %w", err)
 		}
-		report := reportOf(nodes, snap.Revision, lacks)
-		if len(report.Lagging) == 0 {
-			return report, nil
-		}
-		select {
-		case <-ctx.Done():
+		report := reportOf(nodes, why)
+		if len(report.Lagging) == 0 || !rest(waiting, max(flipPause, time.Since(began)), hints) {
 			return report, ctx.Err()
-		case <-deadline.C:
-			return report, nil
-		case <-poll.C:
 		}
 	}
 }
 
-func reportOf(nodes []registry.NodeInfo, revision int64, lacks func(registry.NodeInfo) string) nodesReport {
+// rest waits for least, then for a hint or the next poll; it is false if ctx ends
+// before that.
+func rest(ctx context.Context, least time.Duration, hints <-chan struct{}) bool {
+	select {
+	case <-time.After(least):
+	case <-ctx.Done():
+		return false
+	}
+	select {
+	case <-hints: // closed only when ctx ends
+	case <-time.After(flipPoll):
+	case <-ctx.Done():
+	}
+	return ctx.Err() == nil
+}
+
+func reportOf(nodes []registry.NodeInfo, why func(registry.NodeInfo) string) nodesReport {
 	report := nodesReport{Total: len(nodes)}
 	for _, n := range nodes {
-		why := "has not read the change from the registry yet"
-		if n.Revision >= revision {
-			why = lacks(n)
-		}
-		if why == "" {
-			report.Ready++
+		if reason := why(n); reason != "" {
+			report.Lagging = append(report.Lagging, laggard{n.Name, n.Address, reason})
 			continue
 		}
-		report.Lagging = append(report.Lagging, laggard{n.Name, n.Address, why})
+		report.Ready++
 	}
 	return report
 }

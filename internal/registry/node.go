@@ -101,8 +101,12 @@ func (n *NodeEntry) Close() error { return mapped(n.lease.Close()) }
 // Nodes returns the entries of all nodes, by name, then ID.
 func (r *Registry) Nodes(ctx context.Context) ([]NodeInfo, error) {
 	nodes, err := readDir[NodeInfo](ctx, r, nodeDir)
-	slices.SortFunc(nodes, func(a, b NodeInfo) int { return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID)) })
+	slices.SortFunc(nodes, compareNodes)
 	return nodes, err
+}
+
+func compareNodes(a, b NodeInfo) int {
+	return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
 }
 
 // clone copies what change functions and callers might write to.

@@ -32,6 +32,7 @@ func TestServer(t *testing.T) {
 		{"ForeignRecreation", testForeignRecreation},
 		{"LeasedRecreation", testLeasedRecreation},
 		{"Reads", testReads},
+		{"GroupSyncs", testGroupSyncs},
 		{"Users", testUsers},
 		{"Reconnect", testReconnect},
 		{"LeaseMoves", testLeaseMoves},
@@ -305,6 +306,33 @@ func testReads(t *testing.T, z *services.ZooKeeper) {
 	}
 	if syncs := after.Syncs - before.Syncs; syncs != 5*flips {
 		t.Errorf("%d syncs for %d calls", syncs, 5*flips)
+	}
+}
+
+// testGroupSyncs: a group syncs once with each connection, since another server
+// may lag behind what the group has seen.
+func testGroupSyncs(t *testing.T, z *services.ZooKeeper) {
+	d := open(t, clusterIn(z, t).cfg)
+	commit(t, d, kv.Create("d/k", []byte("v")))
+	group := kv.Group(d.Driver)
+	before := d.Stats()
+	for connections := range int64(3) {
+		for range 4 {
+			if _, err := group.Get(t.Context(), "d/k"); err != nil {
+				t.Fatal(err)
+			}
+			if _, _, err := group.List(t.Context(), "d"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if syncs := d.Stats().Syncs - before.Syncs; syncs != connections+1 {
+			t.Errorf("%d syncs over %d connections", syncs, connections+1)
+		}
+		d.network.reset()
+		for d.Stats().Sessions == before.Sessions+connections {
+			values(t, d, "d/k") // with a sync of its own
+			before.Syncs++
+		}
 	}
 }
 
