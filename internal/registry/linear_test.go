@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -31,7 +32,7 @@ type event struct {
 	Changed  bool
 	Live     string // what is live after it
 	Previous string
-	Failure  string // "conflict" or "none"
+	Failure  string // "conflict", "none", or "unknown" of a change that may have been made
 }
 
 // sideModel is what a side does: its state is the list of what was live on it,
@@ -74,9 +75,15 @@ func step(state string, e event) (string, bool) {
 				target = id
 			}
 		}
-		if target == "" || e.Failure != "" {
-			return state, target == "" && e.Failure == "none"
+		if target == "" || e.Failure == "none" {
+			return state, target == "" && (e.Failure == "none" || e.Failure == "unknown")
 		}
+	}
+	if e.Failure == "unknown" { // made now; one that never was is made when nobody looks any more
+		if target == live || e.Expect != nil && *e.Expect != live {
+			return state, true
+		}
+		return state + " " + target, true
 	}
 	if expected := e.Expect == nil || *e.Expect == live; !expected || e.Failure != "" {
 		return state, !expected && e.Failure == "conflict"
@@ -92,6 +99,9 @@ func check(t *testing.T, history []event) {
 	ops := make([]porcupine.Operation, len(history))
 	for i, e := range history {
 		ops[i] = porcupine.Operation{ClientId: e.Client, Input: e, Call: e.Call, Output: e, Return: e.Return}
+		if e.Failure == "unknown" {
+			ops[i].Return = math.MaxInt64
+		}
 	}
 	if got := porcupine.CheckOperationsTimeout(sideModel(), ops, 10*time.Second); got != porcupine.Ok {
 		slices.SortFunc(history, func(a, b event) int { return int(a.Call - b.Call) })
@@ -120,6 +130,9 @@ func TestModelRefuses(t *testing.T) {
 		{"rolled back too far", "one two three", event{Kind: "rollback", Changed: true, Live: "one", Previous: "three"}, false},
 		{"rolled back", "one two three", event{Kind: "rollback", Changed: true, Live: "two", Previous: "three"}, true},
 		{"nothing to roll back to", "one one", event{Kind: "rollback", Failure: "none"}, true},
+		{"something to roll back to", "one two", event{Kind: "rollback", Failure: "none"}, false},
+		{"needless conflict of a rollback", "one two", event{Kind: "rollback", Failure: "conflict"}, false},
+		{"lost", "one two", event{Kind: "rollback", Failure: "unknown"}, true},
 	} {
 		if _, legal := step(tt.state, tt.e); legal != tt.legal {
 			t.Errorf("%s: legal = %v", tt.name, legal)
@@ -127,24 +140,30 @@ func TestModelRefuses(t *testing.T) {
 	}
 }
 
-// client does n operations on an app, chosen by chance.
-func client(ctx context.Context, r *Registry, app string, number, n int) ([]event, error) {
+// client does n operations on two sides of an app, chosen by chance.
+func client(ctx context.Context, r *Registry, app string, number, n int, sides ...string) ([]event, error) {
 	rnd := rand.New(rand.NewPCG(uint64(number), uint64(len(app))+uint64(n)))
 	events := make([]event, 0, n)
 	for range n {
-		e := event{Client: number, App: app, Side: pick(rnd, "a", "b"), Kind: pick(rnd, "activate", "activate", "rollback", "read")}
-		if e.Kind == "activate" {
-			e.Release = pick(rnd, "one", "two", "three")
-			if rnd.IntN(3) == 0 {
-				e.Expect = new(pick(rnd, "one", "two", ""))
-			}
-		}
+		e := choose(rnd, app, number, sides...)
 		if err := e.do(ctx, r); err != nil {
 			return nil, fmt.Errorf("client %d: %s of app %s: %w", number, e.Kind, app, err)
 		}
 		events = append(events, e)
 	}
 	return events, nil
+}
+
+// choose chooses the next operation of a client.
+func choose(rnd *rand.Rand, app string, number int, sides ...string) event {
+	e := event{Client: number, App: app, Side: pick(rnd, sides...), Kind: pick(rnd, "activate", "activate", "rollback", "read")}
+	if e.Kind == "activate" {
+		e.Release = pick(rnd, "one", "two", "three")
+		if rnd.IntN(3) == 0 {
+			e.Expect = new(pick(rnd, "one", "two", ""))
+		}
+	}
+	return e
 }
 
 func pick(rnd *rand.Rand, from ...string) string { return from[rnd.IntN(len(from))] }
@@ -194,12 +213,16 @@ func (e *event) read(ctx context.Context, r *Registry) error {
 	if err != nil {
 		return err
 	}
+	e.shown(snap)
+	return nil
+}
+
+func (e *event) shown(snap *Snapshot) {
 	for _, s := range find(snap, appName(e.App)).Sides {
 		if s.Side == side(e.Side) {
 			e.Live = s.Live.String()
 		}
 	}
-	return nil
 }
 
 // now is comparable between processes of one machine.
@@ -285,7 +308,7 @@ func lossyHistory(t *testing.T, number, clients, operations int) {
 				}
 			}
 			if errs[i] = err; err == nil {
-				events[i], errs[i] = client(t.Context(), r, app, number*clients+i, operations)
+				events[i], errs[i] = client(t.Context(), r, app, number*clients+i, operations, "a", "b")
 			}
 		})
 	}

@@ -7,12 +7,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/holdfast-web/holdfast/internal/kv/sqlitekv"
+	"github.com/holdfast-web/holdfast/test/soak"
 )
 
 // workerEnv makes the test binary a client of TestLinearizableProcesses; its
@@ -20,7 +23,7 @@ import (
 const workerEnv = "HOLDFAST_REGISTRY_WORKER"
 
 // round is what a worker is asked for: a line of JSON on its standard input. It
-// answers with a line of JSON, its events.
+// answers with two lines of JSON for each event, before and after the operation.
 type round struct {
 	App           string
 	Client, Count int
@@ -44,23 +47,40 @@ func work(ctx context.Context, path string, in *bufio.Reader, out io.Writer) (er
 		} else if err != nil {
 			return err
 		}
-		events, err := client(ctx, r, q.App, q.Client, q.Count)
-		if err != nil {
-			return err
-		}
-		if err := answers.Encode(events); err != nil {
-			return err
+		rnd := rand.New(rand.NewPCG(uint64(q.Client), uint64(q.Count)))
+		for range q.Count {
+			e := choose(rnd, q.App, q.Client, "a", "b")
+			do := e.do
+			if e.Kind == "read" {
+				do = e.readApp // since there are many others
+			}
+			e.Call = now() // a little early, which allows for more
+			if err := errors.Join(answers.Encode(e), do(ctx, r), answers.Encode(e)); err != nil {
+				return err
+			}
 		}
 	}
 }
 
+func (e *event) readApp(ctx context.Context, r *Registry) error {
+	e.Call = now()
+	state, err := r.App(ctx, appName(e.App))
+	if err != nil {
+		return err
+	}
+	e.shown(&Snapshot{Apps: []*AppState{state}})
+	e.Return = now()
+	return nil
+}
+
 // worker is a process that is one.
 type worker struct {
-	in  *json.Encoder
+	cmd *exec.Cmd
+	in  io.WriteCloser
 	out *json.Decoder
 }
 
-func startWorker(t *testing.T, path string) worker {
+func startWorker(t *testing.T, path string) *worker {
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), workerEnv+"="+path)
 	cmd.Stderr = os.Stderr
@@ -68,41 +88,77 @@ func startWorker(t *testing.T, path string) worker {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := errors.Join(in.Close(), cmd.Wait()); err != nil {
-			t.Errorf("worker: %v", err)
-		}
-	})
-	return worker{json.NewEncoder(in), json.NewDecoder(out)}
+	return &worker{cmd, in, json.NewDecoder(bufio.NewReader(out))}
 }
 
-// TestLinearizableProcesses is TestLinearizable for processes on one file.
+// end lets the worker come to its end.
+func (w *worker) end(t *testing.T) {
+	if err := errors.Join(w.in.Close(), w.cmd.Wait()); err != nil {
+		t.Errorf("worker: %v", err)
+	}
+}
+
+// read returns the events that the worker makes, and whether it lives: if it was
+// killed, nobody knows what became of the change that it was about to make.
+func (w *worker) read(n int) (events []event, alive bool) {
+	for range n {
+		var before, after event
+		if w.out.Decode(&before) != nil {
+			return events, false
+		}
+		if w.out.Decode(&after) != nil {
+			if before.Kind == "read" {
+				return events, false
+			}
+			before.Failure = "unknown"
+			return append(events, before), false
+		}
+		events = append(events, after)
+	}
+	return events, true
+}
+
+// TestLinearizableProcesses: activations and rollbacks by processes on one file,
+// each of which is killed now and then in the middle of what it does.
 func TestLinearizableProcesses(t *testing.T) {
-	const histories, processes, operations = 12, 3, 10
+	const processes, calls, killEvery = 4, 10, 4
 	path := filepath.Join(t.TempDir(), "registry.db")
 	d := must(sqlitekv.Open(t.Context(), path, sqlitekv.Options{}))
 	t.Cleanup(func() { d.Close() })
-	r := openRegistry(t, d, newClock())
-	workers := make([]worker, processes)
+	workers := make([]*worker, processes)
 	for i := range workers {
 		workers[i] = startWorker(t, path)
 	}
-	for h := range histories {
+	var total tally
+	kills := 0
+	for h := 0; total.made() < soak.Calls(100_000, 10_000) && !t.Failed(); h++ {
 		app := fmt.Sprintf("app%d", h)
-		mustPublish(t, r, app, "one", "two", "three")
+		seedReleases(t, d, app, "one", "two", "three")
+		for i, w := range workers {
+			_ = json.NewEncoder(w.in).Encode(round{app, h*processes + i, calls}) // it may have been killed late
+		}
+		if h%killEvery == 0 {
+			victim := workers[h/killEvery%processes]
+			time.AfterFunc(rand.N(20*time.Millisecond), func() { _ = victim.cmd.Process.Kill() }) // it may have ended
+		}
 		var history []event
 		for i, w := range workers {
-			if err := w.in.Encode(round{app, h*processes + i, operations}); err != nil {
-				t.Fatal(err)
-			}
-		}
-		for _, w := range workers {
-			var events []event
-			if err := w.out.Decode(&events); err != nil {
-				t.Fatal(err)
-			}
+			events, alive := w.read(calls)
 			history = append(history, events...)
+			if !alive {
+				kills++
+				_ = w.cmd.Wait() // it was killed
+				workers[i] = startWorker(t, path)
+			}
 		}
 		check(t, history)
+		total.add(history)
+	}
+	for _, w := range workers {
+		w.end(t)
+	}
+	t.Logf("%d operations, %d of them with an unknown outcome, %d processes killed", total.operations, total.unknown, kills)
+	if kills == 0 {
+		t.Error("no process was killed")
 	}
 }

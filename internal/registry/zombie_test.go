@@ -16,6 +16,7 @@ import (
 	holdfast "github.com/holdfast-web/holdfast"
 	"github.com/holdfast-web/holdfast/internal/kv"
 	"github.com/holdfast-web/holdfast/internal/kv/memkv"
+	"github.com/holdfast-web/holdfast/test/soak"
 )
 
 // cluster is a database as the zombie test needs it, whatever the driver.
@@ -29,7 +30,7 @@ type cluster struct {
 // TestZombieLeader: a leader that is stopped in the middle of what it does, until
 // another has been elected, changes nothing when it goes on.
 func TestZombieLeader(t *testing.T) {
-	for i := range 100 {
+	for i := range soak.Or(1000, 100) {
 		synctest.Test(t, func(t *testing.T) {
 			zombie(t, rand.New(rand.NewPCG(1, uint64(i))), cluster{
 				open: memory(t, memkv.Options{}),

@@ -11,14 +11,14 @@ import (
 	"github.com/holdfast-web/holdfast/internal/kv"
 	"github.com/holdfast-web/holdfast/internal/kv/zkkv"
 	"github.com/holdfast-web/holdfast/test/services"
+	"github.com/holdfast-web/holdfast/test/soak"
 )
 
-// TestZombieLeaderOnZooKeeper: the same on a real server, whose sessions expire
-// while the way to it is cut.
+// TestZombieLeaderOnZooKeeper: the same on a real ensemble, where the zombie's
+// session expires while its way to the servers is cut.
 func TestZombieLeaderOnZooKeeper(t *testing.T) {
-	const runs = 15
-	zk := services.StartZooKeeper(t, services.ZooKeeperOptions{})
-	for i := range runs {
+	zk := services.StartZooKeeper(t, services.ZooKeeperOptions{Servers: 3})
+	for i := range soak.Or(1000, 15) {
 		t.Run(fmt.Sprint(i), func(t *testing.T) {
 			t.Parallel()
 			open := func(server string) kv.Driver {
@@ -33,9 +33,10 @@ func TestZombieLeaderOnZooKeeper(t *testing.T) {
 				})
 				return d
 			}
-			p := newPassage(t, zk.Addresses[0])
-			observer := open(zk.Addresses[0])
-			servers := []string{p.address(), zk.Addresses[0]} // of those who are opened, last first: the zombie's
+			near, far := zk.Addresses[i%3], zk.Addresses[(i+1)%3]
+			p := newPassage(t, near)
+			observer := open(far)
+			servers := []string{p.address(), far} // of those who are opened, last first: the zombie's
 			zombie(t, rand.New(rand.NewPCG(2, uint64(i))), cluster{
 				open: func() kv.Driver {
 					server := servers[len(servers)-1]

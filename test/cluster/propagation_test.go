@@ -3,7 +3,6 @@ package cluster
 import (
 	"context"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -15,17 +14,15 @@ import (
 	"github.com/holdfast-web/holdfast/internal/registry"
 	"github.com/holdfast-web/holdfast/test/program"
 	"github.com/holdfast-web/holdfast/test/services"
+	"github.com/holdfast-web/holdfast/test/soak"
 )
-
-// soak reports whether the long runs are wanted, the tables of docs/scale.md.
-func soak() bool { return os.Getenv("HOLDFAST_SOAK") != "" }
 
 // TestPropagation counts what a flip costs the ensemble for each client, and says
 // how long it takes to reach them. The clients do what nodes do with the registry,
 // each with a session of its own.
 func TestPropagation(t *testing.T) {
 	sizes, flips := []int{5}, 10
-	if soak() {
+	if soak.On() {
 		sizes, flips = []int{10, 100, 1000}, 30
 	}
 	for _, n := range sizes {

@@ -8,15 +8,13 @@ import (
 	holdfast "github.com/holdfast-web/holdfast"
 	"github.com/holdfast-web/holdfast/internal/registry"
 	"github.com/holdfast-web/holdfast/test/program"
+	"github.com/holdfast-web/holdfast/test/soak"
 )
 
 // TestSwaps says how long after the call of activate each of three real nodes
 // swapped its table, by the nodes' own logs, and counts what a flip costs each.
 func TestSwaps(t *testing.T) {
-	flips := 10
-	if soak() {
-		flips = 100
-	}
+	flips := soak.Or(100, 10)
 	c := start(t, 3)
 	c.publishDemo()
 	var ways []*tap

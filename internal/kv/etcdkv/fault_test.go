@@ -14,6 +14,7 @@ import (
 	"github.com/holdfast-web/holdfast/internal/kv/etcdkv"
 	"github.com/holdfast-web/holdfast/internal/kv/kvtest"
 	"github.com/holdfast-web/holdfast/test/services"
+	"github.com/holdfast-web/holdfast/test/soak"
 )
 
 // tight is the request timeout of tests that break the cluster.
@@ -40,6 +41,7 @@ func TestLinearizableUnderFaults(t *testing.T) {
 			faults++
 		}
 	})
+	rounds := soak.Calls(1000, 100) // of 100 calls each
 	kvtest.Linearizable(t, clients, rounds, 25)
 	stop()
 	nemesis.Wait()

@@ -12,10 +12,10 @@ import (
 	"time"
 
 	"github.com/holdfast-web/holdfast/internal/kv/kvtest"
+	"github.com/holdfast-web/holdfast/test/soak"
 )
 
-// TestLinearizableProcesses: four processes, 100 histories, 10,000 calls (a tenth
-// of that with the race detector).
+// TestLinearizableProcesses: four processes, histories of 100 calls.
 func TestLinearizableProcesses(t *testing.T) {
 	t.Parallel()
 	const processes, calls = 4, 25
@@ -24,7 +24,7 @@ func TestLinearizableProcesses(t *testing.T) {
 	for range processes {
 		workers = append(workers, start(t, "histories", path))
 	}
-	for round := range rounds {
+	for round := range soak.Calls(1000, 100) {
 		kvtest.Check(t, history(t, workers, kvtest.Worker{
 			Dir: fmt.Sprintf("round/%d", round), Seed: uint64(round), Calls: calls,
 		}))

@@ -13,13 +13,12 @@ import (
 	"github.com/holdfast-web/holdfast/internal/kv/kvtest"
 	"github.com/holdfast-web/holdfast/internal/kv/zkkv"
 	"github.com/holdfast-web/holdfast/test/services"
+	"github.com/holdfast-web/holdfast/test/soak"
 )
 
 const (
-	clients     = 4
-	calls       = 24 // of each client in a round
-	killRounds  = 80
-	pauseRounds = 30 // with the above more than 10,000 calls
+	clients = 4
+	calls   = 24 // of each client in a round
 )
 
 // TestEnsemble runs what breaks servers, one after the other.
@@ -86,7 +85,7 @@ func testLeaderKilled(t *testing.T, z *services.ZooKeeper) {
 // part of the calls.
 func linearizable(t *testing.T, cfg zkkv.Config, rounds int, disturb func()) {
 	t.Helper()
-	const disturbances = 4
+	disturbances := int64(max(4, rounds/20))
 	var done atomic.Int64
 	drivers := make([]kv.Driver, clients)
 	for i := range drivers {
@@ -162,7 +161,7 @@ func (c counted) Commit(ctx context.Context, ops ...kv.Op) (kv.Revision, error) 
 
 func testLinearizableWithKills(t *testing.T, z *services.ZooKeeper) {
 	c := clusterIn(z, t)
-	linearizable(t, c.cfg, killRounds, func() {
+	linearizable(t, c.cfg, soak.Or(800, 80), func() {
 		leader := z.Leader()
 		z.Kill(leader)
 		z.Leader() // another one
@@ -176,7 +175,7 @@ func testLinearizableWithKills(t *testing.T, z *services.ZooKeeper) {
 func testLinearizableWithPauses(t *testing.T, z *services.ZooKeeper) {
 	c := clusterIn(z, t)
 	c.cfg.QuorumReads = true
-	linearizable(t, c.cfg, pauseRounds, func() {
+	linearizable(t, c.cfg, soak.Or(300, 30), func() {
 		leader := z.Leader()
 		z.Pause(leader)
 		z.Leader() // another one

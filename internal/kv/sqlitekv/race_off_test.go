@@ -1,5 +1,0 @@
-//go:build !race
-
-package sqlitekv_test
-
-const rounds = 100
