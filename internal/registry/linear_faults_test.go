@@ -24,9 +24,9 @@ import (
 // two sides of its own, and the clients, of which several arenas run at once.
 const (
 	arenaClients   = 4
-	arenaHistories = 10
+	arenaHistories = 5
 	arenaCalls     = 10
-	arenasAtOnce   = 4
+	arenasAtOnce   = 6
 )
 
 // faults is a service that is broken again and again while histories are made.
@@ -133,15 +133,18 @@ func underFaults(t *testing.T, operations int, f faults) {
 	struck := background(t, func(ctx context.Context) (n int) {
 		for ; ctx.Err() == nil; n++ {
 			f.strike(n, func() { sleep(ctx, 200*time.Millisecond, 800*time.Millisecond) })
-			sleep(ctx, 500*time.Millisecond, 1500*time.Millisecond)
+			sleep(ctx, time.Second, 3*time.Second)
 		}
 		return n
 	})
 	gate := make(chan struct{}, arenasAtOnce)
 	t.Run("arenas", func(t *testing.T) {
 		var running sync.WaitGroup
-		for i := 0; tally.made() < operations; i++ {
+		for i := 0; ; i++ {
 			gate <- struct{}{}
+			if tally.made() >= operations {
+				break
+			}
 			running.Go(func() {
 				defer func() { <-gate }()
 				if !t.Run(fmt.Sprint(i), func(t *testing.T) { newArena(t, f, i).fight(&tally) }) {
@@ -158,11 +161,15 @@ func underFaults(t *testing.T, operations int, f faults) {
 	}
 }
 
-// background runs do until the returned function is called, which returns what do did.
+// background runs do until the returned function is called, which returns what do
+// did: nothing, if it failed the test.
 func background(t *testing.T, do func(context.Context) int) (stop func() int) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan int, 1)
-	go func() { done <- do(ctx) }()
+	go func() {
+		defer close(done)
+		done <- do(ctx)
+	}()
 	return sync.OnceValue(func() int {
 		cancel()
 		return <-done

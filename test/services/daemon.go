@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -128,15 +129,41 @@ func (d *daemon) showLog() {
 	d.t.Logf("end of the log of %s:\n%s", d.name, text[max(0, len(text)-most):])
 }
 
-// loopbackPort returns a TCP port of 127.0.0.1 that was free a moment ago.
+// Ports of servers lie below those that the kernel gives to connections and to
+// listeners that name none: one of them might take the port of a server that is
+// down for a moment.
+const (
+	firstPort = 20_000
+	lastPort  = 32_767
+)
+
+// loopbackPort returns a TCP port of 127.0.0.1 that is free, and that no other
+// test process asks for until this test has ended.
 func loopbackPort(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range lastPort - firstPort {
+		port := strconv.Itoa(firstPort + rand.IntN(lastPort-firstPort+1))
+		lock, err := os.OpenFile(filepath.Join(os.TempDir(), "holdfast-test-port-"+port), os.O_CREATE|os.O_RDWR, 0o666)
+		if err != nil {
+			continue // another user's
+		}
+		if syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil && isFree(port) {
+			t.Cleanup(func() { lock.Close() })
+			return port
+		}
+		lock.Close()
 	}
-	defer l.Close()
-	return strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
+	t.Fatal("no port is free")
+	return ""
+}
+
+func isFree(port string) bool {
+	l, err := net.Listen("tcp", "127.0.0.1:"+port)
+	if err != nil {
+		return false
+	}
+	l.Close()
+	return true
 }
 
 // tool returns the path of a program that tests need: one of $HOLDFAST_TOOLS, of
