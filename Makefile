@@ -77,9 +77,10 @@ fuzz: ## fuzz each parser for FUZZTIME (10s)
 	  done; done
 
 .PHONY: soak
-soak: install-deps ## the long runs of the state-machine and linearizability tests
+soak: install-deps ## the long runs: of state machines, under faults, of floods
+	HOLDFAST_SOAK=1 $(GO) test -timeout 6h -count 1 -parallel 16 ./internal/registry ./internal/kv/... ./test/cluster
 	$(GO) test -timeout 6h -rapid.checks=20000 ./internal/live
-	$(GO) test -timeout 6h -count 20 ./internal/registry ./internal/kv/... ./test/e2e
+	$(GO) test -timeout 6h -count 20 ./internal/registry ./test/e2e
 
 .PHONY: scale
 scale: install-deps ## measure how flips spread, the tables of docs/scale.md

@@ -72,10 +72,11 @@ func theLaw() law {
 			"internal/durable/durabletest": "internal/durable",
 
 			"internal/kv":          ".",
-			"internal/kv/etcdkv":   ". internal/kv internal/durable",
+			"internal/kv/etcdkv":   ". internal/kv internal/kv/handle internal/durable",
+			"internal/kv/handle":   ". internal/kv",
 			"internal/kv/kvtest":   ". internal/kv",
 			"internal/kv/memkv":    ". internal/kv internal/durable",
-			"internal/kv/sqlitekv": ". internal/kv internal/durable",
+			"internal/kv/sqlitekv": ". internal/kv internal/kv/handle internal/durable",
 			"internal/kv/zkkv":     ". internal/kv internal/durable",
 
 			"internal/store":             ".",

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/holdfast-web/holdfast/test/program"
+	"github.com/holdfast-web/holdfast/test/soak"
 )
 
 // TestFlood: a flood of requests for releases that nobody knows does not reach
@@ -36,7 +37,8 @@ func TestFlood(t *testing.T) {
 	}
 
 	c.browse(builds, 20*time.Millisecond)
-	const requests, clients = 200_000, 1300 // more clients than may wait for a read
+	const clients = 1300 // more than may wait for a read
+	requests := int64(soak.Or(1_000_000, 200_000))
 	var sent atomic.Int64
 	var answers [600]atomic.Int64 // by status
 	began := time.Now()

@@ -23,18 +23,16 @@
 package etcdkv
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/holdfast-web/holdfast/internal/kv"
+	"github.com/holdfast-web/holdfast/internal/kv/handle"
 )
 
 var (
@@ -54,79 +52,18 @@ type Driver struct {
 	log     *slog.Logger
 	timeout time.Duration // of one request
 
-	running sync.WaitGroup // calls and background goroutines
-	mu      sync.Mutex     // guards what follows
-	closed  bool
-	calls   map[*call]struct{}
-	leases  map[*lease]struct{}
-
-	paused atomic.Bool // tests stop the renewal of leases
-}
-
-// call is something that Close interrupts and waits for.
-type call struct{ cancel context.CancelCauseFunc }
-
-// enter begins a call or a goroutine; its context ends with leave or Close.
-func (d *Driver) enter(ctx context.Context) (_ context.Context, leave func(), _ error) {
-	if err := ctx.Err(); err != nil {
-		return nil, nil, err
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.admit(ctx)
-}
-
-// admit is enter for who holds the lock.
-func (d *Driver) admit(ctx context.Context) (_ context.Context, leave func(), _ error) {
-	if d.closed {
-		return nil, nil, kv.ErrClosed
-	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	c := &call{cancel}
-	d.calls[c] = struct{}{}
-	d.running.Add(1)
-	return ctx, func() {
-		d.mu.Lock()
-		delete(d.calls, c)
-		d.mu.Unlock()
-		cancel(nil)
-		d.running.Done()
-	}, nil
+	handle handle.Handle // calls and leases
 }
 
 // Close ends the driver's leases and watches, interrupts its calls, and waits
 // for them. It may be called twice.
 func (d *Driver) Close() error {
-	leases, first := d.shut()
+	first, err := d.handle.Close(func() {})
 	if !first {
 		return nil
 	}
-	errs := make([]error, len(leases))
-	var ending sync.WaitGroup
-	for i, l := range leases {
-		ending.Go(func() { errs[i] = l.Close() })
+	if closing := d.client.Close(); closing != nil {
+		err = errors.Join(err, fmt.Errorf("close %s: %w", d.name, closing))
 	}
-	ending.Wait()
-	d.mu.Lock()
-	for c := range d.calls {
-		c.cancel(kv.ErrClosed)
-	}
-	d.mu.Unlock()
-	d.running.Wait()
-	var closing error
-	if err := d.client.Close(); err != nil {
-		closing = fmt.Errorf("close %s: %w", d.name, err)
-	}
-	return errors.Join(errors.Join(errs...), closing)
-}
-
-// shut lets nothing new in, and returns the leases that are left.
-func (d *Driver) shut() (leases []*lease, first bool) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	first, d.closed = !d.closed, true
-	for l := range d.leases {
-		leases = append(leases, l)
-	}
-	return leases, first
+	return err
 }

@@ -97,9 +97,8 @@ func (c Config) connect(ctx context.Context) (*Driver, error) {
 	}
 	return &Driver{
 		client: client, timeout: c.Timeout, keys: keyspace("/" + c.Prefix),
-		name:  "etcd://" + strings.Join(c.Endpoints, ",") + "/" + c.Prefix,
-		log:   cmp.Or(c.Logger, slog.New(slog.DiscardHandler)),
-		calls: map[*call]struct{}{}, leases: map[*lease]struct{}{},
+		name: "etcd://" + strings.Join(c.Endpoints, ",") + "/" + c.Prefix,
+		log:  cmp.Or(c.Logger, slog.New(slog.DiscardHandler)),
 	}, nil
 }
 

@@ -26,7 +26,7 @@ func (d *Driver) Commit(ctx context.Context, ops ...kv.Op) (kv.Revision, error) 
 	if err := d.checkOps(ops); err != nil {
 		return 0, fmt.Errorf("commit: %w", err)
 	}
-	ctx, leave, err := d.enter(ctx)
+	ctx, leave, err := d.handle.Enter(ctx)
 	if err != nil {
 		return 0, fmt.Errorf("commit: %w", err)
 	}

@@ -60,7 +60,7 @@ func open(ctx context.Context, path string, opts Options) (*Driver, error) {
 	}
 	d := &Driver{
 		path: path, boot: boot, log: opts.Logger, writer: make(chan struct{}, 1),
-		calls: map[*call]struct{}{}, leases: map[*lease]struct{}{}, board: board{watches: map[*watch]struct{}{}},
+		board: board{watches: map[*watch]struct{}{}},
 	}
 	if d.log == nil {
 		d.log = slog.New(slog.DiscardHandler)

@@ -23,9 +23,9 @@ import (
 	"io"
 	"log/slog"
 	"sync"
-	"sync/atomic"
 
 	"github.com/holdfast-web/holdfast/internal/kv"
+	"github.com/holdfast-web/holdfast/internal/kv/handle"
 )
 
 var (
@@ -49,45 +49,10 @@ type Driver struct {
 	boot   string        // this boot of the machine
 	writer chan struct{} // held by the one transaction of this handle that writes
 
-	running sync.WaitGroup // calls and background goroutines
-	mu      sync.Mutex     // guards what follows
-	closed  bool
-	calls   map[*call]struct{}
-	leases  map[*lease]struct{}
-	board   board
+	handle handle.Handle // calls and leases
 
-	paused atomic.Bool // tests stop the renewal of leases
-}
-
-// call is something that Close interrupts and waits for.
-type call struct{ cancel context.CancelCauseFunc }
-
-// enter begins a call or a goroutine; its context ends with leave or Close.
-func (d *Driver) enter(ctx context.Context) (_ context.Context, leave func(), _ error) {
-	if err := ctx.Err(); err != nil {
-		return nil, nil, err
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.admit(ctx)
-}
-
-// admit is enter for who holds the lock.
-func (d *Driver) admit(ctx context.Context) (_ context.Context, leave func(), _ error) {
-	if d.closed {
-		return nil, nil, kv.ErrClosed
-	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	c := &call{cancel}
-	d.calls[c] = struct{}{}
-	d.running.Add(1)
-	return ctx, func() {
-		d.mu.Lock()
-		delete(d.calls, c)
-		d.mu.Unlock()
-		cancel(nil)
-		d.running.Done()
-	}, nil
+	mu    sync.Mutex // guards what follows
+	board board
 }
 
 // Get implements kv.Driver; its entries are of one instant.
@@ -187,34 +152,16 @@ func revision(ctx context.Context, conn *sql.Conn) (rev kv.Revision, err error) 
 // Close ends the handle's leases and watches, interrupts its calls, and waits
 // for them. It may be called twice.
 func (d *Driver) Close() error {
-	leases, first := d.shut()
+	first, err := d.handle.Close(func() {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.board.end()
+	})
 	if !first {
 		return nil
 	}
-	var errs []error
-	for _, l := range leases {
-		errs = append(errs, l.Close())
+	if closing := d.db.Close(); closing != nil {
+		err = errors.Join(err, fmt.Errorf("close %s: %w", d.path, closing))
 	}
-	d.mu.Lock()
-	for c := range d.calls {
-		c.cancel(kv.ErrClosed)
-	}
-	d.board.end()
-	d.mu.Unlock()
-	d.running.Wait()
-	if err := d.db.Close(); err != nil {
-		errs = append(errs, fmt.Errorf("close %s: %w", d.path, err))
-	}
-	return errors.Join(errs...)
-}
-
-// shut lets nothing new in, and returns the leases that are left.
-func (d *Driver) shut() (leases []*lease, first bool) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	first, d.closed = !d.closed, true
-	for l := range d.leases {
-		leases = append(leases, l)
-	}
-	return leases, first
+	return err
 }

@@ -17,6 +17,7 @@ const interval = 50 * time.Millisecond
 // whether other processes changed the file, and which directories.
 type board struct {
 	watches map[*watch]struct{}
+	ended   bool // nothing is put up any more
 	polling bool
 	fresh   bool        // a watch came since the last look
 	since   kv.Revision // up to which all changes were looked at
@@ -52,11 +53,15 @@ func (d *Driver) Watch(ctx context.Context, dir string) (<-chan struct{}, error)
 
 // post puts a watch on the board and sees to it that somebody looks.
 func (d *Driver) post(ctx context.Context, w *watch) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	pollCtx, leave, err := d.admit(context.WithoutCancel(ctx))
+	pollCtx, leave, err := d.handle.Enter(context.WithoutCancel(ctx))
 	if err != nil {
 		return err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.board.ended {
+		leave()
+		return kv.ErrClosed
 	}
 	w.stop = context.AfterFunc(ctx, func() {
 		d.mu.Lock()
@@ -102,6 +107,7 @@ func (b *board) remove(w *watch) {
 }
 
 func (b *board) end() {
+	b.ended = true
 	for w := range b.watches {
 		b.remove(w)
 	}

@@ -1,0 +1,128 @@
+package handle
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/holdfast-web/holdfast/internal/kv"
+)
+
+var _ kv.Lease = (*Lease)(nil)
+
+// Terms are what a service grants, and how it is asked for more.
+type Terms struct {
+	TTL   time.Duration
+	Begun time.Time // when the service was asked for the lease
+	// Renew asks for one renewal, and gives up after a quarter of TTL. It returns
+	// kv.ErrLeaseLost if there is nothing to renew any more. One goroutine calls it.
+	// Its context ends as soon as the lease is suspected.
+	Renew func(context.Context) error
+	// Failed is told why a renewal did not succeed that will be tried again.
+	Failed func(error)
+	// Renewed is called when there will be no more renewals.
+	Renewed func()
+	// End ends the lease at the service.
+	End func() error
+}
+
+// Lease is renewed every third of its ttl and suspected when three quarters
+// passed, on this machine's clock, since the start of the last renewal that
+// worked: a quarter before the service may end it.
+type Lease struct {
+	terms   Terms
+	handle  *Handle
+	done    chan struct{}
+	cancel  func()        // ends the renewal
+	suspect func()        // closes done and calls cancel, once
+	fuse    *time.Timer   // calls suspect; needs neither network nor disk
+	renewal chan struct{} // closed when the renewal has ended
+	end     func() error  // once
+}
+
+// Keep begins to renew a lease, whatever becomes of ctx, until it or the handle
+// is closed. A lease that comes too late, after Close, is left to expire.
+func (h *Handle) Keep(ctx context.Context, terms Terms) (*Lease, error) {
+	l := &Lease{terms: terms, handle: h, done: make(chan struct{}), renewal: make(chan struct{})}
+	l.suspect = sync.OnceFunc(func() { close(l.done); l.cancel() })
+	l.end = sync.OnceValue(l.finish)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	ctx, leave, err := h.admit(context.WithoutCancel(ctx))
+	if err != nil {
+		return nil, err
+	}
+	if h.leases == nil {
+		h.leases = make(map[*Lease]struct{})
+	}
+	h.leases[l] = struct{}{}
+	ctx, l.cancel = context.WithCancel(ctx)
+	l.fuse = time.AfterFunc(l.left(terms.Begun), l.suspect)
+	go func() {
+		defer leave()
+		defer close(l.renewal)
+		l.renew(ctx)
+	}()
+	return l, nil
+}
+
+// left is how long a renewal that began so can be relied on.
+func (l *Lease) left(begun time.Time) time.Duration {
+	return time.Until(begun.Add(l.terms.TTL * 3 / 4))
+}
+
+// renew keeps the lease alive until ctx ends, with the lease or with the handle.
+func (l *Lease) renew(ctx context.Context) {
+	defer l.terms.Renewed()
+	defer l.suspect()
+	pause := l.terms.TTL / 3
+	for {
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return
+		}
+		err := l.renewOnce(ctx)
+		switch {
+		case err == nil:
+			pause = l.terms.TTL / 3
+			continue
+		case errors.Is(err, kv.ErrLeaseLost) || ctx.Err() != nil:
+			return
+		}
+		l.terms.Failed(err)
+		pause = l.terms.TTL / 12
+	}
+}
+
+// renewOnce renews the lease. Confirmed too late it changes nothing for the
+// holder: the fuse has burnt down.
+func (l *Lease) renewOnce(ctx context.Context) error {
+	if l.handle.vanished.Load() {
+		return nil
+	}
+	begun := time.Now()
+	if err := l.terms.Renew(ctx); err != nil {
+		return err
+	}
+	l.fuse.Reset(l.left(begun))
+	return nil
+}
+
+// Done implements kv.Lease.
+func (l *Lease) Done() <-chan struct{} { return l.done }
+
+// Close implements kv.Lease.
+func (l *Lease) Close() error { return l.end() }
+
+// finish ends the renewal, then the lease.
+func (l *Lease) finish() error {
+	l.suspect()
+	<-l.renewal
+	l.fuse.Stop()
+	l.handle.mu.Lock()
+	delete(l.handle.leases, l)
+	l.handle.mu.Unlock()
+	return l.terms.End()
+}
