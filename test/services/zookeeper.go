@@ -32,6 +32,7 @@ type ZooKeeper struct {
 	Secure    string   // the same for clients with TLS, of the first server
 	PKI       *PKI     // nil without TLS
 	servers   []*daemon
+	data      []string // directory of each server
 }
 
 // ZooKeeperOptions of StartZooKeeper. The zero value is one server without TLS.
@@ -71,6 +72,7 @@ func StartZooKeeper(t testing.TB, o ZooKeeperOptions) *ZooKeeper {
 func (z *ZooKeeper) server(t testing.TB, i int, members string, o ZooKeeperOptions) *daemon {
 	t.Helper()
 	dir := t.TempDir()
+	z.data = append(z.data, dir)
 	config := fmt.Sprintf("tickTime=%d\ndataDir=%s\nadmin.enableServer=false\n4lw.commands.whitelist=*\n"+
 		"maxClientCnxns=0\nforceSync=no\ninitLimit=20\nsyncLimit=4\n", ZooKeeperTick.Milliseconds(), dir)
 	if members == "" {
@@ -122,7 +124,33 @@ func (z *ZooKeeper) Kill(server int) { z.servers[server].kill() }
 
 // Restart starts a server after Kill, with its data. It serves a while later:
 // see Await.
-func (z *ZooKeeper) Restart(server int) { z.servers[server].run() }
+func (z *ZooKeeper) Restart(server int) {
+	z.mendLogs(server)
+	z.servers[server].run()
+}
+
+// logHeader is how many bytes a log of transactions begins with.
+const logHeader = 16
+
+// mendLogs does what an operator has to do: a server that was killed just when it
+// had made a new log, and had written nothing to it, does not start with it.
+func (z *ZooKeeper) mendLogs(server int) {
+	t := z.servers[server].t
+	t.Helper()
+	logs, err := filepath.Glob(filepath.Join(z.data[server], "version-2", "log.*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, log := range logs {
+		info, err := os.Stat(log)
+		if err == nil && info.Size() < logHeader {
+			err = os.Remove(log)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
 
 // Pause stops a server without closing anything; Resume lets it go on.
 func (z *ZooKeeper) Pause(server int) { z.servers[server].pause() }

@@ -32,6 +32,7 @@ type link struct {
 
 	state   sync.Mutex         // guards what follows, and the mirrors
 	mirrors map[string]*mirror // by the path of their directory
+	batch   *batch             // the last one
 }
 
 // connect makes a link to server, or says what went wrong.

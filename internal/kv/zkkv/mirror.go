@@ -27,6 +27,7 @@ type mirror struct {
 	list      guard
 	stat      *zk.Stat          // of the directory; nil if there is none
 	children  map[string]*child // all that have names that keys can have
+	batch     *batch            // that it was told of changes with; nil if it is guarded
 	kick      chan struct{}     // something is not guarded any more
 	ended     chan struct{}     // nobody watches any more
 	ready     chan struct{}     // closed when it was guarded once, or refused
@@ -84,6 +85,7 @@ func (l *link) notice(e zk.Event) {
 	defer l.state.Unlock()
 	if m := l.mirrors[e.Path]; m != nil && e.Type != zk.EventNodeDataChanged {
 		m.list.fire()
+		l.join(m)
 		m.wake()
 	}
 	up := above(e.Path)
@@ -93,6 +95,7 @@ func (l *link) notice(e zk.Event) {
 	}
 	if c := m.children[e.Path[len(up)+1:]]; c != nil {
 		c.fire()
+		l.join(m)
 		m.wake()
 	}
 }
@@ -108,6 +111,7 @@ func (m *mirror) wake() {
 // again: so what changes after the hint gives another one. The first hint is for
 // what changed while there was no link.
 func (l *link) tend(d *Driver, m *mirror) {
+	defer func() { d.hint(l.leave(m, false)...) }()
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	stop := make(chan struct{})
@@ -128,9 +132,7 @@ func (l *link) tend(d *Driver, m *mirror) {
 		if first && m.refused == nil {
 			close(m.ready)
 		}
-		if first || changed {
-			d.hint(m.dir)
-		}
+		d.hint(l.leave(m, first || changed)...)
 		first = false
 		select {
 		case <-m.kick:

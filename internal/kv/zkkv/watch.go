@@ -116,14 +116,21 @@ func (t *topic) end() {
 	}
 }
 
-// hint tells the watches of dir that something may have changed.
-func (d *Driver) hint(dir string) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	t := d.topics[dir]
-	if t == nil {
+// hint tells the watches of dirs that something may have changed.
+func (d *Driver) hint(dirs ...string) {
+	if len(dirs) == 0 {
 		return
 	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, dir := range dirs {
+		if t := d.topics[dir]; t != nil {
+			t.hint()
+		}
+	}
+}
+
+func (t *topic) hint() {
 	for w := range t.watches {
 		select {
 		case w.hints <- struct{}{}:
