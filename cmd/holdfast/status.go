@@ -29,11 +29,15 @@ type appStatus struct {
 	Mount    holdfast.Mount         `json:"mount"`
 	Sides    []registry.SideInfo    `json:"sides"`
 	Releases map[holdfast.State]int `json:"releases"`
+	Draining []holdfast.ReleaseID   `json:"draining"` // the last that was live first
 }
 
 type nodeStatus struct {
 	registry.NodeInfo
 	Behind bool `json:"behind"`
+	// What of the live and draining releases of all apps the node has not loaded.
+	Lacks map[holdfast.AppName][]holdfast.ReleaseID `json:"lacks,omitempty"`
+	wants int // how many there are
 }
 
 func (c *cli) statusCommand() *cobra.Command {
@@ -43,16 +47,21 @@ func (c *cli) statusCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "Show what is live where, and the nodes",
-		Long: `Shows what is live on each side of each app, which nodes are running, whether
-they have taken notice of the last change, which of them leads (does the work that
-one node does for all), which publishes are going on, and what is wrong: a side
-set to a release that is not published yet, a version key that another program set
-to something invalid.
+		Long: `Shows what is live on each side of each app and which releases still drain, which
+nodes are running, whether they have taken notice of the last change, which of them
+leads (does the work that one node does for all), which publishes are going on, and
+what is wrong: a side set to a release that is not published yet, a version key that
+another program set to something invalid.
+
+Of a node, SEEN is when it last told of a change: it has nothing to tell between two
+flips, and one that is gone is not listed a few seconds later. READY is how many of
+the live and draining releases of all apps it has loaded. STATE compares what it
+knows with the registry's last revision.
 
 JSON keys: registry, revision, apps (name, mount, sides: side, live, activated,
-pending, problem; releases by state), nodes (id, name, side, address, version,
-started, seen, revision, ready, behind), leader (name, address, version, since,
-epoch, term), publishing (id, app, manifest, started), problems.`,
+pending, problem; releases by state, draining), nodes (id, name, side, address,
+version, started, seen, revision, ready, behind, lacks), leader (name, address,
+version, since, epoch, term), publishing (id, app, manifest, started), problems.`,
 		Example: `  holdfast status
   holdfast status --app shop --side canary
   holdfast status --json`,
@@ -110,7 +119,7 @@ func (b *backends) status(ctx context.Context, app holdfast.AppName, side holdfa
 	}
 	for _, n := range nodes {
 		if side.IsZero() || n.Side == side {
-			s.Nodes = append(s.Nodes, nodeStatus{n, n.Revision < snap.Revision})
+			s.Nodes = append(s.Nodes, newNodeStatus(n, snap))
 		}
 	}
 	for _, state := range snap.Apps {
@@ -125,7 +134,7 @@ func (b *backends) status(ctx context.Context, app holdfast.AppName, side holdfa
 }
 
 func (s *clusterStatus) add(state *registry.AppState, side holdfast.Side) {
-	a := appStatus{state.Name, state.Settings.Mount, []registry.SideInfo{}, map[holdfast.State]int{}}
+	a := appStatus{state.Name, state.Settings.Mount, []registry.SideInfo{}, map[holdfast.State]int{}, draining(state)}
 	for _, i := range state.Sides {
 		if !side.IsZero() && i.Side != side {
 			continue
@@ -142,6 +151,38 @@ func (s *clusterStatus) add(state *registry.AppState, side holdfast.Side) {
 		a.Releases[r.State]++
 	}
 	s.Apps = append(s.Apps, a)
+}
+
+// draining returns the releases that are served although they are live nowhere.
+func draining(state *registry.AppState) []holdfast.ReleaseID {
+	var infos []registry.ReleaseInfo
+	for _, r := range state.Releases {
+		if r.State == holdfast.Draining {
+			infos = append(infos, r)
+		}
+	}
+	slices.SortFunc(infos, func(a, b registry.ReleaseInfo) int { return b.Activated.Compare(a.Activated) })
+	ids := make([]holdfast.ReleaseID, len(infos))
+	for i := range infos {
+		ids[i] = infos[i].ID
+	}
+	return ids
+}
+
+func newNodeStatus(n registry.NodeInfo, snap *registry.Snapshot) nodeStatus {
+	s := nodeStatus{NodeInfo: n, Behind: n.Revision < snap.Revision, Lacks: map[holdfast.AppName][]holdfast.ReleaseID{}}
+	for _, app := range snap.Apps {
+		for _, r := range app.Releases {
+			if r.State != holdfast.Live && r.State != holdfast.Draining {
+				continue
+			}
+			s.wants++
+			if !slices.Contains(n.Ready[app.Name], r.ID) {
+				s.Lacks[app.Name] = append(s.Lacks[app.Name], r.ID)
+			}
+		}
+	}
+	return s
 }
 
 // knows reports whether an app or a node has the side.
@@ -187,7 +228,7 @@ func (c *cli) showStatus(s *clusterStatus) {
 }
 
 func sideRows(a *appStatus, now time.Time) (rows [][]cell) {
-	releases := releaseCounts(a.Releases)
+	releases := releaseCounts(a)
 	if len(a.Sides) == 0 {
 		return [][]cell{{{a.Name.String(), bold}, {a.Mount.String(), plain}, {"-", plain}, {"nothing", yellow}, {"", plain}, {releases, plain}}}
 	}
@@ -205,14 +246,32 @@ func sideRows(a *appStatus, now time.Time) (rows [][]cell) {
 	return rows
 }
 
-func releaseCounts(by map[holdfast.State]int) string {
+// releaseCounts says how many releases are in which state, and names those that
+// drain: what is live stands beside it.
+func releaseCounts(a *appStatus) string {
 	var texts []string
 	for s := holdfast.Published; s <= holdfast.Gone; s++ {
-		if n := by[s]; n > 0 {
-			texts = append(texts, grouped(n)+" "+s.String())
+		if n := a.Releases[s]; n > 0 {
+			text := grouped(n) + " " + s.String()
+			if s == holdfast.Draining {
+				text += " (" + firstOf(a.Draining) + ")"
+			}
+			texts = append(texts, text)
 		}
 	}
 	return strings.Join(texts, ", ")
+}
+
+func firstOf(ids []holdfast.ReleaseID) string {
+	const most = 3
+	var names []string
+	for _, id := range ids[:min(len(ids), most)] {
+		names = append(names, id.String())
+	}
+	if len(ids) > most {
+		names = append(names, "…")
+	}
+	return strings.Join(names, ", ")
 }
 
 func (c *cli) showNodes(s *clusterStatus, now time.Time) {
@@ -221,16 +280,39 @@ func (c *cli) showNodes(s *clusterStatus, now time.Time) {
 		return
 	}
 	var rows [][]cell
+	behind := 0
 	for _, n := range s.Nodes {
-		state := cell{"knows all, took up the last change " + humanTime(n.Seen, now), green}
 		if n.Behind {
-			state = cell{fmt.Sprintf("behind: knows revision %d of %d, since %s", n.Revision, s.Revision, humanTime(n.Seen, now)), yellow}
+			behind++
 		}
-		row := cells(n.Name, n.Side.String(), n.Address, n.Version, humanTime(n.Started, now))
-		rows = append(rows, append(row, state))
+		row := cells(n.Name, n.Side.String(), n.Address, n.Version, humanTime(n.Started, now), humanTime(n.Seen, now))
+		rows = append(rows, append(row, n.ready(), n.state(s.Revision)))
 	}
-	c.ui.table([]string{"NODE", "SIDE", "ADDRESS", "VERSION", "STARTED", "STATE"}, rows)
+	c.ui.table([]string{"NODE", "SIDE", "ADDRESS", "VERSION", "STARTED", "SEEN", "READY", "STATE"}, rows)
+	if behind > 0 {
+		c.ui.say("%s %s behind", count(behind, "node"), verb(behind, "is", "are"))
+	}
 	if s.Leader != nil {
 		c.ui.say("%s leads, since %s", s.Leader.Name, humanTime(s.Leader.Since, now))
 	}
+}
+
+// ready says how many of the releases that are served a node has loaded.
+func (n *nodeStatus) ready() cell {
+	lacks := 0
+	for _, ids := range n.Lacks {
+		lacks += len(ids)
+	}
+	look := green
+	if lacks > 0 {
+		look = yellow
+	}
+	return cell{fmt.Sprintf("%d of %d", n.wants-lacks, n.wants), look}
+}
+
+func (n *nodeStatus) state(revision int64) cell {
+	if n.Behind {
+		return cell{fmt.Sprintf("behind: knows revision %d of %d", n.Revision, revision), yellow}
+	}
+	return cell{"up to date", green}
 }
