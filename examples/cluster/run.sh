@@ -12,6 +12,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 flips=${1:-40}
+[[ $flips =~ ^[1-9][0-9]*$ ]] || { echo "run.sh: $flips: want the number of flips, such as 40" >&2; exit 2; }
 tools=${HOLDFAST_TOOLS:-$PWD/.cache/bin}
 corpora=${HOLDFAST_CORPORA:-$PWD/.cache/corpora}
 base=${CLUSTER_PORT:-23100} # and some thirty ports above it
@@ -118,6 +119,9 @@ for side in a a a b b; do
   nodes=$nodes,http://127.0.0.1:$((base + 30 + n))
 done
 for n in 1 2 3 4 5; do await "node $n" "node$n.log" curl -sf "http://127.0.0.1:$((base + 40 + n))/readyz"; done
+echo "activating what is live already, which changes nothing, and waits for all nodes"
+for side in a b; do holdfast activate old --side $side; done
+echo
 holdfast status
 
 echo
@@ -137,4 +141,6 @@ unset 'pids[-1]'
 
 echo "flips and rollbacks $flips, $((took / flips)) ms each until all five nodes knew"
 cat "$work/load.log"
+echo
+holdfast status
 exit $code
