@@ -37,7 +37,7 @@ type nodeStatus struct {
 	Behind bool `json:"behind"`
 	// What of the live and draining releases of all apps the node has not loaded.
 	Lacks map[holdfast.AppName][]holdfast.ReleaseID `json:"lacks,omitempty"`
-	wants int // how many there are
+	wants int                                       // how many there are
 }
 
 func (c *cli) statusCommand() *cobra.Command {
