@@ -141,9 +141,13 @@ const (
 // test process asks for until this test has ended.
 func loopbackPort(t testing.TB) string {
 	t.Helper()
+	locks := filepath.Join(os.TempDir(), "holdfast-test-ports") // of empty files, which stay
+	if err := os.MkdirAll(locks, 0o777); err != nil {
+		t.Fatal(err)
+	}
 	for range lastPort - firstPort {
 		port := strconv.Itoa(firstPort + rand.IntN(lastPort-firstPort+1))
-		lock, err := os.OpenFile(filepath.Join(os.TempDir(), "holdfast-test-port-"+port), os.O_CREATE|os.O_RDWR, 0o666)
+		lock, err := os.OpenFile(filepath.Join(locks, port), os.O_CREATE|os.O_RDWR, 0o666)
 		if err != nil {
 			continue // another user's
 		}
