@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"slices"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
@@ -112,7 +113,7 @@ func (b blob) store(ctx context.Context) ([]holdfast.Object, error) {
 		if err != nil {
 			return nil, err
 		}
-		if !coding.Pays(b.size, int64(len(encoded))) {
+		if !coding.Pays(b.size, int64(len(encoded))) || c == holdfast.Zstd && smallerBrotli(objects, int64(len(encoded))) {
 			continue
 		}
 		o, err := b.put(ctx, c, encoded)
@@ -122,6 +123,13 @@ func (b blob) store(ctx context.Context) ([]holdfast.Object, error) {
 		objects = append(objects, o)
 	}
 	return objects, nil
+}
+
+// smallerBrotli reports whether there is a brotli form of at most so many bytes. A
+// zstd form would never be sent then: whoever takes zstd takes brotli as well, and
+// gets the smaller one (docs/decisions/0012).
+func smallerBrotli(made []holdfast.Object, size int64) bool {
+	return slices.ContainsFunc(made, func(o holdfast.Object) bool { return o.Coding == holdfast.Brotli && o.Size <= size })
 }
 
 // codings are those worth trying for the blob.
