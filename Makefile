@@ -79,12 +79,18 @@ fuzz: ## fuzz each parser for FUZZTIME (10s)
 .PHONY: soak
 soak: install-deps ## the long runs: of state machines, under faults, of floods
 	HOLDFAST_SOAK=1 $(GO) test -timeout 6h -count 1 -parallel 16 ./internal/registry ./internal/kv/... ./test/cluster
+	HOLDFAST_SOAK=1 $(GO) test -timeout 6h -count 1 -v -run 'TestSchedules|TestMillion' ./internal/prune
+	HOLDFAST_SOAK=1h $(GO) test -timeout 6h -count 1 -v -run 'TestSoak|TestKilledPrune' ./test/lifecycle
 	$(GO) test -timeout 6h -rapid.checks=20000 ./internal/live
 	$(GO) test -timeout 6h -count 20 ./internal/registry ./test/e2e
 
 .PHONY: scale
 scale: install-deps ## measure how flips spread, the tables of docs/scale.md
 	HOLDFAST_SOAK=1 $(GO) test -v -count 1 -timeout 30m -run 'TestPropagation|TestSwaps' ./test/cluster
+
+.PHONY: storage
+storage: install-deps ## measure what releases cost in the store, the tables of docs/storage.md
+	HOLDFAST_STORAGE=1 $(GO) test -v -run '^$$' -bench Storage -benchtime 1x -timeout 90m ./bench
 
 .PHONY: clean
 clean: ## remove what was built

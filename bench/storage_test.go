@@ -26,6 +26,9 @@ import (
 // ways of keeping old ones would save. HOLDFAST_EFFORT=fast takes a fifteenth of the
 // time.
 func BenchmarkStorage(b *testing.B) {
+	if os.Getenv("HOLDFAST_STORAGE") == "" {
+		b.Skip("it takes ten minutes: make storage")
+	}
 	root := os.Getenv("HOLDFAST_CORPORA")
 	if root == "" {
 		root = "../.cache/corpora"

@@ -57,6 +57,12 @@ func (fs forms) name(c holdfast.Coding) holdfast.ObjectName {
 	return o.Name
 }
 
+// without reports whether the blob is listed, and not in coding c: that was found
+// not to pay.
+func (fs forms) without(c holdfast.Coding) bool {
+	return len(fs) > 0 && !slices.ContainsFunc(fs, func(f form) bool { return f.Coding == c })
+}
+
 // lost reports whether the form in coding c is listed and lost.
 func (fs forms) lost(c holdfast.Coding) bool {
 	return slices.ContainsFunc(fs, func(f form) bool { return f.Coding == c && f.lost })

@@ -109,6 +109,9 @@ func (b blob) store(ctx context.Context) ([]holdfast.Object, error) {
 			objects = append(objects, o)
 			continue
 		}
+		if b.listed.without(c) {
+			continue
+		}
 		encoded, err := b.encode(ctx, c, identity)
 		if err != nil {
 			return nil, err
