@@ -31,7 +31,7 @@ import (
 // This file alone names backends.
 const (
 	registrySchemes = "sqlite:PATH, zk://HOST,HOST/TOPOLOGY and etcd://HOST,HOST/PREFIX"
-	storeSchemes    = "a directory, dir:PATH and s3://BUCKET/PREFIX?endpoint=URL"
+	storeSchemes    = "a directory, dir:PATH, nfs:PATH and s3://BUCKET/PREFIX?endpoint=URL"
 )
 
 // openTimeout bounds how long opening a registry or a store may take.
@@ -93,7 +93,7 @@ func (c *cli) open(ctx context.Context, o opening, log *slog.Logger) (*backends,
 	if err != nil || b.store != nil {
 		return b, err
 	}
-	if err := b.openStore(ctx, c, log); err != nil {
+	if err := b.openStore(ctx, c, o, log); err != nil {
 		if isUnreachable(err) {
 			err = hinted(err, "the store did not answer in time; check that it runs and that --store is right, then run the same command again")
 		}
@@ -253,8 +253,12 @@ func (c *cli) registryTLS() (*tls.Config, error) {
 	return config, nil
 }
 
-func (b *backends) openStore(ctx context.Context, c *cli, log *slog.Logger) error {
-	s, closer, err := c.claimedStore(ctx, b.registry.ID(), log)
+func (b *backends) openStore(ctx context.Context, c *cli, o opening, log *slog.Logger) error {
+	var mayBegin func(context.Context, store.Driver) error
+	if o == create {
+		mayBegin = func(ctx context.Context, d store.Driver) error { return c.mayBegin(ctx, b.registry, d) }
+	}
+	s, closer, err := c.claimedStore(ctx, b.registry.ID(), mayBegin, log)
 	if err != nil {
 		return err
 	}
@@ -263,24 +267,28 @@ func (b *backends) openStore(ctx context.Context, c *cli, log *slog.Logger) erro
 }
 
 // claimedStore opens the store and makes it the registry's own, or makes sure that
-// it is; owner may be "" for a registry that is out of reach.
-func (c *cli) claimedStore(ctx context.Context, owner string, log *slog.Logger) (*store.Store, io.Closer, error) {
+// it is; owner may be "" for a registry that is out of reach. Where a store must be
+// mounted and is not, mayBegin says whether a new one may be made; nil: it may not.
+func (c *cli) claimedStore(ctx context.Context, owner string, mayBegin func(context.Context, store.Driver) error, log *slog.Logger) (*store.Store, io.Closer, error) {
 	driver, err := c.storeDriver(ctx, log)
 	if err != nil {
 		return nil, nil, err
 	}
 	s, closer := store.New(driver), closerOf(driver)
-	if owner == "" {
+	err = c.checkMounted(ctx, s)
+	if errors.Is(err, errNoStore) && mayBegin != nil {
+		err = mayBegin(ctx, driver)
+	}
+	if err == nil && owner != "" {
+		err = s.Claim(ctx, owner)
+	}
+	switch {
+	case err == nil:
 		return s, closer, nil
+	case errors.Is(err, holdfast.ErrExists):
+		err = hinted(err, "--store %s and --registry %s do not belong together", c.storePlace(), c.registryPlace())
 	}
-	if err := s.Claim(ctx, owner); err != nil {
-		err = errors.Join(err, closer.Close())
-		if errors.Is(err, holdfast.ErrExists) {
-			err = hinted(err, "--store %s and --registry %s do not belong together", c.storePlace(), c.registryPlace())
-		}
-		return nil, nil, err
-	}
-	return s, closer, nil
+	return nil, nil, errors.Join(err, closer.Close())
 }
 
 // closerOf returns what closes a driver, which may need no closing.
@@ -299,6 +307,9 @@ func (c *cli) storeDriver(ctx context.Context, log *slog.Logger) (store.Driver, 
 		return dirstore.Open(ctx, place, dirstore.Options{Logger: log})
 	case scheme == "dir" && path != "":
 		return dirstore.Open(ctx, path, dirstore.Options{Logger: log})
+	case scheme == "nfs" && path != "":
+		driver, err := dirstore.Open(ctx, path, dirstore.Options{Logger: log, Existing: true})
+		return driver, c.notMounted(err)
 	case scheme == "s3":
 		config, err := bucketstore.ParseURL(place)
 		if err != nil {

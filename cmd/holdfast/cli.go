@@ -94,7 +94,7 @@ Exit codes: 0 done, 1 failed, 2 wrong use.`,
 	flags.StringVar(&c.global.config, "config", "", "read defaults of flags from this YAML `file` (./holdfast.yaml, if there is one)")
 	flags.StringVar(&c.global.data, "data", "./holdfast-data", "the `directory` of the embedded registry and store and of the cache")
 	flags.StringVar(&c.global.registry, "registry", "", "the registry's `URL`: sqlite:PATH, zk://HOST,HOST/TOPOLOGY or etcd://HOST,HOST/PREFIX (sqlite:<data>/registry.db)")
-	flags.StringVar(&c.global.store, "store", "", "the store: a directory, or the `URL` s3://BUCKET/PREFIX?endpoint=URL (<data>/store)")
+	flags.StringVar(&c.global.store, "store", "", "the store: a directory, nfs:PATH for a mounted one, or the `URL` s3://BUCKET/PREFIX?endpoint=URL (<data>/store)")
 	flags.StringVar(&c.global.registryCA, "registry-ca", "", "trust the authorities in this PEM `file` when the registry speaks TLS")
 	flags.StringVar(&c.global.registryCert, "registry-cert", "", "identify to the registry with the certificate in this PEM `file`")
 	flags.StringVar(&c.global.registryKey, "registry-key", "", "the private key that goes with --registry-cert, a PEM `file`")

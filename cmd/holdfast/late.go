@@ -80,7 +80,7 @@ func (l *late) open(ctx context.Context) (*store.Store, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
-	s, closer, err := l.cli.claimedStore(ctx, l.owner, l.log)
+	s, closer, err := l.cli.claimedStore(ctx, l.owner, nil, l.log)
 	if err != nil {
 		return nil, err
 	}

@@ -57,7 +57,7 @@ func (c *cli) origin(ctx context.Context, log *slog.Logger) (*origin, error) {
 
 // withStore adds the store to the registry that is open.
 func (c *cli) withStore(ctx context.Context, b *backends, patience time.Duration, log *slog.Logger) (*origin, error) {
-	_, err := within(ctx, patience, func(ctx context.Context) (struct{}, error) { return struct{}{}, b.openStore(ctx, c, log) })
+	_, err := within(ctx, patience, func(ctx context.Context) (struct{}, error) { return struct{}{}, b.openStore(ctx, c, join, log) })
 	switch {
 	case err == nil:
 		return originOf(b), nil

@@ -56,10 +56,11 @@ func theLaw() law {
 
 			"internal/admin":     ". internal/lifecycle internal/live internal/registry",
 			"internal/archtest":  "",
-			"internal/blob":      ". internal/durable",
+			"internal/blob":      ". internal/durable internal/lane",
 			"internal/coding":    ".",
 			"internal/delta":     ". internal/coding",
 			"internal/fastpath":  ". internal/blob internal/live internal/serve",
+			"internal/lane":      ".",
 			"internal/lifecycle": ". internal/registry",
 			"internal/live":      ". internal/registry", // for its data types
 			"internal/node":      ". internal/admin internal/blob internal/durable internal/live internal/registry internal/serve",
@@ -81,7 +82,7 @@ func theLaw() law {
 
 			"internal/store":             ".",
 			"internal/store/bucketstore": ". internal/store internal/durable",
-			"internal/store/dirstore":    ". internal/store internal/durable",
+			"internal/store/dirstore":    ". internal/store internal/durable internal/lane",
 			"internal/store/memstore":    ". internal/store internal/durable",
 			"internal/store/storetest":   ". internal/store",
 

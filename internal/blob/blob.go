@@ -155,7 +155,7 @@ func (s *Source) addRemotes(fetcher Fetcher, o Options) {
 	for i, place := range places {
 		where := [...]string{"store", "peers"}[i]
 		r := &remote{fetcher: place, count: s.count, log: o.Logger}
-		r.lane = newLane(o.Fetches, o.Memory/4/int64(len(places)), o.Stall)
+		r.workers = newWorkers(o.Fetches, o.Memory/4/int64(len(places)), o.Stall)
 		r.breaker = newBreaker(where, breakAfter, breakMost, o.Logger)
 		r.read = func(ctx context.Context, ref Ref, alive func()) outcome { return s.receive(ctx, r, ref, alive) }
 		s.remotes = append(s.remotes, r)
@@ -275,7 +275,7 @@ func (s *Source) drain() {
 	defer cancel()
 	hanging := 0
 	for _, r := range s.remotes {
-		hanging += r.drain(ctx)
+		hanging += r.Drain(ctx)
 	}
 	if s.cache != nil {
 		hanging += s.cache.close(ctx)

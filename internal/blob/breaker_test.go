@@ -11,6 +11,7 @@ import (
 	"time"
 
 	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/lane"
 )
 
 func TestVerdictOf(t *testing.T) {
@@ -23,7 +24,7 @@ func TestVerdictOf(t *testing.T) {
 		{holdfast.ErrCorrupt, answered},
 		{errors.New("any"), answered},
 		{holdfast.ErrUnavailable, failed},
-		{errStalled, failed},
+		{lane.ErrStalled, failed},
 		{errOverdue(), failed},
 		{errNoRoom, unknown},
 		{fmt.Errorf("wrapped: %w", errQueued), unknown},

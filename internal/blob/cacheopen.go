@@ -82,7 +82,7 @@ func (c *cache) close(ctx context.Context) (hanging int) {
 	if c.pending.Acquire(ctx, c.most) != nil {
 		hanging++
 	}
-	hanging += c.drain(ctx)
+	hanging += c.Drain(ctx)
 	close(c.closed)
 	_ = c.dir.Load().close() // only a handle
 	return hanging

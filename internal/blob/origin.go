@@ -24,7 +24,7 @@ var errStillBad = fmt.Errorf("%w: it was a moment ago", holdfast.ErrCorrupt)
 // peers. Each has workers and a breaker of its own, so that one that hangs or
 // fails costs the others nothing.
 type origin struct {
-	*lane
+	*workers
 	*breaker
 	bad  badRefs
 	read func(ctx context.Context, ref Ref, alive func()) outcome
@@ -37,14 +37,14 @@ func (o *origin) ask(ctx context.Context, ref Ref, buffer int64) outcome {
 	if err != nil {
 		return outcome{err: err}
 	}
-	if err := o.lane.enter(ctx, p, buffer); err != nil {
+	if err := o.workers.enter(ctx, p, buffer); err != nil {
 		o.leave(p, unknown, err)
 		return outcome{err: err}
 	}
 	out := o.run(ctx, buffer, func(ctx context.Context, alive func()) outcome { return o.read(ctx, ref, alive) })
 	verdict := verdictOf(out.err)
 	switch {
-	case verdict == failed && o.allHang():
+	case verdict == failed && o.AllHang():
 		verdict = hopeless
 	case verdict == failed && errors.Is(context.Cause(ctx), errClosing):
 		verdict = unknown

@@ -78,7 +78,7 @@ func (s *Source) Stats() Stats {
 
 func (o *origin) stats() BreakerStats {
 	stats := o.breaker.stats()
-	stats.Hanging = o.hung.Load()
+	stats.Hanging = o.Hung()
 	return stats
 }
 

@@ -27,6 +27,11 @@ func OpenDir(path string) (*Dir, error) {
 	if err := makeDirs(path); err != nil {
 		return nil, fmt.Errorf("create directory %s: %w", path, err)
 	}
+	return OpenExisting(path)
+}
+
+// OpenExisting opens the directory at path, which must be there.
+func OpenExisting(path string) (*Dir, error) {
 	root, err := os.OpenRoot(path)
 	if err != nil {
 		return nil, fmt.Errorf("open directory: %w", err)

@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 
 	"modernc.org/sqlite"
+
+	"github.com/holdfast-web/holdfast/internal/durable"
 )
 
 const (
@@ -92,7 +94,7 @@ func connect(path string) (*sql.DB, error) {
 // that cannot carry the file.
 func prepareDir(path string) error {
 	existing, missing := nearest(path)
-	network, err := networkFS(existing)
+	network, err := durable.Network(existing)
 	if err != nil {
 		return err
 	}

@@ -24,16 +24,3 @@ func bootID() (string, error) {
 	}
 	return id, nil
 }
-
-// networkFS names the file system of path if it is one of a network, else "".
-func networkFS(path string) (string, error) {
-	var st unix.Statfs_t
-	if err := unix.Statfs(path, &st); err != nil {
-		return "", fmt.Errorf("look at the file system of %s: %w", path, err)
-	}
-	switch name := unix.ByteSliceToString(st.Fstypename[:]); name {
-	case "nfs", "smbfs", "afpfs", "webdav", "ftp":
-		return name, nil
-	}
-	return "", nil
-}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"path"
+	"sync"
 
 	holdfast "github.com/holdfast-web/holdfast"
 )
@@ -19,10 +20,19 @@ func (d *Driver) Create(ctx context.Context, key string, size int64, r io.Reader
 	if size < 0 {
 		return fmt.Errorf("create %s: %w: size %d", key, holdfast.ErrInvalid, size)
 	}
+	src := &source{r: r}
+	defer src.close()
+	_, err := await(ctx, d, place{"create", key}, syncing(size), func(ctx context.Context, alive func()) (struct{}, error) {
+		src.ctx, src.alive = ctx, alive
+		return struct{}{}, d.write(key, size, src)
+	}, nothing)
+	return err
+}
+
+func (d *Driver) write(key string, size int64, src *source) error {
 	if err := d.exists(key); err != nil {
 		return d.fail("create", key, err)
 	}
-	src := &source{ctx: ctx, r: r}
 	err := d.tree.Create(key, func(w io.Writer) error { return src.copyTo(w, size) })
 	switch {
 	case src.err != nil: // not a failure of the store
@@ -48,18 +58,36 @@ func (d *Driver) exists(key string) error {
 	return fs.ErrExist
 }
 
-// source reads what is to be stored, as long as ctx lives, and keeps its own
-// errors apart from those of the file system.
+// source reads what is to be stored, as long as ctx lives and it is not closed,
+// and keeps its own errors apart from those of the file system.
 type source struct {
-	ctx context.Context // of the one call that made it
-	r   io.Reader
-	err error
+	ctx   context.Context // of the one call that reads it
+	alive func()          // tells that the file system took what was read before
+	err   error
+
+	mu     sync.Mutex // held while r is read
+	r      io.Reader
+	closed bool
+}
+
+// close returns when r is not being read, and will not be: it belongs to the caller of
+// Create, also when a write was left behind that hangs.
+func (s *source) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
 }
 
 func (s *source) Read(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.err = s.ctx.Err(); s.err != nil {
 		return 0, s.err
 	}
+	if s.closed {
+		return 0, fs.ErrClosed
+	}
+	s.alive()
 	n, err := s.r.Read(p)
 	if err != nil && err != io.EOF {
 		s.err = err

@@ -5,9 +5,15 @@
 // ".tmp"; no key starts with a dot. Because keys are paths, no key may be
 // another one's directory.
 //
-// An NFS client may deny for some seconds that a file of another machine
-// exists. Open and Stat return holdfast.ErrNotFound then, and callers that know
-// better ask again.
+// A client of a network file system may deny for half a minute that a file exists
+// which another machine made. Before Open and Stat say so they open the directories
+// above it, which makes an NFS client ask the server. Where the client does not,
+// callers that know better ask again.
+//
+// System calls on a network file system hang for as long as its server is away,
+// whatever the mount options say. They run in workers here: each method returns
+// when its context ends, or when nothing came for half a minute, and leaves the
+// call behind.
 package dirstore
 
 import (
@@ -18,11 +24,13 @@ import (
 	"log/slog"
 	"path"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
 	holdfast "github.com/holdfast-web/holdfast"
 	"github.com/holdfast-web/holdfast/internal/durable"
+	"github.com/holdfast-web/holdfast/internal/lane"
 	"github.com/holdfast-web/holdfast/internal/store"
 )
 
@@ -36,7 +44,8 @@ const settled = time.Minute
 
 // Options of a Driver. The zero value will do.
 type Options struct {
-	Logger *slog.Logger // of what was cleaned up; nil discards
+	Logger   *slog.Logger // of what was cleaned up; nil discards
+	Existing bool         // do not create the directory
 }
 
 // Driver is a store.Driver.
@@ -44,6 +53,7 @@ type Driver struct {
 	dir  string // for messages
 	fsys durable.FS
 	tree *durable.Tree
+	lane *lane.Lane
 }
 
 var _ store.Driver = (*Driver)(nil)
@@ -58,22 +68,33 @@ func Open(ctx context.Context, dir string, o Options) (*Driver, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
-	fsys, err := durable.OpenDir(dir)
+	open := durable.OpenDir
+	if o.Existing {
+		open = durable.OpenExisting
+	}
+	d := &Driver{dir: dir, lane: lane.New(workers)}
+	fsys, err := await(ctx, d, place{"open", "store"}, stall,
+		func(context.Context, func()) (*durable.Dir, error) { return open(dir) },
+		func(late *durable.Dir) { _ = late.Close() }) // only a handle
 	if err != nil {
 		if mayPass(err) {
 			err = fmt.Errorf("%w: %w", holdfast.ErrUnavailable, err)
 		}
 		return nil, fmt.Errorf("open store: %w", err)
 	}
-	d := New(dir, fsys)
-	d.clean(o.Logger)
+	d.use(fsys)
+	d.clean(ctx, o.Logger)
 	return d, nil
 }
 
 // New returns the store in fsys, which messages call dir.
 func New(dir string, fsys durable.FS) *Driver {
-	return &Driver{dir: dir, fsys: fsys, tree: durable.NewTree(fsys)}
+	d := &Driver{dir: dir, lane: lane.New(workers)}
+	d.use(fsys)
+	return d
 }
+
+func (d *Driver) use(fsys durable.FS) { d.fsys, d.tree = fsys, durable.NewTree(fsys) }
 
 // Close releases the directory.
 func (d *Driver) Close() error {
@@ -84,11 +105,12 @@ func (d *Driver) Close() error {
 }
 
 // clean is no condition of using the store, which may be read-only here.
-func (d *Driver) clean(log *slog.Logger) {
+func (d *Driver) clean(ctx context.Context, log *slog.Logger) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	n, err := d.tree.CleanTemp(tempAge)
+	n, err := await(ctx, d, place{"clean", durable.TempDir}, stall,
+		func(context.Context, func()) (int, error) { return d.tree.CleanTemp(tempAge) }, nothing)
 	if err != nil {
 		log.Warn("old temporary files stay in the store", "store", d.dir, "error", err)
 	}
@@ -102,7 +124,12 @@ func (d *Driver) Stat(ctx context.Context, key string) (store.Info, error) {
 	if err := check(ctx, "stat", key); err != nil {
 		return store.Info{}, err
 	}
-	info, err := d.stat(key)
+	return await(ctx, d, place{"stat", key}, stall,
+		func(context.Context, func()) (store.Info, error) { return d.statDurable(key) }, nothing)
+}
+
+func (d *Driver) statDurable(key string) (store.Info, error) {
+	info, err := lookUp(d, key, d.stat)
 	if err != nil {
 		return store.Info{}, d.fail("stat", key, err)
 	}
@@ -121,7 +148,13 @@ func (d *Driver) Delete(ctx context.Context, key string) error {
 	if err := check(ctx, "delete", key); err != nil {
 		return err
 	}
-	_, err := d.stat(key) // Remove would also remove an empty directory
+	_, err := await(ctx, d, place{"delete", key}, stall,
+		func(context.Context, func()) (struct{}, error) { return struct{}{}, d.remove(key) }, nothing)
+	return err
+}
+
+func (d *Driver) remove(key string) error {
+	_, err := lookUp(d, key, d.stat) // Remove would also remove an empty directory
 	if err == nil {
 		err = d.fsys.Remove(key)
 	}
@@ -147,6 +180,42 @@ func (d *Driver) stat(key string) (fs.FileInfo, error) {
 		return nil, fs.ErrNotExist
 	}
 	return info, err
+}
+
+// lookUp finds what key means. When there seems to be nothing, it looks again
+// after it opened the directories above: an NFS client may remember for as long as
+// it remembers a directory that there was nothing in it, but asks the server about
+// each directory that is opened (close-to-open consistency).
+func lookUp[T any](d *Driver, key string, find func(key string) (T, error)) (T, error) {
+	found, err := find(key)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return found, err
+	}
+	if !d.openParents(key) {
+		return found, err
+	}
+	return find(key)
+}
+
+// openParents reports whether all directories above key are there.
+func (d *Driver) openParents(key string) bool {
+	for i := -1; i < len(key); {
+		dir := "."
+		if i >= 0 {
+			dir = key[:i]
+		}
+		f, err := d.fsys.Open(dir)
+		if err != nil {
+			return false
+		}
+		_ = f.Close() // nothing was written
+		next := strings.IndexByte(key[i+1:], '/')
+		if next < 0 {
+			return true
+		}
+		i += 1 + next
+	}
+	return true
 }
 
 func check(ctx context.Context, verb, key string) error {

@@ -36,7 +36,8 @@ func (w *walk) dir(dir string) bool {
 	if err := w.ctx.Err(); err != nil {
 		return w.fail(dir, err)
 	}
-	names, err := w.names(dir)
+	names, err := await(w.ctx, w.driver, place{"list", dir}, stall,
+		func(context.Context, func()) ([]string, error) { return w.driver.names(dir) }, nothing)
 	if err != nil {
 		return w.fail(dir, err)
 	}
@@ -54,8 +55,8 @@ func (w *walk) dir(dir string) bool {
 
 // names returns what lies in dir, directories with a slash at the end: that is
 // what makes the order of names that of the keys below them.
-func (w *walk) names(dir string) ([]string, error) {
-	entries, err := w.driver.fsys.ReadDir(cmp.Or(strings.TrimSuffix(dir, "/"), "."))
+func (d *Driver) names(dir string) ([]string, error) {
+	entries, err := d.fsys.ReadDir(cmp.Or(strings.TrimSuffix(dir, "/"), "."))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -92,7 +93,8 @@ func (w *walk) file(key string) bool {
 	if err := w.ctx.Err(); err != nil {
 		return w.fail(key, err)
 	}
-	info, err := w.driver.stat(key)
+	info, err := await(w.ctx, w.driver, place{"list", key}, stall,
+		func(context.Context, func()) (fs.FileInfo, error) { return w.driver.stat(key) }, nothing)
 	switch {
 	case errors.Is(err, fs.ErrNotExist): // deleted meanwhile
 		return true

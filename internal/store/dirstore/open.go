@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"math"
 	"syscall"
+	"time"
 
 	holdfast "github.com/holdfast-web/holdfast"
 	"github.com/holdfast-web/holdfast/internal/durable"
@@ -24,36 +25,49 @@ func (d *Driver) Open(ctx context.Context, key string, off, n int64) (io.ReadClo
 	if n < 0 {
 		n = math.MaxInt64
 	}
-	r := &reader{ctx: ctx, driver: d, key: key, off: off, left: n}
-	err := r.open()
+	f, err := await(ctx, d, place{"open", key}, stall,
+		func(context.Context, func()) (*file, error) { return d.openFile(key) }, (*file).close)
+	if err != nil {
+		return nil, err
+	}
+	return &reader{ctx: ctx, driver: d, key: key, file: f, off: off, left: n}, nil
+}
+
+// file is an open file. It is opened once more when an NFS server no longer knows
+// its handle: bytes under a key never change.
+type file struct {
+	durable.File
+	driver   *Driver
+	key      string
+	reopened bool
+}
+
+func (d *Driver) openFile(key string) (*file, error) {
+	f := &file{driver: d, key: key}
+	err := f.open()
 	if errors.Is(err, syscall.ESTALE) {
-		r.reopened = true
-		err = r.open()
+		f.reopened = true
+		err = f.open()
 	}
 	if err != nil {
 		return nil, d.fail("open", key, err)
 	}
-	return r, nil
+	return f, nil
 }
 
-// reader reads a part of a file. It opens the file once more when an NFS server
-// no longer knows its handle: bytes under a key never change.
-type reader struct {
-	ctx       context.Context // of the Open that made it: it bounds the reading, too
-	driver    *Driver
-	key       string
-	file      durable.File
-	off, left int64
-	reopened  bool
+func (f *file) open() (err error) {
+	f.File, err = lookUp(f.driver, f.key, f.driver.openRegular)
+	return err
 }
 
-func (r *reader) open() error {
-	f, err := r.driver.fsys.Open(r.key)
+// openRegular opens the file of a key. A directory is none.
+func (d *Driver) openRegular(key string) (durable.File, error) {
+	f, err := d.fsys.Open(key)
 	if errors.Is(err, syscall.ENOTDIR) {
-		return fs.ErrNotExist
+		return nil, fs.ErrNotExist
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
 	info, err := f.Stat()
 	if err == nil && !info.Mode().IsRegular() {
@@ -61,50 +75,122 @@ func (r *reader) open() error {
 	}
 	if err != nil {
 		_ = f.Close() // the first error is the one to tell
-		return err
+		return nil, err
 	}
-	r.file = f
-	return nil
+	return f, nil
 }
 
-func (r *reader) Read(p []byte) (int, error) {
-	if err := r.ctx.Err(); err != nil {
-		return 0, fmt.Errorf("read %s: %w", r.key, err)
-	}
-	if r.left == 0 {
-		return 0, io.EOF
-	}
-	n, err := r.readAt(p[:min(int64(len(p)), r.left)])
-	r.off += int64(n)
-	r.left -= int64(n)
-	switch {
-	case n > 0 && errors.Is(err, io.EOF):
-		err = nil // the next call will say so
-	case err != nil && !errors.Is(err, io.EOF):
-		err = r.driver.fail("read", r.key, err)
-	}
-	return n, err
-}
-
-func (r *reader) readAt(p []byte) (int, error) {
-	n, err := r.file.ReadAt(p, r.off)
-	if !errors.Is(err, syscall.ESTALE) || r.reopened {
+func (f *file) ReadAt(p []byte, off int64) (int, error) {
+	n, err := f.File.ReadAt(p, off)
+	if !errors.Is(err, syscall.ESTALE) || f.reopened {
 		return n, err
 	}
-	r.reopened = true
-	_ = r.file.Close() // a stale handle
-	if err := r.open(); err != nil {
-		r.file = closedFile{}
+	f.reopened = true
+	_ = f.File.Close() // a stale handle
+	if err := f.open(); err != nil {
+		f.File = closedFile{}
 		return n, err
 	}
-	m, err := r.file.ReadAt(p[n:], r.off+int64(n))
+	m, err := f.File.ReadAt(p[n:], off+int64(n))
 	return n + m, err
 }
 
-func (r *reader) Close() error { return r.file.Close() }
+func (f *file) close() { _ = f.File.Close() } // nothing was written
 
 // closedFile stands for a file that could not be opened again.
 type closedFile struct{ durable.File }
 
 func (closedFile) ReadAt([]byte, int64) (int, error) { return 0, fs.ErrClosed }
 func (closedFile) Close() error                      { return nil }
+
+// chunk is how much is read at once, in bytes.
+const chunk = 128 << 10
+
+// reader reads a part of a file, in chunks: a call that is given up keeps the
+// memory that it reads to, and must not have the caller's.
+type reader struct {
+	ctx       context.Context // of the Open that made it: it bounds the reading, too
+	driver    *Driver
+	key       string
+	file      *file // nil once it is closed, or left to a call that hangs
+	off, left int64
+	buffer    []byte // for chunks
+	have      []byte // of it, what is not handed out yet
+	err       error  // after that
+}
+
+func (r *reader) Read(p []byte) (int, error) {
+	if err := r.ctx.Err(); err != nil {
+		return 0, fmt.Errorf("read %s: %w", r.key, err)
+	}
+	if len(r.have) == 0 && r.err == nil {
+		r.fill()
+	}
+	if len(r.have) == 0 {
+		return 0, r.err
+	}
+	n := copy(p, r.have)
+	r.have = r.have[n:]
+	return n, nil
+}
+
+// fill reads the next chunk.
+func (r *reader) fill() {
+	switch {
+	case r.left == 0:
+		r.err = io.EOF
+		return
+	case r.file == nil:
+		r.err = fs.ErrClosed
+		return
+	case r.buffer == nil:
+		r.buffer = make([]byte, min(r.left, chunk))
+	}
+	type piece struct {
+		n   int
+		err error
+	}
+	this := place{"read", r.key}
+	if r.err = r.driver.enter(r.ctx, this, stall); r.err != nil {
+		return
+	}
+	f, into, off := r.file, r.buffer[:min(r.left, int64(len(r.buffer)))], r.off
+	got, err := run(r.ctx, r.driver, this, stall, func(context.Context, func()) (piece, error) {
+		n, err := f.ReadAt(into, off)
+		return piece{n, err}, nil
+	}, func(piece) { f.close() })
+	if err != nil {
+		r.file, r.buffer, r.err = nil, nil, err
+		return
+	}
+	r.have = into[:got.n]
+	r.off += int64(got.n)
+	r.left -= int64(got.n)
+	switch {
+	case errors.Is(got.err, io.EOF):
+		r.err = io.EOF
+	case got.err != nil:
+		r.err = r.driver.fail("read", r.key, got.err)
+	}
+}
+
+// Close does not wait for a file system that hangs: nothing was written.
+func (r *reader) Close() error {
+	if r.file == nil {
+		return nil
+	}
+	f, done := r.file, make(chan struct{})
+	r.file = nil
+	go func() {
+		defer close(done)
+		f.close()
+	}()
+	timer := time.NewTimer(stall)
+	defer timer.Stop()
+	select {
+	case <-done:
+	case <-timer.C:
+	case <-r.ctx.Done():
+	}
+	return nil
+}

@@ -1,4 +1,4 @@
-package sqlitekv
+package durable
 
 import (
 	"errors"
@@ -17,11 +17,11 @@ func TestNetworkName(t *testing.T) {
 	}
 }
 
-func TestNetworkFS(t *testing.T) {
-	if name, err := networkFS(t.TempDir()); err != nil || name != "" {
-		t.Errorf("networkFS of a local directory = %q, %v", name, err)
+func TestNetwork(t *testing.T) {
+	if name, err := Network(t.TempDir()); err != nil || name != "" {
+		t.Errorf("Network of a local directory = %q, %v", name, err)
 	}
-	if _, err := networkFS("/no/such"); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("networkFS of nothing: %v", err)
+	if _, err := Network("/no/such"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("Network of nothing: %v", err)
 	}
 }

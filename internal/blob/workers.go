@@ -1,0 +1,75 @@
+package blob
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+
+	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/lane"
+)
+
+// errQueued: the time was up before it was our turn.
+var errQueued = fmt.Errorf("%w: no worker was free in time", holdfast.ErrUnavailable)
+
+// workers are the lane of an origin, with the memory that its calls may take.
+type workers struct {
+	*lane.Lane
+	buffer *semaphore.Weighted // bytes in memory of these calls, but for those given up
+	stall  time.Duration       // how long a call may go without a sign of life
+}
+
+func newWorkers(n int, buffer int64, stall time.Duration) *workers {
+	return &workers{Lane: lane.New(n), buffer: semaphore.NewWeighted(max(buffer, 1)), stall: stall}
+}
+
+// enter takes a worker and size bytes of memory, which run gives back. A probe
+// does not wait for a worker.
+func (w *workers) enter(ctx context.Context, p pass, size int64) error {
+	if err := w.take(ctx, p); err != nil {
+		return err
+	}
+	if w.buffer.Acquire(ctx, size) != nil {
+		w.Leave()
+		return errQueued
+	}
+	return nil
+}
+
+func (w *workers) take(ctx context.Context, p pass) error {
+	if p.probe {
+		select {
+		case w.Free() <- struct{}{}:
+			return nil
+		default:
+			return errRefused
+		}
+	}
+	select {
+	case w.Free() <- struct{}{}:
+		return nil
+	case <-p.shut:
+		return errRefused
+	case <-ctx.Done():
+		return errQueued
+	}
+}
+
+// run calls call in a worker and waits until it returns, ctx ends, or it gave no
+// sign of life for too long.
+func (w *workers) run(ctx context.Context, size int64, call func(ctx context.Context, alive func()) outcome) outcome {
+	// Also for a call that is given up: what it holds is bounded by the workers,
+	// and others must not wait for it.
+	defer w.buffer.Release(size)
+	o, err := lane.Run(ctx, w.Lane, w.stall, call, outcome.discard)
+	switch {
+	case errors.Is(err, lane.ErrStalled): // what hangs now would hang again at once
+		return outcome{err: lane.ErrStalled}
+	case err != nil:
+		return outcome{err: errOverdue()}
+	}
+	return o
+}

@@ -1,0 +1,84 @@
+// Package lane runs calls that may hang in the kernel, where no context reaches
+// them: those on a network file system whose server is gone, or on a disk that
+// fails. Who waits for a call gives it up when its time is over, and goes on; the
+// call is left behind, and keeps its worker until it returns. So what hangs is
+// bounded, and once every worker is lost to it, nothing else is tried.
+package lane
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	holdfast "github.com/holdfast-web/holdfast"
+)
+
+// ErrStalled is of a call that was given up since it gave no sign of life.
+var ErrStalled = fmt.Errorf("%w: nothing came for too long", holdfast.ErrUnavailable)
+
+// Lane is a bounded set of workers. All methods may be called concurrently.
+type Lane struct {
+	slots chan struct{} // of calls under way, given-up ones included
+	hung  atomic.Int64  // calls given up that have not returned
+}
+
+// New returns a Lane with so many workers.
+func New(workers int) *Lane { return &Lane{slots: make(chan struct{}, workers)} }
+
+// Free is how a worker is taken: by sending. It is given back by Leave, or by the
+// call that it runs.
+func (l *Lane) Free() chan<- struct{} { return l.slots }
+
+// Leave gives back a worker that ran nothing.
+func (l *Lane) Leave() { <-l.slots }
+
+// Hung returns how many calls were given up and have not returned.
+func (l *Lane) Hung() int64 { return l.hung.Load() }
+
+// AllHang reports whether every worker is lost to a call that was given up.
+func (l *Lane) AllHang() bool { return l.Hung() >= int64(cap(l.slots)) }
+
+// Run calls call in a worker that was taken, and waits until it returns, ctx ends,
+// or it gave no sign of life for stall: it gives one when it calls alive. The
+// error is nil or why the call was given up: ErrStalled, or the cause of ctx. Then
+// the context of the call has ended, and late gets its result once it returns.
+func Run[T any](ctx context.Context, l *Lane, stall time.Duration, call func(ctx context.Context, alive func()) T, late func(T)) (T, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	timer := time.AfterFunc(stall, func() { cancel(ErrStalled) })
+	defer timer.Stop()
+	result, gone := make(chan T), make(chan struct{})
+	go func() {
+		defer l.Leave()
+		r := call(ctx, func() { timer.Reset(stall) })
+		select {
+		case result <- r:
+		case <-gone:
+			l.hung.Add(-1)
+			late(r)
+		}
+	}()
+	select {
+	case r := <-result:
+		return r, nil
+	case <-ctx.Done():
+		l.hung.Add(1)
+		close(gone)
+	}
+	var none T
+	return none, context.Cause(ctx)
+}
+
+// Drain takes all workers, for ever, and so waits for their calls. It returns how
+// many calls had not returned by the end of ctx.
+func (l *Lane) Drain(ctx context.Context) int {
+	for taken := range cap(l.slots) {
+		select {
+		case l.slots <- struct{}{}:
+		case <-ctx.Done():
+			return cap(l.slots) - taken
+		}
+	}
+	return 0
+}

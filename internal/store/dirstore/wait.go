@@ -1,0 +1,100 @@
+package dirstore
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/lane"
+)
+
+const (
+	// workers bounds the system calls under way, those that hang included.
+	workers = 64
+	// stall is how long a call of the file system may take; longer than the pauses
+	// that a busy server makes.
+	stall = 30 * time.Second
+	// syncLeast is the slowest that bytes are expected to get to the disk, in bytes
+	// a second, and syncMost the most that a system holds back until it must.
+	syncLeast = 1 << 20
+	syncMost  = 256 << 20
+)
+
+// syncing is how long a call that makes size bytes durable may go without a sign
+// of life.
+func syncing(size int64) time.Duration {
+	return stall + time.Duration(min(size, syncMost)/syncLeast)*time.Second
+}
+
+// place is what a call is about, for messages.
+type place struct{ verb, key string }
+
+// await runs call, which may hang in the kernel, in a worker. It gives the call up
+// when ctx ends, or when the file system shows no sign of life for as long as
+// most; late then gets what the call brings after all.
+func await[T any](ctx context.Context, d *Driver, p place, most time.Duration,
+	call func(ctx context.Context, alive func()) (T, error), late func(T),
+) (T, error) {
+	if err := d.enter(ctx, p, most); err != nil {
+		var none T
+		return none, err
+	}
+	return run(ctx, d, p, most, call, late)
+}
+
+// enter takes a worker.
+func (d *Driver) enter(ctx context.Context, p place, most time.Duration) error {
+	select {
+	case d.lane.Free() <- struct{}{}:
+		return nil
+	default:
+	}
+	timer := time.NewTimer(most)
+	defer timer.Stop()
+	select {
+	case d.lane.Free() <- struct{}{}:
+		return nil
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	return d.gaveUp(ctx, p)
+}
+
+// run is await after enter.
+func run[T any](ctx context.Context, d *Driver, p place, most time.Duration,
+	call func(ctx context.Context, alive func()) (T, error), late func(T),
+) (T, error) {
+	type result struct {
+		value T
+		err   error
+	}
+	r, err := lane.Run(ctx, d.lane, most, func(ctx context.Context, alive func()) (r result) {
+		r.value, r.err = call(ctx, alive)
+		return r
+	}, func(r result) {
+		if r.err == nil {
+			late(r.value)
+		}
+	})
+	if err != nil {
+		r.err = d.gaveUp(ctx, p)
+	}
+	return r.value, r.err
+}
+
+// gaveUp tells why a call was given up: nobody waits for it any more, or the file
+// system hangs. That is an os.ErrDeadlineExceeded: other calls would hang as well.
+func (d *Driver) gaveUp(ctx context.Context, p place) error {
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return fmt.Errorf("%s %s: %w", p.verb, p.key, ctx.Err())
+	}
+	return fmt.Errorf("%s %s: %w: the file system of %s does not answer: %w", p.verb, p.key, holdfast.ErrUnavailable, d.dir,
+		cmp.Or(ctx.Err(), os.ErrDeadlineExceeded))
+}
+
+// nothing is for results that need no tidying.
+func nothing[T any](T) {}
