@@ -140,7 +140,7 @@ func answer[T any](mux *http.ServeMux, what string, do func(T) (any, error)) {
 func (a *agent) start(p Program) (*running, error) {
 	r := &running{cmd: exec.Command(p.Args[0], p.Args[1:]...), stdout: &output{}, stderr: &output{}, done: make(chan struct{})}
 	r.cmd.Dir, r.cmd.Stdout, r.cmd.Stderr = p.Dir, r.stdout, r.stderr
-	r.cmd.Env = append([]string{"PATH="+guestPath, "HOME=/run", "TMPDIR=/run", inside + "=guest"}, p.Env...)
+	r.cmd.Env = append([]string{"PATH=" + guestPath, "HOME=/run", "TMPDIR=/run", inside + "=guest"}, p.Env...)
 	if err := r.cmd.Start(); err != nil {
 		return nil, err
 	}

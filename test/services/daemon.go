@@ -18,7 +18,7 @@ import (
 )
 
 // readiness bounds how long a server may take to start.
-const readiness = 10 * time.Second
+const readiness = 60 * time.Second
 
 // daemon is a server process that dies with its test. Its methods are called by
 // one goroutine at a time.

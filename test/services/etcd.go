@@ -3,18 +3,20 @@ package services
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strconv"
 	"strings"
 	"testing"
 )
 
-// Etcd is a real cluster of etcd servers on loopback.
+// Etcd is a real cluster of etcd servers, on loopback unless the options say otherwise.
 type Etcd struct {
 	Endpoints []string // host:port of each member
 	PKI       *PKI     // nil without TLS
@@ -25,6 +27,7 @@ type Etcd struct {
 // EtcdOptions of StartEtcd. The zero value is one member without TLS.
 type EtcdOptions struct {
 	Members int
+	Host    string // the address to listen on; 127.0.0.1 by default
 	TLS     bool
 	Certs   bool     // with TLS: clients must show a certificate
 	Flags   []string // more flags of each member
@@ -46,7 +49,7 @@ func StartEtcd(t testing.TB, o EtcdOptions) *Etcd {
 	}
 	var peers, cluster []string
 	for i := range max(1, o.Members) {
-		e.Endpoints = append(e.Endpoints, "127.0.0.1:"+loopbackPort(t))
+		e.Endpoints = append(e.Endpoints, net.JoinHostPort(cmp.Or(o.Host, "127.0.0.1"), loopbackPort(t)))
 		peers = append(peers, "http://127.0.0.1:"+loopbackPort(t))
 		cluster = append(cluster, fmt.Sprintf("m%d=%s", i, peers[i]))
 	}

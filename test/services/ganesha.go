@@ -11,12 +11,14 @@ import (
 	"time"
 )
 
-// NFS is a real NFSv4 server, nfs-ganesha, that exports a directory to guests.
+// NFS is a real NFSv4 server, nfs-ganesha, that exports directories to guests.
 type NFS struct {
-	Dir    string // what it exports
+	Dir    string // what it exports as Source
 	Source string // of a mount
+	Spare  string // of a mount of another directory, which is empty
 	t      testing.TB
 	daemon *daemon
+	cut    bool
 }
 
 const ganeshaConfig = `
@@ -26,6 +28,7 @@ NFSv4 { Graceless = true; Lease_Lifetime = 10; Only_Numeric_Owners = true; Allow
 	RecoveryBackend = fs; RecoveryRoot = %s; }
 EXPORT_DEFAULTS { Access_Type = RW; Squash = No_Root_Squash; SecType = sys; Protocols = 4; Transports = TCP; }
 EXPORT { Export_Id = 1; Path = %s; Pseudo = /store; FSAL { Name = VFS; } }
+EXPORT { Export_Id = 2; Path = %s; Pseudo = /spare; FSAL { Name = VFS; } }
 LOG { Default_Log_Level = EVENT; }
 `
 
@@ -34,19 +37,24 @@ func StartNFS(t testing.TB) *NFS {
 	t.Helper()
 	NeedIsolation(t)
 	dir := t.TempDir()
-	n := &NFS{Dir: filepath.Join(dir, "export"), Source: Bridge + ":/store", t: t}
+	n := &NFS{Dir: filepath.Join(dir, "export"), Source: Bridge + ":/store", Spare: Bridge + ":/spare", t: t}
 	config := filepath.Join(dir, "ganesha.conf")
-	recovery := filepath.Join(dir, "recovery")
-	for _, d := range []string{n.Dir, recovery} {
+	recovery, spare := filepath.Join(dir, "recovery"), filepath.Join(dir, "spare")
+	for _, d := range []string{n.Dir, recovery, spare} {
 		if err := os.Mkdir(d, 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := os.WriteFile(config, fmt.Appendf(nil, ganeshaConfig, Bridge, recovery, n.Dir), 0o600); err != nil {
+	if err := os.WriteFile(config, fmt.Appendf(nil, ganeshaConfig, Bridge, recovery, n.Dir, spare), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	n.daemon = newDaemon(t, "ganesha", tool(t, "ganesha.nfsd"), "-F", "-f", config, "-p", filepath.Join(dir, "pid"), "-L", "/dev/stdout")
 	n.daemon.run()
+	t.Cleanup(func() {
+		if n.cut {
+			n.Heal()
+		}
+	})
 	n.daemon.await(func() error {
 		c, err := net.DialTimeout("tcp", Bridge+":2049", time.Second)
 		if err != nil {
@@ -73,12 +81,14 @@ add chain inet holdfast out { type filter hook output priority 0; }
 add rule inet holdfast in tcp dport 2049 drop
 add rule inet holdfast out tcp sport 2049 drop
 `)
+	n.cut = true
 }
 
 // Heal is the opposite of Cut.
 func (n *NFS) Heal() {
 	n.t.Helper()
 	n.nft("delete table inet holdfast\n")
+	n.cut = false
 }
 
 func (n *NFS) nft(commands string) {

@@ -72,7 +72,7 @@ func newGuest(t testing.TB, name string, i int) *Guest {
 		t.Fatal(err)
 	}
 	g.daemon = newDaemon(t, "guest-"+name, tool(t, "linux.uml"), "mem=256M", "root=/dev/root", "rootfstype=hostfs", "rootflags=/", "rw",
-		"init="+self, "vec0:transport=tap,ifname="+tap, "con=null", "con0=null,fd:1", "quiet", "panic=-1",
+		"init="+self, "vec0:transport=tap,ifname="+tap, "con=null", "con0=null,fd:1", "loglevel=1", "panic=-1",
 		"uml_dir="+t.TempDir(), "umid="+name, guestKey+"="+g.Address)
 	g.daemon.run()
 	return g

@@ -63,7 +63,8 @@ func enter() error {
 		{"link", "set", "lo", "up"},
 		{"link", "add", bridgeName, "type", "bridge", "forward_delay", "0"},
 		{"address", "add", Bridge + "/24", "dev", bridgeName},
-		{"link", "set", bridgeName, "up"},
+		// Guests drop frames of more than one segment.
+		{"link", "set", bridgeName, "up", "gso_max_segs", "1"},
 	} {
 		if err := ip(args...); err != nil {
 			return err

@@ -173,7 +173,7 @@ func (d *Driver) remove(key string) error {
 // stat describes the file of a key. A directory is none.
 func (d *Driver) stat(key string) (fs.FileInfo, error) {
 	info, err := d.fsys.Stat(key)
-	if errors.Is(err, syscall.ESTALE) {
+	if stale(err) {
 		info, err = d.fsys.Stat(key)
 	}
 	if errors.Is(err, syscall.ENOTDIR) || err == nil && !info.Mode().IsRegular() {
@@ -247,7 +247,7 @@ func (d *Driver) fail(verb, key string, err error) error {
 // system or a lack of descriptors cause for a while.
 func mayPass(err error) bool {
 	for _, e := range []syscall.Errno{
-		syscall.EIO, syscall.ESTALE, syscall.ETIMEDOUT, syscall.EAGAIN, syscall.EINTR, syscall.EBUSY,
+		syscall.EIO, syscall.ESTALE, syscall.EBADF, syscall.ETIMEDOUT, syscall.EAGAIN, syscall.EINTR, syscall.EBUSY,
 		syscall.EHOSTDOWN, syscall.EHOSTUNREACH, syscall.ENETDOWN, syscall.ENOTCONN, syscall.EMFILE, syscall.ENFILE,
 	} {
 		if errors.Is(err, e) {

@@ -45,7 +45,7 @@ type file struct {
 func (d *Driver) openFile(key string) (*file, error) {
 	f := &file{driver: d, key: key}
 	err := f.open()
-	if errors.Is(err, syscall.ESTALE) {
+	if stale(err) {
 		f.reopened = true
 		err = f.open()
 	}
@@ -82,7 +82,7 @@ func (d *Driver) openRegular(key string) (durable.File, error) {
 
 func (f *file) ReadAt(p []byte, off int64) (int, error) {
 	n, err := f.File.ReadAt(p, off)
-	if !errors.Is(err, syscall.ESTALE) || f.reopened {
+	if !stale(err) || f.reopened {
 		return n, err
 	}
 	f.reopened = true
@@ -94,6 +94,10 @@ func (f *file) ReadAt(p []byte, off int64) (int, error) {
 	m, err := f.File.ReadAt(p[n:], off+int64(n))
 	return n + m, err
 }
+
+// stale reports whether an NFS server no longer knows a file that is open. A client
+// that found that out when it recovered what it had open says EBADF.
+func stale(err error) bool { return errors.Is(err, syscall.ESTALE) || errors.Is(err, syscall.EBADF) }
 
 func (f *file) close() { _ = f.File.Close() } // nothing was written
 
@@ -174,7 +178,11 @@ func (r *reader) fill() {
 	}
 }
 
-// Close does not wait for a file system that hangs: nothing was written.
+// closing is how long Close waits. That takes no time, and no longer than this if
+// the file system hangs: nothing was written.
+const closing = time.Second
+
+// Close implements io.Closer.
 func (r *reader) Close() error {
 	if r.file == nil {
 		return nil
@@ -185,12 +193,11 @@ func (r *reader) Close() error {
 		defer close(done)
 		f.close()
 	}()
-	timer := time.NewTimer(stall)
+	timer := time.NewTimer(closing)
 	defer timer.Stop()
 	select {
 	case <-done:
 	case <-timer.C:
-	case <-r.ctx.Done():
 	}
 	return nil
 }
