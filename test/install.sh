@@ -15,6 +15,10 @@ packages=(
   zookeeper=/usr/share/java/zookeeper.jar
   default-jre-headless=/usr/bin/java
   etcd-server=/usr/bin/etcd
+  user-mode-linux=/usr/bin/linux.uml
+  nfs-ganesha-vfs=/usr/bin/ganesha.nfsd
+  iproute2=/sbin/ip
+  nftables=/usr/sbin/nft
 )
 
 missing=()

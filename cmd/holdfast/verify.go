@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"runtime"
 	"slices"
 	"strings"
@@ -165,6 +166,9 @@ func (v *verifier) readObjects(ctx context.Context, p *progress) error {
 			err := v.b.store.VerifyObject(ctx, name, u.size)
 			if ctx.Err() != nil {
 				return ctx.Err()
+			}
+			if errors.Is(err, os.ErrDeadlineExceeded) {
+				return err // the store hangs, and would for every other object
 			}
 			p.update(func(a *amount) { a.filesDone++; a.bytesDone += u.size })
 			v.mu.Lock()
