@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"strings"
-	"syscall"
 
 	holdfast "github.com/holdfast-web/holdfast"
 	"github.com/holdfast-web/holdfast/internal/registry"
@@ -30,7 +28,7 @@ func (c *cli) notMounted(err error) error {
 		return nil
 	}
 	err = fmt.Errorf("open store %s: %w", c.storePlace(), errors.Unwrap(err))
-	if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR) {
+	if errors.Is(err, holdfast.ErrUnavailable) {
 		return err
 	}
 	dir, _ := c.mustBeMounted()
