@@ -70,8 +70,8 @@ type source struct {
 	closed bool
 }
 
-// close returns when r is not being read, and will not be: it belongs to the caller of
-// Create, also when a write was left behind that hangs.
+// close returns when r is not being read, and will not be: it belongs to the
+// caller of Create, also when a write was left behind that hangs.
 func (s *source) close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -89,6 +89,7 @@ func (s *source) Read(p []byte) (int, error) {
 	}
 	s.alive()
 	n, err := s.r.Read(p)
+	s.alive() // what took long was not the file system
 	if err != nil && err != io.EOF {
 		s.err = err
 	}
