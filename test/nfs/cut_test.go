@@ -29,7 +29,7 @@ func TestCut(t *testing.T) {
 	n := m.serve()
 	n.awaitCached("live", live)
 
-	upload := publisher.Start(publisher.command("publish", writeBuild(t, build{"index.html": "<p>big", "big.bin": noise(4 << 20)}), "--release", "big", "--effort", "fast"))
+	upload := publisher.Start(publisher.command("publish", writeBuild(t, build{"index.html": "<p>big", "big.bin": noise(4 << 20)}), "--release", "big"))
 	s.awaitUpload()
 	s.server.Cut()
 	start := time.Now()

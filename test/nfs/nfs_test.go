@@ -69,7 +69,7 @@ func (m *machine) mount(options ...string) {
 }
 
 func (m *machine) command(args ...string) services.Program {
-	return services.Program{Args: append(append([]string{}, m.flags...), args...), Dir: "/run"}
+	return services.Program{Args: append(append([]string{}, m.flags...), args...), Dir: "/run", Env: []string{"HOLDFAST_EFFORT=fast"}}
 }
 
 // try runs the program to its end.

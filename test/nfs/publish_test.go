@@ -50,7 +50,7 @@ func TestVisible(t *testing.T) {
 	}
 	for i, m := range machines[:2] {
 		name := []string{"two", "three"}[i]
-		next, dir := newBuild(t, name, 20)
+		next, dir := newBuild(t, name, 8)
 		m.sh("! ls -d " + strings.Join(keysOf(t, dir, name), " ") + " 2>/dev/null | grep -v json") // so that it remembers
 		publisher.run("publish", dir, "--release", name)
 		published := time.Now()

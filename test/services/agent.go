@@ -15,6 +15,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/holdfast-web/holdfast/test/program"
 )
 
 // guestKey tells the process that it is the init of a guest, and its address.
@@ -88,7 +90,7 @@ type agent struct {
 
 type running struct {
 	cmd            *exec.Cmd
-	stdout, stderr *output
+	stdout, stderr program.Buffer
 	done           chan struct{}
 }
 
@@ -139,8 +141,8 @@ func answer[T any](mux *http.ServeMux, what string, do func(T) (any, error)) {
 }
 
 func (a *agent) start(p Program) (*running, error) {
-	r := &running{cmd: exec.Command(p.Args[0], p.Args[1:]...), stdout: &output{}, stderr: &output{}, done: make(chan struct{})}
-	r.cmd.Dir, r.cmd.Stdout, r.cmd.Stderr = p.Dir, r.stdout, r.stderr
+	r := &running{cmd: exec.Command(p.Args[0], p.Args[1:]...), done: make(chan struct{})}
+	r.cmd.Dir, r.cmd.Stdout, r.cmd.Stderr = p.Dir, &r.stdout, &r.stderr
 	r.cmd.Env = append([]string{"PATH=" + guestPath, "HOME=/run", "TMPDIR=/run", inside + "=guest"}, p.Env...)
 	if err := r.cmd.Start(); err != nil {
 		return nil, err
@@ -169,22 +171,4 @@ func (r *running) started() Started {
 	default:
 	}
 	return s
-}
-
-// output is a strings.Builder for concurrent use.
-type output struct {
-	mu sync.Mutex
-	b  strings.Builder
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.b.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.b.String()
 }
