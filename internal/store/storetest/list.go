@@ -167,7 +167,10 @@ func wantWhole(t *testing.T, d store.Driver, key string, texts [][]byte) {
 
 // testConcurrent runs every method at once, on keys that come and go.
 func testConcurrent(t *testing.T, d store.Driver) {
-	const workers, rounds = 8, 30
+	workers, rounds := 8, 30
+	if testing.Short() {
+		rounds = 10
+	}
 	create(t, d, "objects/00/stays", noise(1000))
 	var wg sync.WaitGroup
 	for w := range workers {
