@@ -18,7 +18,9 @@ import (
 	"github.com/holdfast-web/holdfast/test/services"
 )
 
-func TestMain(m *testing.M) { os.Exit(services.Isolate(m, program.Main)) }
+func TestMain(m *testing.M) {
+	os.Exit(services.Isolate(m, func(m *testing.M) int { return program.Main(m) }))
+}
 
 // mountPoint is where guests mount the export.
 const mountPoint = "/run/store"
