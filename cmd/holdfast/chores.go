@@ -49,7 +49,14 @@ func pruneOnce(ctx context.Context, from *origin, l *registry.Leadership, log *s
 	if err != nil {
 		return 0, err
 	}
-	r, err := prune.Run(ctx, prune.Config{Registry: l.Registry(), Store: s, Logger: log, Floor: floor}, prune.Options{})
+	space, _, err := s.Space(ctx)
+	if err != nil {
+		return 0, err
+	}
+	if space.Scarce() {
+		log.Warn("the store is running full: retired releases lose their bytes at once", "free", space.Free, "total", space.Total)
+	}
+	r, err := prune.Run(ctx, prune.Config{Registry: l.Registry(), Store: s, Logger: log, Floor: floor}, prune.Options{Urgent: space.Scarce()})
 	if errors.Is(err, holdfast.ErrNotFound) {
 		return 0, nil // nothing was published yet
 	}

@@ -98,6 +98,10 @@ func (c *cli) prune(ctx context.Context, b *backends, o pruneOptions) error {
 		}
 	}
 	r, err := prune.Run(ctx, config, o.Options)
+	if space, ok, _ := b.store.Space(ctx); ok && space.Scarce() && !o.Urgent { // an error here is one more of the same
+		c.ui.warn("holdfast prune --urgent takes the bytes of retired releases at once", "the store is running full: %s free of %s",
+			humanSize(int64(space.Free)), humanSize(int64(space.Total))) //nolint:gosec // no file system is that large
+	}
 	if o.asJSON {
 		return errors.Join(err, c.ui.json(pruned{r, objects}))
 	}

@@ -256,3 +256,14 @@ func mayPass(err error) bool {
 	}
 	return false
 }
+
+// Space returns how much room there is for the store, and how much of it is free, in
+// bytes.
+func (d *Driver) Space(ctx context.Context) (free, total uint64, err error) {
+	type space struct{ free, total uint64 }
+	s, err := await(ctx, d, place{"measure", "the store"}, stall, func(context.Context, func()) (s space, err error) {
+		s.free, s.total, err = durable.Space(d.dir)
+		return s, err
+	}, nothing)
+	return s.free, s.total, err
+}

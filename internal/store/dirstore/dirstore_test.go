@@ -30,3 +30,15 @@ func TestConformanceInMemory(t *testing.T) {
 		return dirstore.New("memory", durabletest.Inject(durabletest.NewMem(nil), nil))
 	})
 }
+
+func TestSpace(t *testing.T) {
+	d, err := dirstore.Open(t.Context(), t.TempDir(), dirstore.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	free, total, err := d.Space(t.Context())
+	if err != nil || total == 0 || free > total {
+		t.Errorf("%d of %d free, %v", free, total, err)
+	}
+}
