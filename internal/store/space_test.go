@@ -16,7 +16,9 @@ type measured struct {
 	err         error
 }
 
-func (m measured) Space(context.Context) (free, total uint64, err error) { return m.free, m.total, m.err }
+func (m measured) Space(context.Context) (free, total uint64, err error) {
+	return m.free, m.total, m.err
+}
 
 func TestSpace(t *testing.T) {
 	if _, ok, err := store.New(memstore.New()).Space(t.Context()); ok || err != nil {
