@@ -29,7 +29,10 @@ type world struct {
 
 // inWorld runs a test in a world of its own, with builds of scanBuilds.
 func inWorld(t *testing.T, test func(t *testing.T, w *world)) {
-	builds := scanBuilds(t)
+	bubble(t, scanBuilds(t), test)
+}
+
+func bubble(t *testing.T, builds []*publish.Build, test func(t *testing.T, w *world)) {
 	synctest.Test(t, func(t *testing.T) { test(t, &world{newSchedule(t, builds, nil), builds}) })
 }
 
@@ -469,6 +472,32 @@ func TestLateDeleteOfInventory(t *testing.T) {
 		w.prune(Options{})
 		if err := w.check(); err != nil || !again {
 			t.Error(err, again)
+		}
+	})
+}
+
+// A publish uses objects of a release that goes, with all it had, before the new one
+// is added.
+func TestSharedReleaseGoesMeanwhile(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.publish(0)
+		time.Sleep(time.Hour)
+		gone := false
+		w.driver.SetHook(func(_ context.Context, op memstore.Op, key string) error {
+			if op == memstore.Create && strings.HasPrefix(key, "inventories/") && !gone {
+				gone = true
+				w.gone(0)
+				w.prune(Options{})
+				time.Sleep(time.Hour)
+				if r := w.prune(Options{}); r.Swept.Objects == 0 {
+					t.Errorf("%+v", r)
+				}
+			}
+			return nil
+		})
+		w.publish(3)
+		if err := w.check(); err != nil || !gone {
+			t.Error(err, gone)
 		}
 	})
 }
