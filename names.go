@@ -14,6 +14,10 @@ type Side struct{ name string }
 // ReleaseID names an immutable release of an app.
 type ReleaseID struct{ name string }
 
+// HookName names a hook: what a node does when a release of an app becomes live,
+// retired or gone.
+type HookName struct{ name string }
+
 // ParseAppName accepts [A-Za-z0-9][A-Za-z0-9._-]{0,63} but "null" and "auto".
 func ParseAppName(s string) (AppName, error) {
 	if err := checkName("app name", s); err != nil {
@@ -38,6 +42,14 @@ func ParseReleaseID(s string) (ReleaseID, error) {
 	return ReleaseID{s}, nil
 }
 
+// ParseHookName accepts [A-Za-z0-9][A-Za-z0-9._-]{0,63} but "null" and "auto".
+func ParseHookName(s string) (HookName, error) {
+	if err := checkName("hook name", s); err != nil {
+		return HookName{}, err
+	}
+	return HookName{s}, nil
+}
+
 // DefaultApp is the app that commands mean when none is named.
 func DefaultApp() AppName { return AppName{"default"} }
 
@@ -47,6 +59,7 @@ func DefaultSide() Side { return Side{"main"} }
 func (n AppName) String() string   { return n.name }
 func (n Side) String() string      { return n.name }
 func (n ReleaseID) String() string { return n.name }
+func (n HookName) String() string  { return n.name }
 
 // IsZero reports whether n is the zero AppName, which names nothing.
 func (n AppName) IsZero() bool { return n.name == "" }
@@ -66,6 +79,9 @@ func (n Side) MarshalText() ([]byte, error) { return []byte(n.name), nil }
 // MarshalText writes the name; the zero value becomes the empty text.
 func (n ReleaseID) MarshalText() ([]byte, error) { return []byte(n.name), nil }
 
+// MarshalText writes the name; the zero value becomes the empty text.
+func (n HookName) MarshalText() ([]byte, error) { return []byte(n.name), nil }
+
 // UnmarshalText is ParseAppName; the empty text becomes the zero value.
 func (n *AppName) UnmarshalText(b []byte) error { return unmarshalName(&n.name, "app name", b) }
 
@@ -74,6 +90,9 @@ func (n *Side) UnmarshalText(b []byte) error { return unmarshalName(&n.name, "si
 
 // UnmarshalText is ParseReleaseID; the empty text becomes the zero value.
 func (n *ReleaseID) UnmarshalText(b []byte) error { return unmarshalName(&n.name, "release ID", b) }
+
+// UnmarshalText is ParseHookName; the empty text becomes the zero value.
+func (n *HookName) UnmarshalText(b []byte) error { return unmarshalName(&n.name, "hook name", b) }
 
 func unmarshalName(into *string, kind string, b []byte) error {
 	if len(b) == 0 {

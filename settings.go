@@ -37,6 +37,7 @@ type Settings struct {
 	CORS       string        // Access-Control-Allow-Origin of assets, or "off"
 	CORP       string        // Cross-Origin-Resource-Policy of assets, or "off"
 	Timing     string        // Timing-Allow-Origin of assets, or "off"
+	Hooks      []HookName    // what nodes run when a release becomes live, retired or gone
 	extra      map[string]string
 }
 
@@ -75,6 +76,7 @@ func settingTable() []setting {
 		{"cors", "Access-Control-Allow-Origin of assets, or off", func(s *Settings) string { return s.CORS }, func(s *Settings, v string) error { return setOrigin(&s.CORS, v) }},
 		{"corp", "Cross-Origin-Resource-Policy of assets, or off", func(s *Settings) string { return s.CORP }, setCORP},
 		{"timing", "Timing-Allow-Origin of assets, or off", func(s *Settings) string { return s.Timing }, func(s *Settings, v string) error { return setOrigin(&s.Timing, v) }},
+		{"hooks", "names, separated by commas, of hooks to run on activate, retire and gone", func(s *Settings) string { return hookList(s.Hooks) }, setHooks},
 	}
 }
 
@@ -261,5 +263,37 @@ func setCORP(s *Settings, v string) error {
 		return fmt.Errorf("%w: want cross-origin, same-site, same-origin or off", ErrInvalid)
 	}
 	s.CORP = v
+	return nil
+}
+
+// MaxHooks is how many hooks an app may have.
+const MaxHooks = 8
+
+func hookList(hooks []HookName) string {
+	texts := make([]string, len(hooks))
+	for i, h := range hooks {
+		texts[i] = h.String()
+	}
+	return strings.Join(texts, ",")
+}
+
+func setHooks(s *Settings, v string) error {
+	var hooks []HookName
+	for text := range strings.SplitSeq(v, ",") {
+		if text = strings.TrimSpace(text); text == "" {
+			continue
+		}
+		h, err := ParseHookName(text)
+		if err != nil {
+			return err
+		}
+		if !slices.Contains(hooks, h) {
+			hooks = append(hooks, h)
+		}
+	}
+	if len(hooks) > MaxHooks {
+		return fmt.Errorf("%w: want %d hooks at the most", ErrInvalid, MaxHooks)
+	}
+	s.Hooks = hooks
 	return nil
 }

@@ -43,7 +43,7 @@ browsers and CDNs keep what they have: the command prints the cache tags to purg
 }
 
 func (c *cli) retire(ctx context.Context, b *backends, app holdfast.AppName, id holdfast.ReleaseID, now bool, wait time.Duration) error {
-	if err := b.registry.Retire(ctx, app, id, registry.RetireOptions{Now: now}); err != nil {
+	if err := b.registry.Retire(ctx, app, id, registry.RetireOptions{Now: now, By: actor()}); err != nil {
 		return err
 	}
 	c.ui.say("release %s of app %s is retired: its URLs answer 410; its bytes stay", c.id(id), app)

@@ -54,6 +54,7 @@ func (n *Node) work(ctx context.Context, l *registry.Leadership) error {
 	ctx, cancel := context.WithCancel(ctx)
 	var chores sync.WaitGroup
 	chores.Go(func() { n.chores(ctx, l) })
+	chores.Go(func() { n.duties(ctx, l) })
 	defer chores.Wait()
 	defer cancel()
 	n.toReconcile.give()

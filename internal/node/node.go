@@ -76,8 +76,10 @@ type Config struct {
 	WarmFor time.Duration
 	// NoElection keeps the node from leading the cluster.
 	NoElection bool
-	// Chores are what the elected node does besides; none without an election.
+	// Chores and Duties are what the elected node does besides; none without an
+	// election.
 	Chores []Chore
+	Duties []Duty
 }
 
 // Node is a running or about to be running node.
@@ -101,6 +103,7 @@ type Node struct {
 
 	// Hints that there is a new table, one for each who wants to know.
 	swapped, toKeep, toReconcile, toWarm hint
+	toDuty                               []hint // of each duty
 
 	firstTable atomic.Pointer[time.Time]
 }
@@ -115,6 +118,9 @@ func Listen(ctx context.Context, c Config) (*Node, error) {
 	}
 	if c.Reach != nil {
 		n.store.set(errNotTried)
+	}
+	for range c.Duties {
+		n.toDuty = append(n.toDuty, newHint())
 	}
 	if err := n.open(ctx); err != nil {
 		return nil, errors.Join(err, n.close())

@@ -70,7 +70,7 @@ func (n *Node) onSwap(t *live.Table) {
 	now := time.Now()
 	n.firstTable.CompareAndSwap(nil, &now)
 	n.config.Logger.Info("table swapped", "revision", t.Revision, "live", liveOf(t))
-	for _, h := range []hint{n.swapped, n.toKeep, n.toReconcile, n.toWarm} {
+	for _, h := range append([]hint{n.swapped, n.toKeep, n.toReconcile, n.toWarm}, n.toDuty...) {
 		h.give()
 	}
 }

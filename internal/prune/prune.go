@@ -205,7 +205,9 @@ func (p *pruner) retire(ctx context.Context) error {
 		report := App{App: state.Name, Retired: []holdfast.ReleaseID{}, Gone: []holdfast.ReleaseID{}}
 		decide := func(state *registry.AppState) registry.Transitions {
 			report.Releases = lifecycle.Assess(state, usage[state.Name], p.Clock(), p.policy())
-			return lifecycle.Decide(state, usage[state.Name], p.Clock(), p.policy())
+			t := lifecycle.Decide(state, usage[state.Name], p.Clock(), p.policy())
+			t.By = "prune"
+			return t
 		}
 		done := decide(state)
 		if !p.DryRun && len(done.Retire)+len(done.Gone) > 0 {

@@ -2,13 +2,11 @@ package registry
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	holdfast "github.com/holdfast-web/holdfast"
-	"github.com/holdfast-web/holdfast/internal/kv"
 )
 
 // burial is an immutable entry that says which releases became gone together, and
@@ -17,6 +15,17 @@ import (
 type burial struct {
 	Seq      int64                        `json:"seq"`
 	Releases map[holdfast.ReleaseID]flags `json:"releases"`
+	By       string                       `json:"by,omitempty"` // who or what asked for it
+}
+
+func (b burial) number() int64 { return b.Seq }
+
+// at is when the releases became gone.
+func (b burial) at() (seconds int64) {
+	for _, f := range b.Releases {
+		seconds = f.Gone
+	}
+	return seconds
 }
 
 // buryMost is how many releases one burial holds at the most.
@@ -30,14 +39,14 @@ func (h *head) flagsOf(id holdfast.ReleaseID) flags {
 	return h.buried[id]
 }
 
-// bury plans that releases are gone since at, in seconds since 1970.
-func (e *edit) bury(ids []holdfast.ReleaseID, at int64) {
+// bury plans that releases are gone since at.
+func (e *edit) bury(ids []holdfast.ReleaseID, at time.Time, by string) {
 	for some := range slices.Chunk(ids, buryMost) {
 		e.head.Burials++
-		b := burial{Seq: e.head.Burials, Releases: make(map[holdfast.ReleaseID]flags, len(some))}
+		b := burial{Seq: e.head.Burials, Releases: make(map[holdfast.ReleaseID]flags, len(some)), By: by}
 		for _, id := range some {
 			f := e.head.flagsOf(id)
-			f.Gone = at
+			f.Gone = at.Unix()
 			b.Releases[id] = f
 			delete(e.head.Flags, id)
 		}
@@ -64,7 +73,7 @@ func (r *Registry) loadBuried(ctx context.Context, app holdfast.AppName, h *head
 			return err
 		}
 		for i, key := range keys {
-			b, err := parseBurial(got[key], key, from+1+int64(i))
+			b, err := parseNumbered[burial](got[key], key, from+1+int64(i))
 			if err != nil {
 				return err
 			}
@@ -74,19 +83,6 @@ func (r *Registry) loadBuried(ctx context.Context, app holdfast.AppName, h *head
 	}
 	h.buried = r.past.buried(app, h.Burials)
 	return nil
-}
-
-func parseBurial(e kv.Entry, key string, seq int64) (b burial, err error) {
-	if e.Key == "" {
-		return b, fmt.Errorf("key %s: %w: the entry is missing", key, holdfast.ErrCorrupt)
-	}
-	if err := json.Unmarshal(e.Value, &b); err != nil {
-		return b, fmt.Errorf("key %s: %w: %w", key, holdfast.ErrCorrupt, err)
-	}
-	if b.Seq != seq {
-		return b, fmt.Errorf("key %s: %w: it holds entry %d", key, holdfast.ErrCorrupt, b.Seq)
-	}
-	return b, nil
 }
 
 // tombstones are the flags that the first count burials of an app come to.

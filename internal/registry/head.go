@@ -29,8 +29,10 @@ type head struct {
 	Activations int64                        `json:"activations,omitempty"` // sequence number of the last one
 	Sides       map[holdfast.Side]sideHead   `json:"sides,omitempty"`
 	Flags       map[holdfast.ReleaseID]flags `json:"flags,omitempty"`
-	Burials     int64                        `json:"burials,omitempty"` // sequence number of the last one
-	Recent      []HistoryEntry               `json:"recent,omitempty"`  // the last activations, oldest first
+	Burials     int64                        `json:"burials,omitempty"`     // sequence number of the last one
+	Recent      []HistoryEntry               `json:"recent,omitempty"`      // the last activations, oldest first
+	Retirements int64                        `json:"retirements,omitempty"` // sequence number of the last one
+	Hooks       map[holdfast.HookName]Place  `json:"hooks,omitempty"`       // where each begins
 
 	buried map[holdfast.ReleaseID]flags // of tombstones, by loadBuried; not written to
 }

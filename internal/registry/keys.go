@@ -37,6 +37,14 @@ func burialKey(app holdfast.AppName, seq int64) string {
 	return fmt.Sprintf("holdfast/gone/%s/%010d", app, seq)
 }
 
+func retirementKey(app holdfast.AppName, seq int64) string {
+	return fmt.Sprintf("holdfast/retired/%s/%010d", app, seq)
+}
+
+func hookKey(app holdfast.AppName, name holdfast.HookName) string {
+	return "holdfast/hook/" + app.String() + "/" + name.String()
+}
+
 // historyKey has a fixed width, so that people see the entries in their order.
 func historyKey(app holdfast.AppName, seq int64) string {
 	return fmt.Sprintf("holdfast/history/%s/%010d", app, seq)

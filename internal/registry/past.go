@@ -210,7 +210,8 @@ func (r *Registry) readHistory(ctx context.Context, app holdfast.AppName, h *hea
 	for seq := first; seq <= last; seq++ {
 		e, ok := repeated[seq]
 		if !ok {
-			if e, err = parseHistory(got[historyKey(app, seq)], app, seq); err != nil {
+			key := historyKey(app, seq)
+			if e, err = parseNumbered[HistoryEntry](got[key], key, seq); err != nil {
 				return nil, err
 			}
 		}
@@ -219,13 +220,20 @@ func (r *Registry) readHistory(ctx context.Context, app holdfast.AppName, h *hea
 	return entries, nil
 }
 
-func parseHistory(e kv.Entry, app holdfast.AppName, seq int64) (entry HistoryEntry, err error) {
+// numbered is an entry of a log that is only ever appended to.
+type numbered interface{ number() int64 }
+
+func (e HistoryEntry) number() int64 { return e.Seq }
+
+// parseNumbered returns the entry of a log at key, which must be there and have
+// the number seq.
+func parseNumbered[T numbered](e kv.Entry, key string, seq int64) (entry T, err error) {
 	if e.Key == "" {
-		return entry, fmt.Errorf("key %s: %w: the entry is missing", historyKey(app, seq), holdfast.ErrCorrupt)
+		return entry, fmt.Errorf("key %s: %w: the entry is missing", key, holdfast.ErrCorrupt)
 	}
 	err = decode(e, &entry)
-	if err == nil && entry.Seq != seq {
-		err = fmt.Errorf("key %s: %w: it holds entry %d", e.Key, holdfast.ErrCorrupt, entry.Seq)
+	if err == nil && entry.number() != seq {
+		err = fmt.Errorf("key %s: %w: it holds entry %d", key, holdfast.ErrCorrupt, entry.number())
 	}
 	return entry, err
 }

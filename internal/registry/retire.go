@@ -49,13 +49,10 @@ func (r *Registry) Retire(ctx context.Context, app holdfast.AppName, id holdfast
 			return nil
 		}
 		e.undisturbed()
-		at := e.stamp(time.Time{}).Unix()
-		e.flag(id, func(f *flags) {
-			f.Pinned = false
-			if f.Retired == 0 {
-				f.Retired = at
-			}
-		})
+		if f.Retired == 0 {
+			e.retire([]holdfast.ReleaseID{id}, e.stamp(time.Time{}), o.By, o.Now)
+		}
+		e.flag(id, func(f *flags) { f.Pinned = false })
 		return nil
 	})
 }
@@ -79,7 +76,7 @@ func (r *Registry) MarkGone(ctx context.Context, app holdfast.AppName, id holdfa
 			return fmt.Errorf("%w: only a retired release that is not pinned can go", holdfast.ErrConflict)
 		}
 		e.undisturbed()
-		e.bury([]holdfast.ReleaseID{id}, e.stamp(time.Time{}).Unix())
+		e.bury([]holdfast.ReleaseID{id}, e.stamp(time.Time{}), "")
 		return nil
 	})
 }
@@ -98,6 +95,7 @@ func (r *Registry) mark(ctx context.Context, verb string, app holdfast.AppName, 
 type Transitions struct {
 	Retire []holdfast.ReleaseID // published or draining ones stop being served
 	Gone   []holdfast.ReleaseID // retired ones become tombstones
+	By     string               // who or what asks, for hooks
 }
 
 // Transit retires releases of app and makes retired ones tombstones, as decide
@@ -133,19 +131,19 @@ func (e *edit) transit(state *AppState, t Transitions) error {
 		return nil
 	}
 	e.undisturbed()
-	at := e.stamp(time.Time{}).Unix()
 	for _, id := range t.Retire {
 		if err := may(id, holdfast.Published, holdfast.Draining); err != nil {
 			return err
 		}
-		e.flag(id, func(f *flags) { f.Retired = at })
 	}
 	for _, id := range t.Gone {
 		if err := may(id, holdfast.Retired); err != nil {
 			return err
 		}
 	}
-	e.bury(t.Gone, at)
+	at := e.stamp(time.Time{})
+	e.retire(t.Retire, at, t.By, false)
+	e.bury(t.Gone, at, t.By)
 	return nil
 }
 

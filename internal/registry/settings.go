@@ -78,6 +78,7 @@ func (e *edit) change(ctx context.Context, change func(*holdfast.Settings) error
 		return s, fmt.Errorf("encode settings: %w", err)
 	}
 	e.dirty = e.dirty || !equalSettings(e.head.Settings, text)
+	e.hook(s.Hooks)
 	e.head.Settings = text
 	return s, nil
 }

@@ -11,6 +11,9 @@
 //	holdfast/head/<app>              the app's head: settings, stamps, counters, flags; JSON
 //	holdfast/release/<app>/<id>      immutable release record; JSON
 //	holdfast/history/<app>/<seq>     immutable history entry; JSON
+//	holdfast/retired/<app>/<seq>     immutable: which releases were retired together; JSON
+//	holdfast/gone/<app>/<seq>        immutable: which releases became gone together; JSON
+//	holdfast/hook/<app>/<name>       how far a hook of the app is; JSON
 //	holdfast/lease/<id>              a publisher's lease, leased
 //	holdfast/node/<id>               a node's entry, leased
 //	holdfast/leader                  who is elected for cluster work, leased; JSON
@@ -105,7 +108,8 @@ type ActivateOptions struct {
 
 // RetireOptions of Retire.
 type RetireOptions struct {
-	Now bool // also if it is pinned, and the pin is dropped: for leaks
+	Now bool   // also if it is pinned, and the pin is dropped: for leaks
+	By  string // who or what asks, for hooks
 }
 
 // LeaseInfo is a publish that is going on. Its manifest is a root.

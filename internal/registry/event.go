@@ -1,0 +1,180 @@
+package registry
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	holdfast "github.com/holdfast-web/holdfast"
+)
+
+// EventKind says what happened to a release.
+type EventKind string
+
+// The kinds of events, in the order of those that one commit made.
+const (
+	EventActivate EventKind = "activate" // it became live on a side
+	EventRetire   EventKind = "retire"   // it is not served any more, its bytes stay
+	EventGone     EventKind = "gone"     // only its ID stays
+)
+
+// Event is something that happened to a release. Events are derived from what the
+// registry never changes: the entries of history, retirements and burials. So every
+// process sees the same ones, in the same order.
+type Event struct {
+	// ID is the same for whoever derives the event, and of no other event, also of
+	// no other registry.
+	ID       string             `json:"id"`
+	Kind     EventKind          `json:"event"`
+	App      holdfast.AppName   `json:"app"`
+	Side     holdfast.Side      `json:"side,omitzero"` // of EventActivate
+	Release  holdfast.ReleaseID `json:"release"`
+	Previous holdfast.ReleaseID `json:"previous,omitzero"` // what was live on the side before
+	Time     time.Time          `json:"time"`              // the stamp of the change
+	By       string             `json:"by,omitempty"`      // who or what asked for it
+	// Now: by hand and in a hurry, because nobody must get the release any more.
+	Now bool `json:"now,omitempty"`
+
+	at Place
+}
+
+// Place is one among the events of an app: those with an earlier stamp come before
+// it, and Done of those with its own. Stamps of an app only rise, and one commit
+// makes all events of one stamp.
+type Place struct {
+	Stamp int64 `json:"stamp"` // seconds since 1970
+	Done  int   `json:"done,omitempty"`
+}
+
+func (p Place) before(o Place) bool {
+	return cmp.Or(cmp.Compare(p.Stamp, o.Stamp), cmp.Compare(p.Done, o.Done)) < 0
+}
+
+// next is the place after the event at p.
+func (p Place) next() Place { return Place{p.Stamp, p.Done + 1} }
+
+// retirement is an immutable entry that says which releases were retired together.
+// The head says only which are retired now.
+type retirement struct {
+	Seq      int64                `json:"seq"`
+	Releases []holdfast.ReleaseID `json:"releases"`
+	Stamp    time.Time            `json:"stamp"`
+	By       string               `json:"by,omitempty"` // who or what asked for it
+	Now      bool                 `json:"now,omitempty"`
+}
+
+func (r retirement) number() int64 { return r.Seq }
+
+// retire plans that releases are retired since at.
+func (e *edit) retire(ids []holdfast.ReleaseID, at time.Time, by string, now bool) {
+	for some := range slices.Chunk(ids, buryMost) {
+		e.head.Retirements++
+		r := retirement{Seq: e.head.Retirements, Releases: some, Stamp: at, By: by, Now: now}
+		e.createJSON(retirementKey(e.app, r.Seq), r)
+	}
+	for _, id := range ids {
+		e.flag(id, func(f *flags) { f.Retired = at.Unix() })
+	}
+}
+
+// events returns what happened from a place on, in order. h knows its tombstones.
+func (r *Registry) events(ctx context.Context, app holdfast.AppName, h *head, from Place) ([]Event, error) {
+	var all []Event
+	for e, err := range r.backwards(ctx, app, h) {
+		if err != nil {
+			return nil, err
+		}
+		if e.Stamp.Unix() < from.Stamp {
+			break
+		}
+		all = append(all, Event{Kind: EventActivate, Side: e.Side, Release: e.Release, Previous: e.Previous, Time: e.Stamp, By: e.By})
+	}
+	retirements, err := r.retirements(ctx, app, h, from.Stamp)
+	if err != nil {
+		return nil, err
+	}
+	for _, some := range retirements {
+		for _, id := range some.Releases {
+			all = append(all, Event{Kind: EventRetire, Release: id, Time: some.Stamp, By: some.By, Now: some.Now})
+		}
+	}
+	buried := r.past.burials(app)
+	for _, b := range buried[:min(len(buried), int(h.Burials))] {
+		if at := b.at(); at >= from.Stamp {
+			for _, id := range slices.SortedFunc(maps.Keys(b.Releases), compareIDs) {
+				all = append(all, Event{Kind: EventGone, Release: id, Time: fromUnix(at), By: b.By})
+			}
+		}
+	}
+	return r.number(app, all, from), nil
+}
+
+func compareIDs(a, b holdfast.ReleaseID) int { return cmp.Compare(a.String(), b.String()) }
+
+// number puts events in order, says where each is, and drops those before from.
+// all holds every event of the stamps it has; those of one kind and one stamp are
+// in order.
+func (r *Registry) number(app holdfast.AppName, all []Event, from Place) []Event {
+	rank := map[EventKind]int{EventActivate: 0, EventRetire: 1, EventGone: 2}
+	slices.SortStableFunc(all, func(a, b Event) int {
+		return cmp.Or(a.Time.Compare(b.Time), cmp.Compare(rank[a.Kind], rank[b.Kind]))
+	})
+	place := Place{}
+	for i := range all {
+		e := &all[i]
+		if stamp := e.Time.Unix(); stamp != place.Stamp {
+			place = Place{Stamp: stamp}
+		}
+		e.App, e.at = app, place
+		e.ID = e.identity(r.id)
+		place = place.next()
+	}
+	first := slices.IndexFunc(all, func(e Event) bool { return !e.at.before(from) })
+	if first < 0 {
+		return nil
+	}
+	return all[first:]
+}
+
+// identity is made of all that tells the event from others, also from one of a
+// registry that was restored from a backup and went on differently.
+func (e *Event) identity(registry string) string {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s %s %d.%d %s %s %s", registry, e.App, e.at.Stamp, e.at.Done, e.Kind, e.Side, e.Release))
+	return hex.EncodeToString(sum[:16])
+}
+
+// fewEntries is how many entries are read at first when the last ones are wanted.
+const fewEntries = 8
+
+// retirements returns the entries with stamps from a second on, the oldest first.
+func (r *Registry) retirements(ctx context.Context, app holdfast.AppName, h *head, from int64) ([]retirement, error) {
+	var all []retirement
+	step := int64(fewEntries)
+	for last := h.Retirements; last > 0; last, step = last-step, batch {
+		step = min(step, last)
+		keys := make([]string, step)
+		for i := range keys {
+			keys[i] = retirementKey(app, last-step+1+int64(i))
+		}
+		got, err := r.db.get(ctx, keys...)
+		if err != nil {
+			return nil, err
+		}
+		some := make([]retirement, step)
+		for i, key := range keys {
+			if some[i], err = parseNumbered[retirement](got[key], key, last-step+1+int64(i)); err != nil {
+				return nil, err
+			}
+		}
+		all = append(some, all...)
+		if some[0].Stamp.Unix() < from {
+			break
+		}
+	}
+	return slices.DeleteFunc(all, func(r retirement) bool { return r.Stamp.Unix() < from }), nil
+}

@@ -1,0 +1,196 @@
+package registry
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/kv"
+)
+
+// Hook is how far one hook of an app is with the app's events.
+type Hook struct {
+	App  holdfast.AppName  `json:"app"`
+	Name holdfast.HookName `json:"name"`
+	// At is the place of the first event that is not done with.
+	At Place `json:"at"`
+	// Failing says of that event why it is not, if that was tried.
+	Failing *HookFailure `json:"failing,omitempty"`
+	// GivenUp counts the events that were passed over since the hook was set, and
+	// Last is the last one of them.
+	GivenUp int          `json:"givenUp,omitempty"`
+	Last    *HookFailure `json:"last,omitempty"`
+
+	raw []byte // as it was read
+}
+
+// HookFailure is an event that a hook could not be run for.
+type HookFailure struct {
+	Event Event     `json:"event"`
+	Tries int       `json:"tries"`
+	Since time.Time `json:"since"` // of the first failure, by the clock of who tried
+	Tried time.Time `json:"tried"` // of the last one
+	Error string    `json:"error"`
+}
+
+// Done returns the state after e, which is the first event that h is not done with.
+func (h Hook) Done(e *Event) Hook {
+	h.At, h.Failing = e.at.next(), nil
+	return h
+}
+
+// Failed returns the state after a try of e that failed. It counts as a try unless
+// tried is false: then there was nothing to try yet.
+func (h Hook) Failed(e *Event, tried bool, at time.Time, cause string) Hook {
+	f := HookFailure{Event: *e, Since: at}
+	if h.Failing != nil && h.Failing.Event.ID == e.ID {
+		f = *h.Failing
+	}
+	if tried {
+		f.Tries++
+	}
+	f.Tried, f.Error = at, cause
+	h.Failing = &f
+	return h
+}
+
+// PassOver returns the state after e, whose last try failed, was given up.
+func (h Hook) PassOver(e *Event) Hook {
+	last := h.Failing
+	h = h.Done(e)
+	h.GivenUp, h.Last = h.GivenUp+1, last
+	return h
+}
+
+// hook plans where the hooks that are new begin: what has happened before they
+// were set does not concern them.
+func (e *edit) hook(names []holdfast.HookName) {
+	before := e.head.Hooks
+	e.head.Hooks = nil
+	for _, name := range names {
+		at, known := before[name]
+		if !known {
+			at = Place{Stamp: e.head.Stamp.Unix() + 1}
+		}
+		if e.head.Hooks == nil {
+			e.head.Hooks = make(map[holdfast.HookName]Place, len(names))
+		}
+		e.head.Hooks[name] = at
+	}
+}
+
+// HookEvents returns how far a hook of app is, and the events it is not done with,
+// the oldest first. ErrNotFound if the app does not have the hook.
+func (r *Registry) HookEvents(ctx context.Context, app holdfast.AppName, name holdfast.HookName) (Hook, []Event, error) {
+	what := fmt.Sprintf("read events for hook %s of app %s", name, app)
+	got, err := r.db.get(ctx, headKey(app), hookKey(app, name), registryKey)
+	if err != nil {
+		return Hook{}, nil, wrap(what, err)
+	}
+	if err := r.checkIdentity(got[registryKey]); err != nil {
+		return Hook{}, nil, wrap(what, err)
+	}
+	if got[headKey(app)].Key == "" {
+		return Hook{}, nil, r.noApp(ctx, app)
+	}
+	h, err := parseHead(got[headKey(app)])
+	if err != nil {
+		return Hook{}, nil, wrap(what, err)
+	}
+	hook, err := h.hookOf(app, name, got[hookKey(app, name)])
+	if err != nil {
+		return Hook{}, nil, wrap(what, err)
+	}
+	if err := r.loadBuried(ctx, app, h); err != nil {
+		return Hook{}, nil, wrap(what, err)
+	}
+	events, err := r.events(ctx, app, h, hook.At)
+	return hook, events, wrap(what, err)
+}
+
+// hookOf returns the state of a hook whose key holds e.
+func (h *head) hookOf(app holdfast.AppName, name holdfast.HookName, e kv.Entry) (Hook, error) {
+	begin, ok := h.Hooks[name]
+	if !ok {
+		return Hook{}, fmt.Errorf("%w: app %s has no hook %s", holdfast.ErrNotFound, app, name)
+	}
+	var hook Hook
+	if e.Key != "" {
+		if err := decode(e, &hook); err != nil {
+			return Hook{}, err
+		}
+	}
+	if e.Key == "" || hook.At.before(begin) { // it is new, or was taken away and set again
+		hook = Hook{At: begin}
+	}
+	hook.App, hook.Name, hook.raw = app, name, e.Value
+	return hook, nil
+}
+
+// SaveHook writes how far a hook is, in the place of what it was read as, and
+// returns it as it is then. ErrConflict if another process wrote in between.
+func (r *Registry) SaveHook(ctx context.Context, h Hook) (Hook, error) {
+	text, err := json.Marshal(h)
+	if err != nil {
+		return h, fmt.Errorf("encode hook %s: %w", h.Name, err)
+	}
+	key := hookKey(h.App, h.Name)
+	// A state never comes back: the place, the tries or a time rises. So the text
+	// tells whether an attempt whose outcome was lost has written it.
+	err = r.retry(ctx, fmt.Sprintf("save hook %s of app %s", h.Name, h.App), func(bool) error {
+		got, err := r.db.get(ctx, key)
+		if err != nil {
+			return err
+		}
+		switch e := got[key]; {
+		case bytes.Equal(e.Value, text):
+			return nil
+		case !bytes.Equal(e.Value, h.raw):
+			return fmt.Errorf("%w: another process runs it as well", holdfast.ErrConflict)
+		case e.Key == "":
+			return r.db.commit(ctx, kv.Create(key, text))
+		default:
+			return r.db.commit(ctx, kv.Set(key, text, e.Token))
+		}
+	})
+	if err == nil {
+		h.raw = text
+	}
+	return h, err
+}
+
+// Hooks returns how far the hooks of all apps of snap are.
+func (r *Registry) Hooks(ctx context.Context, snap *Snapshot) ([]Hook, error) {
+	var hooks []Hook
+	for _, app := range snap.Apps {
+		if len(app.Settings.Hooks) == 0 {
+			continue
+		}
+		keys := []string{headKey(app.Name)}
+		for _, name := range app.Settings.Hooks {
+			keys = append(keys, hookKey(app.Name, name))
+		}
+		got, err := r.db.get(ctx, keys...)
+		if err != nil {
+			return nil, wrap("read hooks", err)
+		}
+		h, err := parseHead(got[keys[0]])
+		if err != nil {
+			return nil, wrap("read hooks", err)
+		}
+		for _, name := range app.Settings.Hooks {
+			if _, ok := h.Hooks[name]; !ok {
+				continue // taken away since
+			}
+			hook, err := h.hookOf(app.Name, name, got[hookKey(app.Name, name)])
+			if err != nil {
+				return nil, wrap("read hooks", err)
+			}
+			hooks = append(hooks, hook)
+		}
+	}
+	return hooks, nil
+}
