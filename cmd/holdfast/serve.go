@@ -36,6 +36,9 @@ type serveOptions struct {
 	prune         time.Duration
 	cache         int64
 	accept        string
+	hooks         string
+	hookTimeout   time.Duration
+	hookTries     int
 }
 
 func (c *cli) serveCommand() *cobra.Command {
@@ -49,6 +52,11 @@ publish and every flip by itself, and never has to be restarted for one.
 
 With --tls-cert and --tls-key it speaks HTTPS with HTTP/2, else HTTP/1.1 and
 HTTP/2 in cleartext; certificate files that change are taken up within a minute.
+
+The node that leads runs the hooks of apps (holdfast app set NAME hooks=purge)
+when a release becomes live, retired or gone. --hooks is where it finds them: of
+the hook purge, an executable purge, or the URL of a webhook in purge.url. Nodes
+that may lead need the same ones.
 
 The admin address answers /healthz (the process runs) and /readyz (it can answer
 for all releases; if not, why). Keep it away from the public.
@@ -91,8 +99,12 @@ func (o *serveOptions) flags(flags *pflag.FlagSet) {
 	o.prune = time.Hour
 	flags.Var(&value[time.Duration]{&o.prune, parseEvery, "duration", "1h"}, "prune", "how often to retire and remove what no release needs, if this node leads; off: never")
 	flags.StringVar(&o.accept, "accept-registry", "", "let the registry with this `identity` take the place of the one this node knows")
+	flags.StringVar(&o.hooks, "hooks", "", "the `directory` of the commands and webhooks that apps name as their hooks")
+	durationFlag(flags, &o.hookTimeout, "hook-timeout", 30*time.Second, "how long one try of a hook may take")
+	o.hookTries = 10
+	flags.Var(&value[int]{&o.hookTries, parseTries, "number", "10"}, "hook-tries", "how often a hook is tried for one event")
 	configurable(flags, "listen", "admin", "tls-cert", "tls-key", "memory", "access-log", "log-format", "debug-headers", "name", "poll", "drain",
-		"notice", "cache", "prune")
+		"notice", "cache", "prune", "hooks", "hook-timeout", "hook-tries")
 }
 
 func (c *cli) serve(ctx context.Context, o serveOptions) (err error) {
@@ -103,6 +115,9 @@ func (c *cli) serve(ctx context.Context, o serveOptions) (err error) {
 		if flag.address != "off" && !isAddress(flag.address) {
 			return usage("--%s %s: want host:port or :port", flag.name, flag.address)
 		}
+	}
+	if err := checkHooks(o); err != nil {
+		return err
 	}
 	log := c.logger(o.logFormat)
 	from, err := c.origin(ctx, log)
@@ -157,7 +172,7 @@ func (c *cli) listen(ctx context.Context, from *origin, o serveOptions, access *
 		StateDir: c.stateDir(), AcceptRegistry: o.accept, Notice: o.notice,
 		Name: o.name, Version: programVersion(), Side: o.side,
 		Listen: o.listen, Admin: o.admin, CertFile: o.cert, KeyFile: o.key,
-		DebugHeaders: o.debugHeaders, AccessLog: access, Poll: o.poll, Drain: o.drain, Chores: chores(from, o, log),
+		DebugHeaders: o.debugHeaders, AccessLog: access, Poll: o.poll, Drain: o.drain, Chores: chores(from, o, log), Duties: duties(o, log),
 	})
 	if err != nil {
 		return nil, nil, errors.Join(err, source.Close())

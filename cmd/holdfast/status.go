@@ -21,6 +21,7 @@ type clusterStatus struct {
 	Nodes    []nodeStatus         `json:"nodes"`
 	Leader   *registry.LeaderInfo `json:"leader,omitempty"`
 	Publish  []registry.LeaseInfo `json:"publishing"`
+	Hooks    []registry.Hook      `json:"hooks"`
 	Problems []string             `json:"problems"`
 }
 
@@ -51,7 +52,8 @@ func (c *cli) statusCommand() *cobra.Command {
 nodes are running, whether they have taken notice of the last change, which of them
 leads (does the work that one node does for all), which publishes are going on, and
 what is wrong: a side set to a release that is not published yet, a version key that
-another program set to something invalid.
+another program set to something invalid, a hook that fails, or was given up within
+the last day.
 
 Of a node, SEEN is when it last told of a change: it has nothing to tell between two
 flips, and one that is gone is not listed a few seconds later. READY is how many of
@@ -61,7 +63,9 @@ knows with the registry's last revision.
 JSON keys: registry, revision, apps (name, mount, sides: side, live, activated,
 pending, problem; releases by state, draining), nodes (id, name, side, address,
 version, started, seen, revision, ready, behind, lacks), leader (name, address,
-version, since, epoch, term), publishing (id, app, manifest, started), problems.`,
+version, since, epoch, term), publishing (id, app, manifest, started), hooks
+(app, name, at, givenUp, failing and last: event, tries, since, tried, error),
+problems.`,
 		Example: `  holdfast status
   holdfast status --app shop --side canary
   holdfast status --json`,
@@ -110,9 +114,13 @@ func (b *backends) status(ctx context.Context, app holdfast.AppName, side holdfa
 	if err != nil {
 		return nil, fmt.Errorf("list publishes: %w", err)
 	}
+	hooks, err := b.registry.Hooks(ctx, snap)
+	if err != nil {
+		return nil, fmt.Errorf("look at hooks: %w", err)
+	}
 	s := &clusterStatus{
 		Registry: snap.Registry, Revision: snap.Revision,
-		Apps: []appStatus{}, Nodes: []nodeStatus{}, Publish: notNil(leases), Problems: []string{},
+		Apps: []appStatus{}, Nodes: []nodeStatus{}, Publish: notNil(leases), Hooks: []registry.Hook{}, Problems: []string{},
 	}
 	if led {
 		s.Leader = &leader
@@ -127,6 +135,12 @@ func (b *backends) status(ctx context.Context, app holdfast.AppName, side holdfa
 			s.add(state, side)
 		}
 	}
+	for _, h := range hooks {
+		if app.IsZero() || h.App == app {
+			s.Hooks = append(s.Hooks, h)
+		}
+	}
+	s.Problems = append(s.Problems, hookProblems(s.Hooks, time.Now())...)
 	if !side.IsZero() && !s.knows(side) {
 		return nil, unknownSide(snap, side)
 	}

@@ -49,7 +49,7 @@ func theLaw() law {
 			"asset/etcd":      ". asset internal/kv internal/kv/etcdkv",
 			"asset/s3":        ". asset internal/store internal/store/bucketstore",
 			"asset/zookeeper": ". asset internal/kv internal/kv/zkkv",
-			"cmd/holdfast": ". internal/admin internal/blob internal/coding internal/delta internal/durable internal/fastpath " +
+			"cmd/holdfast": ". internal/admin internal/blob internal/coding internal/delta internal/durable internal/fastpath internal/hook " +
 				"internal/kv internal/kv/etcdkv internal/kv/memkv internal/kv/sqlitekv internal/kv/zkkv internal/lifecycle " +
 				"internal/live internal/node internal/prune internal/publish internal/registry internal/serve " +
 				"internal/store internal/store/bucketstore internal/store/dirstore internal/store/memstore",
@@ -60,6 +60,7 @@ func theLaw() law {
 			"internal/coding":    ".",
 			"internal/delta":     ". internal/coding",
 			"internal/fastpath":  ". internal/blob internal/live internal/serve",
+			"internal/hook":      ". internal/registry",
 			"internal/lane":      ".",
 			"internal/lifecycle": ". internal/registry",
 			"internal/live":      ". internal/registry", // for its data types
@@ -95,9 +96,9 @@ func theLaw() law {
 			"database/sql":   "internal/kv/sqlitekv",
 			"log":            "", // log/slog, injected
 			"log/slog":       "*",
-			"net/http":       "asset cmd/holdfast internal/admin internal/blob internal/fastpath internal/node internal/serve internal/store/bucketstore examples/... bench/... test/...",
+			"net/http":       "asset cmd/holdfast internal/admin internal/blob internal/fastpath internal/hook internal/node internal/serve internal/store/bucketstore examples/... bench/... test/...",
 			"net/http/pprof": "", // registers itself
-			"os/exec":        "cmd/holdfast bench/... test/...",
+			"os/exec":        "cmd/holdfast internal/hook bench/... test/...",
 			"plugin":         "",
 			"testing":        "internal/kv/kvtest internal/store/storetest bench/... test/...",
 			"unsafe":         "internal/fastpath",

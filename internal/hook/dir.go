@@ -1,0 +1,85 @@
+package hook
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	holdfast "github.com/holdfast-web/holdfast"
+)
+
+// Dir is a directory that says what hooks are: of the hook NAME, the executable
+// NAME is the command, or NAME.url holds the URL of the webhook and NAME.secret,
+// if there is one, the secret it is signed with. It is looked at for each try.
+type Dir struct{ Path string }
+
+// definitionMost bounds what is read of a file.
+const definitionMost = 16 << 10
+
+// Find returns what the hook is: ErrNotFound if there is none of that name,
+// ErrInvalid if it is not as it should be.
+func (d Dir) Find(name holdfast.HookName) (Action, error) {
+	if d.Path == "" {
+		return nil, fmt.Errorf("hook %s: %w: the node was started without a directory of hooks", name, holdfast.ErrNotFound)
+	}
+	path := filepath.Join(d.Path, name.String())
+	info, err := os.Stat(path)
+	isCommand := err == nil
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("look for hook: %w", err)
+	}
+	target, isWebhook, err := readDefinition(path + ".url")
+	switch {
+	case err != nil:
+		return nil, err
+	case isCommand && isWebhook:
+		return nil, fmt.Errorf("hook %s: %w: both %s and %s.url are there", name, holdfast.ErrInvalid, path, path)
+	case isWebhook:
+		return webhook(path, target)
+	case !isCommand:
+		return nil, fmt.Errorf("hook %s: %w: there is neither %s nor %s.url", name, holdfast.ErrNotFound, path, path)
+	case !info.Mode().IsRegular() || info.Mode()&0o111 == 0:
+		return nil, fmt.Errorf("hook %s: %w: %s is no executable file", name, holdfast.ErrInvalid, path)
+	}
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return nil, fmt.Errorf("hook %s: %w", name, err)
+	}
+	return Command{abs}, nil
+}
+
+func webhook(path, target string) (Action, error) {
+	secret, signed, err := readDefinition(path + ".secret")
+	switch {
+	case err != nil:
+		return nil, err
+	case signed && secret == "":
+		return nil, fmt.Errorf("%s.secret: %w: it is empty; remove it to send unsigned", path, holdfast.ErrInvalid)
+	}
+	w, err := NewWebhook(target, secret)
+	if err != nil {
+		return nil, fmt.Errorf("%s.url: %w", path, err)
+	}
+	return w, nil
+}
+
+// readDefinition returns what a file says; ok is false if there is none.
+func readDefinition(path string) (text string, ok bool, err error) {
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", false, nil
+	}
+	if err != nil {
+		return "", false, fmt.Errorf("read hook: %w", err)
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, definitionMost))
+	if err != nil {
+		return "", false, fmt.Errorf("read hook: %w", err)
+	}
+	return strings.TrimSpace(string(b)), true, nil
+}

@@ -1,0 +1,179 @@
+// Package hook runs the hooks of apps: commands and webhooks that a node knows
+// under the names that the settings of an app list.
+//
+// The elected node runs them, whoever made the change: it reads from the registry
+// what happened (see registry.Event) and writes there how far each hook is. So an
+// event is run at least once, and again only where a leader ended between a run
+// and that writing: it asks right before each run whether it still leads. Each hook of each app goes through its events one after the
+// other; a failed one is tried again, more and more rarely, until it is given up.
+// Hooks do not wait for each other.
+//
+// The registry names hooks and never says what they are: who may write to it must
+// not be able to run anything on a node, or to make it call some URL.
+package hook
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"iter"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/registry"
+)
+
+// Action is what a hook does.
+type Action interface {
+	// Run does it once, until ctx ends. Its error may be a *Failure.
+	Run(ctx context.Context, d *Delivery) error
+}
+
+// Failure is why an Action failed, and what it said. Only the reason is kept in the
+// registry: what commands print may be secret.
+type Failure struct {
+	Reason string
+	Output string // bounded; may be empty
+}
+
+func (f *Failure) Error() string { return f.Reason }
+
+// Delivery is one try of one event.
+type Delivery struct {
+	registry.Event
+	CacheTags []string `json:"cacheTags"` // of what caches may hold and should give up
+
+	Hook holdfast.HookName `json:"-"`
+	Try  int               `json:"-"` // from 1
+	Body []byte            `json:"-"` // the JSON form
+}
+
+// Options of a Runner; zero values mean the defaults named.
+type Options struct {
+	// Find returns what a name stands for on this node. An error is no failed try:
+	// somebody has to put that right. Required.
+	Find func(name holdfast.HookName) (Action, error)
+	// Tag names what caches hold of a release; required.
+	Tag    func(app holdfast.AppName, id holdfast.ReleaseID) string
+	Logger *slog.Logger     // discards if nil
+	Clock  func() time.Time // time.Now if nil
+
+	Timeout time.Duration // of one try (30 s)
+	Tries   int           // of one event (10)
+	Most    int           // how many hooks run at a time (16)
+}
+
+const (
+	// firstPause is about how long a failed event waits for its next try. It doubles
+	// with each try, up to longestPause.
+	firstPause   = time.Second
+	longestPause = 5 * time.Minute
+	// undefinedPause is how long a hook waits that this node does not know.
+	undefinedPause = 15 * time.Second
+	// registryPause is how long a hook waits after the registry failed.
+	registryPause = 2 * time.Second
+	// saveTimeout bounds writing what was done, also when the leadership ends.
+	saveTimeout = 10 * time.Second
+)
+
+// Oldest is how old an event may be that is tried. A hook that was put right after
+// that does not go through a whole past.
+const Oldest = 7 * 24 * time.Hour
+
+// Runner runs hooks for one leader at a time.
+type Runner struct {
+	Options
+	slots chan struct{} // one for each hook that runs
+}
+
+// New returns a Runner.
+func New(o Options) *Runner {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Clock == nil {
+		o.Clock = time.Now
+	}
+	if o.Timeout == 0 {
+		o.Timeout = 30 * time.Second
+	}
+	if o.Tries == 0 {
+		o.Tries = 10
+	}
+	if o.Most == 0 {
+		o.Most = 16
+	}
+	return &Runner{Options: o, slots: make(chan struct{}, o.Most)}
+}
+
+// key is a hook of an app.
+type key struct {
+	app  holdfast.AppName
+	name holdfast.HookName
+}
+
+// Run runs the hooks of all apps that snapshots show, in the name of l, until they
+// end, and waits for what is going on. ctx ends with them, or before.
+func (r *Runner) Run(ctx context.Context, l *registry.Leadership, snapshots iter.Seq[*registry.Snapshot]) error {
+	ctx, cancel := context.WithCancel(ctx)
+	var running sync.WaitGroup
+	defer running.Wait()
+	defer cancel()
+	workers := make(map[key]*worker)
+	var before []*registry.AppState
+	for snap := range snapshots {
+		for _, app := range snap.Apps {
+			if slices.Contains(before, app) {
+				continue // nothing happened
+			}
+			for _, name := range app.Settings.Hooks {
+				k := key{app.Name, name}
+				w := workers[k]
+				if w == nil {
+					w = &worker{Runner: r, key: k, leader: l, news: make(chan struct{}, 1)}
+					workers[k] = w
+					running.Go(func() { w.run(ctx) })
+				}
+				w.poke()
+			}
+		}
+		before = snap.Apps
+	}
+	return nil
+}
+
+// delivery makes the first form of what a hook is told.
+func (r *Runner) delivery(e registry.Event, name holdfast.HookName, try int) (*Delivery, error) {
+	e.By = strings.Map(func(c rune) rune { // foreign text, for environments and logs
+		if c < ' ' || c == 0x7f {
+			return -1
+		}
+		return c
+	}, e.By)
+	d := &Delivery{Event: e, CacheTags: r.tags(&e), Hook: name, Try: try}
+	body, err := json.Marshal(d)
+	if err != nil {
+		return nil, fmt.Errorf("encode event: %w", err)
+	}
+	d.Body = body
+	return d, nil
+}
+
+// tags are those of what became stale: pages of the release that was live before,
+// or all of one that is not served any more. Where nobody must get that, it may
+// also have been sent under plain URLs, which carry the tag of the app alone.
+func (r *Runner) tags(e *registry.Event) []string {
+	switch {
+	case e.Kind == registry.EventActivate && e.Previous.IsZero():
+		return []string{}
+	case e.Kind == registry.EventActivate:
+		return []string{r.Tag(e.App, e.Previous)}
+	case e.Now:
+		return []string{r.Tag(e.App, e.Release), e.App.String()}
+	}
+	return []string{r.Tag(e.App, e.Release)}
+}

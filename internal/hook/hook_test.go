@@ -1,0 +1,490 @@
+package hook
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/kv"
+	"github.com/holdfast-web/holdfast/internal/kv/memkv"
+	"github.com/holdfast-web/holdfast/internal/registry"
+)
+
+// world is a registry, and what hooks did. Its time is that of a synctest bubble.
+type world struct {
+	t     *testing.T
+	db    *memkv.DB
+	truth *registry.Registry
+
+	mu        sync.Mutex
+	ran       []string           // events that hooks were run for, as they came
+	now, most int                // hooks that run, and have run at a time
+	faulty    map[string][]error // what the next tries of an event give, by its text
+}
+
+func newWorld(t *testing.T, o memkv.Options, apps ...string) *world {
+	w := &world{t: t, db: memkv.New(o), faulty: make(map[string][]error)}
+	w.truth = w.open(w.client())
+	for _, app := range apps {
+		w.set(app, "purge")
+		for _, id := range []string{"one", "two", "three", "four"} {
+			w.publish(app, id)
+		}
+	}
+	return w
+}
+
+func (w *world) client() *memkv.Client {
+	c := w.db.Client()
+	w.t.Cleanup(func() { c.Close() })
+	return c
+}
+
+func (w *world) open(d kv.Driver) *registry.Registry {
+	return must(registry.Open(w.t.Context(), d, registry.Options{LeaderTTL: 5 * time.Second}))
+}
+
+func (w *world) set(app, hooks string) {
+	w.t.Helper()
+	change := func(s *holdfast.Settings) error { return s.Set("hooks", hooks) }
+	if _, err := w.truth.SetApp(w.t.Context(), must(holdfast.ParseAppName(app)), change, nil); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *world) publish(app, id string) {
+	w.t.Helper()
+	rel := holdfast.Release{
+		App: must(holdfast.ParseAppName(app)), ID: must(holdfast.ParseReleaseID(id)),
+		Manifest: holdfast.DigestOf([]byte(id)), Inventory: holdfast.DigestOf([]byte(id)), Files: 1, Bytes: 1,
+	}
+	lease := must(w.truth.BeginPublish(w.t.Context(), rel.App, rel.Manifest))
+	defer lease.Close()
+	if _, _, err := w.truth.AddRelease(w.t.Context(), lease, rel, nil); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *world) activate(app string, ids ...string) {
+	w.t.Helper()
+	for _, id := range ids {
+		if _, _, err := w.truth.Activate(w.t.Context(), must(holdfast.ParseAppName(app)), must(holdfast.ParseReleaseID(id)), registry.ActivateOptions{}); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+}
+
+func (w *world) retire(app, id string) {
+	w.t.Helper()
+	if err := w.truth.Retire(w.t.Context(), must(holdfast.ParseAppName(app)), must(holdfast.ParseReleaseID(id)), registry.RetireOptions{}); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// fail makes the next tries of an event give these errors.
+func (w *world) fail(event string, errs ...error) { w.faulty[event] = errs }
+
+// find knows every hook: it remembers what it is run for.
+func (w *world) find(holdfast.HookName) (Action, error) { return recorder{w}, nil }
+
+type recorder struct{ w *world }
+
+var errHang = errors.New("hang until the deadline")
+
+func (r recorder) Run(ctx context.Context, d *Delivery) error {
+	event := fmt.Sprintf("%s: %s %s %s", d.Hook, d.App, d.Kind, d.Release)
+	r.w.mu.Lock()
+	defer func() {
+		r.w.mu.Lock()
+		defer r.w.mu.Unlock()
+		r.w.now--
+	}()
+	r.w.now++
+	r.w.most = max(r.w.most, r.w.now)
+	r.w.ran = append(r.w.ran, event)
+	var err error
+	if next := r.w.faulty[event]; len(next) > 0 {
+		err, r.w.faulty[event] = next[0], next[1:]
+	}
+	r.w.mu.Unlock()
+	if errors.Is(err, errHang) {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	return err
+}
+
+func (w *world) all() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.ran)
+}
+
+// term is a leader that runs hooks.
+type term struct {
+	l     *registry.Leadership
+	stop  context.CancelFunc
+	ended chan struct{}
+}
+
+// lead is elected, and lets r run hooks until end.
+func (w *world) lead(r *Runner) *term {
+	w.t.Helper()
+	return w.work(w.truth, must(w.truth.Campaign(w.t.Context(), registry.LeaderInfo{})), r)
+}
+
+func (w *world) work(reg *registry.Registry, l *registry.Leadership, r *Runner) *term {
+	ctx, cancel := context.WithCancel(w.t.Context())
+	t := &term{l, cancel, make(chan struct{})}
+	go func() {
+		defer close(t.ended)
+		if err := r.Run(ctx, l, w.snapshots(ctx, reg)); err != nil {
+			w.t.Error(err)
+		}
+	}()
+	return t
+}
+
+func (t *term) end() {
+	t.stop()
+	<-t.ended
+	_ = t.l.Close() // it may be lost already
+}
+
+// snapshots looks at the registry as a node does.
+func (w *world) snapshots(ctx context.Context, reg *registry.Registry) iter.Seq[*registry.Snapshot] {
+	return func(yield func(*registry.Snapshot) bool) {
+		var snap *registry.Snapshot
+		hints := must(reg.Watch(ctx))
+		for ctx.Err() == nil {
+			if next, err := reg.Refresh(ctx, snap); err == nil {
+				snap = next
+				if !yield(snap) {
+					return
+				}
+			}
+			select {
+			case <-ctx.Done():
+			case <-hints:
+			}
+		}
+	}
+}
+
+// hook returns how far the hook purge of an app is.
+func (w *world) hook(app string) registry.Hook {
+	w.t.Helper()
+	for _, h := range must(w.truth.Hooks(w.t.Context(), must(w.truth.Refresh(w.t.Context(), nil)))) {
+		if h.App.String() == app && h.Name.String() == "purge" {
+			return h
+		}
+	}
+	w.t.Fatalf("app %s has no hook", app)
+	return registry.Hook{}
+}
+
+func (w *world) wantRan(want ...string) {
+	w.t.Helper()
+	if diff := cmp.Diff(want, w.all()); diff != "" {
+		w.t.Errorf("ran (-want +got):\n%s", diff)
+	}
+}
+
+func TestEveryEventRunsOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, memkv.Options{}, "shop")
+		w.activate("shop", "one") // before there is a leader
+		first := w.lead(New(Options{Find: w.find, Tag: tag}))
+		time.Sleep(time.Second)
+		w.wantRan("purge: shop activate one")
+		w.activate("shop", "two", "one")
+		w.retire("shop", "three")
+		time.Sleep(time.Second)
+		first.end()
+		w.activate("shop", "two") // and between two
+		second := w.lead(New(Options{Find: w.find, Tag: tag}))
+		time.Sleep(time.Second)
+		second.end()
+		w.wantRan("purge: shop activate one", "purge: shop activate two", "purge: shop activate one", "purge: shop retire three", "purge: shop activate two")
+	})
+}
+
+func TestFailedEventIsTriedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, memkv.Options{}, "shop")
+		bad := &Failure{Reason: "exit status 1", Output: "a secret"}
+		one, two := "purge: shop activate one", "purge: shop activate two"
+		w.fail(one, bad, errHang, bad)
+		leader := w.lead(New(Options{Find: w.find, Tag: tag, Tries: 5}))
+		defer leader.end()
+		w.activate("shop", "one", "two")
+		time.Sleep(400 * time.Millisecond)
+		if f := w.hook("shop").Failing; f == nil || f.Tries != 1 || f.Error != "exit status 1" || f.Event.Release.String() != "one" {
+			t.Errorf("after the first try: %+v", f)
+		}
+		time.Sleep(32 * time.Second) // 1 s and the deadline
+		if f := w.hook("shop").Failing; f == nil || f.Tries != 2 || f.Error != "not done within 30s" {
+			t.Errorf("after the second try: %+v", f)
+		}
+		w.wantRan(one, one)
+		time.Sleep(10 * time.Second)
+		w.wantRan(one, one, one, one, two)
+		if h := w.hook("shop"); h.Failing != nil || h.GivenUp != 0 {
+			t.Errorf("after the last try: %+v", h)
+		}
+	})
+}
+
+func TestHopelessEventIsGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, memkv.Options{}, "shop")
+		one, two := "purge: shop activate one", "purge: shop activate two"
+		w.fail(one, slices.Repeat([]error{errors.New("no")}, 100)...)
+		o := Options{Find: w.find, Tag: tag, Tries: 4}
+		leader := w.lead(New(o))
+		w.activate("shop", "one", "two")
+		time.Sleep(2 * time.Second) // two tries at the least
+		leader.end()
+		tried := w.hook("shop").Failing.Tries
+		leader = w.lead(New(o)) // goes on counting
+		defer leader.end()
+		time.Sleep(time.Minute)
+		w.wantRan(one, one, one, one, two)
+		if h := w.hook("shop"); tried < 2 || h.GivenUp != 1 || h.Last == nil || h.Last.Tries != 4 || h.Last.Error != "no" || h.Failing != nil {
+			t.Errorf("%d tries before; %+v", tried, h)
+		}
+	})
+}
+
+// A hook that the node does not know keeps its events, but not for ever.
+func TestUnknownHookWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, memkv.Options{}, "shop")
+		known := false
+		find := func(name holdfast.HookName) (Action, error) {
+			if w.mu.Lock(); !known {
+				defer w.mu.Unlock()
+				return nil, fmt.Errorf("hook purge: %w", holdfast.ErrNotFound)
+			}
+			w.mu.Unlock()
+			return w.find(name)
+		}
+		leader := w.lead(New(Options{Find: find, Tag: tag}))
+		defer leader.end()
+		w.activate("shop", "one")
+		time.Sleep(3 * 24 * time.Hour)
+		w.activate("shop", "two")
+		time.Sleep(time.Minute)
+		if f := w.hook("shop").Failing; f == nil || f.Tries != 0 || f.Error != "hook purge: not found" || f.Event.Release.String() != "one" {
+			t.Errorf("%+v", f)
+		}
+		time.Sleep(5 * 24 * time.Hour)
+		w.mu.Lock()
+		known = true
+		w.mu.Unlock()
+		time.Sleep(time.Minute)
+		w.wantRan("purge: shop activate two")
+		if h := w.hook("shop"); h.GivenUp != 1 || h.Last.Event.Release.String() != "one" || h.Failing != nil {
+			t.Errorf("%+v", h)
+		}
+	})
+}
+
+// What hangs holds up neither other hooks, nor other apps, nor the end.
+func TestHangingHookHoldsNobodyUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, memkv.Options{}, "blog", "shop")
+		w.set("blog", "purge,tell")
+		w.fail("purge: blog activate one", slices.Repeat([]error{errHang}, 100)...)
+		leader := w.lead(New(Options{Find: w.find, Tag: tag, Timeout: time.Hour}))
+		w.activate("blog", "one", "two")
+		time.Sleep(time.Second)
+		w.activate("shop", "one", "two")
+		time.Sleep(time.Second)
+		got := w.all()
+		slices.Sort(got)
+		want := []string{
+			"purge: blog activate one", "purge: shop activate one", "purge: shop activate two",
+			"tell: blog activate one", "tell: blog activate two",
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Error(diff)
+		}
+		before := time.Now()
+		leader.end()
+		if d := time.Since(before); d > time.Second {
+			t.Errorf("it ended after %s", d)
+		}
+		if h := w.hook("blog"); h.Failing != nil {
+			t.Errorf("the end counts as a failure: %+v", h.Failing)
+		}
+	})
+}
+
+// However many hooks there are, so many run at a time.
+func TestHooksAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var apps []string
+		for i := range 6 {
+			apps = append(apps, fmt.Sprint("app", i))
+		}
+		w := newWorld(t, memkv.Options{}, apps...)
+		for _, app := range apps {
+			w.fail("purge: "+app+" activate one", errHang)
+			w.activate(app, "one")
+		}
+		leader := w.lead(New(Options{Find: w.find, Tag: tag, Most: 2}))
+		defer leader.end()
+		time.Sleep(time.Hour)
+		if got := w.all(); len(got) != 2*len(apps) || w.most != 2 {
+			t.Errorf("at most %d at a time: %v", w.most, got)
+		}
+	})
+}
+
+// TestLeaderChanges: wherever among its calls of the registry a leader is stopped,
+// until another has taken over, every event is run, in order; the one at which it
+// was stopped may be run again, and no other. What the old leader does when it goes
+// on changes nothing.
+func TestLeaderChanges(t *testing.T) {
+	const most = 60
+	for at := 1; at <= most; at++ {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t, memkv.Options{}, "shop")
+			raw := w.client()
+			held := &holding{Driver: raw, at: -1, reached: make(chan struct{}), release: make(chan struct{})}
+			o := Options{Find: w.find, Tag: tag}
+			w.fail("purge: shop activate two", errors.New("no"))
+			oldRegistry := w.open(held)
+			w.activate("shop", "one", "two", "one")
+			w.retire("shop", "three")
+			first := must(oldRegistry.Campaign(t.Context(), registry.LeaderInfo{}))
+			held.arm(at)
+			old := w.work(oldRegistry, first, New(o))
+			select {
+			case <-held.reached:
+			case <-time.After(time.Minute): // it was done before
+			}
+			raw.Suspend()
+			time.Sleep(20 * time.Second) // its lease ends
+			raw.Resume()
+			next := w.lead(New(o))
+			time.Sleep(10 * time.Second)
+			state := w.hook("shop")
+			held.goOn()
+			time.Sleep(10 * time.Second)
+			if diff := cmp.Diff(state.At, w.hook("shop").At); diff != "" {
+				t.Errorf("stopped at call %d, the old leader changed:\n%s", at, diff)
+			}
+			w.activate("shop", "two")
+			time.Sleep(5 * time.Second)
+			old.end()
+			next.end()
+			w.judge(at)
+		})
+	}
+}
+
+// judge compares what ran with what happened: one, two (which fails once), one,
+// three, two. Next to the failed one, one run more is allowed.
+func (w *world) judge(at int) {
+	w.t.Helper()
+	want := []string{"activate one", "activate two", "activate one", "retire three", "activate two"}
+	var distinct []string
+	ran := w.all()
+	for _, event := range ran {
+		event = event[len("purge: shop "):]
+		if len(distinct) == 0 || distinct[len(distinct)-1] != event {
+			distinct = append(distinct, event)
+		}
+	}
+	if diff := cmp.Diff(want, distinct); diff != "" {
+		w.t.Errorf("stopped at call %d, ran (-want +got):\n%s", at, diff)
+	}
+	if n := len(ran); n < len(want)+1 || n > len(want)+2 {
+		w.t.Errorf("stopped at call %d: %d runs of %d events: %v", at, n, len(want), ran)
+	}
+}
+
+// TestLostAnswers: a leader that does not hear whether its commits were made still
+// runs every event once.
+func TestLostAnswers(t *testing.T) {
+	for every := 1; every <= 4; every++ {
+		synctest.Test(t, func(t *testing.T) {
+			commits, lossy := 0, false
+			var mu sync.Mutex
+			w := newWorld(t, memkv.Options{After: func(_ context.Context, c memkv.Call) error {
+				mu.Lock()
+				defer mu.Unlock()
+				if commits++; lossy && len(c.Ops) > 0 && c.Ops[0].Key == "holdfast/hook/shop/purge" && commits%(every+1) != 0 {
+					return kv.ErrUnknown
+				}
+				return nil
+			}}, "shop")
+			leader := w.lead(New(Options{Find: w.find, Tag: tag}))
+			mu.Lock()
+			lossy = true
+			mu.Unlock()
+			w.activate("shop", "one", "two", "one", "two")
+			time.Sleep(time.Minute)
+			leader.end()
+			w.wantRan("purge: shop activate one", "purge: shop activate two", "purge: shop activate one", "purge: shop activate two")
+		})
+	}
+}
+
+// holding is a driver whose calls are held up from a certain one on, until goOn: as
+// if its process had been stopped. A stopped process does not see its deadlines pass.
+type holding struct {
+	kv.Driver
+	mu      sync.Mutex
+	at      int // calls until one is held up; negative: none is
+	once    sync.Once
+	reached chan struct{}
+	release chan struct{}
+}
+
+func (h *holding) arm(at int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.at = at
+}
+
+func (h *holding) goOn() { close(h.release) }
+
+func (h *holding) pass() {
+	h.mu.Lock()
+	if h.at > 0 {
+		h.at--
+	}
+	stop := h.at == 0
+	h.mu.Unlock()
+	if stop {
+		h.once.Do(func() { close(h.reached) })
+		<-h.release
+	}
+}
+
+func (h *holding) Get(ctx context.Context, keys ...string) ([]kv.Entry, error) {
+	h.pass()
+	return h.Driver.Get(context.WithoutCancel(ctx), keys...)
+}
+
+func (h *holding) List(ctx context.Context, dir string) ([]string, kv.Revision, error) {
+	h.pass()
+	return h.Driver.List(context.WithoutCancel(ctx), dir)
+}
+
+func (h *holding) Commit(ctx context.Context, ops ...kv.Op) (kv.Revision, error) {
+	h.pass()
+	return h.Driver.Commit(context.WithoutCancel(ctx), ops...)
+}
