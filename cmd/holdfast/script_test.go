@@ -3,13 +3,16 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -44,6 +47,8 @@ func TestScripts(t *testing.T) {
 			"sparse":   sparse,
 			"random":   random,
 			"occupy":   occupy,
+			"await":    await,
+			"awaits":   awaits,
 		},
 	})
 }
@@ -186,4 +191,45 @@ func random(ts *testscript.TestScript, neg bool, args []string) {
 	size, err := strconv.Atoi(args[1])
 	ts.Check(err)
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), noise(size), 0o600))
+}
+
+// await FILE REGEXP waits until a line of a file, which need not be there yet,
+// matches.
+func await(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: await FILE REGEXP")
+	}
+	read := func() string {
+		text, err := os.ReadFile(ts.MkAbs(args[0]))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			ts.Check(err)
+		}
+		return string(text)
+	}
+	untilMatch(ts, args[1], read)
+}
+
+// awaits stdout REGEXP COMMAND... runs a command until a line that it prints matches.
+func awaits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 3 || args[0] != "stdout" {
+		ts.Fatalf("usage: awaits stdout REGEXP COMMAND...")
+	}
+	untilMatch(ts, args[1], func() string {
+		ts.Check(ts.Exec(args[2], args[3:]...))
+		return ts.ReadFile("stdout")
+	})
+}
+
+// untilMatch reads until a line matches, for 30 s at the most.
+func untilMatch(ts *testscript.TestScript, pattern string, read func() string) {
+	re := regexp.MustCompile("(?m)" + pattern)
+	for end := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		text := read()
+		if re.MatchString(text) {
+			return
+		}
+		if time.Now().After(end) {
+			ts.Fatalf("nothing matches %s in\n%s", pattern, text)
+		}
+	}
 }
