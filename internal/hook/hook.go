@@ -80,9 +80,9 @@ const (
 	saveTimeout = 10 * time.Second
 )
 
-// Oldest is how old an event may be that is tried. A hook that was put right after
+// oldest is how old an event may be that is tried. A hook that was put right after
 // that does not go through a whole past.
-const Oldest = 7 * 24 * time.Hour
+const oldest = 7 * 24 * time.Hour
 
 // Runner runs hooks for one leader at a time.
 type Runner struct {
