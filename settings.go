@@ -76,7 +76,7 @@ func settingTable() []setting {
 		{"cors", "Access-Control-Allow-Origin of assets, or off", func(s *Settings) string { return s.CORS }, func(s *Settings, v string) error { return setOrigin(&s.CORS, v) }},
 		{"corp", "Cross-Origin-Resource-Policy of assets, or off", func(s *Settings) string { return s.CORP }, setCORP},
 		{"timing", "Timing-Allow-Origin of assets, or off", func(s *Settings) string { return s.Timing }, func(s *Settings, v string) error { return setOrigin(&s.Timing, v) }},
-		{"hooks", "names, separated by commas, of hooks to run on activate, retire and gone", func(s *Settings) string { return hookList(s.Hooks) }, setHooks},
+		{"hooks", "names, separated by commas, of hooks that nodes run", func(s *Settings) string { return hookList(s.Hooks) }, setHooks},
 	}
 }
 

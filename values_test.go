@@ -181,6 +181,9 @@ func TestSettings(t *testing.T) {
 		{"corp", "same-site", "same-site"},
 		{"corp", "any", ""},
 		{"timing", "off", "off"},
+		{"hooks", "purge, tell,,purge", "purge,tell"},
+		{"hooks", "../purge", ""},
+		{"hooks", "a,b,c,d,e,f,g,h,i", ""},
 		{"colour", "red", ""},
 	} {
 		s := DefaultSettings(app)
@@ -212,7 +215,7 @@ func TestSettingsText(t *testing.T) {
 	if text, err := s.Encode(app); err != nil || string(text) != "{}" || s.Mount.String() != "/shop" {
 		t.Errorf("defaults: %s, %v, mount %s", text, err, s.Mount)
 	}
-	for _, kv := range [][2]string{{"spa", "on"}, {"grace", "36h"}, {"immutable", "a/*"}} {
+	for _, kv := range [][2]string{{"spa", "on"}, {"grace", "36h"}, {"immutable", "a/*"}, {"hooks", "purge,tell"}} {
 		if err := s.Set(kv[0], kv[1]); err != nil {
 			t.Fatal(err)
 		}

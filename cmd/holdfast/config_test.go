@@ -65,8 +65,9 @@ func FuzzParseConfig(f *testing.F) {
 // to be flags.
 func TestKeysAreFlags(t *testing.T) {
 	want := []string{
-		"access-log", "admin", "app", "cache", "data", "debug-headers", "drain", "effort", "listen", "log-format", "max-files", "max-size",
-		"memory", "name", "notice", "poll", "prune", "registry", "registry-ca", "registry-cert", "registry-key", "side", "store", "tls-cert", "tls-key",
+		"access-log", "admin", "app", "cache", "data", "debug-headers", "drain", "effort",
+		"hook-timeout", "hook-tries", "hooks", "listen", "log-format", "max-files", "max-size", "memory",
+		"name", "notice", "poll", "prune", "registry", "registry-ca", "registry-cert", "registry-key", "side", "store", "tls-cert", "tls-key",
 	}
 	c := &cli{env: noEnv}
 	if diff := cmp.Diff(want, configKeys(c.rootCommand())); diff != "" {
