@@ -69,6 +69,11 @@ type releaseList struct {
 // keptRelease is a release with what keeps it.
 type keptRelease struct {
 	registry.ReleaseInfo
+	keeping
+}
+
+// keeping says who asks for a release, and what may be done with it.
+type keeping struct {
 	Asked   registry.Asked     `json:"asked,omitzero"`
 	Share   float64            `json:"share"`
 	Action  lifecycle.Action   `json:"action"`
@@ -82,7 +87,7 @@ func kept(state *registry.AppState, asked map[holdfast.ReleaseID]registry.Asked,
 	shares := lifecycle.Shares(asked)
 	for i, a := range lifecycle.Assess(state, asked, now, lifecycle.Options{}) {
 		r := state.Releases[i]
-		list = append(list, keptRelease{r, asked[r.ID], shares[r.ID], a.Action, a.Reasons, a.At})
+		list = append(list, keptRelease{r, keeping{asked[r.ID], shares[r.ID], a.Action, a.Reasons, a.At}})
 	}
 	return list
 }
@@ -131,21 +136,25 @@ func traffic(share float64) string {
 	return fmt.Sprintf("%.0f %%", 100*share)
 }
 
-// keeps says why a release is still there, and when it may go.
-func (r *keptRelease) keeps(now time.Time) string {
-	a := lifecycle.Assessment{State: r.State, Action: r.Action, Reasons: r.Reasons, At: r.At}
-	text := ""
+// text says why a release in a state is still there, and when it may go.
+func (k *keeping) text(state holdfast.State, now time.Time) string {
+	a := lifecycle.Assessment{State: state, Action: k.Action, Reasons: k.Reasons, At: k.At}
 	switch {
-	case r.State == holdfast.Gone:
-	case r.Action == lifecycle.Retire:
-		text = "retires with the next prune"
-	case r.Action == lifecycle.Remove:
-		text = "goes with the next prune"
-	case r.At.IsZero():
-		text = why(&a)
-	default:
-		text = why(&a) + ": " + earliest(&a, now)
+	case state == holdfast.Gone:
+		return ""
+	case k.Action == lifecycle.Retire:
+		return "retires with the next prune"
+	case k.Action == lifecycle.Remove:
+		return "goes with the next prune"
+	case k.At.IsZero():
+		return why(&a)
 	}
+	return why(&a) + ": " + earliest(&a, now)
+}
+
+// keeps is text, with what else is special about a release.
+func (r *keptRelease) keeps(now time.Time) string {
+	text := r.text(r.State, now)
 	if n := len(r.Clashes); n > 0 {
 		text = strings.TrimPrefix(text+"; clashes: "+grouped(n), "; ")
 	}

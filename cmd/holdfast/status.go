@@ -31,6 +31,14 @@ type appStatus struct {
 	Sides    []registry.SideInfo    `json:"sides"`
 	Releases map[holdfast.State]int `json:"releases"`
 	Draining []holdfast.ReleaseID   `json:"draining"` // the last that was live first
+	Kept     []keptBriefly          `json:"kept"`
+}
+
+// keptBriefly says why a release that is not gone is still there.
+type keptBriefly struct {
+	Release holdfast.ReleaseID `json:"release"`
+	State   holdfast.State     `json:"state"`
+	keeping
 }
 
 type nodeStatus struct {
@@ -61,8 +69,9 @@ the live and draining releases of all apps it has loaded. STATE compares what it
 knows with the registry's last revision.
 
 JSON keys: registry, revision, apps (name, mount, sides: side, live, activated,
-pending, problem; releases by state, draining), nodes (id, name, side, address,
-version, started, seen, revision, ready, behind, lacks), leader (name, address,
+pending, problem; releases by state, draining, kept: release, state, asked,
+share, action, reasons, at), nodes (id, name, side, address, version, started,
+seen, revision, ready, behind, lacks), leader (name, address,
 version, since, epoch, term), publishing (id, app, manifest, started), hooks
 (app, name, at, givenUp, failing and last: event, tries, since, tried, error),
 problems.`,
@@ -110,6 +119,10 @@ func (b *backends) status(ctx context.Context, app holdfast.AppName, side holdfa
 	if err != nil {
 		return nil, fmt.Errorf("look for the leader: %w", err)
 	}
+	usage, err := b.registry.Usage(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read what nodes are asked for: %w", err)
+	}
 	leases, err := b.registry.Leases(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("list publishes: %w", err)
@@ -132,7 +145,7 @@ func (b *backends) status(ctx context.Context, app holdfast.AppName, side holdfa
 	}
 	for _, state := range snap.Apps {
 		if app.IsZero() || state.Name == app {
-			s.add(state, side)
+			s.add(state, usage, side)
 		}
 	}
 	for _, h := range hooks {
@@ -147,8 +160,13 @@ func (b *backends) status(ctx context.Context, app holdfast.AppName, side holdfa
 	return s, nil
 }
 
-func (s *clusterStatus) add(state *registry.AppState, side holdfast.Side) {
-	a := appStatus{state.Name, state.Settings.Mount, []registry.SideInfo{}, map[holdfast.State]int{}, draining(state)}
+func (s *clusterStatus) add(state *registry.AppState, usage registry.Usage, side holdfast.Side) {
+	a := appStatus{state.Name, state.Settings.Mount, []registry.SideInfo{}, map[holdfast.State]int{}, draining(state), []keptBriefly{}}
+	for _, r := range kept(state, usage[state.Name], time.Now()) {
+		if r.State != holdfast.Gone {
+			a.Kept = append(a.Kept, keptBriefly{r.ID, r.State, r.keeping})
+		}
+	}
 	for _, i := range state.Sides {
 		if !side.IsZero() && i.Side != side {
 			continue
@@ -231,6 +249,7 @@ func (c *cli) showStatus(s *clusterStatus) {
 		rows = append(rows, sideRows(&a, now)...)
 	}
 	c.ui.table([]string{"APP", "MOUNT", "SIDE", "LIVE", "SINCE", "RELEASES"}, rows)
+	c.showDraining(s.Apps, now)
 	c.ui.say("")
 	c.showNodes(s, now)
 	for _, l := range s.Publish {
@@ -258,6 +277,37 @@ func sideRows(a *appStatus, now time.Time) (rows [][]cell) {
 		rows = append(rows, row)
 	}
 	return rows
+}
+
+// drainingMost is how many releases of one app that drain are shown.
+const drainingMost = 5
+
+// showDraining says of the releases that are live nowhere and still served who asks
+// for them, and when they may go.
+func (c *cli) showDraining(apps []appStatus, now time.Time) {
+	var rows [][]cell
+	more := 0
+	for _, a := range apps {
+		shown := 0
+		for _, k := range a.Kept {
+			if k.State != holdfast.Draining {
+				continue
+			}
+			if shown++; shown > drainingMost {
+				more++
+				continue
+			}
+			rows = append(rows, cells(k.Release.String(), a.Name.String(), traffic(k.Share), k.text(k.State, now)))
+		}
+	}
+	if len(rows) == 0 {
+		return
+	}
+	c.ui.say("")
+	c.ui.table([]string{"DRAINING", "APP", "TRAFFIC", "KEPT"}, rows)
+	if more > 0 {
+		c.ui.say("and %s more: holdfast releases", grouped(more))
+	}
 }
 
 // releaseCounts says how many releases are in which state, and names those that
