@@ -214,18 +214,25 @@ func setKeep(s *Settings, v string) error {
 }
 
 func setDuration(d *time.Duration, v string) error {
-	text := v
-	if days, ok := strings.CutSuffix(v, "d"); ok {
+	parsed, err := ParseDuration(v)
+	if err == nil {
+		*d = parsed
+	}
+	return err
+}
+
+// ParseDuration is that of package time, less negative ones, and with whole days.
+func ParseDuration(text string) (time.Duration, error) {
+	if days, ok := strings.CutSuffix(text, "d"); ok {
 		if n, err := strconv.Atoi(days); err == nil && n <= 36500 {
 			text = strconv.Itoa(n*24) + "h"
 		}
 	}
-	parsed, err := time.ParseDuration(text)
-	if err != nil || parsed < 0 {
-		return fmt.Errorf("%w: want a duration such as 7d, 36h or 90m", ErrInvalid)
+	d, err := time.ParseDuration(text)
+	if err != nil || d < 0 {
+		return 0, fmt.Errorf("%w: want a duration such as 7d, 36h or 90m", ErrInvalid)
 	}
-	*d = parsed
-	return nil
+	return d, nil
 }
 
 // durationText is what people type: 7d, 36h, 90m.

@@ -51,7 +51,7 @@ func theLaw() law {
 			"asset/zookeeper": ". asset internal/kv internal/kv/zkkv",
 			"cmd/holdfast": ". internal/admin internal/blob internal/coding internal/delta internal/durable internal/fastpath internal/hook " +
 				"internal/kv internal/kv/etcdkv internal/kv/memkv internal/kv/sqlitekv internal/kv/zkkv internal/lifecycle " +
-				"internal/live internal/node internal/prune internal/publish internal/registry internal/serve " +
+				"internal/live internal/node internal/prune internal/publish internal/registry internal/scrub internal/serve " +
 				"internal/store internal/store/bucketstore internal/store/dirstore internal/store/memstore",
 
 			"internal/admin":     ". internal/lifecycle internal/live internal/registry",
@@ -68,6 +68,7 @@ func theLaw() law {
 			"internal/prune":     ". internal/lifecycle internal/registry internal/store",
 			"internal/publish":   ". internal/coding internal/registry",
 			"internal/registry":  ". internal/kv",
+			"internal/scrub":     ". internal/coding internal/prune internal/publish internal/registry internal/store",
 			"internal/serve":     ". internal/blob internal/live",
 
 			"internal/durable":             "",
@@ -120,6 +121,7 @@ func theLaw() law {
 			"golang.org/x/sync":               "cmd/holdfast internal/... bench/... test/...",
 			"golang.org/x/sys":                "cmd/holdfast internal/durable internal/fastpath internal/kv/kvtest internal/kv/sqlitekv internal/store/dirstore bench/... test/...",
 			"golang.org/x/term":               "cmd/holdfast",
+			"golang.org/x/time":               "internal/store",
 			"google.golang.org/grpc":          "internal/kv/etcdkv",
 			"modernc.org/sqlite":              "internal/kv/sqlitekv",
 		},

@@ -155,6 +155,7 @@ type lists struct {
 	obj   []holdfast.CondemnedObject
 	bytes int64
 	full  bool // no further list may be recorded
+	ahead bool // an object has to wait for the generation of its name to end
 }
 
 func (l *lists) inventory(ctx context.Context, info store.TextInfo) error {
@@ -164,7 +165,10 @@ func (l *lists) inventory(ctx context.Context, info store.TextInfo) error {
 
 func (l *lists) object(ctx context.Context, info store.ObjectInfo) error {
 	if info.Name.Incarnation > l.state.Generation {
-		return nil // another prune condemns at the same time: recording will fail
+		// Of a publish that passed over a name where damaged bytes lie, or another prune
+		// condemns at the same time, and recording will fail.
+		l.ahead = true
+		return nil
 	}
 	l.obj = append(l.obj, holdfast.CondemnedObject{Name: info.Name, Size: info.Size})
 	return l.added(ctx, info.Size)
@@ -183,10 +187,11 @@ func (l *lists) added(ctx context.Context, size int64) error {
 	return l.flush(ctx)
 }
 
-// flush stores the list, and then records it.
+// flush stores the list, and then records it. An empty one ends a generation for the
+// sake of what is named by the next.
 func (l *lists) flush(ctx context.Context) error {
 	names := len(l.inv) + len(l.obj)
-	if names == 0 || l.DryRun {
+	if names == 0 && !l.ahead || l.DryRun {
 		l.inv, l.obj = nil, nil
 		return nil
 	}
@@ -204,7 +209,7 @@ func (l *lists) flush(ctx context.Context) error {
 		return err
 	}
 	l.Logger.Info("objects condemned", "generation", list.Generation(), "objects", names, "bytes", l.bytes)
-	l.inv, l.obj, l.bytes = nil, nil, 0
+	l.inv, l.obj, l.bytes, l.ahead = nil, nil, 0, false
 	l.full = len(l.state.Pending()) >= registry.ListsPending
 	return nil
 }

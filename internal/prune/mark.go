@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
@@ -104,6 +105,39 @@ func (m *marks) add(r appRelease, inv *holdfast.Inventory) {
 // known checks that the registry knows all manifests in the store that are older
 // than the floor, and returns what unfinished publishes have put there.
 func (p *pruner) known(ctx context.Context) (*unfinished, error) {
+	u, strange, err := p.strange(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for d := range strange {
+		return nil, fmt.Errorf("%w: %w", holdfast.ErrConflict, errStrange(d))
+	}
+	return u, nil
+}
+
+// errStrange says what is wrong with a manifest and what to do.
+func errStrange(d holdfast.Digest) error {
+	return fmt.Errorf("the store holds the manifest %s, and the registry has no release of it: was the registry restored from an older backup, "+
+		"or does another one use this store? Publish that build again, or delete manifests/%s from the store if nobody needs it", d, d)
+}
+
+// Strange returns an error for each manifest in the store that the registry does not
+// know although it is older than the floor: what a prune stops at.
+func Strange(ctx context.Context, c Config) (map[holdfast.Digest]error, error) {
+	_, strange, err := newPruner(c, Options{DryRun: true}).strange(ctx)
+	if err != nil {
+		return nil, err
+	}
+	found := make(map[holdfast.Digest]error, len(strange))
+	for d := range strange {
+		found[d] = errStrange(d)
+	}
+	return found, nil
+}
+
+// strange returns the manifests in the store that are older than the floor and of
+// which the registry knows nothing.
+func (p *pruner) strange(ctx context.Context) (*unfinished, map[holdfast.Digest]bool, error) {
 	// Listed before the registry is asked: what is put later is known later.
 	strange := make(map[holdfast.Digest]bool)
 	for info, err := range p.Store.Manifests(ctx) {
@@ -111,17 +145,17 @@ func (p *pruner) known(ctx context.Context) (*unfinished, error) {
 			if errors.Is(err, holdfast.ErrInvalid) {
 				continue // no manifest, whatever it is
 			}
-			return nil, err
+			return nil, nil, err
 		}
 		strange[info.Digest] = p.Clock().Sub(info.Created) >= p.Floor
 	}
 	u, err := p.unfinished(ctx)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	snap, err := p.Registry.Refresh(ctx, nil)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	for _, app := range snap.Apps {
 		for _, r := range app.Releases {
@@ -129,16 +163,11 @@ func (p *pruner) known(ctx context.Context) (*unfinished, error) {
 		}
 	}
 	if err := p.forget(ctx, u, strange); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	for _, up := range u.uploads {
 		delete(strange, up.Manifest)
 	}
-	for d, old := range strange {
-		if old {
-			return nil, fmt.Errorf("%w: the store holds the manifest %s, and the registry has no release of it: was the registry restored from an older backup, "+
-				"or does another one use this store? Publish that build again, or delete manifests/%s from the store if nobody needs it", holdfast.ErrConflict, d, d)
-		}
-	}
-	return u, nil
+	maps.DeleteFunc(strange, func(_ holdfast.Digest, old bool) bool { return !old })
+	return u, strange, nil
 }

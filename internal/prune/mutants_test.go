@@ -52,8 +52,24 @@ func mutants() []mutant {
 			"e.checks[sweepKey] = entry.Token", "_ = entry.Token",
 		},
 		{
-			"a release is added although what it shares with another went with that one", "", "publish/publish.go",
-			"if r.State == holdfast.Gone && p.reusedFrom[r.ID] {", "if false && p.reusedFrom[r.ID] {",
+			"a release is added although what it shares with another went with that one", "", "publish/names.go",
+			"return reused && (r.State == holdfast.Gone || r.Inventory != inventory)", "return reused && r.State != holdfast.Gone && r.Inventory != inventory",
+		},
+		{
+			"a release is added although what it shares with another went before that one came back", "", "publish/names.go",
+			"return reused && (r.State == holdfast.Gone || r.Inventory != inventory)", "_ = inventory; return reused && r.State == holdfast.Gone",
+		},
+		{
+			"a release that goes while it is published again is not looked at", "", "publish/names.go",
+			"if now.Own != nil {", "if false {",
+		},
+		{
+			"what belonged to a release that is gone is used under its old name", "", "publish/reuse.go",
+			"func(r registry.ReleaseInfo) bool { return r.State == holdfast.Gone })", "func(r registry.ReleaseInfo) bool { return false })",
+		},
+		{
+			"what takes the place of damaged bytes is on no list because nobody looks", "", "publish/mend.go",
+			"p.own.Inventory, p.spared)", "p.own.Inventory, nil)",
 		},
 		{
 			"inventories of all generations have one name", "", "publish/upload.go",
@@ -65,7 +81,7 @@ func mutants() []mutant {
 		},
 		{
 			"manifests that the registry does not know are nobody's", "", "prune/mark.go",
-			"if old {", "if old && false {",
+			"maps.DeleteFunc(strange, func(_ holdfast.Digest, old bool) bool { return !old })", "clear(strange); maps.Clone(strange)",
 		},
 	}
 }

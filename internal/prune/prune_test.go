@@ -476,6 +476,198 @@ func TestLateDeleteOfInventory(t *testing.T) {
 	})
 }
 
+// atInventory runs do once, in the middle of a publish: when it has stored its objects
+// and is about to store its inventory.
+func (w *world) atInventory(do func()) {
+	w.driver.SetHook(func(_ context.Context, op memstore.Op, key string) error {
+		if op == memstore.Create && strings.HasPrefix(key, "inventories/") {
+			w.driver.SetHook(nil)
+			do()
+		}
+		return nil
+	})
+}
+
+// bury makes a release gone and has a prune condemn what it alone needs.
+func (w *world) bury(target int) {
+	w.t.Helper()
+	w.gone(target)
+	w.prune(Options{})
+}
+
+// A retired release is published again, and while that goes on it is gone and swept.
+func TestReleaseGoesWhileItIsPublishedAgain(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.publish(0)
+		if err := w.truth.Retire(t.Context(), holdfast.DefaultApp(), releaseOf(0), registry.RetireOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Hour)
+		w.atInventory(func() {
+			w.bury(0)
+			time.Sleep(time.Hour)
+			if r := w.prune(Options{}); r.Swept.Objects < 4 {
+				t.Errorf("%+v", r)
+			}
+		})
+		w.publish(0)
+		if err := w.check(); err != nil || w.state(0) != holdfast.Published {
+			t.Error(w.state(0), err)
+		}
+	})
+}
+
+// A release whose objects a publish reuses is gone, comes back under other names, and
+// its old ones are swept, all while that publish goes on.
+func TestReusedReleaseGoesAndComesBack(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.publish(0)
+		time.Sleep(time.Hour)
+		w.atInventory(func() {
+			w.bury(0)
+			w.publish(0)
+			time.Sleep(time.Hour)
+			if r := w.prune(Options{}); r.Swept.Objects < 4 {
+				t.Errorf("%+v", r)
+			}
+		})
+		w.publish(2)
+		if err := w.check(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// The same with a release that gets another inventory while the publish goes on.
+func TestReusedReleaseIsRepaired(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.publish(0)
+		time.Sleep(time.Hour)
+		w.atInventory(func() {
+			w.repair(t.Context(), w.truth, releaseOf(0))
+			time.Sleep(time.Hour)
+			w.prune(Options{})
+			time.Sleep(time.Hour)
+			if r := w.prune(Options{}); r.Swept.Objects == 0 {
+				t.Errorf("%+v", r)
+			}
+		})
+		w.publish(2)
+		if err := w.check(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// An object whose name is of a generation to come, since damaged bytes have the name
+// of this one, is swept like any other when nobody refers to it.
+func TestObjectOfALaterGeneration(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.publish(0)
+		w.activate(0)
+		if _, err := w.store.PutObject(t.Context(), holdfast.ObjectName{Digest: holdfast.DigestOf([]byte("x")), Incarnation: 2}, 1, strings.NewReader("x")); err != nil {
+			t.Fatal(err)
+		}
+		before := len(w.objects())
+		for range 4 {
+			time.Sleep(time.Hour)
+			w.prune(Options{})
+		}
+		if now := len(w.objects()); now != before-1 {
+			t.Errorf("%d objects, then %d", before, now)
+		}
+	})
+}
+
+// The bytes of a release that is gone are there until they are swept.
+func TestUndelete(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		undelete := func(target int) (*publish.Result, error) {
+			return publish.Undelete(t.Context(), publish.Deps{Registry: w.truth}, w.store,
+				publish.Options{App: holdfast.DefaultApp(), ID: releaseOf(target), Settings: holdfast.DefaultSettings(holdfast.DefaultApp())})
+		}
+		w.publish(0, 2)
+		w.activate(2)
+		if _, err := undelete(0); !errors.Is(err, holdfast.ErrConflict) {
+			t.Errorf("of a release that is there: %v", err)
+		}
+		if _, err := undelete(3); !errors.Is(err, holdfast.ErrNotFound) {
+			t.Errorf("of none: %v", err)
+		}
+		time.Sleep(time.Hour)
+		for range 3 { // it can go and come as often as it likes
+			w.bury(0)
+			r, err := undelete(0)
+			if err != nil || r.Outcome != registry.Restored || r.Reused != 2 || r.Uploaded != 2 {
+				t.Fatalf("%+v, %v", r, err)
+			}
+			for range 3 {
+				time.Sleep(20 * time.Minute)
+				w.prune(Options{}) // retires and removes it again in the end
+			}
+			w.publish(0)
+			if err := w.check(); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Hour)
+		}
+		w.bury(0)
+		time.Sleep(time.Hour)
+		if r := w.prune(Options{}); r.Swept.Objects == 0 {
+			t.Fatalf("%+v", r)
+		}
+		before := w.driver.Calls()
+		_, err := undelete(0)
+		if !errors.Is(err, holdfast.ErrNotFound) || !strings.Contains(err.Error(), "2 of its 4 distinct files are deleted already; publish the same build again") {
+			t.Errorf("%v", err)
+		}
+		if after := w.driver.Calls(); after.Create != before.Create || w.state(0) != holdfast.Gone {
+			t.Errorf("something was done: %+v, %+v", before, after)
+		}
+	})
+}
+
+// A repair finds what an earlier one has left, and while it goes on that is condemned
+// and swept.
+func TestRepairUsesWhatIsCondemned(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.publish(0)
+		w.activate(0)
+		info, err := w.truth.Release(t.Context(), holdfast.DefaultApp(), releaseOf(0))
+		if err != nil {
+			t.Fatal(err)
+		}
+		inv, err := w.store.Inventory(t.Context(), info.Inventory)
+		if err != nil {
+			t.Fatal(err)
+		}
+		first := inv.Objects()[0]
+		r, err := w.store.OpenObject(t.Context(), first.Name, 0, -1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Close()
+		left := holdfast.ObjectName{Digest: first.Digest, Incarnation: 1}
+		if _, err := w.store.PutObject(t.Context(), left, first.Size, r); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Hour)
+		w.atInventory(func() {
+			for range 4 {
+				w.prune(Options{})
+				time.Sleep(time.Hour)
+			}
+			if w.objects()[left.String()] {
+				t.Error("it is there still")
+			}
+		})
+		w.repair(t.Context(), w.truth, releaseOf(0))
+		if err := w.check(); err != nil || w.successes["repair"] != 1 {
+			t.Error(w.successes, err)
+		}
+	})
+}
+
 // A publish uses objects of a release that goes, with all it had, before the new one
 // is added.
 func TestSharedReleaseGoesMeanwhile(t *testing.T) {

@@ -38,7 +38,7 @@ func TestSchedules(t *testing.T) {
 	if os.Getenv("HOLDFAST_SOAK") != "" {
 		schedules = 2000
 	}
-	steps, run := 0, 0
+	steps, run, successes := 0, 0, make(map[string]int)
 	rapid.Check(t, func(rt *rapid.T) {
 		programs := rapid.SliceOfN(rapid.SliceOfN(rapid.Custom(drawOperation), 1, 4), 2, 5).Draw(rt, "programs")
 		seed := rapid.Uint64().Draw(rt, "seed")
@@ -49,13 +49,16 @@ func TestSchedules(t *testing.T) {
 				s := newSchedule(t, builds, rand.New(rand.NewPCG(seed, uint64(i))))
 				err = s.run(programs)
 				trace, steps, run = s.trace, steps+len(s.trace), run+1
+				for verb, n := range s.successes {
+					successes[verb] += n
+				}
 			})
 			if err != nil {
 				rt.Fatalf("schedule %d: %v\n%s", i, err, strings.Join(trace, "\n"))
 			}
 		}
 	})
-	t.Logf("%d schedules, %d steps", run, steps)
+	t.Logf("%d schedules, %d steps, %v", run, steps, successes)
 }
 
 // operation is what an actor does.
@@ -66,7 +69,7 @@ type operation struct {
 
 func drawOperation(rt *rapid.T) operation {
 	return operation{
-		rapid.SampledFrom([]string{"publish", "publish", "prune", "prune", "prune", "activate", "bury", "bury"}).Draw(rt, "verb"),
+		rapid.SampledFrom([]string{"publish", "publish", "prune", "prune", "prune", "activate", "bury", "bury", "undelete", "repair"}).Draw(rt, "verb"),
 		rapid.IntRange(0, 3).Draw(rt, "target"),
 	}
 }
@@ -137,12 +140,14 @@ type schedule struct {
 	snap    *registry.Snapshot
 	before  func(memkv.Call)
 	lose    func(memkv.Call) bool // whether the answer to a commit is lost
+
+	successes map[string]int // of undeletes and repairs
 }
 
 var errKilled = errors.New("killed")
 
 func newSchedule(t *testing.T, builds []*publish.Build, random *rand.Rand) *schedule {
-	s := &schedule{t: t, random: random, builds: builds, driver: memstore.New()}
+	s := &schedule{t: t, random: random, builds: builds, driver: memstore.New(), successes: make(map[string]int)}
 	s.store = store.New(s.driver)
 	s.driver.SetHook(func(ctx context.Context, op memstore.Op, key string) error {
 		return s.wait(ctx, fmt.Sprintf("%s %s", op, key), op == memstore.Delete, op == memstore.Delete)
@@ -234,7 +239,7 @@ func (s *schedule) do(ctx context.Context, r *registry.Registry, op operation) {
 	app, id := holdfast.DefaultApp(), releaseOf(op.Target)
 	switch op.Verb {
 	case "publish":
-		_, _ = publish.Publish(ctx, publish.Deps{Store: s.store, Registry: r}, s.builds[op.Target], publish.Options{App: app, ID: id, Settings: holdfast.DefaultSettings(app)})
+		s.publish(ctx, r, op.Target)
 	case "prune":
 		_, _ = Run(ctx, Config{Registry: r, Store: s.store}, Options{})
 	case "activate":
@@ -242,6 +247,55 @@ func (s *schedule) do(ctx context.Context, r *registry.Registry, op operation) {
 	case "bury":
 		_ = r.Retire(ctx, app, id, registry.RetireOptions{Now: true})
 		_ = r.MarkGone(ctx, app, id)
+	case "undelete": // what has just become condemned, unless others are faster
+		s.publish(ctx, r, op.Target)
+		_ = r.Retire(ctx, app, id, registry.RetireOptions{Now: true})
+		_ = r.MarkGone(ctx, app, id)
+		_, _ = Run(ctx, Config{Registry: r, Store: s.store}, Options{})
+		_, err := publish.Undelete(ctx, publish.Deps{Registry: r}, s.store, publish.Options{App: app, ID: id, Settings: holdfast.DefaultSettings(app)})
+		s.succeeded(op.Verb, err)
+	case "repair":
+		s.publish(ctx, r, op.Target)
+		s.repair(ctx, r, id)
+	}
+}
+
+func (s *schedule) publish(ctx context.Context, r *registry.Registry, target int) {
+	app := holdfast.DefaultApp()
+	_, _ = publish.Publish(ctx, publish.Deps{Store: s.store, Registry: r}, s.builds[target],
+		publish.Options{App: app, ID: releaseOf(target), Settings: holdfast.DefaultSettings(app)})
+}
+
+// succeeded counts how often something went through in spite of all others.
+func (s *schedule) succeeded(verb string, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err == nil {
+		s.successes[verb]++
+	}
+}
+
+// repair does what a scrub does that found bytes of a release which are not those
+// that their name says: as long as others use that name, nothing may take its place.
+func (s *schedule) repair(ctx context.Context, r *registry.Registry, id holdfast.ReleaseID) {
+	releases, err := r.Releases(ctx, holdfast.DefaultApp())
+	if err != nil {
+		return
+	}
+	for i := range releases {
+		if releases[i].ID != id {
+			continue
+		}
+		inv, err := s.store.Inventory(ctx, releases[i].Inventory)
+		if err != nil {
+			return
+		}
+		// The bytes are good, so that a read of them is what a form elsewhere would be.
+		damaged := map[holdfast.ObjectName]bool{inv.Objects()[0].Name: true}
+		result, err := publish.NewRepairer(publish.Deps{Registry: r}, s.store, damaged).Repair(ctx, &releases[i], nil, publish.Options{})
+		if err == nil && result.Mended {
+			s.succeeded("repair", nil)
+		}
 	}
 }
 

@@ -193,8 +193,8 @@ func TestPublishAgainNeedsTheStore(t *testing.T) {
 	}
 }
 
-// A release that is retired while it is being mended is not touched.
-func TestPublishAgainNoticesRetirement(t *testing.T) {
+// A release that is retired while it is being mended is retired, and whole.
+func TestPublishAgainWhileRetired(t *testing.T) {
 	w := newWorld(t)
 	files := bigSite()
 	one := w.mustPublish(files, options("one"))
@@ -206,8 +206,12 @@ func TestPublishAgainNoticesRetirement(t *testing.T) {
 		w.driver.SetHook(nil)
 		return w.registry.Retire(ctx, one.Release.App, one.Release.ID, registry.RetireOptions{})
 	})
-	_, err := w.publish(files, options("one"))
-	checkError(t, err, holdfast.ErrConflict, []string{"retired", "publish again"})
+	if r := w.mustPublish(files, options("one")); !r.Mended {
+		t.Errorf("%+v", r)
+	}
+	if info, err := w.registry.Release(t.Context(), one.Release.App, one.Release.ID); err != nil || info.State != holdfast.Retired {
+		t.Errorf("%+v, %v", info, err)
+	}
 	if r := w.mustPublish(files, options("one")); r.Outcome != registry.Restored {
 		t.Errorf("%+v", r)
 	}

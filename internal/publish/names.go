@@ -58,17 +58,35 @@ func (n *names) spoil(name holdfast.ObjectName) {
 	n.spoilt[name] = true
 }
 
-// keep remembers the objects that hold a blob, for a further attempt.
+// keep remembers the objects that hold a blob, for a further attempt. Names that are
+// older than the publish are those of a release, and as good as its inventory.
 func (p *publication) keep(made []holdfast.Object) {
-	p.made[made[0].Digest] = made
+	if !slices.ContainsFunc(made, func(o holdfast.Object) bool { return o.Name.Incarnation < p.oldest }) {
+		p.made[made[0].Digest] = made
+	}
+}
+
+// moved reports whether a release whose objects are reused is gone or has another
+// inventory: then they may be condemned, or deleted already. One that was gone for
+// a while and came back has other objects.
+func (p *publication) moved(now registry.Standing) bool {
+	releases := now.Others
+	if now.Own != nil {
+		releases = append(slices.Clone(releases), *now.Own)
+	}
+	return slices.ContainsFunc(releases, func(r registry.ReleaseInfo) bool {
+		inventory, reused := p.reusedFrom[r.ID]
+		return reused && (r.State == holdfast.Gone || r.Inventory != inventory)
+	})
 }
 
 // spared checks that nothing this publish stored was condemned since. What other
-// releases refer to cannot be: that they are not gone is checked on its own.
+// releases refer to cannot be: that they still do is checked on its own.
 func (p *publication) spared(ctx context.Context, now registry.Sweep) error {
 	lists, known := now.After(p.oldest)
 	if !known {
 		clear(p.made)
+		p.oldest = now.Generation
 		return errSwept
 	}
 	condemned := false

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
 	"slices"
 	"sync"
 
@@ -28,8 +27,8 @@ type Registry interface {
 	// run more than once.
 	AddRelease(ctx context.Context, lease registry.PublishLease, r holdfast.Release,
 		check func(ctx context.Context, s registry.Standing) (clashes []string, err error)) (holdfast.Release, registry.AddOutcome, error)
-	// ReplaceInventory makes r.Inventory take the place of before for a servable
-	// release whose stored bytes had to be stored again under other names. check is
+	// ReplaceInventory makes r.Inventory take the place of before for a release that
+	// is not gone and whose stored bytes had to be stored again under other names. check is
 	// called with the state of cleaning as of that compare-and-set.
 	ReplaceInventory(ctx context.Context, lease registry.PublishLease, r holdfast.Release, before holdfast.Digest,
 		check func(ctx context.Context, s registry.Sweep) error) (holdfast.Release, error)
@@ -93,6 +92,8 @@ type Result struct {
 	Outcome   registry.AddOutcome
 	Unchanged bool // the release was there already; nothing was written, unless Mended
 	Mended    bool // what the store had lost of an unchanged release was stored again
+	// Lacking are files whose bytes Repair could not get from the store; sorted.
+	Lacking []string
 	Counts
 }
 
@@ -108,7 +109,7 @@ func Publish(ctx context.Context, d Deps, b *Build, o Options) (*Result, error) 
 	if err != nil {
 		return nil, err
 	}
-	defer p.root.Close() //nolint:errcheck // nothing was written
+	defer p.contents.Close() //nolint:errcheck // nothing was written
 	if p.own != nil {
 		return p.mend(ctx)
 	}
@@ -167,19 +168,21 @@ type publication struct {
 	Deps
 	Options
 	build    *Build
-	root     *os.Root
+	contents contents
 	releases []registry.ReleaseInfo
 	ledger   ledger
 	progress *progress
 	result   *Result
 	names    names
 
-	// own is the release itself if it is there already and servable.
-	own *registry.ReleaseInfo
+	// own is the release itself if it is there already and servable; lenient leaves
+	// blobs of it that cannot be had as they are listed.
+	own     *registry.ReleaseInfo
+	lenient bool
 
-	// reusedFrom are the releases whose objects are reused: they must still not
-	// be gone when the new release is added.
-	reusedFrom map[holdfast.ReleaseID]bool
+	// reusedFrom are the releases whose objects are reused, and their inventories:
+	// they must have them still when the new release is added.
+	reusedFrom map[holdfast.ReleaseID]holdfast.Digest
 
 	sweep     registry.Sweep                        // as of the last look
 	oldest    uint32                                // generation of the first look
@@ -197,7 +200,7 @@ func newPublication(ctx context.Context, d Deps, b *Build, o Options) (*publicat
 	if d.Logger == nil {
 		d.Logger = slog.New(slog.DiscardHandler)
 	}
-	p := &publication{Deps: d, Options: o, build: b, reusedFrom: make(map[holdfast.ReleaseID]bool), made: make(map[holdfast.Digest][]holdfast.Object)}
+	p := &publication{Deps: d, Options: o, build: b, reusedFrom: make(map[holdfast.ReleaseID]holdfast.Digest), made: make(map[holdfast.Digest][]holdfast.Object)}
 	p.ledger = ledger{store: d.Store, release: o.ID, build: b.Manifest, settings: o.Settings, known: make(map[holdfast.Digest]compared)}
 	p.result = &Result{Release: holdfast.Release{
 		App: o.App, ID: o.ID, Manifest: b.Manifest.Digest(), Files: len(b.Manifest.Files()), Bytes: b.Manifest.Size(),
@@ -210,10 +213,8 @@ func newPublication(ctx context.Context, d Deps, b *Build, o Options) (*publicat
 	if err := p.findOwn(); err != nil {
 		return nil, err
 	}
-	if p.root, err = os.OpenRoot(b.dir); err != nil {
-		return nil, fmt.Errorf("open build: %w", err)
-	}
-	return p, nil
+	p.contents, err = b.open(d.Logger)
+	return p, err
 }
 
 // look reads what is published and how new objects are named, in that order: what
@@ -290,10 +291,8 @@ func (p *publication) sameSettings(apps []*registry.AppState) error {
 
 // check decides whether the release may be added next to the others.
 func (p *publication) check(ctx context.Context, now registry.Standing) ([]string, error) {
-	for _, r := range now.Others {
-		if r.State == holdfast.Gone && p.reusedFrom[r.ID] {
-			return nil, errSwept
-		}
+	if p.moved(now) {
+		return nil, errSwept
 	}
 	if err := p.spared(ctx, now.Sweep); err != nil {
 		return nil, err

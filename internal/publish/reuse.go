@@ -68,6 +68,14 @@ func (fs forms) lost(c holdfast.Coding) bool {
 	return slices.ContainsFunc(fs, func(f form) bool { return f.Coding == c && f.lost })
 }
 
+// objects returns all of them, lost or not.
+func (fs forms) objects() (all []holdfast.Object) {
+	for _, f := range fs {
+		all = append(all, f.Object)
+	}
+	return all
+}
+
 func (fs forms) countLost() (n int) {
 	for _, f := range fs {
 		if f.lost {
@@ -103,9 +111,7 @@ func (p *publication) lookUp(ctx context.Context) (*stock, error) {
 			found.fresh = append(found.fresh, d)
 			found.hurt[d] = fs
 		default:
-			for _, f := range fs {
-				found.objects = append(found.objects, f.Object)
-			}
+			found.objects = append(found.objects, fs.objects()...)
 			p.progress.count(func(c *Counts) { c.Reused++; c.ReusedBytes += s.size })
 			p.progress.done(s.size)
 		}
@@ -144,7 +150,7 @@ func (p *publication) listed(ctx context.Context) (map[holdfast.Digest]forms, er
 				listed[d] = append(listed[d], form{Object: o})
 			}
 			delete(missing, d)
-			p.reusedFrom[r.ID] = true
+			p.reusedFrom[r.ID] = r.Inventory
 		}
 	}
 	return listed, nil

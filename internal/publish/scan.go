@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"log/slog"
 	"maps"
+	"os"
 	"runtime"
 	"slices"
 	"strings"
@@ -39,6 +41,19 @@ type Build struct {
 
 	dir     string
 	sources map[holdfast.Digest]source
+	from    *stored // takes the place of dir, if it is not nil
+}
+
+// open returns where the bytes are. The caller closes it.
+func (b *Build) open(logger *slog.Logger) (contents, error) {
+	if b.from != nil {
+		return b.from, nil
+	}
+	root, err := os.OpenRoot(b.dir)
+	if err != nil {
+		return nil, fmt.Errorf("open build: %w", err)
+	}
+	return directory{root, logger}, nil
 }
 
 // source is where the bytes of a blob lie in the build.

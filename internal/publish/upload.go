@@ -3,7 +3,6 @@ package publish
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -20,7 +19,9 @@ import (
 // upload stores what the store lacks and returns where everything lies.
 func (p *publication) upload(ctx context.Context, found *stock) (*holdfast.Inventory, error) {
 	p.progress.phase(PhaseUpload)
+	p.result.Lacking = nil
 	made, err := p.storeAll(ctx, found)
+	slices.Sort(p.result.Lacking)
 	p.result.Counts = p.progress.counts()
 	if err != nil {
 		return nil, err
@@ -52,13 +53,20 @@ func (p *publication) storeAll(ctx context.Context, found *stock) (objects []hol
 			}
 			b := blob{p, encoder, d, p.build.sources[d], found.hurt[d]}
 			made, err := b.store(ctx)
-			if err != nil {
+			lacking := p.lenient && errors.Is(err, errNoBytes) && len(b.listed) > 0
+			if err != nil && !lacking {
 				return fmt.Errorf("publish %s: %w", b.path, err)
 			}
 			mu.Lock()
 			defer mu.Unlock()
+			if lacking {
+				objects = append(objects, b.listed.objects()...)
+				p.result.Lacking = append(p.result.Lacking, b.path)
+				return nil
+			}
 			objects = append(objects, made...)
 			p.keep(made)
+			p.build.remember(made)
 			p.progress.done(b.size)
 			return nil
 		})
@@ -92,12 +100,9 @@ func (b blob) store(ctx context.Context) ([]holdfast.Object, error) {
 	if b.size > coding.MaxSize {
 		return b.storeLarge(ctx)
 	}
-	identity, err := readFile(b.root.Open, b.path, b.size)
+	identity, err := b.contents.whole(ctx, b.digest, b.source)
 	if err != nil {
 		return nil, err
-	}
-	if holdfast.DigestOf(identity) != b.digest {
-		return nil, errChanged(b.path)
 	}
 	first, err := b.put(ctx, holdfast.Identity, identity)
 	if err != nil {
@@ -144,25 +149,14 @@ func (s source) codings() []holdfast.Coding {
 	return []holdfast.Coding{holdfast.Brotli, holdfast.Gzip, holdfast.Zstd}
 }
 
-// encode takes the encoded form that lies beside the file when it decodes to
-// the very bytes and pays, and makes one otherwise.
+// encode takes an encoded form that is there already, and makes one otherwise.
 func (b blob) encode(ctx context.Context, c holdfast.Coding, identity []byte) ([]byte, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	for _, s := range b.siblings {
-		if s.coding != c || !coding.Pays(b.size, s.size) {
-			continue
-		}
-		found, err := readFile(b.root.Open, s.path, s.size)
-		if err == nil {
-			err = coding.Verify(c, found, identity)
-		}
-		if err == nil {
-			b.progress.count(func(n *Counts) { n.Verified++ })
-			return found, nil
-		}
-		b.Logger.WarnContext(ctx, "encoded file of the build cannot be used", "path", s.path, "error", err)
+	if found := b.contents.encoded(ctx, b.digest, b.source, c, identity); found != nil {
+		b.progress.count(func(n *Counts) { n.Verified++ })
+		return found, nil
 	}
 	b.progress.count(func(n *Counts) { n.Encoded++ })
 	return b.encoder.Encode(c, identity)
@@ -173,12 +167,12 @@ func (b blob) put(ctx context.Context, c holdfast.Coding, stored []byte) (holdfa
 	if c != holdfast.Identity {
 		d = holdfast.DigestOf(stored)
 	}
-	return b.putFrom(ctx, c, d, int64(len(stored)), func() (io.Reader, error) { return bytes.NewReader(stored), nil })
+	return b.putFrom(ctx, c, d, int64(len(stored)), func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(stored)), nil })
 }
 
 // putFrom stores the bytes with the digest stored under the first name that can
 // be used. open is called for each attempt.
-func (b blob) putFrom(ctx context.Context, c holdfast.Coding, stored holdfast.Digest, size int64, open func() (io.Reader, error)) (o holdfast.Object, err error) {
+func (b blob) putFrom(ctx context.Context, c holdfast.Coding, stored holdfast.Digest, size int64, open func() (io.ReadCloser, error)) (o holdfast.Object, err error) {
 	o = holdfast.Object{Digest: b.digest, Coding: c, Size: size}
 	for {
 		o.Name = b.names.choose(stored, b.listed.name(c))
@@ -187,7 +181,12 @@ func (b blob) putFrom(ctx context.Context, c holdfast.Coding, stored holdfast.Di
 			return o, err
 		}
 		created, err := b.Store.PutObject(ctx, o.Name, size, r)
+		r.Close() //nolint:errcheck // nothing was written
 		if errors.Is(err, holdfast.ErrCorrupt) && b.damaged(ctx, o) {
+			b.names.spoil(o.Name)
+			continue
+		}
+		if err == nil && !created && b.distrusts(ctx, o) {
 			b.names.spoil(o.Name)
 			continue
 		}
@@ -204,6 +203,16 @@ func (b blob) putFrom(ctx context.Context, c holdfast.Coding, stored holdfast.Di
 	}
 }
 
+// distrusts reports whether an object that was there already has other bytes than its
+// name says. Those of which a scrub knows are named otherwise, and a publisher's own
+// bytes are as good as the disk: this is for what came to lie beside them unseen.
+func (b blob) distrusts(ctx context.Context, o holdfast.Object) bool {
+	if b.build.from == nil || o.Name == b.listed.name(o.Coding) {
+		return false
+	}
+	return errors.Is(b.build.from.VerifyObject(ctx, o.Name, o.Size), holdfast.ErrCorrupt)
+}
+
 // damaged reports whether what the store holds under the object's name is of
 // another size.
 func (b blob) damaged(ctx context.Context, o holdfast.Object) bool {
@@ -211,24 +220,11 @@ func (b blob) damaged(ctx context.Context, o holdfast.Object) bool {
 	return errors.Is(err, holdfast.ErrCorrupt)
 }
 
-// storeLarge copies a file that is too large for memory, identity only. The
-// store compares the digest; the copy made here tells whose fault it is when
-// that fails.
+// storeLarge copies a file that is too large for memory, identity only.
 func (b blob) storeLarge(ctx context.Context) ([]holdfast.Object, error) {
-	f, err := b.root.Open(b.path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close() //nolint:errcheck // nothing was written
-	h := sha256.New()
-	o, err := b.putFrom(ctx, holdfast.Identity, b.digest, b.size, func() (io.Reader, error) {
-		h.Reset()
-		_, err := f.Seek(0, io.SeekStart)
-		return io.TeeReader(f, h), err
+	o, err := b.putFrom(ctx, holdfast.Identity, b.digest, b.size, func() (io.ReadCloser, error) {
+		return b.contents.stream(ctx, b.digest, b.source)
 	})
-	if errors.Is(err, holdfast.ErrCorrupt) && sum(h) != b.digest {
-		return nil, errChanged(b.path)
-	}
 	return []holdfast.Object{o}, err
 }
 

@@ -12,6 +12,7 @@ const (
 	leaderKey   = "holdfast/leader"
 	epochKey    = "holdfast/epoch"
 	sweepKey    = "holdfast/sweep"
+	scrubKey    = "holdfast/scrub"
 	headDir     = "holdfast/head"
 	leaseDir    = "holdfast/lease"
 	nodeDir     = "holdfast/node"

@@ -50,6 +50,8 @@ type addition struct {
 type Standing struct {
 	// Others are all other releases of the app, newest first, whatever their state.
 	Others []ReleaseInfo
+	// Own is the release itself, if it is published again; else nil.
+	Own *ReleaseInfo
 	// Sweep is the state of cleaning: no name on a list may be referred to.
 	Sweep Sweep
 }
@@ -168,8 +170,15 @@ func (a *addition) verdict(ctx context.Context, e *edit) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	others := slices.DeleteFunc(state.Releases, func(info ReleaseInfo) bool { return info.ID == a.rel.ID })
-	clashes, err := a.check(ctx, Standing{others, sweep})
+	now := Standing{Sweep: sweep}
+	for _, info := range state.Releases {
+		if info.ID == a.rel.ID {
+			now.Own = &info
+		} else {
+			now.Others = append(now.Others, info)
+		}
+	}
+	clashes, err := a.check(ctx, now)
 	if err != nil {
 		return nil, err
 	}

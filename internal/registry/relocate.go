@@ -7,14 +7,14 @@ import (
 	holdfast "github.com/holdfast-web/holdfast"
 )
 
-// ReplaceInventory makes rel.Inventory take the place of before, the inventory
-// that the servable release rel.ID has: the store lost some of its bytes, and they
-// lie under other names now. lease comes from BeginPublish for the same app and
+// ReplaceInventory makes rel.Inventory take the place of before, the inventory that
+// the release rel.ID has, which is not gone: the store lost some of its bytes, and
+// they lie under other names now. lease comes from BeginPublish for the same app and
 // manifest. The record cannot change, so this is kept in the app's head. check, which
 // may be nil, may be called more than once; when its answer is committed, the state
 // of cleaning has not changed since.
 //
-// Errors: what check returns, ErrConflict if the release is not servable any more or has neither of
+// Errors: what check returns, ErrConflict if the release is gone or has neither of
 // the two inventories, ErrNotFound, ErrLeaseLost, ErrInvalid.
 func (r *Registry) ReplaceInventory(ctx context.Context, lease PublishLease, rel holdfast.Release, before holdfast.Digest,
 	check func(ctx context.Context, s Sweep) error,
@@ -50,8 +50,8 @@ func (re *relocation) plan(ctx context.Context, e *edit) error {
 		return err
 	case now.Manifest != re.rel.Manifest:
 		return fmt.Errorf("%w: it is bound to the build %s", holdfast.ErrConflict, now.Manifest.Short())
-	case f.Retired != 0 || f.Gone != 0:
-		return fmt.Errorf("%w: it was retired meanwhile; publish again", holdfast.ErrConflict)
+	case f.Gone != 0:
+		return fmt.Errorf("%w: it is gone meanwhile; publish again", holdfast.ErrConflict)
 	case now.Inventory == re.rel.Inventory:
 		return nil
 	case now.Inventory != re.before:

@@ -46,14 +46,23 @@ func TestReplaceInventory(t *testing.T) {
 	})
 }
 
+// A retired release has its bytes and may be activated again; one that is gone has none.
 func TestReplaceInventoryOfRetired(t *testing.T) {
 	r := openRegistry(t, memory(t, memkv.Options{})(), newClock())
 	mustPublish(t, r, "shop", "one")
 	if err := r.Retire(t.Context(), appName("shop"), release("one"), RetireOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	_, err := relocate(t.Context(), t, r, build("shop", "one", "manifest one", "elsewhere"), "inventory one")
-	wantError(t, err, holdfast.ErrConflict, "retired meanwhile", "publish again")
+	rel := build("shop", "one", "manifest one", "elsewhere")
+	got, err := relocate(t.Context(), t, r, rel, "inventory one")
+	if info := must(r.Release(t.Context(), rel.App, rel.ID)); err != nil || got.Inventory != rel.Inventory || info.State != holdfast.Retired || info.Inventory != rel.Inventory {
+		t.Errorf("%+v, %v, %+v", got, err, info)
+	}
+	if err := r.MarkGone(t.Context(), appName("shop"), release("one")); err != nil {
+		t.Fatal(err)
+	}
+	_, err = relocate(t.Context(), t, r, build("shop", "one", "manifest one", "a third"), "elsewhere")
+	wantError(t, err, holdfast.ErrConflict, "gone meanwhile", "publish again")
 }
 
 func TestReplaceInventoryNeedsTheLease(t *testing.T) {

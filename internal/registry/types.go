@@ -18,6 +18,7 @@
 //	holdfast/node/<id>               a node's entry, leased
 //	holdfast/leader                  who is elected for cluster work, leased; JSON
 //	holdfast/epoch                   the term of the last election, plain text
+//	holdfast/scrub                   when all of the store was read last; JSON
 //
 // Everything that changes what an app's nodes serve changes its head or one of
 // its version keys, so a reader learns of it from those alone; records and

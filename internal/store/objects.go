@@ -206,6 +206,22 @@ func (s *Store) Objects(ctx context.Context) iter.Seq2[ObjectInfo, error] {
 	})
 }
 
+// Incarnations returns the objects that hold the very bytes with the digest d, by
+// name, whether a release refers to them or not.
+func (s *Store) Incarnations(ctx context.Context, d holdfast.Digest) ([]holdfast.Object, error) {
+	var all []holdfast.Object
+	for info, err := range s.driver.List(ctx, objectKey(holdfast.ObjectName{Digest: d}), "") {
+		if err != nil {
+			return all, fmt.Errorf("look for incarnations of %s: %w", d, err)
+		}
+		_, text, _ := strings.Cut(strings.TrimPrefix(info.Key, objectPrefix), "/")
+		if name, err := holdfast.ParseObjectName(text); err == nil {
+			all = append(all, holdfast.Object{Digest: d, Name: name, Size: info.Size})
+		}
+	}
+	return all, nil
+}
+
 // Manifests yields all manifests in the order of their digests. Errors are as
 // those of Objects.
 func (s *Store) Manifests(ctx context.Context) iter.Seq2[TextInfo, error] {

@@ -305,3 +305,23 @@ func TestClaimRace(t *testing.T) {
 		t.Errorf("Owner = %q, %v", owner, err)
 	}
 }
+
+// The incarnations of a digest are found by it, and nothing else is.
+func TestIncarnations(t *testing.T) {
+	s := store.New(memstore.New())
+	name := put(t, s, []byte("x"))
+	put(t, s, []byte("y"))
+	want := []holdfast.Object{{Digest: name.Digest, Name: name, Size: 1}}
+	for _, n := range []uint32{3, 20} {
+		next := holdfast.ObjectName{Digest: name.Digest, Incarnation: n}
+		if _, err := s.PutObject(t.Context(), next, 1, strings.NewReader("x")); err != nil {
+			t.Fatal(err)
+		}
+		want = append(want, holdfast.Object{Digest: name.Digest, Name: next, Size: 1})
+	}
+	got, err := s.Incarnations(t.Context(), name.Digest)
+	slices.SortFunc(got, func(a, b holdfast.Object) int { return a.Name.Compare(b.Name) })
+	if diff := cmp.Diff(want, got); err != nil || diff != "" {
+		t.Errorf("%v\n%s", err, diff)
+	}
+}

@@ -1,0 +1,54 @@
+package publish
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/registry"
+)
+
+// Repairer stores again what the store has lost or damaged of releases, from the
+// same bytes in another form. Its methods are not called concurrently.
+type Repairer struct {
+	deps    Deps
+	from    Objects
+	damaged map[holdfast.ObjectName]bool
+	made    *remade
+}
+
+// NewRepairer returns a Repairer of the releases that d.Registry has. What lies under
+// the damaged names are other bytes than they say: that only reading finds out.
+func NewRepairer(d Deps, from Objects, damaged map[holdfast.ObjectName]bool) *Repairer {
+	d.Store = from
+	return &Repairer{d, from, damaged, newRemade()}
+}
+
+func newRemade() *remade { return &remade{forms: make(map[holdfast.Digest][]holdfast.Object)} }
+
+// Repair gives a release that is not gone a new inventory, with new objects in the
+// place of damaged ones; what is missing altogether comes back under its own name.
+// others are further releases that may share blobs with it. It does what publishing
+// the same build again would do, and as safely; blobs that cannot be had from the
+// store stay as they are listed, and Result.Lacking names a file of each.
+func (r *Repairer) Repair(ctx context.Context, info *registry.ReleaseInfo, others []registry.ReleaseInfo, o Options) (*Result, error) {
+	b, err := storedBuild(ctx, r.from, info, others, r.made)
+	if err != nil {
+		return nil, err
+	}
+	o.App, o.ID = info.App, info.ID
+	p, err := newPublication(ctx, r.deps, b, o)
+	if err != nil {
+		return nil, err
+	}
+	now := slices.IndexFunc(p.releases, func(other registry.ReleaseInfo) bool { return other.ID == info.ID })
+	if now < 0 || p.releases[now].State == holdfast.Gone {
+		return nil, fmt.Errorf("repair release %s: it is %w", info.ID, holdfast.ErrGone)
+	}
+	p.own, p.lenient = &p.releases[now], true
+	for name := range r.damaged {
+		p.names.spoil(name)
+	}
+	return p.mend(ctx)
+}

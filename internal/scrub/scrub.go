@@ -1,0 +1,368 @@
+// Package scrub reads what releases need, and compares it with the digests that
+// name it. What is lost or damaged it can have stored again, as far as the same
+// bytes are to be had from the store in another form.
+//
+// It remembers the names of the objects that releases refer to, some hundred bytes
+// each, and what it found to be wrong. Which files and releases that hits it finds
+// out afterwards, by reading the inventories once more.
+package scrub
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/publish"
+	"github.com/holdfast-web/holdfast/internal/registry"
+	"github.com/holdfast-web/holdfast/internal/store"
+)
+
+// readers is how many texts are read at a time.
+const readers = 8
+
+// Config is what a scrub works on.
+type Config struct {
+	Registry *registry.Registry // of a leader, or of a command
+	Store    *store.Store       // see Store.Slowed
+	Encoder  publish.Encoder    // nil: one that takes its time
+	Logger   *slog.Logger       // discards if nil
+	// Floor replaces prune.Floor if it is not zero; for tests.
+	Floor time.Duration
+	// Progress is called now and then, never concurrently; may be nil.
+	Progress func(Progress)
+}
+
+// Progress is how much of the objects was read.
+type Progress struct {
+	Objects, ObjectsDone int
+	Bytes, BytesDone     int64
+}
+
+// Kind is what is wrong with something stored.
+type Kind string
+
+// The kinds.
+const (
+	Missing    Kind = "missing"
+	Corrupt    Kind = "corrupt"    // it has other bytes than its name says
+	Unreadable Kind = "unreadable" // the store fails to give it
+	Dangling   Kind = "dangling"   // it belongs to nothing, or does not belong together
+)
+
+// What there is in a store.
+const (
+	manifest  = "manifest"
+	inventory = "inventory"
+	object    = "object"
+	list      = "condemned list"
+)
+
+// Problem is something that is not as it should be.
+type Problem struct {
+	Kind Kind   `json:"kind"`
+	What string `json:"what"` // manifest, inventory, object or condemned list
+	Name string `json:"name"`
+	// Files are the paths that need it, Releases the app@release that are hit.
+	Files    []string `json:"files,omitempty"`
+	Releases []string `json:"releases"`
+	Detail   string   `json:"detail"`
+	Repaired bool     `json:"repaired"`
+}
+
+// Unencoded says of a release that files of it, which encoding would make smaller,
+// have fewer encoded forms than a publish makes today.
+type Unencoded struct {
+	Release string `json:"release"` // app@release
+	Files   int    `json:"files"`
+	Example string `json:"example"` // a path
+}
+
+// Report is what a scrub found.
+type Report struct {
+	Releases  int         `json:"releases"`
+	Objects   int         `json:"objects"`
+	Bytes     int64       `json:"bytes"`
+	Problems  []Problem   `json:"problems"`
+	Unencoded []Unencoded `json:"unencoded"`
+}
+
+// Unread reports whether something could not be read, so that nobody knows what
+// became of it.
+func (r *Report) Unread() bool {
+	return slices.ContainsFunc(r.Problems, func(p Problem) bool { return p.Kind == Unreadable && !p.Repaired })
+}
+
+// Left returns how many problems were not repaired.
+func (r *Report) Left() (n int) {
+	for i := range r.Problems {
+		if !r.Problems[i].Repaired {
+			n++
+		}
+	}
+	return n
+}
+
+// Check reads all that releases need, and changes nothing. The error is that of the
+// registry, or of listing the store; what cannot be read is in the report.
+func Check(ctx context.Context, c Config) (*Report, error) {
+	s := newScrubber(c)
+	err := s.all(ctx)
+	return s.finished(), err
+}
+
+// scrubber is one run.
+type scrubber struct {
+	Config
+	only map[holdfast.ObjectName]bool // if not nil, other objects are left alone
+
+	mu       sync.Mutex
+	wanted   map[holdfast.ObjectName]int64 // sizes of what releases refer to
+	damaged  map[holdfast.ObjectName]error
+	problems map[string]*Problem             // by what and name
+	hit      map[string]registry.ReleaseInfo // by app@release
+	unread   int                             // objects in a row that could not be read
+	progress Progress
+	report   Report
+}
+
+func newScrubber(c Config) *scrubber {
+	c.Logger = cmp.Or(c.Logger, slog.New(slog.DiscardHandler))
+	if c.Progress == nil {
+		c.Progress = func(Progress) {}
+	}
+	return &scrubber{
+		Config: c, wanted: make(map[holdfast.ObjectName]int64), damaged: make(map[holdfast.ObjectName]error), problems: make(map[string]*Problem),
+		hit:    make(map[string]registry.ReleaseInfo),
+		report: Report{Problems: []Problem{}, Unencoded: []Unencoded{}},
+	}
+}
+
+// all checks everything there is.
+func (s *scrubber) all(ctx context.Context) error {
+	snap, err := s.Registry.Refresh(ctx, nil)
+	if err != nil {
+		return fmt.Errorf("list releases: %w", err)
+	}
+	var releases []registry.ReleaseInfo
+	for _, app := range snap.Apps {
+		releases = append(releases, app.Releases...)
+	}
+	if err := s.releases(ctx, releases); err != nil {
+		return err
+	}
+	return s.orphans(ctx)
+}
+
+// releases checks what some releases need.
+func (s *scrubber) releases(ctx context.Context, releases []registry.ReleaseInfo) error {
+	if err := s.each(ctx, releases, s.release); err != nil {
+		return err
+	}
+	if err := s.objects(ctx); err != nil || len(s.damaged) == 0 {
+		return err
+	}
+	return s.each(ctx, releases, s.blame)
+}
+
+// each calls do for releases, several at a time.
+func (s *scrubber) each(ctx context.Context, releases []registry.ReleaseInfo, do func(context.Context, *registry.ReleaseInfo)) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(readers)
+	for i := range releases {
+		g.Go(func() error {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			do(ctx, &releases[i])
+			return ctx.Err()
+		})
+	}
+	return g.Wait()
+}
+
+// release checks the texts of a release and notes its objects. Of one that is gone
+// the manifest is there still, so that its names never get other bytes.
+func (s *scrubber) release(ctx context.Context, r *registry.ReleaseInfo) {
+	m, err := s.Store.Manifest(ctx, r.Manifest)
+	if err != nil {
+		s.blameText(r, manifest, r.Manifest, err)
+	}
+	if r.State == holdfast.Gone {
+		return
+	}
+	inv, invErr := s.Store.Inventory(ctx, r.Inventory)
+	if invErr != nil {
+		s.blameText(r, inventory, r.Inventory, invErr)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.report.Releases++
+	if err != nil || invErr != nil {
+		return
+	}
+	if err := inv.Covers(m); err != nil {
+		s.add(Problem{Kind: Dangling, What: inventory, Name: r.Inventory.String(), Detail: err.Error()}, r, nil)
+	}
+	for _, o := range inv.Objects() {
+		if s.only == nil || s.only[o.Name] {
+			s.wanted[o.Name] = o.Size
+		}
+	}
+	if u := unencoded(m, inv); u.Files > 0 {
+		u.Release = nameOf(r)
+		s.report.Unencoded = append(s.report.Unencoded, u)
+	}
+}
+
+func nameOf(r *registry.ReleaseInfo) string { return r.App.String() + "@" + r.ID.String() }
+
+// objects reads all objects that were noted, several at a time.
+func (s *scrubber) objects(ctx context.Context) error {
+	s.progress.Objects = len(s.wanted)
+	for _, size := range s.wanted {
+		s.progress.Bytes += size
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(runtime.GOMAXPROCS(0) * 2)
+	for name, size := range s.wanted {
+		g.Go(func() error {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			err := s.Store.VerifyObject(ctx, name, size)
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			return s.done(name, size, err)
+		})
+	}
+	return g.Wait()
+}
+
+// giveUp is how many objects in a row must be unreadable for the store to be so.
+const giveUp = 100
+
+// done notes what came of reading an object. It fails when the store seems to be out
+// of reach: what it holds nobody can tell then.
+func (s *scrubber) done(name holdfast.ObjectName, size int64, err error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.report.Objects++
+	s.report.Bytes += size
+	s.progress.ObjectsDone++
+	s.progress.BytesDone += size
+	s.Progress(s.progress)
+	if err != nil {
+		s.damaged[name] = err
+	}
+	if err == nil || kindOf(err) != Unreadable {
+		s.unread = 0
+		return nil
+	}
+	if s.unread++; s.unread < giveUp && !errors.Is(err, os.ErrDeadlineExceeded) { // a store that hangs does so for every object
+		return nil
+	}
+	return fmt.Errorf("read objects: %w: %d in a row failed, the last: %w", holdfast.ErrUnavailable, s.unread, err)
+}
+
+// blame finds out which files of a release the damaged objects hit.
+func (s *scrubber) blame(ctx context.Context, r *registry.ReleaseInfo) {
+	if r.State == holdfast.Gone {
+		return
+	}
+	inv, err := s.Store.Inventory(ctx, r.Inventory)
+	if err != nil {
+		return // told already
+	}
+	hit := make(map[holdfast.Digest][]holdfast.ObjectName)
+	for _, o := range inv.Objects() {
+		if s.damaged[o.Name] != nil {
+			hit[o.Digest] = append(hit[o.Digest], o.Name)
+		}
+	}
+	if len(hit) == 0 {
+		return
+	}
+	files := make(map[holdfast.ObjectName][]string)
+	if m, err := s.Store.Manifest(ctx, r.Manifest); err == nil {
+		for i := range m.Files() {
+			f := &m.Files()[i]
+			for _, name := range hit[f.Digest] {
+				files[name] = append(files[name], f.Path)
+			}
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, names := range hit {
+		for _, name := range names {
+			err := s.damaged[name]
+			s.add(Problem{Kind: kindOf(err), What: object, Name: name.String(), Detail: err.Error()}, r, files[name])
+		}
+	}
+}
+
+func (s *scrubber) blameText(r *registry.ReleaseInfo, what string, d holdfast.Digest, err error) {
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return // the run ends
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.add(Problem{Kind: kindOf(err), What: what, Name: d.String(), Detail: err.Error()}, r, nil)
+}
+
+// add notes a problem, or that a known one hits another release, which may be nil.
+// The caller holds mu.
+func (s *scrubber) add(p Problem, r *registry.ReleaseInfo, files []string) {
+	known := s.problems[p.What+p.Name]
+	if known == nil {
+		known = &p
+		known.Releases = []string{}
+		s.problems[p.What+p.Name] = known
+	}
+	known.Files = distinct(append(known.Files, files...))
+	if r == nil {
+		return
+	}
+	known.Releases = distinct(append(known.Releases, nameOf(r)))
+	s.hit[nameOf(r)] = *r
+}
+
+func distinct(list []string) []string {
+	slices.Sort(list)
+	return slices.Compact(list)
+}
+
+func kindOf(err error) Kind {
+	switch {
+	case errors.Is(err, holdfast.ErrNotFound):
+		return Missing
+	case errors.Is(err, holdfast.ErrCorrupt), errors.Is(err, holdfast.ErrInvalid):
+		return Corrupt
+	}
+	return Unreadable
+}
+
+// finished returns the report, sorted.
+func (s *scrubber) finished() *Report {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.report.Problems = s.report.Problems[:0]
+	for _, p := range s.problems {
+		s.report.Problems = append(s.report.Problems, *p)
+	}
+	slices.SortFunc(s.report.Problems, func(a, b Problem) int { return strings.Compare(a.What+a.Name, b.What+b.Name) })
+	slices.SortFunc(s.report.Unencoded, func(a, b Unencoded) int { return strings.Compare(a.Release, b.Release) })
+	return &s.report
+}
