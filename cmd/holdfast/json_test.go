@@ -27,7 +27,7 @@ func documents() map[string]reflect.Type {
 		"holdfast app show":              reflect.TypeFor[appListing](),
 		"holdfast manifest":              reflect.TypeFor[manifestListing](),
 		"holdfast prune":                 reflect.TypeFor[pruned](),
-		"holdfast verify":                reflect.TypeFor[verification](),
+		"holdfast verify":                reflect.TypeFor[verified](),
 		"holdfast version":               reflect.TypeFor[versionInfo](),
 		"/readyz":                        reflect.TypeFor[admin.Status](),
 	}

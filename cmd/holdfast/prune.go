@@ -44,8 +44,8 @@ see it first.
 Nothing goes at once. A draining release is retired: it answers 410, and keeps
 its bytes for another grace, in which activate brings it back. Then it is gone:
 only its ID stays. What it shared with no other release is condemned, and stays
-for 15 minutes more; the prune after that deletes it. A release that is gone is
-restored by publishing its build again.
+for 15 minutes more; the prune after that deletes it. Until then holdfast undelete
+brings a release back that is gone; later publishing its build again does.
 
 --dry-run prints for each release why it stays and until when, or what would be
 done with it, and does nothing. --objects lists each stored object, too.

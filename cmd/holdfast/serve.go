@@ -34,6 +34,8 @@ type serveOptions struct {
 	poll, drain   time.Duration
 	notice        time.Duration
 	prune         time.Duration
+	scrub         time.Duration
+	scrubRate     int64
 	cache         int64
 	accept        string
 	hooks         string
@@ -98,13 +100,16 @@ func (o *serveOptions) flags(flags *pflag.FlagSet) {
 	flags.Var(&value[int64]{&o.cache, parseCache, "size", ""}, "cache", "how much of a shared store to keep on this machine's disk; off: nothing (8GiB; off for the store in --data)")
 	o.prune = time.Hour
 	flags.Var(&value[time.Duration]{&o.prune, parseEvery, "duration", "1h"}, "prune", "how often to retire and remove what no release needs, if this node leads; off: never")
+	o.scrub, o.scrubRate = 7*24*time.Hour, 20_000_000
+	flags.Var(&value[time.Duration]{&o.scrub, parseEvery, "duration", "7d"}, "scrub", "how often to verify all that is stored, if this node leads; off: never")
+	rateFlag(flags, &o.scrubRate, "scrub-rate", "20MB/s", "how fast to read for that")
 	flags.StringVar(&o.accept, "accept-registry", "", "let the registry with this `identity` take the place of the one this node knows")
 	flags.StringVar(&o.hooks, "hooks", "", "the `directory` of the commands and webhooks that apps name as their hooks")
 	durationFlag(flags, &o.hookTimeout, "hook-timeout", 30*time.Second, "how long one try of a hook may take")
 	o.hookTries = 10
 	flags.Var(&value[int]{&o.hookTries, parseTries, "number", "10"}, "hook-tries", "how often a hook is tried for one event")
 	configurable(flags, "listen", "admin", "tls-cert", "tls-key", "memory", "access-log", "log-format", "debug-headers", "name", "poll", "drain",
-		"notice", "cache", "prune", "hooks", "hook-timeout", "hook-tries")
+		"notice", "cache", "prune", "scrub", "scrub-rate", "hooks", "hook-timeout", "hook-tries")
 }
 
 func (c *cli) serve(ctx context.Context, o serveOptions) (err error) {

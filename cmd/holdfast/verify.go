@@ -4,228 +4,173 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"runtime"
-	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/sync/errgroup"
+	"github.com/spf13/pflag"
 
 	holdfast "github.com/holdfast-web/holdfast"
-	"github.com/holdfast-web/holdfast/internal/registry"
+	"github.com/holdfast-web/holdfast/internal/scrub"
 )
 
+// verifyOptions are the flags of verify.
+type verifyOptions struct {
+	repair, asJSON bool
+	rate           int64 // bytes a second; 0: no limit
+}
+
 func (c *cli) verifyCommand() *cobra.Command {
-	var asJSON bool
+	var o verifyOptions
 	cmd := &cobra.Command{
 		Use:   "verify",
-		Short: "Check all stored bytes",
+		Short: "Check all stored bytes, and repair what can be",
 		Long: `Reads every object, manifest and inventory that a release needs, retired ones
-included, and checks it against the digest that names it. Nothing is changed. It
-reads the whole store: run it after trouble with a disk, after a restore, or
-every now and then. Nodes may go on serving meanwhile.
+included, and checks it against the digest that names it. Without --repair nothing
+is changed. It reads the whole store: run it after trouble with a disk, after a
+restore, or every now and then (the node that leads does so every week, see
+holdfast serve --help). Nodes may go on serving meanwhile; --rate leaves them room.
 
-What is missing comes back when the same build is published again under its ID, as
-does what has a wrong length. What is corrupt otherwise nobody replaces: delete it
-from the store first. Or bring either back from a copy of the store: a file under
-its name, which is the digest of its bytes.
+With --repair it stores again what is missing or corrupt, as far as the same bytes
+are in the store in another form: an encoded form is made again, and the bytes of
+a file are had from an encoded form, or from an object that other releases share.
+What lies in the store is never replaced: the new object gets a name of its own,
+the releases are told of it, and the damaged one goes with a later prune. An
+encoded form that cannot be made again is left out; the file is served without it.
 
-Exit code 1 if anything is missing or damaged.
+What cannot be had from the store any more comes back when the same build is
+published again under the same ID, or from a copy of the store.
+
+Exit code 1 if anything is missing or damaged and was not repaired.
 
 JSON keys: releases, objects, bytes, problems (kind: missing, corrupt, unreadable
-or dangling; what: manifest, inventory or object; name, files, releases, detail).`,
+or dangling; what: manifest, inventory, object or condemned list; name, files,
+releases, detail, repaired), unencoded (release, files, example), seconds.`,
 		Example: `  holdfast verify
-  holdfast verify --json`,
+  holdfast verify --repair
+  holdfast verify --rate 50MB/s --json`,
 		Args: exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return c.with(cmd.Context(), existing, func(b *backends) error {
-				return c.verify(cmd.Context(), b, asJSON)
-			})
+			return c.with(cmd.Context(), existing, func(b *backends) error { return c.verify(cmd.Context(), b, o) })
 		},
 	}
-	jsonFlag(cmd.Flags(), &asJSON)
+	flags := cmd.Flags()
+	flags.BoolVar(&o.repair, "repair", false, "store again what is missing or corrupt, from what else there is")
+	rateFlag(flags, &o.rate, "rate", "", "read no faster than this, such as 50MB/s (no limit)")
+	jsonFlag(flags, &o.asJSON)
 	return cmd
 }
 
-// verification is what verify found out; its JSON form is documented there.
-type verification struct {
-	Releases int       `json:"releases"`
-	Objects  int       `json:"objects"`
-	Bytes    int64     `json:"bytes"`
-	Problems []problem `json:"problems"`
+// leastRate is the lowest rate of reading: below it, connections to a store may end.
+const leastRate = 10_000
+
+func rateFlag(flags *pflag.FlagSet, into *int64, name, normal, help string) {
+	flags.Var(&value[int64]{into, parseRate, "rate", normal}, name, help)
 }
 
-// problem is something that is not as a release needs it.
-type problem struct {
-	Kind     string   `json:"kind"`
-	What     string   `json:"what"`
-	Name     string   `json:"name"`
-	Files    []string `json:"files,omitempty"` // paths that need it
-	Releases []string `json:"releases"`        // app@release that are hit
-	Detail   string   `json:"detail"`
+// parseRate reads bytes a second.
+func parseRate(text string) (int64, error) {
+	n, err := parseSize(strings.TrimSuffix(text, "/s"))
+	if err != nil || n < leastRate {
+		return 0, fmt.Errorf("want a rate of at least %s/s, such as 50MB/s", humanSize(leastRate))
+	}
+	return n, nil
 }
 
-// use is what needs an object, and what it should be.
-type use struct {
-	size     int64
-	files    []string
-	releases []string
+// verified is what verify found out; its JSON form is documented there.
+type verified struct {
+	*scrub.Report
+	Seconds float64 `json:"seconds"`
 }
 
-// verifier collects what all releases need, and then checks it.
-type verifier struct {
-	b       *backends
-	objects map[holdfast.ObjectName]*use
-	mu      sync.Mutex // guards found while objects are read
-	found   verification
-}
-
-func (c *cli) verify(ctx context.Context, b *backends, asJSON bool) error {
+func (c *cli) verify(ctx context.Context, b *backends, o verifyOptions) error {
 	start := time.Now()
-	v := &verifier{b: b, objects: make(map[holdfast.ObjectName]*use), found: verification{Problems: []problem{}}}
-	snap, err := b.registry.Refresh(ctx, nil)
+	floor, err := pruneFloor()
 	if err != nil {
-		return fmt.Errorf("list releases: %w", err)
-	}
-	for _, app := range snap.Apps {
-		for i := range app.Releases {
-			if r := &app.Releases[i]; r.State != holdfast.Gone {
-				v.release(ctx, r)
-			}
-		}
-	}
-	if err := v.readObjects(ctx, c.progress("verified")); err != nil {
 		return err
 	}
-	slices.SortFunc(v.found.Problems, func(a, b problem) int { return strings.Compare(a.What+a.Name, b.What+b.Name) })
-	if asJSON {
-		err = c.ui.json(v.found)
-	} else {
-		c.tellVerified(&v.found, time.Since(start))
+	bar := c.progress("verified")
+	config := scrub.Config{Registry: b.registry, Store: b.store.Slowed(o.rate), Floor: floor, Progress: func(p scrub.Progress) {
+		bar.update(func(a *amount) { *a = amount{p.Objects, p.ObjectsDone, p.Bytes, p.BytesDone} })
+	}}
+	run := scrub.Check
+	if o.repair {
+		run = scrub.Repair
 	}
-	if len(v.found.Problems) > 0 && err == nil {
+	report, err := run(ctx, config)
+	bar.finish()
+	if err != nil && (len(report.Problems) == 0 || errors.Is(err, holdfast.ErrUnavailable)) {
+		return err
+	}
+	took := time.Since(start)
+	if err == nil && !report.Unread() {
+		err = b.registry.RecordScrub(ctx, scrubbed(report))
+	}
+	if o.asJSON {
+		err = errors.Join(err, c.ui.json(verified{report, took.Seconds()}))
+	} else {
+		c.tellVerified(report, o, took)
+	}
+	if report.Left() > 0 && err == nil {
 		err = errReported
 	}
 	return err
 }
 
-// release checks manifest and inventory of a release and notes its objects.
-func (v *verifier) release(ctx context.Context, r *registry.ReleaseInfo) {
-	v.found.Releases++
-	name := r.App.String() + "@" + r.ID.String()
-	m, err := v.b.store.Manifest(ctx, r.Manifest)
-	if err != nil {
-		v.report("manifest", r.Manifest.String(), nil, []string{name}, err)
-	}
-	inv, invErr := v.b.store.Inventory(ctx, r.Inventory)
-	if invErr != nil {
-		v.report("inventory", r.Inventory.String(), nil, []string{name}, invErr)
-	}
-	if err != nil || invErr != nil {
-		return
-	}
-	if err := inv.Covers(m); err != nil {
-		v.dangling(r.Inventory.String(), name, err)
-	}
-	paths := make(map[holdfast.Digest][]string)
-	for i := range m.Files() {
-		f := &m.Files()[i]
-		paths[f.Digest] = append(paths[f.Digest], f.Path)
-	}
-	for _, o := range inv.Objects() {
-		u := v.objects[o.Name]
-		if u == nil {
-			u = &use{size: o.Size}
-			v.objects[o.Name] = u
-		}
-		u.files = append(u.files, paths[o.Digest]...)
-		u.releases = append(u.releases, name)
-	}
-}
-
-func (v *verifier) dangling(inventory, release string, err error) {
-	v.found.Problems = append(v.found.Problems, problem{"dangling", "inventory", inventory, nil, []string{release}, err.Error()})
-}
-
-// readObjects reads all objects, several at a time.
-func (v *verifier) readObjects(ctx context.Context, p *progress) error {
-	defer p.finish()
-	p.update(func(a *amount) {
-		a.files = len(v.objects)
-		for _, u := range v.objects {
-			a.bytes += u.size
-		}
-	})
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(runtime.GOMAXPROCS(0) * 2)
-	for name, u := range v.objects {
-		group.Go(func() error {
-			err := v.b.store.VerifyObject(ctx, name, u.size)
-			if ctx.Err() != nil {
-				return ctx.Err()
-			}
-			if errors.Is(err, os.ErrDeadlineExceeded) {
-				return err // the store hangs, and would for every other object
-			}
-			p.update(func(a *amount) { a.filesDone++; a.bytesDone += u.size })
-			v.mu.Lock()
-			defer v.mu.Unlock()
-			v.found.Objects++
-			v.found.Bytes += u.size
-			if err != nil {
-				v.report("object", name.String(), distinct(u.files), distinct(u.releases), err)
-			}
-			return nil
-		})
-	}
-	return group.Wait()
-}
-
-func (v *verifier) report(what, name string, files, releases []string, err error) {
-	for i, p := range v.found.Problems {
-		if p.What == what && p.Name == name {
-			v.found.Problems[i].Releases = append(p.Releases, releases...)
-			return
-		}
-	}
-	kind := "unreadable"
-	switch {
-	case errors.Is(err, holdfast.ErrNotFound):
-		kind = "missing"
-	case errors.Is(err, holdfast.ErrCorrupt):
-		kind = "corrupt"
-	}
-	v.found.Problems = append(v.found.Problems, problem{kind, what, name, files, releases, err.Error()})
-}
-
-func distinct(list []string) []string {
-	slices.Sort(list)
-	return slices.Compact(list)
-}
-
-func (c *cli) tellVerified(v *verification, took time.Duration) {
+func (c *cli) tellVerified(r *scrub.Report, o verifyOptions, took time.Duration) {
 	const most = 50
-	for _, p := range v.Problems[:min(len(v.Problems), most)] {
-		c.ui.say("%s %s %s", red.paint(p.Kind, c.ui.outColor), p.What, p.Name)
-		c.ui.say("  hits %s", some(p.Releases, 5))
-		if len(p.Files) > 0 {
-			c.ui.say("  file %s", some(p.Files, 5))
-		}
-		c.ui.say("  %s", p.Detail)
+	for i := range r.Problems[:min(len(r.Problems), most)] {
+		c.tellProblem(&r.Problems[i])
 	}
-	if more := len(v.Problems) - most; more > 0 {
+	if more := len(r.Problems) - most; more > 0 {
 		c.ui.say("and %s; --json lists all", count(more, "more problem"))
 	}
-	checked := fmt.Sprintf("%s of %s, %s, checked in %s", count(v.Objects, "object"), count(v.Releases, "release"), humanSize(v.Bytes), humanDuration(took))
-	if len(v.Problems) == 0 {
+	c.tellUnencoded(r.Unencoded)
+	checked := fmt.Sprintf("%s of %s, %s, checked in %s", count(r.Objects, "object"), count(r.Releases, "release"), humanSize(r.Bytes), humanDuration(took))
+	problems, left := count(len(r.Problems), "problem"), r.Left()
+	switch {
+	case len(r.Problems) == 0:
 		c.ui.say("%s: all is well", checked)
+	case left == 0:
+		c.ui.say("%s: %s, %s", checked, problems, green.paint("all repaired", c.ui.outColor))
+	case left < len(r.Problems):
+		c.ui.say("%s: %s, %d repaired, %s", checked, problems, len(r.Problems)-left, red.paint(fmt.Sprintf("%d left", left), c.ui.outColor))
+	default:
+		c.ui.say("%s: %s", checked, red.paint(problems, c.ui.outColor))
+	}
+	switch {
+	case left == 0:
+	case !o.repair:
+		c.ui.hint("holdfast verify --repair stores again what can be had from the store; nodes never send what is damaged, they answer 503 for it")
+	default:
+		c.ui.hint("publish the same builds again under the same IDs, or bring this back from a copy of the store; nodes answer 503 for it until then")
+	}
+}
+
+func (c *cli) tellProblem(p *scrub.Problem) {
+	state := ""
+	if p.Repaired {
+		state = ": " + green.paint("repaired", c.ui.outColor)
+	}
+	c.ui.say("%s %s %s%s", red.paint(string(p.Kind), c.ui.outColor), p.What, p.Name, state)
+	if len(p.Releases) > 0 {
+		c.ui.say("  hits %s", some(p.Releases, 5))
+	}
+	if len(p.Files) > 0 {
+		c.ui.say("  file %s", some(p.Files, 5))
+	}
+	c.ui.say("  %s", p.Detail)
+}
+
+func (c *cli) tellUnencoded(all []scrub.Unencoded) {
+	if len(all) == 0 {
 		return
 	}
-	c.ui.say("%s: %s", checked, red.paint(count(len(v.Problems), "problem"), c.ui.outColor))
-	c.ui.hint("publish the same builds again, after deleting what is corrupt, or bring these back from a copy of the store; nodes never send what is damaged, they answer 503 for it")
+	releases := make([]string, len(all))
+	for i, u := range all {
+		releases[i] = fmt.Sprintf("%s (%s, such as %s)", u.Release, count(u.Files, "file"), u.Example)
+	}
+	c.ui.say("sent larger than need be, for lack of encoded forms: %s", some(releases, 3))
 }
 
 // some joins the first few words and counts the others.

@@ -1,0 +1,71 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/publish"
+)
+
+func (c *cli) undeleteCommand() *cobra.Command {
+	var app holdfast.AppName
+	cmd := &cobra.Command{
+		Use:   "undelete RELEASE",
+		Short: "Bring back a release that prune removed a short while ago",
+		Long: `Publishes a release that is gone once more, with the files that are in the store
+still: what prune condemns stays there for 15 minutes at the least, until a prune
+after that deletes it. The release is served again under its own URLs, and drains
+as any other does that is not live; holdfast activate makes it live.
+
+When some of its files are deleted already nothing is done: publishing the same
+build again under the same ID restores it then.
+
+A release that is retired has all its bytes: holdfast activate brings it back.`,
+		Example: `  holdfast undelete 2024-04-02.1
+  holdfast undelete 2024-04-02.1 --app shop`,
+		Args:              exactly("RELEASE"),
+		ValidArgsFunction: c.completeReleases(&app),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			id, err := releaseArgument(args[0])
+			if err != nil {
+				return err
+			}
+			return c.with(cmd.Context(), existing, func(b *backends) error {
+				return b.adviseOnRelease(cmd.Context(), app, id, c.undelete(cmd.Context(), b, app, id))
+			})
+		},
+	}
+	appFlag(cmd.Flags(), &app)
+	return cmd
+}
+
+func (c *cli) undelete(ctx context.Context, b *backends, app holdfast.AppName, id holdfast.ReleaseID) error {
+	settings, err := b.settings(ctx, app)
+	if err != nil {
+		return err
+	}
+	bar := c.progress("stored")
+	result, err := publish.Undelete(ctx, publish.Deps{Registry: b.registry}, b.store, publish.Options{
+		App: app, ID: id, Settings: settings, Apps: b.apps,
+		Progress: func(p publish.Progress) {
+			bar.update(func(a *amount) { *a = amount{p.Blobs, p.BlobsDone, p.Bytes, p.BytesDone} })
+		},
+	})
+	bar.finish()
+	if errors.Is(err, holdfast.ErrNotFound) {
+		return hinted(err, "%s publish DIR --release %s%s restores it", c.program, id, flipFlags(app, holdfast.DefaultSide()))
+	}
+	if err != nil {
+		return err
+	}
+	r := result.Release
+	c.ui.say("release %s of app %s is back: %s, %s", c.id(r.ID), app, count(r.Files, "file"), humanSize(r.Bytes))
+	c.ui.say("  shares %s with other releases, copied %s (%s)", count(result.Reused, "file"), count(result.Uploaded, "object"), humanSize(result.UploadedBytes))
+	c.ui.say("any node shows it at %s/@%s/", strings.TrimSuffix(settings.Mount.String(), "/"), r.ID)
+	c.next("activate %s%s", r.ID, flipFlags(app, holdfast.DefaultSide()))
+	return nil
+}
