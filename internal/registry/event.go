@@ -171,7 +171,7 @@ func (r *Registry) retirements(ctx context.Context, app holdfast.AppName, h *hea
 				return nil, err
 			}
 		}
-		all = append(some, all...)
+		all = slices.Concat(some, all)
 		if some[0].Stamp.Unix() < from {
 			break
 		}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"slices"
 	"testing"
 
 	holdfast "github.com/holdfast-web/holdfast"
@@ -130,7 +131,7 @@ func testStale(t *testing.T) {
 	if _, err := io.ReadFull(r, second); err != nil {
 		t.Errorf("read on after the file was replaced: %v", err)
 	}
-	if !bytes.Equal(append(first, second...), data[:len(first)+len(second)]) {
+	if !bytes.Equal(slices.Concat(first, second), data[:len(first)+len(second)]) {
 		t.Error("the bytes read are not those stored")
 	}
 	letOther(1) // deletes the file
