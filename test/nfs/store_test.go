@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
 	"slices"
+	"strings"
 	"testing"
 
 	holdfast "github.com/holdfast-web/holdfast"
