@@ -55,7 +55,7 @@ verify then.
 
 JSON keys: dryRun, apps (app, releases (release, state, action: keep, retire or
 remove; reasons (cause, detail, until), at), retired, gone), swept, spared,
-referenced, young, condemned (objects, bytes each), pending (generation,
+referenced, young, condemned (objects, bytes each), missing, pending (generation,
 condemned, due, objects, bytes); with --objects also objects (name, size,
 verdict: referenced, young, waiting or unreferenced; app, release).`,
 		Example: `  holdfast prune --dry-run
@@ -150,6 +150,9 @@ func (c *cli) tellPruned(r *prune.Report, whole bool) {
 		would = "would have "
 	}
 	c.ui.say("store: %s needed by releases, %s", tally(r.Referenced), humanSize(r.Referenced.Bytes))
+	if r.Missing > 0 {
+		c.ui.say("  %s missing, which releases need: see holdfast verify", yellow.paint(count(r.Missing, "object"), c.ui.outColor))
+	}
 	if r.Young.Objects > 0 {
 		c.ui.say("  %s, %s, may belong to a publish that is going on, or did so a short while ago: kept", tally(r.Young), humanSize(r.Young.Bytes))
 	}

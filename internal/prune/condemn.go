@@ -71,6 +71,7 @@ func (p *pruner) condemn(ctx context.Context) error {
 	if err := j.objects(ctx, lists); err != nil {
 		return err
 	}
+	p.report.Missing = len(j.marks.objects) - p.report.Referenced.Objects
 	if err := lists.flush(ctx); err != nil {
 		return err
 	}

@@ -110,7 +110,7 @@ func (p *pruner) known(ctx context.Context) (*unfinished, error) {
 		return nil, err
 	}
 	for d := range strange {
-		return nil, fmt.Errorf("%w: %w", holdfast.ErrConflict, errStrange(d))
+		return nil, fmt.Errorf("%w: %w", holdfast.ErrCorrupt, errStrange(d))
 	}
 	return u, nil
 }

@@ -93,6 +93,7 @@ type Report struct {
 	// Referenced is needed by a release that is not gone, Young may be that of a
 	// publish which is going on, Condemned was condemned by this prune.
 	Referenced Tally     `json:"referenced"`
+	Missing    int       `json:"missing"` // objects that releases need and the store does not have
 	Young      Tally     `json:"young"`
 	Condemned  Tally     `json:"condemned"`
 	Pending    []Pending `json:"pending"` // lists that wait, those of this prune included
