@@ -5,11 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"mime"
+	"io"
 
 	"github.com/spf13/cobra"
 
 	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/link"
 	"github.com/holdfast-web/holdfast/internal/registry"
 )
 
@@ -50,7 +51,7 @@ type, logical, fingerprinted, relative, url (left out for private source maps).`
 	return cmd
 }
 
-func (c *cli) printManifest(ctx context.Context, b *backends, l *links, info *registry.ReleaseInfo, format string) error {
+func (c *cli) printManifest(ctx context.Context, b *backends, l *link.Links, info *registry.ReleaseInfo, format string) error {
 	switch format {
 	case "html":
 		tags, err := b.pageTags(ctx, l, info)
@@ -58,18 +59,18 @@ func (c *cli) printManifest(ctx context.Context, b *backends, l *links, info *re
 			return err
 		}
 		for _, tag := range tags {
-			c.ui.say("%s", tag)
+			c.ui.say("%s", tag.HTML)
 		}
 		return nil
 	case "importmap":
-		text, err := json.MarshalIndent(l.importMap(), "", "  ") // escapes < for use in a script element
+		text, err := json.MarshalIndent(l.ImportMap(), "", "  ") // escapes < for use in a script element
 		if err != nil {
 			return fmt.Errorf("write import map: %w", err)
 		}
 		c.ui.say("%s", text)
 		return nil
 	}
-	return c.ui.json(l.listing(info))
+	return c.ui.json(listing(l, info))
 }
 
 type manifestListing struct {
@@ -91,57 +92,22 @@ type fileListing struct {
 	URL           string          `json:"url,omitempty"`
 }
 
-func (l *links) listing(info *registry.ReleaseInfo) manifestListing {
+func listing(l *link.Links, info *registry.ReleaseInfo) manifestListing {
 	list := manifestListing{info.App, info.ID, info.Manifest, []fileListing{}}
-	for i := range l.manifest.Files() {
-		f := &l.manifest.Files()[i]
-		entry := fileListing{f.Path, f.Digest, integrity(f.Digest), f.Size, f.MediaType, f.Logical, f.Fingerprinted(), f.Relative, ""}
-		if l.served(f) {
-			entry.URL = l.pinned(f)
+	for i := range l.Manifest().Files() {
+		f := &l.Manifest().Files()[i]
+		entry := fileListing{f.Path, f.Digest, link.Integrity(f.Digest), f.Size, f.MediaType, f.Logical, f.Fingerprinted(), f.Relative, ""}
+		if l.Served(f) {
+			entry.URL = l.To(f, link.Pinned)
 		}
 		list.Files = append(list.Files, entry)
 	}
 	return list
 }
 
-// importMap is an import map with integrity metadata (WHATWG HTML, section
-// 8.1.6.2).
-type importMap struct {
-	Imports   map[string]string `json:"imports"`
-	Integrity map[string]string `json:"integrity"`
-}
-
-// importMap maps the logical names of scripts to their URLs. Scripts that share
-// a logical name keep their paths: no name may mean two things.
-func (l *links) importMap() importMap {
-	m := importMap{map[string]string{}, map[string]string{}}
-	holders := make(map[string]int)
-	for i := range l.manifest.Files() {
-		holders[l.manifest.Files()[i].Logical]++
-	}
-	for i := range l.manifest.Files() {
-		f := &l.manifest.Files()[i]
-		if !isScript(f.MediaType) {
-			continue
-		}
-		name := f.Logical
-		if holders[name] > 1 {
-			name = f.Path
-		}
-		m.Imports[name] = l.pinned(f)
-		m.Integrity[l.pinned(f)] = integrity(f.Digest)
-	}
-	return m
-}
-
-func isScript(mediaType string) bool {
-	base, _, err := mime.ParseMediaType(mediaType)
-	return err == nil && (base == "text/javascript" || base == "application/javascript")
-}
-
 // pageTags makes the tags of a page from the release's index.html.
-func (b *backends) pageTags(ctx context.Context, l *links, info *registry.ReleaseInfo) ([]string, error) {
-	page, ok := l.manifest.Lookup("index.html")
+func (b *backends) pageTags(ctx context.Context, l *link.Links, info *registry.ReleaseInfo) ([]link.Tag, error) {
+	page, ok := l.Manifest().Lookup("index.html")
 	if !ok {
 		return nil, hinted(fmt.Errorf("release %s of app %s has no index.html, from which the tags are taken", info.ID, info.App),
 			"use --format json and choose the files yourself")
@@ -150,7 +116,7 @@ func (b *backends) pageTags(ctx context.Context, l *links, info *registry.Releas
 	if err != nil {
 		return nil, err
 	}
-	return l.tags(text), nil
+	return l.Tags(text), nil
 }
 
 // read returns the bytes of a file, verified.
@@ -168,7 +134,7 @@ func (b *backends) read(ctx context.Context, info *registry.ReleaseInfo, f *hold
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
-	if text, err = readAll(r, f.Size); err != nil {
+	if text, err = io.ReadAll(io.LimitReader(r, f.Size+1)); err != nil {
 		return nil, fmt.Errorf("read %s of release %s: %w", f.Path, info.ID, err)
 	}
 	if holdfast.DigestOf(text) != f.Digest {

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/pflag"
 
 	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/link"
 	"github.com/holdfast-web/holdfast/internal/registry"
 )
 
@@ -24,11 +25,11 @@ func (t *target) flags(flags *pflag.FlagSet) {
 	appFlag(flags, &t.app)
 	sideFlag(flags, &t.side, "the side whose live release is meant")
 	releaseFlag(flags, &t.release, "release", "this release instead of the live one")
-	flags.Var(&value[string]{&t.origin, parseOrigin, "URL", ""}, "origin", "put this before each URL, such as https://cdn.example.com")
+	flags.Var(&value[string]{&t.origin, link.ParseOrigin, "URL", ""}, "origin", "put this before each URL, such as https://cdn.example.com")
 }
 
 // links reads the release that t names.
-func (b *backends) links(ctx context.Context, t target) (*links, registry.ReleaseInfo, error) {
+func (b *backends) links(ctx context.Context, t target) (*link.Links, registry.ReleaseInfo, error) {
 	state, err := b.app(ctx, t.app)
 	if err != nil {
 		return nil, registry.ReleaseInfo{}, err
@@ -45,7 +46,7 @@ func (b *backends) links(ctx context.Context, t target) (*links, registry.Releas
 	if err != nil {
 		return nil, info, err
 	}
-	return newLinks(t.origin, &state.Settings, &info, m), info, nil
+	return link.New(link.Options{Origin: t.origin}, info.ID, &state.Settings, m), info, nil
 }
 
 func (c *cli) urlCommand() *cobra.Command {
@@ -76,7 +77,7 @@ URL: the references would lead astray. Their pinned URL is safe.`,
 				if err != nil {
 					return err
 				}
-				text, err := l.to(strings.TrimPrefix(args[0], "/"), form)
+				text, err := urlOf(l, strings.TrimPrefix(args[0], "/"), link.Form(form), t.app)
 				if err != nil {
 					return fmt.Errorf("release %s of app %s: %w", info.ID, t.app, err)
 				}
@@ -90,32 +91,26 @@ URL: the references would lead astray. Their pinned URL is safe.`,
 	return cmd
 }
 
-// to returns the URL of the file at path in one of the forms.
-func (l *links) to(path, form string) (string, error) {
-	f, ok := l.manifest.Lookup(path)
+// urlOf returns the URL of the file at path in one of the forms.
+func urlOf(l *link.Links, path string, form link.Form, app holdfast.AppName) (string, error) {
+	f, ok := l.Manifest().Lookup(path)
 	switch {
 	case !ok:
-		return "", hinted(fmt.Errorf("it has no file %s", path), "%sholdfast manifest lists its files", meant("", l.near(path)))
-	case !l.served(f):
-		return "", hinted(fmt.Errorf("%s is a private source map: no URL leads to it", path), "holdfast app set %s sourcemaps=public serves them", l.app)
-	case form == "plain":
-		return l.plain(f), nil
-	case form == "pinned":
-		return l.pinned(f), nil
-	case f.Relative:
+		return "", hinted(fmt.Errorf("it has no file %s", path), "%sholdfast manifest lists its files", meant("", near(l, path)))
+	case !l.Served(f):
+		return "", hinted(fmt.Errorf("%s is a private source map: no URL leads to it", path), "holdfast app set %s sourcemaps=public serves them", app)
+	case f.Relative && (form == link.Full || form == link.Content):
 		return "", hinted(fmt.Errorf("%s refers to other files by relative references, which a %s URL would lead astray", path, form), "use --form pinned")
-	case form == "full":
-		return l.full(f), nil
 	}
-	return l.content(f), nil
+	return l.To(f, form), nil
 }
 
 // near returns files that path was probably meant to be: of a similar path, or
 // of the same name without its hash, elsewhere.
-func (l *links) near(path string) []string {
+func near(l *link.Links, path string) []string {
 	var paths []string
-	for i := range l.manifest.Files() {
-		paths = append(paths, l.manifest.Files()[i].Path)
+	for i := range l.Manifest().Files() {
+		paths = append(paths, l.Manifest().Files()[i].Path)
 	}
 	return nearest(path, paths)
 }

@@ -50,7 +50,7 @@ func theLaw() law {
 			"asset/s3":        ". asset internal/store internal/store/bucketstore",
 			"asset/zookeeper": ". asset internal/kv internal/kv/zkkv",
 			"cmd/holdfast": ". internal/admin internal/blob internal/coding internal/delta internal/durable internal/fastpath internal/hook " +
-				"internal/kv internal/kv/etcdkv internal/kv/memkv internal/kv/sqlitekv internal/kv/zkkv internal/lifecycle " +
+				"internal/kv internal/kv/etcdkv internal/kv/memkv internal/kv/sqlitekv internal/kv/zkkv internal/lifecycle internal/link " +
 				"internal/live internal/node internal/prune internal/publish internal/registry internal/scrub internal/serve " +
 				"internal/store internal/store/bucketstore internal/store/dirstore internal/store/memstore",
 
@@ -63,6 +63,7 @@ func theLaw() law {
 			"internal/hook":      ". internal/registry",
 			"internal/lane":      ".",
 			"internal/lifecycle": ". internal/registry",
+			"internal/link":      ".",
 			"internal/live":      ". internal/registry", // for its data types
 			"internal/node":      ". internal/admin internal/blob internal/durable internal/live internal/registry internal/serve",
 			"internal/prune":     ". internal/lifecycle internal/registry internal/store",
@@ -114,7 +115,7 @@ func theLaw() law {
 			"github.com/molecule-man/go-brrr": "internal/coding bench/...",
 			"github.com/spf13/cobra":          "cmd/holdfast",
 			"github.com/spf13/pflag":          "cmd/holdfast",
-			"github.com/tdewolff/parse":       "cmd/holdfast internal/publish",
+			"github.com/tdewolff/parse":       "internal/link internal/publish",
 			"go.etcd.io/etcd":                 "internal/kv/etcdkv",
 			"go.uber.org/zap":                 "internal/kv/etcdkv",
 			"golang.org/x/net":                "internal/fastpath internal/serve",

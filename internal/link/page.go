@@ -1,9 +1,8 @@
-package main
+package link
 
 import (
 	"bytes"
 	stdhtml "html"
-	"io"
 	"net/url"
 	"slices"
 	"strings"
@@ -13,10 +12,6 @@ import (
 
 	holdfast "github.com/holdfast-web/holdfast"
 )
-
-// readAll reads a file of the given size, and no more of a longer one than shows
-// that it is longer.
-func readAll(r io.Reader, size int64) ([]byte, error) { return io.ReadAll(io.LimitReader(r, size+1)) }
 
 // element is a start tag; names are in lower case, values decoded.
 type element struct {
@@ -53,10 +48,19 @@ func unquote(v []byte) string {
 	return strings.TrimSpace(stdhtml.UnescapeString(string(v)))
 }
 
-// tags returns the tags of scripts, preloads and style sheets of a page that lie
-// in the release, with pinned URLs, and of the client helper. What lies elsewhere
-// is left out.
-func (l *links) tags(page []byte) (tags []string) {
+// Tag is an element of a page that loads a file of the release, or the client
+// helper.
+type Tag struct {
+	HTML string
+	// Hint is the value of a Link field (RFC 8288) that lets a browser fetch the
+	// file before it has read the page; "" where that is of no use.
+	Hint string
+}
+
+// Tags returns the tags of scripts, preloads and style sheets of a page that lie
+// in the release, with URLs of the release, and of the client helper. What lies
+// elsewhere is left out.
+func (l *Links) Tags(page []byte) (tags []Tag) {
 	base := &url.URL{Path: l.settings.Mount.Path() + "/index.html"}
 	for _, e := range elements(page) {
 		if u, err := base.Parse(e.attributes["href"]); e.name == "base" && err == nil {
@@ -70,12 +74,68 @@ func (l *links) tags(page []byte) (tags []string) {
 		path, inside := l.resolve(base, e.attributes[source])
 		if inside && path == holdfast.ClientHelper {
 			// What a server renders lacks the header that tells the helper the release.
-			tags = append(tags, e.tag(source, l.base+"/"+path, "data-release", l.release.String()))
-		} else if f, ok := l.manifest.Lookup(path); inside && ok && l.served(f) {
-			tags = append(tags, e.tag(source, l.pinned(f), "integrity", integrity(f.Digest), "crossorigin", "anonymous"))
+			tags = append(tags, Tag{HTML: e.tag(source, l.base+"/"+path, "data-release", l.release.String())})
+		} else if f, ok := l.manifest.Lookup(path); inside && ok && l.Served(f) {
+			tags = append(tags, l.tag(&e, source, f))
 		}
 	}
 	return tags
+}
+
+// Module returns the tag that runs a script of the release as a module.
+func (l *Links) Module(f *holdfast.File) Tag {
+	return l.tag(&element{"script", map[string]string{"type": "module"}}, "src", f)
+}
+
+// ModulePreload returns the tag that fetches a module before others ask for it.
+func (l *Links) ModulePreload(f *holdfast.File) Tag {
+	return l.tag(&element{"link", map[string]string{"rel": "modulepreload"}}, "href", f)
+}
+
+// Stylesheet returns the tag of a style sheet of the release.
+func (l *Links) Stylesheet(f *holdfast.File) Tag {
+	return l.tag(&element{"link", map[string]string{"rel": "stylesheet"}}, "href", f)
+}
+
+func (l *Links) tag(e *element, source string, f *holdfast.File) Tag {
+	to, proof := l.Href(f), []string{"integrity", Integrity(f.Digest)}
+	if l.options.Unproved {
+		proof = nil
+	}
+	return Tag{e.tag(source, to, append(proof, "crossorigin", "anonymous")...), e.hint(to, proof)}
+}
+
+// hint returns the Link value that makes a browser fetch just what the element
+// will load: only with the same crossorigin and integrity is it fetched once.
+func (e *element) hint(to string, proof []string) string {
+	rel := ""
+	switch rels := strings.Fields(strings.ToLower(e.attributes["rel"])); {
+	case slices.Contains(rels, "modulepreload"), e.name == "script" && e.attributes["type"] == "module":
+		rel = "modulepreload"
+	case slices.Contains(rels, "preload") && isToken(e.attributes["as"]):
+		rel = "preload; as=" + e.attributes["as"]
+	case slices.Contains(rels, "stylesheet") && e.attributes["media"] == "" && !e.has("disabled"):
+		rel = "preload; as=style"
+	case e.name == "script" && !e.has("nomodule"):
+		rel = "preload; as=script"
+	default:
+		return ""
+	}
+	hint := "<" + to + ">; rel=" + rel + "; crossorigin"
+	if len(proof) > 0 {
+		hint += `; integrity="` + proof[1] + `"`
+	}
+	return hint
+}
+
+func (e *element) has(attribute string) bool {
+	_, ok := e.attributes[attribute]
+	return ok
+}
+
+// isToken reports whether a value can stand in a header field as it is.
+func isToken(s string) bool {
+	return s != "" && strings.Trim(strings.ToLower(s), "abcdefghijklmnopqrstuvwxyz") == ""
 }
 
 // source names the attribute with the URL of what the element loads, or "".
@@ -96,7 +156,7 @@ func (e *element) source() string {
 }
 
 // resolve returns the path below the app's mount that a reference leads to.
-func (l *links) resolve(base *url.URL, ref string) (path string, inside bool) {
+func (l *Links) resolve(base *url.URL, ref string) (path string, inside bool) {
 	u, err := base.Parse(ref)
 	if err != nil || u.Scheme != "" || u.Host != "" || u.Opaque != "" {
 		return "", false

@@ -1,4 +1,4 @@
-package main
+package link
 
 import (
 	"strings"
@@ -7,12 +7,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	holdfast "github.com/holdfast-web/holdfast"
-	"github.com/holdfast-web/holdfast/internal/registry"
 )
 
 // linksTo returns the links of release r1 of an app at mount with files of the
 // given paths.
-func linksTo(t *testing.T, mount string, paths ...string) *links {
+func linksTo(t *testing.T, mount string, paths ...string) *Links {
 	t.Helper()
 	var files []holdfast.File
 	for _, p := range paths {
@@ -33,7 +32,14 @@ func linksTo(t *testing.T, mount string, paths ...string) *links {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return newLinks("", &settings, &registry.ReleaseInfo{Release: holdfast.Release{App: holdfast.DefaultApp(), ID: id}}, m)
+	return New(Options{}, id, &settings, m)
+}
+
+func htmlOf(tags []Tag) (html []string) {
+	for _, tag := range tags {
+		html = append(html, tag.HTML)
+	}
+	return html
 }
 
 func TestTags(t *testing.T) {
@@ -59,7 +65,7 @@ func TestTags(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			l := linksTo(t, tt.mount, "a.js", "b.css", "sub/c.js", "sp ace&.js", "a.js.map")
 			var got []string
-			for _, tag := range l.tags([]byte(tt.page)) {
+			for _, tag := range htmlOf(l.Tags([]byte(tt.page))) {
 				if !strings.Contains(tag, ` integrity="sha256-`) || !strings.Contains(tag, ` crossorigin="anonymous"`) {
 					t.Errorf("tag %s lacks integrity or crossorigin", tag)
 				}
@@ -78,12 +84,12 @@ func TestTagKeepsWhatMatters(t *testing.T) {
 	l := linksTo(t, "/", "a.js")
 	page := `<script type="module" async nonce="secret" data-x="1" onload="evil()" src="a.js"></script>` +
 		`<link rel="modulepreload" as="script" fetchpriority="high" href="a.js">`
-	sri := integrity(holdfast.DigestOf([]byte("a.js")))
+	sri := Integrity(holdfast.DigestOf([]byte("a.js")))
 	want := []string{
 		`<script type="module" async src="/@r1/a.js" integrity="` + sri + `" crossorigin="anonymous"></script>`,
 		`<link rel="modulepreload" as="script" fetchpriority="high" href="/@r1/a.js" integrity="` + sri + `" crossorigin="anonymous">`,
 	}
-	if diff := cmp.Diff(want, l.tags([]byte(page))); diff != "" {
+	if diff := cmp.Diff(want, htmlOf(l.Tags([]byte(page)))); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -95,10 +101,10 @@ func TestImportMapNamesAreUnambiguous(t *testing.T) {
 		"chunk-D7m8275w.js": "/@r1/chunk-D7m8275w.js",
 		"chunk-C3k9152x.js": "/@r1/chunk-C3k9152x.js",
 	}
-	if diff := cmp.Diff(want, l.importMap().Imports); diff != "" {
+	if diff := cmp.Diff(want, l.ImportMap().Imports); diff != "" {
 		t.Error(diff)
 	}
-	if n := len(l.importMap().Integrity); n != 3 {
+	if n := len(l.ImportMap().Integrity); n != 3 {
 		t.Errorf("%d scripts have integrity metadata, want 3", n)
 	}
 }
@@ -110,7 +116,7 @@ func FuzzTags(f *testing.F) {
 	f.Add(`<svg><script href="a.js"/></svg>`)
 	f.Fuzz(func(t *testing.T, page string) {
 		l := linksTo(t, "/", "a.js")
-		for _, tag := range l.tags([]byte(page)) {
+		for _, tag := range htmlOf(l.Tags([]byte(page))) {
 			if strings.Count(tag, "<") > 2 {
 				t.Errorf("markup got through: %s", tag)
 			}
@@ -123,8 +129,50 @@ func TestParseOrigin(t *testing.T) {
 		"https://cdn.example.com": "https://cdn.example.com", "http://localhost:8080/": "http://localhost:8080",
 		"cdn.example.com": "", "ftp://x": "", "https://": "", "https://u:p@x": "", "https://x/path": "", "https://x?q": "", "https://x#f": "",
 	} {
-		if got, err := parseOrigin(text); got != want || (err == nil) != (want != "") {
-			t.Errorf("parseOrigin(%q) = %q, %v, want %q", text, got, err, want)
+		if got, err := ParseOrigin(text); got != want || (err == nil) != (want != "") {
+			t.Errorf("ParseOrigin(%q) = %q, %v, want %q", text, got, err, want)
+		}
+	}
+}
+
+// A browser that fetches a file early must ask for it as the page will, or it
+// fetches it twice.
+func TestHints(t *testing.T) {
+	l := linksTo(t, "/", "a.js", "b.css")
+	sri := func(p string) string {
+		return `; crossorigin; integrity="` + Integrity(holdfast.DigestOf([]byte(p))) + `"`
+	}
+	for page, want := range map[string]string{
+		`<script type=module src=a.js></script>`:                 `</@r1/a.js>; rel=modulepreload` + sri("a.js"),
+		`<script defer src=a.js></script>`:                       `</@r1/a.js>; rel=preload; as=script` + sri("a.js"),
+		`<script nomodule src=a.js></script>`:                    "",
+		`<link rel=stylesheet href=b.css>`:                       `</@r1/b.css>; rel=preload; as=style` + sri("b.css"),
+		`<link rel=stylesheet media=print href=b.css>`:           "",
+		`<link rel="preload" as="script" href="a.js">`:           `</@r1/a.js>; rel=preload; as=script` + sri("a.js"),
+		`<link rel="preload" as="script, <x>" href="a.js">`:      "",
+		`<link rel="modulepreload" fetchpriority=low href=a.js>`: `</@r1/a.js>; rel=modulepreload` + sri("a.js"),
+	} {
+		if tags := l.Tags([]byte(page)); len(tags) != 1 || tags[0].Hint != want {
+			t.Errorf("%s: %v, want the hint %s", page, tags, want)
+		}
+	}
+}
+
+func TestHrefKeepsRelativeFilesTogether(t *testing.T) {
+	l := linksTo(t, "/", "a.js")
+	f, _ := l.Manifest().Lookup("a.js")
+	relative := *f
+	relative.Relative = true
+	for form, want := range map[Form][2]string{
+		"":      {"/@r1/a.js", "/@r1/a.js"},
+		Pinned:  {"/@r1/a.js", "/@r1/a.js"},
+		Full:    {"/@r1/~" + f.Digest.String()[:16] + "/a.js", "/@r1/a.js"},
+		Content: {"/~" + f.Digest.String()[:16] + "/a.js", "/@r1/a.js"},
+		Plain:   {"/a.js", "/a.js"},
+	} {
+		l.options.Form = form
+		if got := [2]string{l.Href(f), l.Href(&relative)}; got != want {
+			t.Errorf("form %q: %v, want %v", form, got, want)
 		}
 	}
 }
