@@ -47,7 +47,7 @@ func (t *tree) readBundlerManifests() bundlerManifests {
 }
 
 func (t *tree) readSmall(p string) []byte {
-	f, err := t.root.Open(p)
+	f, err := t.fsys.Open(p)
 	if err != nil {
 		return nil
 	}

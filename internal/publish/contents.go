@@ -5,8 +5,8 @@ import (
 	"crypto/sha256"
 	"hash"
 	"io"
+	"io/fs"
 	"log/slog"
-	"os"
 
 	holdfast "github.com/holdfast-web/holdfast"
 	"github.com/holdfast-web/holdfast/internal/coding"
@@ -26,12 +26,13 @@ type contents interface {
 
 // directory is a build as Scan found it. What has changed since is an error.
 type directory struct {
-	*os.Root
+	fs.FS
+	io.Closer
 	logger *slog.Logger
 }
 
 func (d directory) whole(_ context.Context, want holdfast.Digest, s source) ([]byte, error) {
-	identity, err := readFile(d.Open, s.path, s.size)
+	identity, err := readFile(d.FS, s.path, s.size)
 	if err == nil && holdfast.DigestOf(identity) != want {
 		err = errChanged(s.path)
 	}
@@ -52,7 +53,7 @@ func (d directory) encoded(ctx context.Context, _ holdfast.Digest, s source, c h
 		if sib.coding != c || !coding.Pays(s.size, sib.size) {
 			continue
 		}
-		found, err := readFile(d.Open, sib.path, sib.size)
+		found, err := readFile(d.FS, sib.path, sib.size)
 		if err == nil {
 			err = coding.Verify(c, found, identity)
 		}
@@ -66,7 +67,7 @@ func (d directory) encoded(ctx context.Context, _ holdfast.Digest, s source, c h
 
 // unchanged reads a file, and fails at its end if it is not what it was.
 type unchanged struct {
-	*os.File
+	fs.File
 	path string
 	want holdfast.Digest
 	left int64

@@ -8,7 +8,6 @@ import (
 	"hash"
 	"io"
 	"io/fs"
-	"os"
 	"strings"
 
 	holdfast "github.com/holdfast-web/holdfast"
@@ -28,7 +27,7 @@ type scanned struct {
 // read hashes a file and looks into it if it can refer to others. A file that
 // is not what the walk saw, or changes under the reader's eyes, is an error.
 func (t *tree) read(e entry) (scanned, error) {
-	f, err := t.root.Open(e.path)
+	f, err := t.fsys.Open(e.path)
 	if err != nil {
 		return scanned{}, t.unreadable("file", e.path, err)
 	}
@@ -96,8 +95,8 @@ func analyserOf(p string) func([]byte) findings {
 }
 
 // readFile reads a file that must have size bytes.
-func readFile(open func(string) (*os.File, error), p string, size int64) ([]byte, error) {
-	f, err := open(p)
+func readFile(fsys fs.FS, p string, size int64) ([]byte, error) {
+	f, err := fsys.Open(p)
 	if err != nil {
 		return nil, err
 	}
@@ -110,5 +109,5 @@ func readFile(open func(string) (*os.File, error), p string, size int64) ([]byte
 	case int64(n) != size:
 		return nil, errChanged(p)
 	}
-	return b[:n], nil
+	return b[:n:n], nil
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"os"
 	"runtime"
 	"slices"
 	"strings"
@@ -31,7 +30,7 @@ type ScanOptions struct {
 	MaxBytes   int64               // DefaultMaxBytes if 0
 }
 
-// Build is what Scan found in a directory. The bytes stay there: nothing may
+// Build is what Scan found in a place. The bytes stay there: nothing may
 // change them until the build is published, and Publish notices if something does.
 type Build struct {
 	Manifest *holdfast.Manifest
@@ -39,9 +38,9 @@ type Build struct {
 	Missing  []MissingReference // sorted; references into the release that lead nowhere
 	Encoded  int                // encoded forms found beside files, to be verified before use
 
-	dir     string
+	place   Place
 	sources map[holdfast.Digest]source
-	from    *stored // takes the place of dir, if it is not nil
+	from    *stored // takes the place of place, if it is not nil
 }
 
 // open returns where the bytes are. The caller closes it.
@@ -49,11 +48,11 @@ func (b *Build) open(logger *slog.Logger) (contents, error) {
 	if b.from != nil {
 		return b.from, nil
 	}
-	root, err := os.OpenRoot(b.dir)
+	fsys, files, err := b.place.open()
 	if err != nil {
-		return nil, fmt.Errorf("open build: %w", err)
+		return nil, err
 	}
-	return directory{root, logger}, nil
+	return directory{fsys, files, logger}, nil
 }
 
 // source is where the bytes of a blob lie in the build.
@@ -71,30 +70,32 @@ type sibling struct {
 	size   int64
 }
 
-// Scan reads the build in dir. Every refusal is one error that says what is
-// wrong and what to do; it wraps holdfast.ErrNotFound or holdfast.ErrInvalid
-// unless the file system itself failed.
+// Scan reads the build in the directory dir; see Place.Scan.
 func Scan(ctx context.Context, dir string, o ScanOptions) (*Build, error) {
-	t, err := openTree(dir, limits{cmp.Or(o.MaxFiles, DefaultMaxFiles), cmp.Or(o.MaxBytes, DefaultMaxBytes)})
+	return Dir(dir).Scan(ctx, o)
+}
+
+// Scan reads the build that lies there. Every refusal is one error that says what
+// is wrong and what to do; it wraps holdfast.ErrNotFound or holdfast.ErrInvalid
+// unless the file system itself failed.
+func (p Place) Scan(ctx context.Context, o ScanOptions) (*Build, error) {
+	t, files, err := p.walk(ctx, o)
 	if err != nil {
 		return nil, err
 	}
-	defer t.root.Close() //nolint:errcheck // nothing was written
-	if err := t.walk(ctx, ".", nil); err != nil {
-		return nil, err
-	}
+	defer files.Close() //nolint:errcheck // nothing was written
 	siblings := t.takeSiblings()
 	t.dropSourceMaps(o.SourceMaps, siblings)
 	if len(t.entries) == 0 {
-		return nil, fmt.Errorf("%w: %s holds no files to publish; has the build run?", holdfast.ErrInvalid, dir)
+		return nil, fmt.Errorf("%w: %s holds no files to publish; has the build run?", holdfast.ErrInvalid, p)
 	}
-	files, err := t.readAll(ctx)
+	read, err := t.readAll(ctx)
 	if err != nil {
 		return nil, err
 	}
-	b := &Build{dir: dir, LeftOut: t.leftOut, Encoded: siblingCount(siblings)}
+	b := &Build{place: p, LeftOut: t.leftOut, Encoded: siblingCount(siblings)}
 	slices.SortFunc(b.LeftOut, func(a, b LeftOut) int { return strings.Compare(a.Path, b.Path) })
-	return b, b.fill(t, files, siblings, o)
+	return b, b.fill(t, read, siblings, o)
 }
 
 // fill draws the conclusions from what all files say together.

@@ -148,11 +148,11 @@ func TestScanRefusesWhatIsNoDirectory(t *testing.T) {
 
 func TestScanNamesUnreadableFile(t *testing.T) {
 	dir := write(t, site())
-	tr, err := openTree(dir, limits{10, 1000})
+	tr, files, err := Dir(dir).walk(t.Context(), ScanOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer tr.root.Close()
+	defer files.Close()
 	// The tests may run as a user whom no permission stops: what the walk saw
 	// vanishes instead before it is read.
 	if _, err := tr.read(entry{path: "gone.js"}); err == nil || !strings.Contains(err.Error(), filepath.Join(dir, "gone.js")) {
@@ -169,14 +169,11 @@ func TestScanNamesUnreadableFile(t *testing.T) {
 
 func TestScanNoticesChange(t *testing.T) {
 	dir := write(t, site())
-	tr, err := openTree(dir, limits{100, 10_000})
+	tr, files, err := Dir(dir).walk(t.Context(), ScanOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer tr.root.Close()
-	if err := tr.walk(t.Context(), ".", nil); err != nil {
-		t.Fatal(err)
-	}
+	defer files.Close()
 	put(t, dir, "logo.svg", strings.Repeat("x", 63))
 	_, err = tr.readAll(t.Context())
 	checkError(t, err, holdfast.ErrConflict, []string{"logo.svg", "changed", "publish again"})

@@ -35,11 +35,11 @@ type entry struct {
 	modified time.Time
 }
 
-// tree walks a directory. All access is through an os.Root, which no symlink can
-// lead out of.
+// tree walks the files of a build.
 type tree struct {
-	root    *os.Root
-	dir     string
+	fsys    fs.FS
+	dir     string // how messages name it
+	rooted  bool   // no symlink of fsys can lead out of it
 	limits  limits
 	entries []entry
 	leftOut []LeftOut
@@ -52,23 +52,6 @@ type limits struct {
 	bytes int64
 }
 
-func openTree(dir string, l limits) (*tree, error) {
-	info, err := os.Stat(dir)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil, fmt.Errorf("%w: there is no directory %s; give the directory your build tool writes to", holdfast.ErrNotFound, dir)
-	case err == nil && !info.IsDir():
-		return nil, fmt.Errorf("%w: %s is a file; give the directory your build tool writes to", holdfast.ErrInvalid, dir)
-	case err != nil:
-		return nil, fmt.Errorf("open build: %w", err)
-	}
-	root, err := os.OpenRoot(dir)
-	if err != nil {
-		return nil, fmt.Errorf("open build: %w", err)
-	}
-	return &tree{root: root, dir: dir, limits: l, folded: make(map[string]string)}, nil
-}
-
 // storeMarker is the file that every store has at its top.
 const storeMarker = "holdfast-store.json"
 
@@ -77,12 +60,7 @@ func (t *tree) walk(ctx context.Context, p string, above []fs.FileInfo) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	d, err := t.root.Open(p)
-	if err != nil {
-		return t.unreadable("directory", p, err)
-	}
-	defer d.Close() //nolint:errcheck // nothing was written
-	info, err := d.Stat()
+	info, err := fs.Stat(t.fsys, p)
 	if err != nil {
 		return t.unreadable("directory", p, err)
 	}
@@ -91,7 +69,7 @@ func (t *tree) walk(ctx context.Context, p string, above []fs.FileInfo) error {
 			return fmt.Errorf("%w: symlink %s leads back to a directory it lies in; remove it", holdfast.ErrInvalid, t.show(p))
 		}
 	}
-	children, err := d.ReadDir(-1)
+	children, err := fs.ReadDir(t.fsys, p)
 	if err != nil {
 		return t.unreadable("directory", p, err)
 	}
@@ -135,11 +113,15 @@ func (t *tree) stat(p string, c fs.DirEntry) (fs.FileInfo, error) {
 		}
 		return info, nil
 	}
-	info, err := t.root.Stat(p)
+	if !t.rooted {
+		return nil, fmt.Errorf("%w: %s is a symlink, and this file system does not say whether it leads out of the build; open the directory by its path, or put a copy of the file there",
+			holdfast.ErrInvalid, t.show(p))
+	}
+	info, err := fs.Stat(t.fsys, p)
 	if err == nil {
 		return info, nil
 	}
-	target, linkErr := t.root.Readlink(p)
+	target, linkErr := fs.ReadLink(t.fsys, p)
 	if linkErr != nil {
 		return nil, t.unreadable("symlink", p, linkErr)
 	}
