@@ -200,22 +200,10 @@ func (d *depot) snapshot(revision int64, sites ...site) *registry.Snapshot {
 }
 
 // tableOf is the table that a node of side main has for sites.
-// newTable makes one table from a snapshot. A release whose manifest cannot be
-// loaded is not Loaded.
-func newTable(ctx context.Context, side holdfast.Side, snap *registry.Snapshot, m Manifests) *Table {
-	const deadline = 10 * time.Second
-	l := newLoader(m, deadline, quiet())
-	for l.want(ctx, snap); len(l.flying) > 0 && ctx.Err() == nil; {
-		l.wait(ctx, deadline)
-	}
-	defer l.tasks.Wait() // those that ctx cut off
-	return newBuilder(side).table(snap, l.built)
-}
-
 func tableOf(t *testing.T, sites ...site) *Table {
 	t.Helper()
 	d := newDepot()
-	return newTable(t.Context(), side("main"), d.snapshot(1, sites...), d)
+	return NewTable(t.Context(), side("main"), d.snapshot(1, sites...), d, quiet())
 }
 
 func appOf(t *testing.T, s site) *App {

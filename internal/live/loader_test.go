@@ -98,7 +98,7 @@ func TestLoaderBoundsAndOrder(t *testing.T) {
 			states[r.Manifest] = r.State
 		}
 		g := &gauge{depot: d, states: states}
-		newTable(t.Context(), side("main"), snap, g)
+		NewTable(t.Context(), side("main"), snap, g, quiet())
 		if g.most != parallel {
 			t.Errorf("%d manifests read at once, want %d", g.most, parallel)
 		}
@@ -142,7 +142,7 @@ func TestNewTableGivesUpWithContext(t *testing.T) {
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if app := newTable(ctx, side("main"), snap, d).Apps()[0]; !app.Incomplete() {
+		if app := NewTable(ctx, side("main"), snap, d, quiet()).Apps()[0]; !app.Incomplete() {
 			t.Error("the table has what nobody could read")
 		}
 	})
@@ -153,7 +153,7 @@ func TestLoaderChecksInventory(t *testing.T) {
 	d := newDepot()
 	snap := d.snapshot(1, twoReleases("a", ""))
 	snap.Apps[0].Releases[0].Inventory = snap.Apps[0].Releases[1].Inventory
-	app := newTable(t.Context(), side("main"), snap, d).Apps()[0]
+	app := NewTable(t.Context(), side("main"), snap, d, quiet()).Apps()[0]
 	r, _ := app.Release("b")
 	if r.Loaded() || !app.Incomplete() || !app.Live().Loaded() {
 		t.Error("a release counts as loaded although its inventory is another's")

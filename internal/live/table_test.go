@@ -117,7 +117,7 @@ func TestPlainPassesOverDocuments(t *testing.T) {
 			{id: "a", state: alive, published: 1, activated: 3, files: files{"a.js": "x"}},
 		},
 	})
-	app := newTable(t.Context(), side("main"), snap, d).Apps()[0]
+	app := NewTable(t.Context(), side("main"), snap, d, quiet()).Apps()[0]
 	if r, ok := app.Plain("page.html"); ok {
 		t.Errorf("Plain(page.html) = %v of release %s, want nothing", r.Entry, r.Release.ID)
 	}

@@ -37,6 +37,8 @@ type Decision struct {
 
 	App     *live.App     // whose mount the request falls under; nil for none
 	Release *live.Release // whose file, or whose state, the answer gives; nil for none
+	File    *live.Entry   // that was asked for; nil if there is none
+	Form    bool          // the URL has one of our own forms: it can mean nothing else
 }
 
 // Range is the value of a Content-Range field, in bytes.
@@ -110,6 +112,7 @@ func (c *decider) route(t *live.Table) {
 func (c *decider) resolve(rest string) {
 	asked, times := queryRelease(c.r.Query)
 	id, below, slash, named := c.named(rest)
+	c.d.Form = named || holdfast.IsReserved(firstSegment(rest)) || times > 0 && looksLikeFile(c.a, rest)
 	switch {
 	case times > 1 || times == 1 && !holdfast.IsName(asked):
 		c.fail(404, "the query does not name one release")

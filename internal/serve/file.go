@@ -7,6 +7,7 @@ import (
 // file answers with e, as its class and the request's conditions say, in the
 // order of RFC 9110, section 13.2.2.
 func (c *decider) file(e *live.Entry, cl *class) {
+	c.d.File = e
 	cl = cl.at(c.r.Now)
 	p, accepted := prepare(e), parseAcceptEncoding(c.r.AcceptEncoding)
 	i := accepted.choose(e.Variants)

@@ -105,57 +105,7 @@ func table(t testing.TB, side string, sites ...site) *live.Table {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return keep(t, sd, snap, store)
-}
-
-// still is a registry in which nothing changes.
-type still struct{ snap *registry.Snapshot }
-
-func (s still) Refresh(context.Context, *registry.Snapshot) (*registry.Snapshot, error) {
-	return s.snap, nil
-}
-
-func (s still) Watch(ctx context.Context) (<-chan struct{}, error) {
-	hints := make(chan struct{})
-	context.AfterFunc(ctx, func() { close(hints) })
-	return hints, nil
-}
-
-// keep keeps a table of snap until all is loaded that store has, and returns it.
-func keep(t testing.TB, side holdfast.Side, snap *registry.Snapshot, store texts) *live.Table {
-	t.Helper()
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	var whole *live.Table
-	k := live.NewKeeper(still{snap}, store, live.Options{Side: side, Logger: slog.New(slog.DiscardHandler), OnSwap: func(table *live.Table) {
-		if store.loaded(snap, table) {
-			whole = table
-			cancel()
-		}
-	}})
-	if err := k.Run(ctx); err != nil || whole == nil {
-		t.Fatalf("the test ended before its table was there: %v", err)
-	}
-	return whole
-}
-
-// loaded reports whether a table has the files of all servable releases whose
-// manifests there are.
-func (s texts) loaded(snap *registry.Snapshot, table *live.Table) bool {
-	manifests := make(map[string]holdfast.Digest)
-	for _, app := range snap.Apps {
-		for _, r := range app.Releases {
-			manifests[app.Name.String()+"@"+r.ID.String()] = r.Manifest
-		}
-	}
-	for _, app := range table.Apps() {
-		for r := range app.Releases {
-			if there := s.manifests[manifests[app.Name.String()+"@"+r.ID.String()]] != nil; there && r.State.Servable() && !r.Loaded() {
-				return false
-			}
-		}
-	}
-	return true
+	return live.NewTable(t.Context(), sd, snap, store, slog.New(slog.DiscardHandler))
 }
 
 func (s site) state(t testing.TB, store texts) *registry.AppState {

@@ -38,6 +38,9 @@ type Options struct {
 	// how long it waits for a body that is not at hand (30 s), and Stall how long
 	// a client may take for each piece of a large body (60 s).
 	Wait, Fetch, Stall time.Duration
+	// Fresh is for development: conditions of requests are ignored, and every
+	// answer says that it must not be stored, and has no validators.
+	Fresh bool
 }
 
 // Access is what an access log says of an answer.
@@ -78,24 +81,29 @@ func NewHandler(t Tables, b Blobs, o Options) *Handler {
 // http.ErrAbortHandler.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
+	req := h.requestOf(r)
 	var d Decision
-	h.decide(r, &d)
+	h.decide(r, &req, &d)
+	h.answer(w, r, &d, start)
+}
+
+func (h *Handler) answer(w http.ResponseWriter, r *http.Request, d *Decision, start time.Time) {
 	if !r.ProtoAtLeast(1, 1) {
 		d.Close = true // net/http drops Transfer-Encoding there: what follows may be no request
 	}
-	body, err := h.open(r, &d)
+	body, err := h.open(r, d)
 	if err != nil {
-		h.noBody(r, &d, err)
-		body = textOf(&d)
+		h.noBody(r, d, err)
+		body = textOf(d)
 	}
 	defer body.close()
-	h.writeHeader(w.Header(), &d, body.hot)
+	h.writeHeader(w.Header(), d, body.hot)
 	w.WriteHeader(d.Status)
 	if d.Release != nil && d.Release.Asked != nil {
 		d.Release.Asked.Add()
 	}
 	sent, err := h.send(w, &body)
-	h.report(r, &d, Access{Status: d.Status, Sent: sent, Hot: body.hot, Duration: time.Since(start)})
+	h.report(r, d, Access{Status: d.Status, Sent: sent, Hot: body.hot, Duration: time.Since(start)})
 	if err != nil {
 		h.options.Logger.Debug("answer cut short", "path", r.URL.Path, "sent", sent, "error", err)
 		panic(http.ErrAbortHandler) // so that the client sees it, too
@@ -115,42 +123,53 @@ func (h *Handler) report(r *http.Request, d *Decision, a Access) {
 	h.options.Access(r, a)
 }
 
-func (h *Handler) decide(r *http.Request, d *Decision) {
-	req := requestOf(r)
-	Decide(h.tables.Table(), &req, d)
-	if d.Wait == "" {
-		return
+// decide decides, and once more after a wait for what only the registry may know.
+func (h *Handler) decide(r *http.Request, req *Request, d *Decision) {
+	Decide(h.tables.Table(), req, d)
+	if d.Wait != "" {
+		h.await(r, req, d)
 	}
+}
+
+func (h *Handler) await(r *http.Request, req *Request, d *Decision) {
 	ctx, cancel := context.WithTimeout(r.Context(), h.options.Wait)
 	defer cancel()
 	if err := h.tables.Await(ctx, d.Wait); err != nil {
 		if d.Status >= http.StatusBadRequest {
-			d.Unavailable(&req, "the registry does not say in time whether this exists")
+			d.Unavailable(req, "the registry does not say in time whether this exists")
 		}
 		return
 	}
 	req.Waited = true
-	Decide(h.tables.Table(), &req, d)
+	Decide(h.tables.Table(), req, d)
 }
 
 // requestOf takes from r what matters for the answer.
-func requestOf(r *http.Request) Request {
-	path, query := targetOf(r.RequestURI)
-	h := r.Header
-	return Request{
+func (h *Handler) requestOf(r *http.Request) Request {
+	target := r.RequestURI
+	if target == "" { // made by a program, which calls the handler itself
+		target = r.URL.RequestURI()
+	}
+	path, query := targetOf(target)
+	header := r.Header
+	req := Request{
 		Now: time.Now().Unix(), Method: r.Method, Host: r.Host, Path: path, Query: query,
 		HasBody:           r.ContentLength != 0 || len(r.TransferEncoding) > 0,
-		Accept:            field(h, "Accept"),
-		AcceptEncoding:    field(h, "Accept-Encoding"),
-		DeploymentID:      field(h, "X-Deployment-Id"),
-		FetchMode:         field(h, "Sec-Fetch-Mode"),
-		IfMatch:           field(h, "If-Match"),
-		IfModifiedSince:   field(h, "If-Modified-Since"),
-		IfNoneMatch:       field(h, "If-None-Match"),
-		IfRange:           field(h, "If-Range"),
-		IfUnmodifiedSince: field(h, "If-Unmodified-Since"),
-		Range:             field(h, "Range"),
+		Accept:            field(header, "Accept"),
+		AcceptEncoding:    field(header, "Accept-Encoding"),
+		DeploymentID:      field(header, "X-Deployment-Id"),
+		FetchMode:         field(header, "Sec-Fetch-Mode"),
+		IfMatch:           field(header, "If-Match"),
+		IfModifiedSince:   field(header, "If-Modified-Since"),
+		IfNoneMatch:       field(header, "If-None-Match"),
+		IfRange:           field(header, "If-Range"),
+		IfUnmodifiedSince: field(header, "If-Unmodified-Since"),
+		Range:             field(header, "Range"),
 	}
+	if h.options.Fresh {
+		req.forget()
+	}
+	return req
 }
 
 // targetOf returns path and query as they were sent. A target may name scheme

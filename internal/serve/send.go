@@ -122,6 +122,9 @@ func (h *Handler) writeHeader(header http.Header, d *Decision, hot bool) {
 	if h.options.Node != "" {
 		h.debug(header, d, hot)
 	}
+	if h.options.Fresh {
+		freshen(header)
+	}
 }
 
 // String returns the value of a Content-Range field (RFC 9110, section 14.4).

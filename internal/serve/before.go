@@ -1,0 +1,61 @@
+package serve
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/holdfast-web/holdfast/internal/live"
+)
+
+// Before returns a handler that answers for files, and for all URLs of our own
+// forms whether they lead to a file or not, and leaves the rest to next: what is
+// no file, and documents under their plain paths, which next makes itself.
+func (h *Handler) Before(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		start := time.Now()
+		var d Decision
+		if h.claims(r, &d) {
+			h.answer(w, r, &d, start)
+		} else {
+			next.ServeHTTP(w, r)
+		}
+	})
+}
+
+// claims reports whether a request is for h to answer, and decides it if so. What
+// decides is where the URL leads, whatever the method.
+func (h *Handler) claims(r *http.Request, d *Decision) bool {
+	req := h.requestOf(r)
+	probe := req
+	if probe.Method != "HEAD" {
+		probe.Method = "GET"
+	}
+	probe.HasBody = false
+	Decide(h.tables.Table(), &probe, d)
+	if !d.ours() && d.Wait != "" && looksLikeFile(d.App, req.Path) {
+		h.await(r, &probe, d) // only a name that a release may have is worth it
+	}
+	if !d.ours() {
+		return false
+	}
+	req.Waited = probe.Waited
+	if req != probe || d.Wait != "" {
+		h.decide(r, &req, d)
+	}
+	return true
+}
+
+func (d *Decision) ours() bool {
+	return d.Form || d.File != nil && !d.File.Document
+}
+
+// looksLikeFile reports whether a path ends as that of some file of the app does
+// that is no document.
+func looksLikeFile(a *live.App, path string) bool {
+	switch ext := extension(path); ext {
+	case "", ".html", ".htm", ".xhtml":
+		return false
+	default:
+		return a != nil && a.HasExtension(ext)
+	}
+}
