@@ -44,8 +44,10 @@ type limits struct {
 func theLaw() law {
 	return law{
 		imports: map[string]string{
-			".":               "",
-			"asset":           ". internal/blob internal/live internal/node internal/registry internal/serve internal/store",
+			".": "",
+			"asset": ". internal/blob internal/kv internal/link internal/live internal/publish internal/registry " +
+				"internal/serve internal/store",
+			"asset/compress":  ". asset internal/coding",
 			"asset/etcd":      ". asset internal/kv internal/kv/etcdkv",
 			"asset/s3":        ". asset internal/store internal/store/bucketstore",
 			"asset/zookeeper": ". asset internal/kv internal/kv/zkkv",

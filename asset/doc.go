@@ -1,0 +1,2 @@
+// Package asset
+package asset

@@ -1,0 +1,3 @@
+export function show(element, text) {
+  element.textContent = text;
+}
