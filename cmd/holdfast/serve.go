@@ -41,6 +41,7 @@ type serveOptions struct {
 	hooks         string
 	hookTimeout   time.Duration
 	hookTries     int
+	dev           devOptions
 }
 
 func (c *cli) serveCommand() *cobra.Command {
@@ -70,12 +71,23 @@ that does not exist or the store of another registry, ends the node at once.
 SIGTERM or Ctrl-C drains: no new connections, requests in flight are finished, at
 most for --drain. A second one ends the process at once. Logs go to standard
 error. The access log has one JSON object a line: time, remote, method, host, uri,
-proto, status, bytes, ms, app, release, hot, referer, agent.`,
+proto, status, bytes, ms, app, release, hot, referer, agent.
+
+With --dev DIR it serves a directory as it changes, for development: no answer is
+stored, or is "304 Not Modified". Neither registry nor store is needed, and nothing
+is written. Of the other flags --listen, --tls-cert, --tls-key, --log-format and
+--drain count.`,
 		Example: `  holdfast serve
   holdfast serve --listen 10.0.0.7:80 --side canary --memory 1GiB
-  holdfast serve --listen :443 --tls-cert cert.pem --tls-key key.pem --access-log access.log`,
+  holdfast serve --listen :443 --tls-cert cert.pem --tls-key key.pem --access-log access.log
+  holdfast serve --dev ./dist --spa`,
 		Args: exactly(),
-		RunE: func(cmd *cobra.Command, _ []string) error { return c.serve(cmd.Context(), o) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := o.dev.check(cmd.Flags()); err != nil {
+				return err
+			}
+			return c.serve(cmd.Context(), o)
+		},
 	}
 	o.flags(cmd.Flags())
 	return cmd
@@ -108,6 +120,7 @@ func (o *serveOptions) flags(flags *pflag.FlagSet) {
 	durationFlag(flags, &o.hookTimeout, "hook-timeout", 30*time.Second, "how long one try of a hook may take")
 	o.hookTries = 10
 	flags.Var(&value[int]{&o.hookTries, parseTries, "number", "10"}, "hook-tries", "how often a hook is tried for one event")
+	o.dev.flags(flags)
 	configurable(flags, "listen", "admin", "tls-cert", "tls-key", "memory", "access-log", "log-format", "debug-headers", "name", "poll", "drain",
 		"notice", "cache", "prune", "scrub", "scrub-rate", "hooks", "hook-timeout", "hook-tries")
 }
@@ -125,6 +138,9 @@ func (c *cli) serve(ctx context.Context, o serveOptions) (err error) {
 		return err
 	}
 	log := c.logger(o.logFormat)
+	if o.dev.dir != "" {
+		return c.serveDev(ctx, o, log)
+	}
 	from, err := c.origin(ctx, log)
 	if err != nil {
 		return err

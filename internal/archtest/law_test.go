@@ -51,7 +51,7 @@ func theLaw() law {
 			"asset/etcd":      ". asset internal/kv internal/kv/etcdkv",
 			"asset/s3":        ". asset internal/store internal/store/bucketstore",
 			"asset/zookeeper": ". asset internal/kv internal/kv/zkkv",
-			"cmd/holdfast": ". internal/admin internal/blob internal/coding internal/delta internal/durable internal/fastpath internal/hook " +
+			"cmd/holdfast": ". asset internal/admin internal/blob internal/coding internal/delta internal/durable internal/fastpath internal/hook " +
 				"internal/kv internal/kv/etcdkv internal/kv/memkv internal/kv/sqlitekv internal/kv/zkkv internal/lifecycle internal/link " +
 				"internal/live internal/node internal/prune internal/publish internal/registry internal/scrub internal/serve " +
 				"internal/store internal/store/bucketstore internal/store/dirstore internal/store/memstore",

@@ -1,0 +1,106 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/asset"
+)
+
+// devOptions are the flags of serve that show a directory as it changes.
+type devOptions struct {
+	dir   string
+	app   holdfast.AppName
+	mount string // "" for that of an app without settings
+	spa   bool
+}
+
+func (d *devOptions) flags(flags *pflag.FlagSet) {
+	flags.StringVar(&d.dir, "dev", "", "for development: serve this `directory` as it changes, and nothing else")
+	d.app = holdfast.DefaultApp()
+	flags.Var(&value[holdfast.AppName]{&d.app, holdfast.ParseAppName, "name", d.app.String()}, "app", "with --dev: the app it is the build of")
+	flags.Var(&value[string]{&d.mount, parseMountText, "path", ""}, "mount", "with --dev: where the app lies (/, or /NAME for another app than default)")
+	flags.BoolVar(&d.spa, "spa", false, "with --dev: a navigation without a file gets index.html")
+}
+
+func parseMountText(text string) (string, error) {
+	m, err := holdfast.ParseMount(text)
+	return m.String(), err
+}
+
+// check refuses flags that mean something in development only.
+func (d *devOptions) check(flags *pflag.FlagSet) error {
+	for _, name := range []string{"app", "mount", "spa"} {
+		if d.dir == "" && flags.Changed(name) {
+			return usage("--%s goes with --dev; what is published lies where the registry says: see holdfast app set", name)
+		}
+	}
+	return nil
+}
+
+// Limits of a connection in development.
+const (
+	devHeaderTimeout = 10 * time.Second
+	devIdleTimeout   = 2 * time.Minute
+)
+
+// serveDev serves a directory as it changes, until ctx ends. It writes nothing,
+// and knows no registry and no store.
+func (c *cli) serveDev(ctx context.Context, o serveOptions, log *slog.Logger) (err error) {
+	d := o.dev
+	settings := holdfast.DefaultSettings(d.app)
+	mount := cmp.Or(d.mount, settings.Mount.String())
+	assets, err := asset.Open(d.dir, asset.Options{App: d.app.String(), Mount: mount, SPA: d.spa, Dev: true, Logger: log})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, assets.Close()) }()
+	var lc net.ListenConfig
+	listener, err := lc.Listen(ctx, "tcp", o.listen)
+	if err != nil {
+		return fmt.Errorf("listen: %w", err)
+	}
+	server := &http.Server{
+		Handler: assets, ReadHeaderTimeout: devHeaderTimeout, IdleTimeout: devIdleTimeout,
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+	scheme := "http"
+	if o.cert != "" {
+		scheme = "https"
+	}
+	c.ui.say("serving %s as it changes at %s on %s: for development only", d.dir, mount, browsable(scheme, listener.Addr()))
+	return runDev(ctx, server, listener, o)
+}
+
+// runDev serves until ctx ends, and then lets the requests in flight finish.
+func runDev(ctx context.Context, s *http.Server, l net.Listener, o serveOptions) error {
+	done := make(chan error, 1)
+	go func() {
+		if o.cert != "" {
+			done <- s.ServeTLS(l, o.cert, o.key)
+		} else {
+			done <- s.Serve(l)
+		}
+	}()
+	select {
+	case err := <-done:
+		return fmt.Errorf("serve: %w", err)
+	case <-ctx.Done():
+	}
+	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), o.drain)
+	defer cancel()
+	if err := s.Shutdown(ending); err != nil {
+		_ = s.Close() // the connections are being given up
+	}
+	<-done
+	return nil
+}
