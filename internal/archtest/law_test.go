@@ -49,6 +49,7 @@ func theLaw() law {
 				"internal/serve internal/store",
 			"asset/compress":  ". asset internal/coding",
 			"asset/etcd":      ". asset internal/kv internal/kv/etcdkv",
+			"asset/local":     ". asset internal/kv internal/kv/sqlitekv internal/store internal/store/dirstore",
 			"asset/s3":        ". asset internal/store internal/store/bucketstore",
 			"asset/zookeeper": ". asset internal/kv internal/kv/zkkv",
 			"cmd/holdfast": ". asset internal/admin internal/blob internal/coding internal/delta internal/durable internal/fastpath internal/hook " +
@@ -92,7 +93,7 @@ func theLaw() law {
 			"internal/store/storetest":   ". internal/store",
 
 			"bench/...":    "*",
-			"examples/...": ". examples/... asset asset/etcd asset/s3 asset/zookeeper",
+			"examples/...": ". examples/... asset asset/compress asset/etcd asset/local asset/s3 asset/zookeeper",
 			"test/...":     "*",
 		},
 		only: map[string]string{
@@ -133,7 +134,7 @@ func theLaw() law {
 		suites: "internal/kv/kvtest internal/store/storetest bench/... test/...",
 		drivers: "internal/kv/etcdkv internal/kv/memkv internal/kv/sqlitekv internal/kv/zkkv " +
 			"internal/store/bucketstore internal/store/dirstore internal/store/memstore",
-		wiring: "cmd/holdfast/backends.go asset/etcd/... asset/s3/... asset/zookeeper/... bench/... test/...",
+		wiring: "cmd/holdfast/backends.go asset/etcd/... asset/local/... asset/s3/... asset/zookeeper/... bench/... test/...",
 		apart: map[string]string{
 			"internal/live":      "net/http golang.org/x/net internal/blob internal/publish internal/serve",
 			"internal/publish":   "net/http internal/live internal/serve",
