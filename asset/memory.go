@@ -58,9 +58,10 @@ func (m *memory) keep(o holdfast.Object, path string, data []byte) {
 	m.paths[o.Name] = path
 }
 
-// ofProgram returns the file at path if its bytes are part of the program, as
-// those of an embed.FS are, or of its memory: the file can be read anywhere, has no time, and no
-// system behind it. The bytes were verified when they were read, and stay.
+// ofProgram returns the file at path if its bytes are part of the program or of its
+// memory, as those of an embed.FS are: the file can be read anywhere, and has
+// neither a time nor a system behind it. The bytes were verified when the build was
+// read, and stay.
 func (m *memory) ofProgram(path string) io.ReaderAt {
 	f, err := m.place.Open(path)
 	if err != nil {

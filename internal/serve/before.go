@@ -32,21 +32,23 @@ func (h *Handler) claims(r *http.Request, d *Decision) bool {
 	}
 	probe.HasBody = false
 	Decide(h.tables.Table(), &probe, d)
-	if !d.ours() && d.Wait != "" && looksLikeFile(d.App, req.Path) {
+	if !d.ours(req.Path) && d.Wait != "" && looksLikeFile(d.App, req.Path) {
 		h.await(r, &probe, d) // only a name that a release may have is worth it
 	}
-	if !d.ours() {
+	if !d.ours(req.Path) {
 		return false
 	}
 	req.Waited = probe.Waited
-	if req != probe || d.Wait != "" {
+	if req.Method != probe.Method || req.HasBody || d.Wait != "" {
 		h.decide(r, &req, d)
 	}
 	return true
 }
 
-func (d *Decision) ours() bool {
-	return d.Form || d.File != nil && !d.File.Document
+// ours reports whether next must not see the request for a path. What may be a file
+// and cannot be told right now is among that: next could only say that it is none.
+func (d *Decision) ours(path string) bool {
+	return d.Form || d.File != nil && !d.File.Document || d.Status == http.StatusServiceUnavailable && looksLikeFile(d.App, path)
 }
 
 // looksLikeFile reports whether a path ends as that of some file of the app does

@@ -109,6 +109,28 @@ func TestBeforeWaitsForFilesOnly(t *testing.T) {
 	}
 }
 
+// TestBeforeSaysWhatItCannotTell: what may be a file never reaches the app while a
+// release is being loaded, or the registry does not answer; pages do.
+func TestBeforeSaysWhatItCannotTell(t *testing.T) {
+	loading, whole := middlewareSite(), middlewareSite()
+	loading.absent = map[string]bool{"v1": true}
+	silent := func(context.Context, string) (*live.Table, error) { return nil, holdfast.ErrUnavailable }
+	for name, k := range map[string]*keeper{
+		"loading": {table: table(t, "main", loading)}, "silent registry": {table: table(t, "main", whole), news: silent},
+	} {
+		h := NewHandler(k, &shelf{contents: objects(whole)}, Options{}).Before(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(299)
+		}))
+		for target, want := range map[string]int{"/nope-8f14e45f.js": 503, "/cart": 299, "/orders/8f14e45f": 299, "/": 299, "/app.js": 200} {
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, httptest.NewRequest("GET", target, nil))
+			if w.Code != want {
+				t.Errorf("%s: %s: %d, want %d", name, target, w.Code, want)
+			}
+		}
+	}
+}
+
 // TestFresh: nothing is kept, nothing is a 304, and ranges are still right.
 func TestFresh(t *testing.T) {
 	s := middlewareSite()
