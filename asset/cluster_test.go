@@ -87,18 +87,23 @@ func releaseID(t *testing.T, text string) holdfast.ReleaseID {
 	return id
 }
 
-func (p *publisher) publish(id string, files map[string]string) {
+// publish publishes a release; without an ID under the one that the build gives it.
+func (p *publisher) publish(id string, files map[string]string) string {
 	p.t.Helper()
 	b, err := publish.FS(mapFS(files)).Scan(p.t.Context(), publish.ScanOptions{})
 	if err != nil {
 		p.t.Fatal(err)
 	}
 	app := holdfast.DefaultApp()
-	_, err = publish.Publish(p.t.Context(), publish.Deps{Store: p.store, Registry: p.registry}, b,
-		publish.Options{App: app, ID: releaseID(p.t, id), Settings: holdfast.DefaultSettings(app), Effort: coding.Fast})
+	o := publish.Options{App: app, Settings: holdfast.DefaultSettings(app), Effort: coding.Fast}
+	if id != "" {
+		o.ID = releaseID(p.t, id)
+	}
+	result, err := publish.Publish(p.t.Context(), publish.Deps{Store: p.store, Registry: p.registry}, b, o)
 	if err != nil {
 		p.t.Fatal(err)
 	}
+	return result.Release.ID.String()
 }
 
 func (p *publisher) activate(id string) {
@@ -221,6 +226,34 @@ func testJoin(t *testing.T, where asset.Cluster) {
 	}
 	p.activate("r1") // a rollback
 	awaitURL(t, a, "app.js", "/@r1/app.js")
+}
+
+// TestSameIdentityAsPublished: an embedded build has the ID and the URLs that the
+// same build has where it is published without one.
+func TestSameIdentityAsPublished(t *testing.T) {
+	m := memory{memkv.New(memkv.Options{}), memstore.New()}
+	where := asset.Cluster{Registry: m, Store: m}
+	p := newPublisher(t, where)
+	embedded := open(t, mapFS(version("1")), asset.Options{})
+	r, err := embedded.Release()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := p.publish("", version("1")); got != r.ID() {
+		t.Fatalf("published as %s, embedded as %s", got, r.ID())
+	}
+	joined, err := asset.Join(t.Context(), where, asset.Options{Release: r.ID()})
+	joined = opened(t, joined, err)
+	for path := range version("1") {
+		one, err1 := embedded.URL(path)
+		two, err2 := joined.URL(path)
+		if one != two || err1 != nil || err2 != nil {
+			t.Errorf("%s: %s embedded (%v), %s published (%v)", path, one, err1, two, err2)
+		}
+		if a, b := ask(embedded, one), ask(joined, two); a.Body.String() != b.Body.String() || a.Header().Get("Etag") != b.Header().Get("Etag") {
+			t.Errorf("%s: %v embedded, %v published", path, a, b)
+		}
+	}
 }
 
 func TestJoinRefuses(t *testing.T) {
