@@ -42,10 +42,12 @@ func BenchmarkURL(b *testing.B) {
 // caddy is the version that the handler is compared with.
 const caddy = "v2.11.9"
 
-// BenchmarkFileServers compares servers of the same files, in one run: the CPU time
-// of the server's process for each request of one client that keeps its connection,
-// over HTTP/1.1 on loopback, without encoded forms. Caddy takes part where it is in
-// $PATH, or in $HOLDFAST_TOOLS:
+// BenchmarkFileServers compares servers of the same files: the CPU time of each
+// server's process for one request of a client that keeps its connection, over
+// HTTP/1.1 on loopback, without encoded forms. All servers run at the same time and
+// are asked in turn, so that what else the machine does hits all of them. An
+// operation is one request to each. Caddy takes part where it is in $PATH, or in
+// $HOLDFAST_TOOLS:
 //
 //	GOBIN=$HOLDFAST_TOOLS go install github.com/caddyserver/caddy/v2/cmd/caddy@v2.11.9
 func BenchmarkFileServers(b *testing.B) {
@@ -72,9 +74,7 @@ func BenchmarkFileServers(b *testing.B) {
 	}
 	for _, name := range []string{"small.js", "large.js"} {
 		for _, cached := range []bool{false, true} {
-			for _, s := range servers {
-				b.Run(fmt.Sprintf("%s/unchanged=%t/%s", name, cached, s.name), func(b *testing.B) { s.measure(b, name, cached) })
-			}
+			b.Run(fmt.Sprintf("%s/unchanged=%t", name, cached), func(b *testing.B) { compare(b, servers, name, cached) })
 		}
 	}
 }
@@ -101,41 +101,72 @@ type fileServer struct {
 	args          []string
 }
 
-func (s fileServer) measure(b *testing.B, file string, unchanged bool) {
+// compare asks all servers in turn for a file, or whether it is unchanged.
+func compare(b *testing.B, servers []fileServer, file string, unchanged bool) {
+	var all []*running
+	for _, s := range servers {
+		all = append(all, s.start(b, file, unchanged))
+	}
+	ask := func() {
+		for _, r := range all {
+			if resp := r.client.ask(b, r.request); resp.StatusCode != r.want {
+				b.Fatalf("%s: %s, want %d", r.name, resp.Status, r.want)
+			}
+		}
+	}
+	for range 200 {
+		ask()
+	}
+	before := make([]time.Duration, len(all))
+	for i, r := range all {
+		before[i] = cpuTime(b, r.pid)
+	}
+	n := 0
+	for b.Loop() {
+		ask()
+		n++
+	}
+	for i, r := range all {
+		b.ReportMetric(float64((cpuTime(b, r.pid)-before[i]).Nanoseconds())/float64(n), r.name+"-ns/op")
+	}
+}
+
+// running is a server that was started, and what it is asked.
+type running struct {
+	fileServer
+	pid     int
+	client  client
+	request string
+	want    int
+}
+
+// start starts a server, which ends with the benchmark.
+func (s fileServer) start(b *testing.B, file string, unchanged bool) *running {
+	b.Helper()
 	listen := address(b)
 	cmd := exec.Command(s.program, append(s.args[:len(s.args):len(s.args)], listen)...)
 	cmd.Env = append(os.Environ(), "HOME="+b.TempDir())
 	if err := cmd.Start(); err != nil {
 		b.Fatal(err)
 	}
-	defer func() {
+	b.Cleanup(func() {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait() // it was killed
-	}()
-	c := dial(b, listen)
-	defer c.Close()
-	request := "GET /" + file + " HTTP/1.1\r\nHost: " + listen + "\r\nUser-Agent: bench\r\nAccept: */*\r\n"
-	first := c.ask(b, request+"\r\n")
-	want := http.StatusOK
-	if unchanged {
-		want = http.StatusNotModified
-		if tag := first.Header.Get("Etag"); tag != "" {
-			request += "If-None-Match: " + tag + "\r\n"
-		} else {
-			request += "If-Modified-Since: " + first.Header.Get("Last-Modified") + "\r\n"
-		}
+	})
+	r := &running{fileServer: s, pid: cmd.Process.Pid, client: dial(b, listen), want: http.StatusOK}
+	b.Cleanup(func() { _ = r.client.Close() })
+	head := "GET /" + file + " HTTP/1.1\r\nHost: " + listen + "\r\nUser-Agent: bench\r\nAccept: */*\r\n"
+	r.request = head + "\r\n"
+	if !unchanged {
+		return r
 	}
-	for range 200 {
-		c.ask(b, request+"\r\n")
+	first := r.client.ask(b, r.request)
+	condition := "If-Modified-Since: " + first.Header.Get("Last-Modified")
+	if tag := first.Header.Get("Etag"); tag != "" {
+		condition = "If-None-Match: " + tag
 	}
-	before, n := cpuTime(b, cmd.Process.Pid), 0
-	for b.Loop() {
-		if resp := c.ask(b, request+"\r\n"); resp.StatusCode != want {
-			b.Fatalf("%s, want %d", resp.Status, want)
-		}
-		n++
-	}
-	b.ReportMetric(float64((cpuTime(b, cmd.Process.Pid)-before).Nanoseconds())/float64(n), "server-ns/op")
+	r.request, r.want = head+condition+"\r\n\r\n", http.StatusNotModified
+	return r
 }
 
 type client struct {
