@@ -108,7 +108,7 @@ func (l *Links) tag(e *element, source string, f *holdfast.File) Tag {
 // hint returns the Link value that makes a browser fetch just what the element
 // will load: only with the same crossorigin and integrity is it fetched once.
 func (e *element) hint(to string, proof []string) string {
-	rel := ""
+	var rel string
 	switch rels := strings.Fields(strings.ToLower(e.attributes["rel"])); {
 	case slices.Contains(rels, "modulepreload"), e.name == "script" && e.attributes["type"] == "module":
 		rel = "modulepreload"

@@ -3,6 +3,7 @@ package publish
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"hash"
 	"io"
 	"io/fs"
@@ -78,7 +79,7 @@ func (u *unchanged) Read(p []byte) (int, error) {
 	n, err := u.File.Read(p)
 	u.sum.Write(p[:n]) //nolint:errcheck // a hash never fails
 	u.left -= int64(n)
-	if u.left < 0 || err == io.EOF && (u.left > 0 || sum(u.sum) != u.want) {
+	if u.left < 0 || errors.Is(err, io.EOF) && (u.left > 0 || sum(u.sum) != u.want) {
 		return 0, errChanged(u.path)
 	}
 	return n, err
