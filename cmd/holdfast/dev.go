@@ -101,6 +101,6 @@ func runDev(ctx context.Context, s *http.Server, l net.Listener, o serveOptions)
 	if err := s.Shutdown(ending); err != nil {
 		_ = s.Close() // the connections are being given up
 	}
-	_ = <-done // that it was shut down
+	<-done // it says that it was shut down
 	return nil
 }
