@@ -54,7 +54,7 @@ func theLaw() law {
 			"asset/zookeeper": ". asset internal/kv internal/kv/zkkv",
 			"cmd/holdfast": ". asset internal/admin internal/blob internal/coding internal/delta internal/durable internal/fastpath internal/hook " +
 				"internal/kv internal/kv/etcdkv internal/kv/memkv internal/kv/sqlitekv internal/kv/zkkv internal/lifecycle internal/link " +
-				"internal/live internal/node internal/prune internal/publish internal/registry internal/scrub internal/serve " +
+				"internal/live internal/node internal/peer internal/prune internal/publish internal/registry internal/scrub internal/serve " +
 				"internal/store internal/store/bucketstore internal/store/dirstore internal/store/memstore",
 
 			"internal/admin":     ". internal/lifecycle internal/live internal/registry",
@@ -68,7 +68,8 @@ func theLaw() law {
 			"internal/lifecycle": ". internal/registry",
 			"internal/link":      ".",
 			"internal/live":      ". internal/registry", // for its data types
-			"internal/node":      ". internal/admin internal/blob internal/durable internal/live internal/registry internal/serve",
+			"internal/node":      ". internal/admin internal/blob internal/durable internal/live internal/peer internal/registry internal/serve",
+			"internal/peer":      ". internal/blob",
 			"internal/prune":     ". internal/lifecycle internal/registry internal/store",
 			"internal/publish":   ". internal/coding internal/registry",
 			"internal/registry":  ". internal/kv",
@@ -101,7 +102,7 @@ func theLaw() law {
 			"database/sql":   "internal/kv/sqlitekv",
 			"log":            "", // log/slog, injected
 			"log/slog":       "*",
-			"net/http":       "asset cmd/holdfast internal/admin internal/blob internal/fastpath internal/hook internal/node internal/serve internal/store/bucketstore examples/... bench/... test/...",
+			"net/http":       "asset cmd/holdfast internal/admin internal/blob internal/fastpath internal/hook internal/node internal/peer internal/serve internal/store/bucketstore examples/... bench/... test/...",
 			"net/http/pprof": "", // registers itself
 			"os/exec":        "cmd/holdfast internal/hook bench/... test/...",
 			"plugin":         "",

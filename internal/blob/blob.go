@@ -63,6 +63,20 @@ type Fetcher interface {
 	OpenObject(ctx context.Context, name holdfast.ObjectName, off, n int64) (io.ReadCloser, error)
 }
 
+// Peers knows other nodes, which may hold objects. It may be called concurrently.
+type Peers interface {
+	// For returns whom to ask for ref, in this order.
+	For(ref Ref) []Peer
+}
+
+// Peer is another node. Its bytes need not be verified, and all is true of it that
+// is of a Fetcher.
+type Peer interface {
+	Open(ctx context.Context, ref Ref) (io.ReadCloser, error)
+	// Reject says that what Open gave was not what ref names.
+	Reject(ref Ref, err error)
+}
+
 // Options of a Source. The zero value of a field means its default.
 type Options struct {
 	// Memory bounds the bytes kept in memory, 256 MiB by default. Fetches under
@@ -90,9 +104,8 @@ type Options struct {
 	// Stall bounds how long a call to the store may go without a single byte
 	// before it is given up; a third of Timeout by default, 2 s with Peers.
 	Stall time.Duration
-	// Peers is asked for what the store does not give, or not in time. Its bytes
-	// need not be verified, either.
-	Peers Fetcher
+	// Peers are asked for what the store does not give, or not in time.
+	Peers Peers
 	// Logger gets a record for each corrupt object, and for each place that fails
 	// when calls to it are paused, and when they are taken up again; nil discards.
 	Logger *slog.Logger
@@ -148,17 +161,27 @@ func New(fetcher Fetcher, o Options) (*Source, error) {
 }
 
 func (s *Source) addRemotes(fetcher Fetcher, o Options) {
-	places := []Fetcher{fetcher}
+	places := int64(1)
 	if o.Peers != nil {
-		places = append(places, o.Peers)
+		places = 2
 	}
-	for i, place := range places {
-		where := [...]string{"store", "peers"}[i]
-		r := &remote{fetcher: place, count: s.count, log: o.Logger}
-		r.workers = newWorkers(o.Fetches, o.Memory/4/int64(len(places)), o.Stall)
+	add := func(where string, read func(ctx context.Context, r *remote, ref Ref, alive func()) outcome) {
+		r := &remote{count: s.count, log: o.Logger}
+		r.workers = newWorkers(o.Fetches, o.Memory/4/places, o.Stall)
 		r.breaker = newBreaker(where, breakAfter, breakMost, o.Logger)
-		r.read = func(ctx context.Context, ref Ref, alive func()) outcome { return s.receive(ctx, r, ref, alive) }
+		r.read = func(ctx context.Context, ref Ref, alive func()) outcome { return read(ctx, r, ref, alive) }
 		s.remotes = append(s.remotes, r)
+	}
+	stored := func(ctx context.Context, ref Ref) (io.ReadCloser, error) {
+		return fetcher.OpenObject(ctx, ref.Name, 0, -1)
+	}
+	add("store", func(ctx context.Context, r *remote, ref Ref, alive func()) outcome {
+		return s.receive(ctx, r, stored, ref, alive)
+	})
+	if o.Peers != nil {
+		add("peers", func(ctx context.Context, r *remote, ref Ref, alive func()) outcome {
+			return s.askPeers(ctx, r, o.Peers.For(ref), ref, alive)
+		})
 	}
 }
 

@@ -100,9 +100,30 @@ func pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// receive reads one object of r to memory or to a file.
-func (s *Source) receive(ctx context.Context, r *remote, ref Ref, alive func()) (o outcome) {
-	read := func(w io.Writer) error { return r.copyVerified(ctx, ref, w, alive) }
+// askPeers asks one peer after the other. That one of them has the wrong bytes says
+// nothing of the others, nor of the object.
+func (s *Source) askPeers(ctx context.Context, r *remote, peers []Peer, ref Ref, alive func()) outcome {
+	worst := outcome{err: fmt.Errorf("ask %d peers: %w", len(peers), holdfast.ErrNotFound)}
+	for _, p := range peers {
+		o := s.receive(ctx, r, p.Open, ref, alive)
+		switch {
+		case o.err == nil, errors.Is(o.err, errNoRoom), ctx.Err() != nil:
+			return o
+		case errors.Is(o.err, holdfast.ErrCorrupt):
+			r.count.corrupt.Add(1)
+			p.Reject(ref, o.err)
+			worst.err = fmt.Errorf("%w: a peer has it otherwise: %v", holdfast.ErrUnavailable, o.err) //nolint:errorlint // it is not corrupt for that
+		case !errors.Is(o.err, holdfast.ErrNotFound):
+			worst = o
+		}
+		alive()
+	}
+	return worst
+}
+
+// receive reads one object that open opens to memory or to a file.
+func (s *Source) receive(ctx context.Context, r *remote, open opener, ref Ref, alive func()) (o outcome) {
+	read := func(w io.Writer) error { return r.copyVerified(ctx, open, ref, w, alive) }
 	if ref.Size <= s.inMemory {
 		o.data, o.err = toMemory(ref, read)
 		return o

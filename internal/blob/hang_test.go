@@ -272,7 +272,7 @@ func TestPeers(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				gate := make(chan struct{})
 				peers := memstore.New()
-				o := blob.Options{Peers: newNode(t, peers, blob.Options{}).store}
+				o := blob.Options{Peers: onePeer{newNode(t, peers, blob.Options{}).store}}
 				b := newBench(t, o)
 				data := noise(100, 1)
 				ref := b.put(t, data)
@@ -301,7 +301,7 @@ func TestPeers(t *testing.T) {
 // Peers cannot say what exists: what counts is what the store says.
 func TestPeersHaveNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t, blob.Options{Peers: newNode(t, memstore.New(), blob.Options{}).store})
+		b := newBench(t, blob.Options{Peers: onePeer{newNode(t, memstore.New(), blob.Options{}).store}})
 		b.storeFails()
 		if _, err := b.read(t.Context(), absentRef(1)); !errors.Is(err, holdfast.ErrUnavailable) || errors.Is(err, holdfast.ErrNotFound) {
 			t.Errorf("read = %v, want ErrUnavailable alone", err)

@@ -92,6 +92,14 @@ func (x *index) mayHave(name holdfast.ObjectName) bool {
 	return e != nil && !e.busy || e == nil && !x.complete
 }
 
+// has reports whether there is a file to be used that may be ref.
+func (x *index) has(ref Ref) bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	e := x.byName[ref.Name]
+	return e != nil && !e.busy && e.size == ref.Size
+}
+
 // place is what index.look finds.
 type place int
 

@@ -90,13 +90,15 @@ func (b *badRefs) recent(ref Ref) bool {
 	return ok && time.Since(at) < badPause
 }
 
-// remote is an origin with a Fetcher.
+// remote is an origin on other machines.
 type remote struct {
 	origin
-	fetcher Fetcher
-	count   *counters
-	log     *slog.Logger
+	count *counters
+	log   *slog.Logger
 }
+
+// opener opens an object somewhere. Its bytes need not be verified.
+type opener func(ctx context.Context, ref Ref) (io.ReadCloser, error)
 
 // ask as origin.ask, but what was corrupt a moment ago is not asked for.
 func (r *remote) ask(ctx context.Context, ref Ref, buffer int64) outcome {
@@ -113,11 +115,11 @@ func (r *remote) ask(ctx context.Context, ref Ref, buffer int64) outcome {
 	return o
 }
 
-// copyVerified writes the object to w. Unless it returns nil, what was written
+// copyVerified writes the object that open opens to w. Unless it returns nil, what was written
 // must not be used.
-func (r *remote) copyVerified(ctx context.Context, ref Ref, w io.Writer, alive func()) error {
+func (r *remote) copyVerified(ctx context.Context, open opener, ref Ref, w io.Writer, alive func()) error {
 	r.count.fetches.Add(1)
-	body, err := r.fetcher.OpenObject(ctx, ref.Name, 0, -1)
+	body, err := open(ctx, ref)
 	if err != nil {
 		if ctx.Err() != nil {
 			return errOverdue()

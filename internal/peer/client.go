@@ -1,0 +1,182 @@
+package peer
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/blob"
+)
+
+const (
+	// stall is how long a peer may go without a sign of life: below that of
+	// blob.Options.Stall with peers, so that there is time for the next one.
+	stall = time.Second
+	// slowest is what a peer must give on the average after the first seconds, in
+	// bytes a second.
+	slowest  = 256 << 10
+	patience = 5 * time.Second
+	// maxHeader bounds the header of an answer, in bytes.
+	maxHeader = 8 << 10
+)
+
+// ClientConfig of a Client. Secrets and Logger are required.
+type ClientConfig struct {
+	Secrets Secrets
+	TLS     *tls.Config // nil: cleartext
+	Logger  *slog.Logger
+}
+
+// Node is a node that can be asked.
+type Node struct {
+	Name    string
+	Address string // host:port of its peer listener
+}
+
+// Client asks peers. All methods may be called concurrently.
+type Client struct {
+	config  ClientConfig
+	http    *http.Client
+	scheme  string
+	wanted  chan struct{}
+	reading chan struct{} // holds one value while a text is being read
+
+	mu    sync.Mutex
+	peers map[Node]*peer
+}
+
+var _ blob.Peers = (*Client)(nil)
+
+// NewClient returns a client that knows no peers yet.
+func NewClient(c ClientConfig) *Client {
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	scheme := "http"
+	if c.TLS != nil {
+		scheme = "https"
+		c.TLS = c.TLS.Clone()
+		c.TLS.ClientSessionCache = tls.NewLRUClientSessionCache(0)
+	}
+	// Each request has a connection of its own: what a peer sends on one that waits
+	// for the next request, net/http would write to the standard log. Silence is a
+	// transfer's own matter; the bounds here are for what it left behind.
+	return &Client{
+		config: c, scheme: scheme, peers: make(map[Node]*peer),
+		wanted: make(chan struct{}, 1), reading: make(chan struct{}, 1),
+		http: &http.Client{
+			Transport: &http.Transport{
+				Proxy: nil, DialContext: (&net.Dialer{Timeout: 2 * stall}).DialContext, Protocols: protocols,
+				TLSClientConfig: c.TLS, TLSHandshakeTimeout: 2 * stall, DisableKeepAlives: true,
+				DisableCompression: true, MaxResponseHeaderBytes: maxHeader,
+			},
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
+	}
+}
+
+// Wanted gives a value when somebody looked for a peer: it is time to look who
+// there is.
+func (c *Client) Wanted() <-chan struct{} { return c.wanted }
+
+// Update says who the peers are now. What is known of those that stay is kept.
+func (c *Client) Update(nodes []Node) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	known := c.peers
+	c.peers = make(map[Node]*peer, len(nodes))
+	for _, n := range nodes {
+		p := known[n]
+		if p == nil {
+			p = &peer{Node: n, client: c, told: told{most: 32}}
+		}
+		c.peers[n] = p
+	}
+}
+
+// For implements blob.Peers: all peers that are not left alone, each object's in an
+// order of its own, so that what all have is fetched from all.
+func (c *Client) For(ref blob.Ref) []blob.Peer {
+	var all []blob.Peer
+	for _, p := range c.ask(ref.Name.String()) {
+		all = append(all, p)
+	}
+	return all
+}
+
+// ask returns whom to ask for what has the name.
+func (c *Client) ask(name string) []*peer {
+	select {
+	case c.wanted <- struct{}{}:
+	default:
+	}
+	c.mu.Lock()
+	var all []*peer
+	for _, p := range c.peers {
+		if p.available(time.Now()) {
+			all = append(all, p)
+		}
+	}
+	c.mu.Unlock()
+	// Rendezvous hashing: who comes or goes moves nothing between the others.
+	rank := func(p *peer) uint64 {
+		h := fnv.New64a()
+		_, _ = io.WriteString(h, p.Address+" "+name)
+		return h.Sum64()
+	}
+	slices.SortFunc(all, func(a, b *peer) int { return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(a.Address, b.Address)) })
+	return all
+}
+
+// Text fetches the text of a manifest or an inventory, verified, from the first
+// peer that has it. One at a time is read, for they may be large.
+func (c *Client) Text(ctx context.Context, kind Kind, d holdfast.Digest) ([]byte, error) {
+	select {
+	case c.reading <- struct{}{}:
+		defer func() { <-c.reading }()
+	case <-ctx.Done():
+		return nil, fmt.Errorf("fetch %s from peers: %w: %w", kind.path(d), holdfast.ErrUnavailable, context.Cause(ctx))
+	}
+	worst := holdfast.ErrNotFound
+	for _, p := range c.ask(d.String()) {
+		text, err := p.text(ctx, kind, d)
+		if err == nil {
+			return text, nil
+		}
+		if !errors.Is(err, holdfast.ErrNotFound) {
+			worst = err
+		}
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	return nil, fmt.Errorf("fetch %s from peers: %w", kind.path(d), worst)
+}
+
+func (p *peer) text(ctx context.Context, kind Kind, d holdfast.Digest) ([]byte, error) {
+	t, err := p.open(ctx, kind.path(d), -1)
+	if err != nil {
+		return nil, err
+	}
+	defer t.Close() //nolint:errcheck // was only read
+	text, err := io.ReadAll(t)
+	if err != nil {
+		return nil, err
+	}
+	if got := holdfast.DigestOf(text); got != d {
+		err := fmt.Errorf("%w: %d bytes with the digest %s for %s", holdfast.ErrUnavailable, len(text), got, kind.path(d))
+		p.distrust(err)
+		return nil, err
+	}
+	return text, nil
+}
