@@ -42,6 +42,7 @@ type serveOptions struct {
 	hookTimeout   time.Duration
 	hookTries     int
 	dev           devOptions
+	peers         peerOptions
 }
 
 func (c *cli) serveCommand() *cobra.Command {
@@ -60,6 +61,9 @@ The node that leads runs the hooks of apps (holdfast app set NAME hooks=purge)
 when a release becomes live, retired or gone. --hooks is where it finds them: of
 the hook purge, an executable purge, or the URL of a webhook in purge.url. Nodes
 that may lead need the same ones.
+
+With --peer-listen and a secret, nodes fetch from each other what the store does
+not give, or not in time: objects, manifests and inventories, by their digests.
 
 The admin address answers /healthz (the process runs) and /readyz (it can answer
 for all releases; if not, why). Keep it away from the public.
@@ -121,6 +125,7 @@ func (o *serveOptions) flags(flags *pflag.FlagSet) {
 	o.hookTries = 10
 	flags.Var(&value[int]{&o.hookTries, parseTries, "number", "10"}, "hook-tries", "how often a hook is tried for one event")
 	o.dev.flags(flags)
+	o.peers.flags(flags)
 	configurable(flags, "listen", "admin", "tls-cert", "tls-key", "memory", "access-log", "log-format", "debug-headers", "name", "poll", "drain",
 		"notice", "cache", "prune", "scrub", "scrub-rate", "hooks", "hook-timeout", "hook-tries")
 }
@@ -135,6 +140,9 @@ func (c *cli) serve(ctx context.Context, o serveOptions) (err error) {
 		}
 	}
 	if err := checkHooks(o); err != nil {
+		return err
+	}
+	if err := o.peers.check(); err != nil {
 		return err
 	}
 	log := c.logger(o.logFormat)
@@ -181,15 +189,26 @@ func (c *cli) logger(format string) *slog.Logger {
 
 // listen opens the listeners of a node. Whoever ran the node closes the source.
 func (c *cli) listen(ctx context.Context, from *origin, o serveOptions, access *node.AccessLog, log *slog.Logger) (*node.Node, *blob.Source, error) {
-	source, err := blob.New(from.bytes, c.blobOptions(o, log))
+	peering, err := c.peering(o.peers, log)
 	if err != nil {
 		return nil, nil, err
+	}
+	options := c.blobOptions(o, log)
+	if peering != nil {
+		options.Peers = peering.Client
+	}
+	source, err := blob.New(from.bytes, options)
+	if err != nil {
+		return nil, nil, err
+	}
+	if peering != nil {
+		peering.Objects = source
 	}
 	if o.admin == "off" {
 		o.admin = ""
 	}
 	n, err := node.Listen(ctx, node.Config{
-		Registry: from.registry, Manifests: from.manifests, Reach: from.reach, Blobs: source, Warmer: source, Logger: log,
+		Registry: from.registry, Manifests: from.manifests, Reach: from.reach, Blobs: source, Warmer: source, Logger: log, Peering: peering,
 		StateDir: c.stateDir(), AcceptRegistry: o.accept, Notice: o.notice,
 		Name: o.name, Version: programVersion(), Side: o.side,
 		Listen: o.listen, Admin: o.admin, CertFile: o.cert, KeyFile: o.key,
@@ -234,6 +253,9 @@ func (c *cli) tellServing(ctx context.Context, from *origin, n *node.Node, o ser
 		admin = ", admin on " + browsable("http", a)
 	}
 	say("serving side %s on %s%s", o.side, browsable(scheme, n.Addr()), admin)
+	if at := n.PeerAddr(); at != "" {
+		say("answering other nodes on %s", at)
+	}
 	say("data in %s, memory %s", c.dataPlace(), humanMemory(o.memory))
 	if from.backends == nil {
 		say("the registry is out of reach: serving what this node kept in %s", c.stateDir())

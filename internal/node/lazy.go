@@ -73,6 +73,15 @@ func (l *Lazy) RegisterNode(ctx context.Context, info registry.NodeInfo, ttl tim
 	return r.RegisterNode(ctx, info, ttl)
 }
 
+// Nodes implements Registry.
+func (l *Lazy) Nodes(ctx context.Context) ([]registry.NodeInfo, error) {
+	r, err := l.registry(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return r.Nodes(ctx)
+}
+
 // Campaign implements Registry.
 func (l *Lazy) Campaign(ctx context.Context, info registry.LeaderInfo) (*registry.Leadership, error) {
 	call, cancel := context.WithTimeout(ctx, registryCall)

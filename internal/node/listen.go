@@ -36,11 +36,18 @@ func (n *Node) server(ctx context.Context, h http.Handler) *http.Server {
 }
 
 func (n *Node) serveSite(s *http.Server) error {
-	if n.certs == nil {
-		return s.Serve(n.site)
+	if n.certs != nil {
+		s.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: n.certs.get}
 	}
-	s.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: n.certs.get}
-	return s.ServeTLS(n.site, "", "")
+	return serveOn(s, n.site)
+}
+
+// serveOn serves with TLS if the server has a configuration for it.
+func serveOn(s *http.Server, l net.Listener) error {
+	if s.TLSConfig == nil {
+		return s.Serve(l)
+	}
+	return s.ServeTLS(l, "", "")
 }
 
 // certificates holds a certificate and takes up its files when they change.

@@ -27,6 +27,7 @@ type Registry interface {
 	live.Registry
 	RegisterNode(ctx context.Context, info registry.NodeInfo, ttl time.Duration) (*registry.NodeEntry, error)
 	Campaign(ctx context.Context, info registry.LeaderInfo) (*registry.Leadership, error)
+	Nodes(ctx context.Context) ([]registry.NodeInfo, error)
 }
 
 // Config says what a node serves, where and how. Registry, Manifests, Blobs,
@@ -74,6 +75,8 @@ type Config struct {
 	// the node's entry says that it is ready. Nil for none.
 	Warmer  Warmer
 	WarmFor time.Duration
+	// Peering makes the node one of those that fetch from each other. Nil for none.
+	Peering *Peering
 	// NoElection keeps the node from leading the cluster.
 	NoElection bool
 	// Chores and Duties are what the elected node does besides; none without an
@@ -88,6 +91,7 @@ type Node struct {
 	keeper   *live.Keeper
 	site     net.Listener
 	admin    net.Listener
+	peers    net.Listener
 	certs    *certificates
 	started  time.Time
 	draining atomic.Bool
@@ -146,25 +150,30 @@ func (n *Node) open(ctx context.Context) (err error) {
 		}
 		n.last = n.state.load()
 		n.restarted = n.last.Snapshot != nil
-		c.Manifests = &manifests{from: c.Manifests, state: n.state}
 	}
+	n.chainManifests()
 	var lc net.ListenConfig
 	if n.site, err = lc.Listen(ctx, "tcp", c.Listen); err != nil {
 		return fmt.Errorf("listen for sites: %w", err)
 	}
-	if c.Admin == "" {
+	if c.Admin != "" {
+		if n.admin, err = lc.Listen(ctx, "tcp", c.Admin); err != nil {
+			return fmt.Errorf("listen for admin: %w", err)
+		}
+	}
+	if c.Peering == nil {
 		return nil
 	}
-	if n.admin, err = lc.Listen(ctx, "tcp", c.Admin); err != nil {
-		return fmt.Errorf("listen for admin: %w", err)
+	if n.peers, err = lc.Listen(ctx, "tcp", c.Peering.Listen); err != nil {
+		return fmt.Errorf("listen for peers: %w", err)
 	}
-	return nil
+	return c.Peering.settle(n.peers.Addr())
 }
 
 // close closes what open opened, as far as it got.
 func (n *Node) close() error {
 	var errs []error
-	for _, l := range []net.Listener{n.site, n.admin} {
+	for _, l := range []net.Listener{n.site, n.admin, n.peers} {
 		if l != nil {
 			if err := l.Close(); !errors.Is(err, net.ErrClosed) {
 				errs = append(errs, err)
@@ -231,6 +240,11 @@ func (n *Node) Run(ctx context.Context) error {
 		servers = append(servers, control)
 		tasks.Go(func() error { return closedIsFine(control.Serve(n.admin)) })
 	}
+	if n.peers != nil {
+		peers := n.peerServer(failing)
+		servers = append(servers, peers)
+		tasks.Go(func() error { return closedIsFine(serveOn(peers, n.peers)) })
+	}
 
 	select {
 	case <-ctx.Done():
@@ -263,6 +277,9 @@ func (n *Node) tasks() []func(context.Context) error {
 	}
 	if n.config.Reach != nil {
 		all = append(all, n.reach)
+	}
+	if n.config.Peering != nil {
+		all = append(all, n.meet)
 	}
 	return all
 }

@@ -92,8 +92,12 @@ func (n *Node) update(ctx context.Context, entry *registry.NodeEntry) error {
 
 func (n *Node) info() registry.NodeInfo {
 	t := n.keeper.Table()
+	peer := ""
+	if n.config.Peering != nil {
+		peer = n.config.Peering.Address
+	}
 	return registry.NodeInfo{
-		Name: n.config.Name, Side: n.config.Side, Address: n.Addr().String(), Version: n.config.Version,
+		Name: n.config.Name, Side: n.config.Side, Address: n.Addr().String(), Peer: peer, Version: n.config.Version,
 		Started: n.started, Seen: time.Now().UTC(), Revision: t.Revision, Ready: n.readyOf(t), Asked: n.usage.asked(),
 	}
 }

@@ -157,8 +157,9 @@ type NodeInfo struct {
 	ID      string        `json:"id"`
 	Name    string        `json:"name"`
 	Side    holdfast.Side `json:"side"`
-	Address string        `json:"address"` // host:port it serves on
-	Version string        `json:"version"` // of the program
+	Address string        `json:"address"`        // host:port it serves on
+	Peer    string        `json:"peer,omitempty"` // host:port it answers other nodes on
+	Version string        `json:"version"`        // of the program
 	Started time.Time     `json:"started"`
 	Seen    time.Time     `json:"seen"` // when the entry was written, by the node's clock
 	// Revision of the snapshot it serves: it knows every release added before.

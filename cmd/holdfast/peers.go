@@ -1,0 +1,113 @@
+package main
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"log/slog"
+	"os"
+
+	"github.com/spf13/pflag"
+
+	"github.com/holdfast-web/holdfast/internal/node"
+	"github.com/holdfast-web/holdfast/internal/peer"
+)
+
+// peerOptions are the flags of serve that let nodes fetch from each other.
+type peerOptions struct {
+	listen, address string
+	secretFile      string
+	ca, cert, key   string
+}
+
+const peerSecretVariable = "HOLDFAST_PEER_SECRET"
+
+func (o *peerOptions) flags(flags *pflag.FlagSet) {
+	flags.StringVar(&o.listen, "peer-listen", "", "the `address` to answer other nodes on; with it, nodes fetch from each other what the store does not give")
+	flags.StringVar(&o.address, "peer-address", "", "the `address` by which other nodes reach --peer-listen, if that does not say it")
+	flags.StringVar(&o.secretFile, "peer-secret-file", "", "the `file` with the secret that all nodes share; or set "+peerSecretVariable)
+	flags.StringVar(&o.ca, "peer-ca", "", "nodes speak TLS with each other, and trust the authorities in this PEM `file`")
+	flags.StringVar(&o.cert, "peer-cert", "", "this node's certificate for that, a PEM `file`")
+	flags.StringVar(&o.key, "peer-key", "", "the private key that goes with --peer-cert, a PEM `file`")
+	configurable(flags, "peer-listen", "peer-address", "peer-secret-file", "peer-ca", "peer-cert", "peer-key")
+}
+
+func (o *peerOptions) check() error {
+	switch {
+	case o.listen == "" && (o.address != "" || o.secretFile != "" || o.ca != "" || o.cert != "" || o.key != ""):
+		return usage("--peer-address, --peer-secret-file, --peer-ca, --peer-cert and --peer-key want --peer-listen")
+	case o.listen != "" && !isAddress(o.listen):
+		return usage("--peer-listen %s: want host:port or :port", o.listen)
+	case o.address != "" && !isAddress(o.address):
+		return usage("--peer-address %s: want host:port", o.address)
+	case (o.ca == "") != (o.cert == "") || (o.cert == "") != (o.key == ""):
+		return usage("--peer-ca, --peer-cert and --peer-key go together: each node identifies to the other")
+	}
+	return nil
+}
+
+// peering makes what the flags say, nil if they say nothing. Objects are left to
+// the caller.
+func (c *cli) peering(o peerOptions, log *slog.Logger) (*node.Peering, error) {
+	if o.listen == "" {
+		return nil, nil
+	}
+	secrets, err := c.peerSecrets(o.secretFile)
+	if err != nil {
+		return nil, err
+	}
+	server, client, err := o.tls()
+	if err != nil {
+		return nil, err
+	}
+	return &node.Peering{
+		Listen: o.listen, Address: o.address, TLS: server, Secrets: secrets,
+		Client: peer.NewClient(peer.ClientConfig{Secrets: secrets, TLS: client, Logger: log}),
+	}, nil
+}
+
+// peerSecrets come from the file, else from the environment. There is no flag for
+// them: what stands on a command line is seen by everybody on the machine.
+func (c *cli) peerSecrets(file string) (peer.Secrets, error) {
+	text, set := c.env(peerSecretVariable)
+	where := peerSecretVariable
+	if file != "" {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			return peer.Secrets{}, fmt.Errorf("read --peer-secret-file: %w", err)
+		}
+		text, where = string(data), "--peer-secret-file "+file
+	} else if !set || text == "" {
+		return peer.Secrets{}, usage("--peer-listen wants a secret that all nodes share, in --peer-secret-file or %s: openssl rand -hex 32 makes one", peerSecretVariable)
+	}
+	secrets, err := peer.ParseSecrets(text)
+	if err != nil {
+		return peer.Secrets{}, usageError{fmt.Errorf("%s: %w", where, err)}
+	}
+	return secrets, nil
+}
+
+// tls returns the configurations of the listener and of the client: both sides
+// show a certificate.
+func (o *peerOptions) tls() (server, client *tls.Config, err error) {
+	if o.ca == "" {
+		return nil, nil, nil
+	}
+	text, err := os.ReadFile(o.ca)
+	if err != nil {
+		return nil, nil, fmt.Errorf("read --peer-ca: %w", err)
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(text) {
+		return nil, nil, usage("--peer-ca %s: no PEM certificate in it", o.ca)
+	}
+	pair, err := tls.LoadX509KeyPair(o.cert, o.key)
+	if err != nil {
+		return nil, nil, fmt.Errorf("load --peer-cert and --peer-key: %w", err)
+	}
+	both := &tls.Config{
+		MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{pair},
+		RootCAs: roots, ClientCAs: roots, ClientAuth: tls.RequireAndVerifyClientCert,
+	}
+	return both, both.Clone(), nil
+}

@@ -1,0 +1,166 @@
+package node
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/http"
+	"time"
+
+	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/live"
+	"github.com/holdfast-web/holdfast/internal/peer"
+)
+
+const (
+	// meetEvery is how often a node looks who its peers are, and meetLeast how long
+	// it waits before it looks again because something is wanted from them.
+	meetEvery = 30 * time.Second
+	meetLeast = time.Second
+	// storeFirst is how long the store alone may take for a text before peers are
+	// asked: half of what the table's builder waits for both.
+	storeFirst = 5 * time.Second
+	// peerHeaderBytes is more than the header of a request of ours has.
+	peerHeaderBytes = 4 << 10
+)
+
+// Peering makes a node one of those that fetch from each other what the store does
+// not give. All but Address and TLS are required.
+type Peering struct {
+	Listen  string       // host:port to answer peers on
+	Address string       // host:port by which they reach it; that of the listener
+	TLS     *tls.Config  // of the listener; nil: cleartext
+	Client  *peer.Client // to ask the others; Blobs should, too
+	Secrets peer.Secrets
+	Objects peer.Objects // to answer from
+}
+
+// settle checks the address that others are told.
+func (p *Peering) settle(listening net.Addr) error {
+	if p.Address == "" {
+		p.Address = listening.String()
+		if host, _, err := net.SplitHostPort(p.Address); err != nil || net.ParseIP(host).IsUnspecified() {
+			return fmt.Errorf("listen for peers: %w: at %s no other machine finds this one: name the address by which they reach it", holdfast.ErrInvalid, p.Address)
+		}
+	}
+	return nil
+}
+
+// PeerAddr returns the address by which peers reach the node, "" if they do not.
+func (n *Node) PeerAddr() string {
+	if n.config.Peering == nil {
+		return ""
+	}
+	return n.config.Peering.Address
+}
+
+func (n *Node) peerServer(ctx context.Context) *http.Server {
+	p := n.config.Peering
+	c := peer.ServerConfig{Secrets: p.Secrets, Address: p.Address, Objects: p.Objects, Logger: n.config.Logger}
+	if n.state != nil {
+		c.Texts = n.state
+	}
+	s := n.server(ctx, peer.NewServer(c))
+	s.MaxHeaderBytes, s.TLSConfig = peerHeaderBytes, p.TLS
+	s.Protocols = new(http.Protocols)
+	s.Protocols.SetHTTP1(true)
+	return s
+}
+
+// meet keeps the list of peers, until ctx ends. With the registry out of reach the
+// last one holds.
+func (n *Node) meet(ctx context.Context) error {
+	for ctx.Err() == nil {
+		n.look(ctx)
+		pause(ctx, meetLeast)
+		timer := time.NewTimer(meetEvery)
+		select {
+		case <-ctx.Done():
+		case <-timer.C:
+		case <-n.config.Peering.Client.Wanted():
+		}
+		timer.Stop()
+	}
+	return nil
+}
+
+func (n *Node) look(ctx context.Context) {
+	call, cancel := context.WithTimeout(ctx, registryCall)
+	defer cancel()
+	nodes, err := n.config.Registry.Nodes(call)
+	if err != nil {
+		return // the keeper says so
+	}
+	var peers []peer.Node
+	for _, other := range nodes {
+		if other.Peer != "" && other.Peer != n.config.Peering.Address {
+			peers = append(peers, peer.Node{Name: other.Name, Address: other.Peer})
+		}
+	}
+	n.config.Peering.Client.Update(peers)
+}
+
+// chainManifests puts before the store what the node kept, and after it its peers.
+func (n *Node) chainManifests() {
+	c := &n.config
+	if c.Peering != nil {
+		c.Manifests = &elsewhere{store: c.Manifests, peers: c.Peering.Client}
+	}
+	if n.state != nil {
+		c.Manifests = &manifests{from: c.Manifests, state: n.state}
+	}
+}
+
+// elsewhere gets texts from the store, else from peers.
+type elsewhere struct {
+	store live.Manifests
+	peers *peer.Client
+}
+
+var _ live.Manifests = (*elsewhere)(nil)
+
+// Manifest implements live.Manifests.
+func (e *elsewhere) Manifest(ctx context.Context, d holdfast.Digest) (*holdfast.Manifest, error) {
+	return fromEither(ctx, e, peer.Manifest, d, e.store.Manifest, holdfast.ParseManifest)
+}
+
+// Inventory implements live.Manifests.
+func (e *elsewhere) Inventory(ctx context.Context, d holdfast.Digest) (*holdfast.Inventory, error) {
+	return fromEither(ctx, e, peer.Inventory, d, e.store.Inventory, holdfast.ParseInventory)
+}
+
+// fromEither returns what the store said when peers have nothing either: they do
+// not know what exists.
+func fromEither[T any](ctx context.Context, e *elsewhere, kind peer.Kind, d holdfast.Digest,
+	get func(context.Context, holdfast.Digest) (T, error), parse func([]byte) (T, error),
+) (T, error) {
+	alone, cancel := context.WithTimeout(ctx, storeFirst)
+	v, err := get(alone, d)
+	cancel()
+	if err == nil {
+		return v, nil
+	}
+	data, err2 := e.peers.Text(ctx, kind, d)
+	if err2 != nil {
+		return v, err
+	}
+	return parse(data)
+}
+
+// Text implements peer.Texts: what the node keeps, it gives to others.
+func (s *state) Text(kind peer.Kind, d holdfast.Digest) ([]byte, error) {
+	dir := manifestDir
+	if kind == peer.Inventory {
+		dir = inventoryDir
+	}
+	data, err := s.read(dir + d.String())
+	if errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("%w: %w", holdfast.ErrNotFound, err)
+	}
+	return data, err
+}
+
+var _ peer.Texts = (*state)(nil)

@@ -1,0 +1,112 @@
+package node
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"log/slog"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/holdfast-web/holdfast/internal/blob"
+	"github.com/holdfast-web/holdfast/internal/peer"
+	"github.com/holdfast-web/holdfast/internal/store"
+	"github.com/holdfast-web/holdfast/internal/store/memstore"
+)
+
+// peered is a configuration of a node with peers and a disk of its own, which
+// reads from a store.
+func (w *world) peered(name, secret string, from *store.Store, trust *tls.Config) Config {
+	w.t.Helper()
+	secrets, err := peer.ParseSecrets(secret)
+	w.check(err)
+	client := peer.NewClient(peer.ClientConfig{Secrets: secrets, TLS: trust, Logger: slog.New(slog.DiscardHandler)})
+	blobs, err := blob.New(from, blob.Options{SpoolDir: w.t.TempDir(), CacheDir: w.t.TempDir(), Peers: client})
+	w.check(err)
+	w.t.Cleanup(func() { w.check(blobs.Close()) })
+	c := w.config()
+	c.Name, c.Manifests, c.Blobs, c.Warmer, c.StateDir = name, from, blobs, blobs, w.t.TempDir()
+	c.Peering = &Peering{Listen: "127.0.0.1:0", Client: client, Secrets: secrets, Objects: blobs, TLS: trust}
+	return c
+}
+
+const peerSecret = "sixteen bytes or more"
+
+// TestPeers: a node whose store has nothing gets manifests, inventories and objects
+// from another one, and gives them to a third one when that is gone.
+func TestPeers(t *testing.T) {
+	for name, secure := range map[string]bool{"Cleartext": false, "TLS": true} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.publish("v1", map[string]string{"index.html": "one", "a.html": strings.Repeat("other", 1000)})
+			var trust *tls.Config
+			if secure {
+				trust = mutual(t)
+			}
+			empty := store.New(memstore.New())
+			first, stopFirst := w.start(w.peered("first", peerSecret, w.store, trust))
+			eventually(t, "first ready", func() bool { return w.readyz(first).Ready && len(w.readyReleases()) == 1 })
+			second, _ := w.start(w.peered("second", peerSecret, empty, trust))
+			eventually(t, "second warm", func() bool { return w.readyz(second).Ready && len(w.readyReleases()) == 2 })
+			w.check(stopFirst())
+			third, _ := w.start(w.peered("third", peerSecret, empty, trust))
+			eventually(t, "third warm", func() bool { return w.readyz(third).Ready && len(w.readyReleases()) == 2 })
+			if resp, body := read(t, w.http(nil), "http://"+third.Addr().String()+"/@v1/a.html"); resp.StatusCode != http.StatusOK || len(body) != 5000 {
+				t.Errorf("%s, %d bytes", resp.Status, len(body))
+			}
+			nodes, err := w.registry.Nodes(t.Context())
+			w.check(err)
+			if len(nodes) != 2 || nodes[0].Peer != second.PeerAddr() || nodes[1].Peer != third.PeerAddr() {
+				t.Errorf("entries %+v", nodes)
+			}
+		})
+	}
+}
+
+// mutual is a configuration for both sides, with a certificate for 127.0.0.1.
+func mutual(t *testing.T) *tls.Config {
+	t.Helper()
+	certFile, keyFile, pool := certificate(t, t.TempDir(), "node")
+	pair, err := tls.LoadX509KeyPair(certFile, keyFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := pair.Leaf.Verify(x509.VerifyOptions{Roots: pool, DNSName: "127.0.0.1", KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}}); err != nil {
+		t.Fatal(err)
+	}
+	return &tls.Config{MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{pair}, RootCAs: pool, ClientCAs: pool, ClientAuth: tls.RequireAndVerifyClientCert}
+}
+
+// TestPeersWithOtherSecrets are of no use to each other.
+func TestPeersWithOtherSecrets(t *testing.T) {
+	w := newWorld(t)
+	w.publish("v1", map[string]string{"index.html": "one"})
+	first, _ := w.start(w.peered("first", peerSecret, w.store, nil))
+	eventually(t, "first ready", func() bool { return w.readyz(first).Ready && len(w.readyReleases()) == 1 })
+	var log journal
+	c := w.peered("second", "another long secret", store.New(memstore.New()), nil)
+	c.Logger = log.logger()
+	client := peer.NewClient(peer.ClientConfig{Secrets: c.Peering.Secrets, Logger: c.Logger})
+	c.Peering.Client = client
+	second, _ := w.start(c)
+	eventually(t, "the log says so", func() bool { return log.count("it does not accept the secret") == 1 })
+	if s := w.readyz(second); s.Ready {
+		t.Errorf("it is ready: %+v", s)
+	}
+}
+
+func TestPeerAddressMustBeNamed(t *testing.T) {
+	w := newWorld(t)
+	c := w.peered("n", peerSecret, w.store, nil)
+	c.Peering.Listen = ":0"
+	if n, err := Listen(t.Context(), c); err == nil || !strings.Contains(err.Error(), "name the address") {
+		t.Errorf("Listen = %v, %v", n, err)
+	}
+	c.Peering.Address = "node7.example:8082"
+	n, err := Listen(t.Context(), c)
+	w.check(err)
+	if n.PeerAddr() != "node7.example:8082" {
+		t.Errorf("address %s", n.PeerAddr())
+	}
+	w.check(n.close())
+}
