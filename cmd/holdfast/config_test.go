@@ -67,7 +67,7 @@ func TestKeysAreFlags(t *testing.T) {
 	want := []string{
 		"access-log", "admin", "app", "cache", "data", "debug-headers", "drain", "effort",
 		"hook-timeout", "hook-tries", "hooks", "listen", "log-format", "max-files", "max-size", "memory",
-		"name", "notice", "poll", "prune", "registry", "registry-ca", "registry-cert", "registry-key", "scrub", "scrub-rate", "side", "store", "tls-cert", "tls-key",
+		"name", "notice", "peer-address", "peer-ca", "peer-cert", "peer-key", "peer-listen", "peer-secret-file", "poll", "prune", "registry", "registry-ca", "registry-cert", "registry-key", "scrub", "scrub-rate", "side", "store", "tls-cert", "tls-key",
 	}
 	c := &cli{env: noEnv}
 	if diff := cmp.Diff(want, configKeys(c.rootCommand())); diff != "" {

@@ -28,6 +28,9 @@ func TestPeersWhenStoreStopped(t *testing.T) {
 	if err := os.MkdirAll(large, 0o755); err != nil {
 		t.Fatal(err)
 	}
+	if err := os.WriteFile(filepath.Join(large, "index.html"), []byte("<title>large</title>"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	r := rand.NewChaCha8([32]byte{5})
 	for _, name := range []string{"a.bin", "b.bin", "c.bin", "d.bin", "e.bin", "f.bin"} {
 		data := make([]byte, 12<<20)
