@@ -3,11 +3,13 @@ package node
 import (
 	"context"
 	"crypto/tls"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"net"
 	"net/http"
+	"slices"
 	"time"
 
 	holdfast "github.com/holdfast-web/holdfast"
@@ -71,10 +73,15 @@ func (n *Node) peerServer(ctx context.Context) *http.Server {
 }
 
 // meet keeps the list of peers, until ctx ends. With the registry out of reach the
-// last one holds.
+// last one holds, also after a restart.
 func (n *Node) meet(ctx context.Context) error {
+	var known []peer.Node
+	if n.state != nil {
+		known = n.state.peers()
+		n.config.Peering.Client.Update(known)
+	}
 	for ctx.Err() == nil {
-		n.look(ctx)
+		known = n.look(ctx, known)
 		pause(ctx, meetLeast)
 		timer := time.NewTimer(meetEvery)
 		select {
@@ -87,12 +94,13 @@ func (n *Node) meet(ctx context.Context) error {
 	return nil
 }
 
-func (n *Node) look(ctx context.Context) {
+// look reads who is there, and keeps it if that is not what was known.
+func (n *Node) look(ctx context.Context, known []peer.Node) []peer.Node {
 	call, cancel := context.WithTimeout(ctx, registryCall)
 	defer cancel()
 	nodes, err := n.config.Registry.Nodes(call)
 	if err != nil {
-		return // the keeper says so
+		return known // the keeper says so
 	}
 	var peers []peer.Node
 	for _, other := range nodes {
@@ -100,7 +108,16 @@ func (n *Node) look(ctx context.Context) {
 			peers = append(peers, peer.Node{Name: other.Name, Address: other.Peer})
 		}
 	}
+	if slices.Equal(peers, known) {
+		return known
+	}
 	n.config.Peering.Client.Update(peers)
+	if n.state != nil {
+		if err := n.state.savePeers(peers); err != nil {
+			n.config.Logger.Warn("peers not kept: after a restart this node needs the registry to find them", "directory", n.state.path, "error", err)
+		}
+	}
+	return peers
 }
 
 // chainManifests puts before the store what the node kept, and after it its peers.
@@ -148,6 +165,26 @@ func fromEither[T any](ctx context.Context, e *elsewhere, kind peer.Kind, d hold
 		return v, err
 	}
 	return parse(data)
+}
+
+// peers returns the peers that were kept, none if they cannot be read.
+func (s *state) peers() (kept []peer.Node) {
+	data, err := s.read(peersFile)
+	if err == nil {
+		err = json.Unmarshal(data, &kept)
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		s.log.Warn("kept peers ignored", "directory", s.path, "error", err)
+	}
+	return kept
+}
+
+func (s *state) savePeers(peers []peer.Node) error {
+	data, err := json.Marshal(peers)
+	if err != nil {
+		return fmt.Errorf("encode peers: %w", err)
+	}
+	return s.tree.Replace(peersFile, data)
 }
 
 // Text implements peer.Texts: what the node keeps, it gives to others.

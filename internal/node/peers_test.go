@@ -1,6 +1,7 @@
 package node
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"log/slog"
@@ -8,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	holdfast "github.com/holdfast-web/holdfast"
 	"github.com/holdfast-web/holdfast/internal/blob"
 	"github.com/holdfast-web/holdfast/internal/peer"
 	"github.com/holdfast-web/holdfast/internal/store"
@@ -93,6 +95,27 @@ func TestPeersWithOtherSecrets(t *testing.T) {
 	if s := w.readyz(second); s.Ready {
 		t.Errorf("it is ready: %+v", s)
 	}
+}
+
+// TestPeersAfterRestart: with registry and store out of reach, a node that starts
+// again knows whom to ask.
+func TestPeersAfterRestart(t *testing.T) {
+	w := newDiskWorld(t)
+	w.publish("v1", map[string]string{"index.html": "one", "a.html": "other"})
+	first, _ := w.start(w.peered("first", peerSecret, w.store, nil))
+	eventually(t, "first ready", func() bool { return w.readyz(first).Ready && len(w.readyReleases()) == 1 })
+	c := w.peered("second", peerSecret, store.New(memstore.New()), nil)
+	warmer := c.Warmer
+	c.Warmer = nil // it has no bytes yet
+	second, stop := w.start(c)
+	eventually(t, "second ready", func() bool {
+		return w.readyz(second).Ready && second.state.peers() != nil
+	})
+	w.check(stop())
+	c.Warmer = warmer
+	c.Registry = NewLazy(func(context.Context) (Registry, error) { return nil, holdfast.ErrUnavailable })
+	again, _ := w.start(c)
+	eventually(t, "served", func() bool { return w.page(again) == "one" })
 }
 
 func TestPeerAddressMustBeNamed(t *testing.T) {

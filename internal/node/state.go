@@ -26,6 +26,7 @@ import (
 const (
 	lockFile     = "lock"         // held while a node runs; names its process
 	tableFile    = "table"        // a header line with the digest of the rest, which is JSON
+	peersFile    = "peers"        // JSON: whom the node can ask
 	manifestDir  = "manifests/"   // texts by digest
 	inventoryDir = "inventories/" // texts by digest
 

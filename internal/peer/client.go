@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"slices"
 	"sync"
 	"time"
@@ -40,8 +41,14 @@ type ClientConfig struct {
 
 // Node is a node that can be asked.
 type Node struct {
-	Name    string
-	Address string // host:port of its peer listener
+	Name    string `json:"name"`
+	Address string `json:"address"` // host:port of its peer listener
+}
+
+// valid reports whether the address is one, and nothing else of a URL.
+func (n Node) valid() bool {
+	u, err := url.Parse("http://" + n.Address + "/")
+	return err == nil && u.Host == n.Address && u.Hostname() != "" && u.Port() != "" && u.Path == "/" && u.RawQuery == ""
 }
 
 // Client asks peers. All methods may be called concurrently.
@@ -89,13 +96,17 @@ func NewClient(c ClientConfig) *Client {
 // there is.
 func (c *Client) Wanted() <-chan struct{} { return c.wanted }
 
-// Update says who the peers are now. What is known of those that stay is kept.
+// Update says who the peers are now. What is known of those that stay is kept, and
+// whose address is none is left out.
 func (c *Client) Update(nodes []Node) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	known := c.peers
 	c.peers = make(map[Node]*peer, len(nodes))
 	for _, n := range nodes {
+		if !n.valid() {
+			continue
+		}
 		p := known[n]
 		if p == nil {
 			p = &peer{Node: n, client: c, told: told{most: 32}}

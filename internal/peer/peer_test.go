@@ -31,7 +31,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const secret = "correct horse battery staple"
 
-func secrets(t *testing.T, text string) peer.Secrets {
+func secrets(t testing.TB, text string) peer.Secrets {
 	t.Helper()
 	s, err := peer.ParseSecrets(text)
 	if err != nil {
@@ -63,7 +63,7 @@ func (j *journal) logger() *slog.Logger { return slog.New(slog.NewTextHandler(j,
 // machine is a node with a store that has nothing, and a disk of its own.
 type machine struct {
 	*blob.Source
-	t      *testing.T
+	t      testing.TB
 	log    *journal
 	client *peer.Client
 	cache  string
@@ -71,7 +71,7 @@ type machine struct {
 }
 
 // newMachine returns a machine whose peers are at the addresses.
-func newMachine(t *testing.T, text string, addresses ...string) *machine {
+func newMachine(t testing.TB, text string, addresses ...string) *machine {
 	t.Helper()
 	m := &machine{t: t, log: &journal{}, cache: t.TempDir(), fails: holdfast.ErrUnavailable}
 	m.client = peer.NewClient(peer.ClientConfig{Secrets: secrets(t, text), Logger: m.log.logger()})
@@ -114,7 +114,7 @@ func (x texts) Text(_ peer.Kind, d holdfast.Digest) ([]byte, error) {
 	return nil, holdfast.ErrNotFound
 }
 
-func newHolder(t *testing.T) *holder {
+func newHolder(t testing.TB) *holder {
 	t.Helper()
 	h := &holder{store: store.New(memstore.New()), texts: texts{}, log: &journal{}}
 	var err error
@@ -131,7 +131,7 @@ func newHolder(t *testing.T) *holder {
 }
 
 // serve answers peers, through wrap if it is not nil.
-func (h *holder) serve(t *testing.T, text string, wrap func(http.Handler) http.Handler) (address string) {
+func (h *holder) serve(t testing.TB, text string, wrap func(http.Handler) http.Handler) (address string) {
 	t.Helper()
 	l := listen(t)
 	var handler http.Handler = peer.NewServer(peer.ServerConfig{
@@ -148,7 +148,7 @@ func (h *holder) serve(t *testing.T, text string, wrap func(http.Handler) http.H
 	return l.Addr().String()
 }
 
-func listen(t *testing.T) net.Listener {
+func listen(t testing.TB) net.Listener {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -158,7 +158,7 @@ func listen(t *testing.T) net.Listener {
 }
 
 // have makes the holder hold data.
-func (h *holder) have(t *testing.T, data []byte) blob.Ref {
+func (h *holder) have(t testing.TB, data []byte) blob.Ref {
 	t.Helper()
 	ref := refOf(data)
 	if _, err := h.store.PutObject(t.Context(), ref.Name, ref.Size, bytes.NewReader(data)); err != nil {
@@ -298,6 +298,25 @@ func TestSecretsChange(t *testing.T) {
 				t.Errorf("read = %v", err)
 			}
 		})
+	}
+}
+
+// What is no address is no peer.
+func TestAddresses(t *testing.T) {
+	h := newHolder(t)
+	data := noise(100, 1)
+	h.have(t, data)
+	good := h.serve(t, secret, nil)
+	for _, bad := range []string{"", "127.0.0.1", ":80", "user@" + good, good + "/x?", good + "/", "a b:80", "[::1", good + "#", "x:y", "/etc/passwd:1"} {
+		m := newMachine(t, secret, bad)
+		if n := len(m.client.For(refOf(data))); n != 0 {
+			t.Errorf("%q: %d peers", bad, n)
+		}
+	}
+	for _, ok := range []string{good, "[::1]:80", "node7.example:8082"} {
+		if n := len(newMachine(t, secret, ok).client.For(refOf(data))); n != 1 {
+			t.Errorf("%q: %d peers", ok, n)
+		}
 	}
 }
 
