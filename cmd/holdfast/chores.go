@@ -30,11 +30,11 @@ func parseEvery(text string) (time.Duration, error) {
 }
 
 // chores are what a node of the command line does when it leads.
-func chores(from *origin, o serveOptions, log *slog.Logger) []node.Chore {
+func (c *cli) chores(from *origin, o serveOptions, log *slog.Logger) []node.Chore {
 	var all []node.Chore
 	if o.prune > 0 {
 		all = append(all, node.Chore{Name: "prune", Every: o.prune, Do: func(ctx context.Context, l *registry.Leadership) (time.Duration, error) {
-			return pruneOnce(ctx, from, l, log)
+			return pruneOnce(ctx, from, l, prune.Options{PolicyOnly: c.private()}, log)
 		}})
 	}
 	if o.scrub > 0 {
@@ -93,7 +93,7 @@ func scrubbed(r *scrub.Report) registry.Scrubbed {
 }
 
 // pruneOnce prunes in the leader's name, and returns when the next list is due.
-func pruneOnce(ctx context.Context, from *origin, l *registry.Leadership, log *slog.Logger) (time.Duration, error) {
+func pruneOnce(ctx context.Context, from *origin, l *registry.Leadership, o prune.Options, log *slog.Logger) (time.Duration, error) {
 	s, err := from.store(ctx)
 	if err != nil {
 		return 0, err
@@ -109,7 +109,8 @@ func pruneOnce(ctx context.Context, from *origin, l *registry.Leadership, log *s
 	if space.Scarce() {
 		log.Warn("the store is running full: retired releases lose their bytes at once", "free", space.Free, "total", space.Total)
 	}
-	r, err := prune.Run(ctx, prune.Config{Registry: l.Registry(), Store: s, Logger: log, Floor: floor}, prune.Options{Urgent: space.Scarce()})
+	o.Urgent = space.Scarce()
+	r, err := prune.Run(ctx, prune.Config{Registry: l.Registry(), Store: s, Logger: log, Floor: floor}, o)
 	if errors.Is(err, holdfast.ErrNotFound) {
 		return 0, nil // nothing was published yet
 	}

@@ -36,14 +36,15 @@ const (
 )
 
 // origin opens registry and store. What is out of reach is put off: a store
-// always, a registry where the node kept what it served. What is wrong is an error.
-func (c *cli) origin(ctx context.Context, log *slog.Logger) (*origin, error) {
+// always, a registry where the node kept what it served. What is wrong is an error. how
+// says whether a registry may be made.
+func (c *cli) origin(ctx context.Context, how opening, log *slog.Logger) (*origin, error) {
 	forRegistry, forStore := openTimeout, storePatience
 	kept := !c.embedded() && node.HasState(c.stateDir())
 	if kept {
 		forRegistry, forStore = patience, patience
 	}
-	b, err := within(ctx, forRegistry, func(ctx context.Context) (*backends, error) { return c.openBackends(ctx, join, log) })
+	b, err := within(ctx, forRegistry, func(ctx context.Context) (*backends, error) { return c.openBackends(ctx, how, log) })
 	switch {
 	case err == nil:
 		return c.withStore(ctx, b, forStore, log)
@@ -115,7 +116,7 @@ func parseCache(text string) (int64, error) {
 // the data directory is on this machine's disk already.
 func (c *cli) blobOptions(o serveOptions, log *slog.Logger) blob.Options {
 	b := blob.Options{Memory: o.memory, SpoolDir: filepath.Join(c.global.data, "cache", "spool"), Logger: log}
-	shared := c.global.store != ""
+	shared := c.global.store != "" || c.private() && o.peers.listen != ""
 	if o.cache > 0 || o.cache == cacheByStore && shared {
 		b.CacheDir, b.CacheBytes = filepath.Join(c.global.data, "cache", "objects"), max(o.cache, 0)
 	}

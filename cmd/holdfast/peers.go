@@ -1,16 +1,21 @@
 package main
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 
 	"github.com/spf13/pflag"
 
+	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/blob"
 	"github.com/holdfast-web/holdfast/internal/node"
 	"github.com/holdfast-web/holdfast/internal/peer"
+	"github.com/holdfast-web/holdfast/internal/store"
 )
 
 // peerOptions are the flags of serve that let nodes fetch from each other.
@@ -64,6 +69,36 @@ func (c *cli) peering(o peerOptions, log *slog.Logger) (*node.Peering, error) {
 		Listen: o.listen, Address: o.address, TLS: server, Secrets: secrets,
 		Client: peer.NewClient(peer.ClientConfig{Secrets: secrets, TLS: client, Logger: log}),
 	}, nil
+}
+
+// near is what a node answers others from: memory and disk cache, and its store if
+// that is its own.
+func (c *cli) near(source *blob.Source, from *origin) peer.Objects {
+	if !c.private() {
+		return source
+	}
+	return nearby{source, from.store}
+}
+
+type nearby struct {
+	*blob.Source
+	store func(context.Context) (*store.Store, error)
+}
+
+// OpenLocal implements peer.Objects.
+func (n nearby) OpenLocal(ctx context.Context, ref blob.Ref) (blob.Content, error) {
+	content, err := n.Source.OpenLocal(ctx, ref)
+	if !errors.Is(err, holdfast.ErrNotFound) {
+		return content, err
+	}
+	s, err := n.store(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if there, err := s.HasObject(ctx, ref.Name, ref.Size); err != nil || !there {
+		return nil, errors.Join(holdfast.ErrNotFound, err)
+	}
+	return n.Open(ctx, ref) // the store is asked first
 }
 
 // peerSecrets come from the file, else from the environment. There is no flag for

@@ -30,10 +30,10 @@ TRAFFIC is a release's part of the requests of the last hour or so that nodes kn
 of: those that a CDN answers they do not see. The last column says why a release
 is still there, and when it may go (see holdfast prune --help).
 
-JSON keys: app, releases (app, id, state, sides, pinned, published, activated,
-drained, retiredAt, goneAt, restoredAt, files, bytes, manifest, inventory,
-clashes, asked (last, recent), share (from 0 to 1), action, reasons (cause,
-detail, until), at).`,
+JSON keys: app, releases (app, id, state, sides, owners, pinned, published,
+activated, drained, retiredAt, goneAt, restoredAt, files, bytes, manifest,
+inventory, clashes, asked (last, recent), share (from 0 to 1), action, reasons
+(cause, detail, until), at).`,
 		Example: `  holdfast releases
   holdfast releases --app shop --json`,
 		Args: exactly(),

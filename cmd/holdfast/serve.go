@@ -43,6 +43,7 @@ type serveOptions struct {
 	hookTries     int
 	dev           devOptions
 	peers         peerOptions
+	build         buildOptions
 }
 
 func (c *cli) serveCommand() *cobra.Command {
@@ -61,6 +62,10 @@ The node that leads runs the hooks of apps (holdfast app set NAME hooks=purge)
 when a release becomes live, retired or gone. --hooks is where it finds them: of
 the hook purge, an executable purge, or the URL of a webhook in purge.url. Nodes
 that may lead need the same ones.
+
+With --build the node serves a build that it brings with it, without a publish, as
+a release that is live while a node that brought it is running. Its own pages and
+plain URLs are those of this build; all nodes answer for its files.
 
 With --peer-listen and a secret, nodes fetch from each other what the store does
 not give, or not in time: objects, manifests and inventories, by their digests.
@@ -83,6 +88,7 @@ is written. Of the other flags --listen, --tls-cert, --tls-key, --log-format and
 --drain count.`,
 		Example: `  holdfast serve
   holdfast serve --listen 10.0.0.7:80 --side canary --memory 1GiB
+  holdfast serve --build ./dist --app shop
   holdfast serve --listen :443 --tls-cert cert.pem --tls-key key.pem --access-log access.log
   holdfast serve --dev ./dist --spa`,
 		Args: exactly(),
@@ -126,6 +132,7 @@ func (o *serveOptions) flags(flags *pflag.FlagSet) {
 	flags.Var(&value[int]{&o.hookTries, parseTries, "number", "10"}, "hook-tries", "how often a hook is tried for one event")
 	o.dev.flags(flags)
 	o.peers.flags(flags)
+	o.build.flags(flags)
 	configurable(flags, "listen", "admin", "tls-cert", "tls-key", "memory", "access-log", "log-format", "debug-headers", "name", "poll", "drain",
 		"notice", "cache", "prune", "scrub", "scrub-rate", "hooks", "hook-timeout", "hook-tries")
 }
@@ -149,11 +156,14 @@ func (c *cli) serve(ctx context.Context, o serveOptions) (err error) {
 	if o.dev.dir != "" {
 		return c.serveDev(ctx, o, log)
 	}
-	from, err := c.origin(ctx, log)
+	from, err := c.origin(ctx, o.build.opening(), log)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, from.Close()) }()
+	if o.build.own, err = c.bring(ctx, from, o); err != nil {
+		return err
+	}
 	access, closeAccess, err := c.openAccessLog(o.accessLog)
 	if err != nil {
 		return err
@@ -202,17 +212,17 @@ func (c *cli) listen(ctx context.Context, from *origin, o serveOptions, access *
 		return nil, nil, err
 	}
 	if peering != nil {
-		peering.Objects = source
+		peering.Objects = c.near(source, from)
 	}
 	if o.admin == "off" {
 		o.admin = ""
 	}
 	n, err := node.Listen(ctx, node.Config{
-		Registry: from.registry, Manifests: from.manifests, Reach: from.reach, Blobs: source, Warmer: source, Logger: log, Peering: peering,
+		Registry: from.registry, Manifests: from.manifests, Reach: from.reach, Blobs: source, Warmer: source, Logger: log, Peering: peering, Own: o.build.own,
 		StateDir: c.stateDir(), AcceptRegistry: o.accept, Notice: o.notice,
 		Name: o.name, Version: programVersion(), Side: o.side,
 		Listen: o.listen, Admin: o.admin, CertFile: o.cert, KeyFile: o.key,
-		DebugHeaders: o.debugHeaders, AccessLog: access, Poll: o.poll, Drain: o.drain, Chores: chores(from, o, log), Duties: duties(o, log),
+		DebugHeaders: o.debugHeaders, AccessLog: access, Poll: o.poll, Drain: o.drain, Chores: c.chores(from, o, log), Duties: duties(o, log),
 	})
 	if err != nil {
 		return nil, nil, errors.Join(err, source.Close())

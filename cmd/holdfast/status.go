@@ -32,6 +32,7 @@ type appStatus struct {
 	Releases map[holdfast.State]int `json:"releases"`
 	Draining []holdfast.ReleaseID   `json:"draining"` // the last that was live first
 	Kept     []keptBriefly          `json:"kept"`
+	Brought  []brought              `json:"brought,omitempty"`
 }
 
 // keptBriefly says why a release that is not gone is still there.
@@ -70,11 +71,11 @@ knows with the registry's last revision.
 
 JSON keys: registry, revision, apps (name, mount, sides: side, live, activated,
 pending, problem; releases by state, draining, kept: release, state, asked,
-share, action, reasons, at), nodes (id, name, side, address, peer, version,
-started, seen, revision, ready, behind, lacks), leader (name, address,
-version, since, epoch, term), publishing (id, app, manifest, started), hooks
-(app, name, at, givenUp, failing and last: event, tries, since, tried, error),
-problems.`,
+share, action, reasons, at; brought: release, by, copies), nodes (id, name, side,
+address, peer, version, started, seen, revision, ready, own, behind, lacks),
+leader (name, address, version, since, epoch, term), publishing (id, app,
+manifest, started), hooks (app, name, at, givenUp, failing and last: event, tries,
+since, tried, error), problems.`,
 		Example: `  holdfast status
   holdfast status --app shop --side canary
   holdfast status --json`,
@@ -146,6 +147,7 @@ func (b *backends) status(ctx context.Context, app holdfast.AppName, side holdfa
 	for _, state := range snap.Apps {
 		if app.IsZero() || state.Name == app {
 			s.add(state, usage, side)
+			s.Apps[len(s.Apps)-1].Brought = broughtOf(state, nodes)
 		}
 	}
 	for _, h := range hooks {
@@ -161,7 +163,7 @@ func (b *backends) status(ctx context.Context, app holdfast.AppName, side holdfa
 }
 
 func (s *clusterStatus) add(state *registry.AppState, usage registry.Usage, side holdfast.Side) {
-	a := appStatus{state.Name, state.Settings.Mount, []registry.SideInfo{}, map[holdfast.State]int{}, draining(state), []keptBriefly{}}
+	a := appStatus{state.Name, state.Settings.Mount, []registry.SideInfo{}, map[holdfast.State]int{}, draining(state), []keptBriefly{}, nil}
 	for _, r := range kept(state, usage[state.Name], time.Now()) {
 		if r.State != holdfast.Gone {
 			a.Kept = append(a.Kept, keptBriefly{r.ID, r.State, r.keeping})
@@ -252,6 +254,7 @@ func (c *cli) showStatus(s *clusterStatus) {
 	c.showDraining(s.Apps, now)
 	c.ui.say("")
 	c.showNodes(s, now)
+	c.showBrought(s.Apps)
 	for _, l := range s.Publish {
 		c.ui.say("a publish of app %s is going on, since %s", l.App, humanTime(l.Started, now))
 	}

@@ -153,7 +153,11 @@ func (a *assessor) assess(r *registry.ReleaseInfo) Assessment {
 	case holdfast.Gone:
 		keep(Finished, time.Time{}, "only its ID is kept")
 	case holdfast.Live:
-		keep(Live, time.Time{}, "live on %s", sideNames(r.Sides))
+		if len(r.Sides) > 0 {
+			keep(Live, time.Time{}, "live on %s", sideNames(r.Sides))
+		} else {
+			keep(Live, time.Time{}, "live on %d nodes that brought it with them", r.Owners)
+		}
 	case holdfast.Retired:
 		result.Action = Remove
 		if end := r.RetiredAt.Add(s.Grace); s.Grace > 0 && a.now.Before(end) && !a.Urgent {
@@ -178,6 +182,9 @@ func (a *assessor) served(r *registry.ReleaseInfo, keep func(Cause, time.Time, s
 		} else {
 			keep(Recent, time.Time{}, "number %d of the %d most recently live", n, s.Keep)
 		}
+	}
+	if r.State == holdfast.Draining && r.Drained.IsZero() {
+		keep(Grace, time.Time{}, "the node that brought it with it left a moment ago")
 	}
 	begun := since(r)
 	if end := begun.Add(s.Grace); s.Grace > 0 && a.now.Before(end) {

@@ -104,7 +104,7 @@ func BenchmarkBuild(b *testing.B) {
 			var t *Table
 			var builder *builder
 			for b.Loop() {
-				builder = newBuilder(side("main"))
+				builder = newBuilder(side("main"), nil)
 				t = builder.table(history.snap, history.w.built)
 			}
 			b.ReportMetric(float64(builds), "builds-B")
@@ -121,7 +121,7 @@ func BenchmarkFlip(b *testing.B) {
 	for shape, name := range shapes() {
 		b.Run(shape, func(b *testing.B) {
 			history := newBench(benchReleases, name)
-			builder := newBuilder(side("main"))
+			builder := newBuilder(side("main"), nil)
 			builder.table(history.snap, history.w.built)
 			b.ReportAllocs()
 			for i := 0; b.Loop(); i++ {
@@ -143,7 +143,7 @@ func BenchmarkPublish(b *testing.B) {
 			less.Releases = less.Releases[: benchReleases-2 : benchReleases-2]
 			less.Releases = append(less.Releases, history.snap.Apps[0].Releases[benchReleases-1])
 			without := &registry.Snapshot{Registry: "r1", Revision: 1, Apps: []*registry.AppState{&less}}
-			builder := newBuilder(side("main"))
+			builder := newBuilder(side("main"), nil)
 			builder.table(without, history.w.built)
 			b.ReportAllocs()
 			for b.Loop() {
@@ -161,7 +161,7 @@ func BenchmarkLookup(b *testing.B) {
 	name := shapes()["hashed"]
 	for _, n := range []int{1, 30, benchReleases} {
 		history := newBench(n, name)
-		table := newBuilder(side("main")).table(history.snap, history.w.built)
+		table := newBuilder(side("main"), nil).table(history.snap, history.w.built)
 		app, live := table.Apps()[0], fmt.Sprint("r", n-1)
 		var paths, prefixes []string
 		for p, content := range history.last {

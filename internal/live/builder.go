@@ -12,11 +12,12 @@ import (
 // that changed are resolved anew. It belongs to one goroutine.
 type builder struct {
 	side holdfast.Side
+	own  map[holdfast.AppName]holdfast.ReleaseID
 	apps map[holdfast.AppName]*appBuilder
 }
 
-func newBuilder(side holdfast.Side) *builder {
-	return &builder{side: side, apps: make(map[holdfast.AppName]*appBuilder)}
+func newBuilder(side holdfast.Side, own map[holdfast.AppName]holdfast.ReleaseID) *builder {
+	return &builder{side: side, own: own, apps: make(map[holdfast.AppName]*appBuilder)}
 }
 
 // table returns the table for snap. build returns what is loaded of a release,
@@ -26,9 +27,10 @@ func (b *builder) table(snap *registry.Snapshot, build func(*registry.ReleaseInf
 	current := make(map[holdfast.AppName]*appBuilder, len(snap.Apps))
 	for _, state := range snap.Apps {
 		ab := b.apps[state.Name]
-		if ab == nil || !sameSettings(&ab.state.Settings, &state.Settings) {
+		if ab == nil || ab.state.Local != state.Local || !sameSettings(&ab.state.Settings, &state.Settings) {
 			ab = newAppBuilder(ab)
 		}
+		ab.own = b.own[state.Name]
 		current[state.Name] = ab
 		t.apps = append(t.apps, ab.update(b.side, state, build))
 	}
@@ -46,6 +48,7 @@ func sameSettings(a, b *holdfast.Settings) bool {
 // An appBuilder remembers which release holds which path.
 type appBuilder struct {
 	state   *registry.AppState
+	own     holdfast.ReleaseID // of this node, zero if it has none
 	app     *App
 	slots   map[holdfast.ReleaseID]*slot
 	holders map[string][]holder // of servable, loaded releases, by path
@@ -108,7 +111,7 @@ func (ab *appBuilder) update(side holdfast.Side, state *registry.AppState, build
 	}
 	ab.clash(state, paths)
 	app := &App{
-		Name: state.Name, Settings: state.Settings,
+		Name: state.Name, Settings: state.Settings, local: state.Local,
 		host: state.Settings.Mount.Host(), prefix: state.Settings.Mount.Path(),
 		releases:   make(map[string]*Release, len(ab.slots)),
 		extensions: make(map[string]bool, len(ab.types)),
@@ -134,6 +137,9 @@ func (ab *appBuilder) wanted(side holdfast.Side, state *registry.AppState, build
 	var here registry.SideInfo
 	if i := slices.IndexFunc(state.Sides, func(s registry.SideInfo) bool { return s.Side == side }); i >= 0 {
 		here = state.Sides[i]
+	}
+	if i := slices.IndexFunc(state.Releases, func(r registry.ReleaseInfo) bool { return r.ID == ab.own }); i >= 0 {
+		here = registry.SideInfo{Side: side, Live: ab.own, Activated: state.Releases[i].Activated}
 	}
 	wanted, incomplete := make(map[holdfast.ReleaseID]*Release, len(state.Releases)), false
 	for i := range state.Releases {

@@ -18,7 +18,7 @@ type workshop struct {
 
 func newWorkshop() *workshop {
 	return &workshop{
-		depot: newDepot(), interner: newInterner(), builder: newBuilder(side("main")),
+		depot: newDepot(), interner: newInterner(), builder: newBuilder(side("main"), nil),
 		builds: make(map[buildKey]*Build), unread: make(map[string]bool),
 	}
 }

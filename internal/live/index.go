@@ -62,7 +62,7 @@ func plainOf(app *App, p string, holders []holder, never bool) Resolved {
 		r.Release, r.Entry = elsewhere(holders)
 	}
 	if e := r.Entry; e != nil {
-		r.Immutable = !e.Document && !never && registry.IsImmutable(&app.Settings, p, e.Fingerprinted) && agree(holders)
+		r.Immutable = !app.local && !e.Document && !never && registry.IsImmutable(&app.Settings, p, e.Fingerprinted) && agree(holders)
 	}
 	return r
 }

@@ -32,7 +32,10 @@ type Manifests interface {
 // Options configure a Keeper. The zero values of the durations and numbers mean
 // the defaults named.
 type Options struct {
-	Side   holdfast.Side
+	Side holdfast.Side
+	// Own are releases that stand, on this node alone, in place of what is live on
+	// the side.
+	Own    map[holdfast.AppName]holdfast.ReleaseID
 	Logger *slog.Logger
 	// Poll is the period of the full re-read that makes watches mere hints (5 s).
 	Poll time.Duration
@@ -117,7 +120,7 @@ func NewKeeper(r Registry, m Manifests, o Options) *Keeper {
 	}
 	k := &Keeper{
 		registry: r, options: o, requests: newRequests(o.Waiters), hints: make(chan struct{}, 1),
-		builder: newBuilder(o.Side), loader: newLoader(m, o.Deadline, o.Logger),
+		builder: newBuilder(o.Side, o.Own), loader: newLoader(m, o.Deadline, o.Logger),
 	}
 	k.health.Store(&Health{Read: o.LastRead})
 	return k

@@ -19,5 +19,5 @@ func NewTable(ctx context.Context, side holdfast.Side, snap *registry.Snapshot, 
 		l.wait(ctx, deadline)
 	}
 	defer l.tasks.Wait() // those that ctx cut off
-	return newBuilder(side).table(snap, l.built)
+	return newBuilder(side, nil).table(snap, l.built)
 }

@@ -97,7 +97,7 @@ func (m *machine) load() {
 // scratch builds the table with a new builder that knows nothing but what was
 // served before.
 func (m *machine) scratch(snap *registry.Snapshot, served string) *Table {
-	b := newBuilder(side("main"))
+	b := newBuilder(side("main"), nil)
 	ab := newAppBuilder(nil)
 	ab.state = &registry.AppState{}
 	if served != "" {
@@ -214,7 +214,7 @@ func (m *machine) actions() map[string]func(*rapid.T) {
 func TestIncrementalTables(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		m := &machine{
-			model: newModel(), builder: newBuilder(side("main")), interner: newInterner(),
+			model: newModel(), builder: newBuilder(side("main"), nil), interner: newInterner(),
 			builds: make(map[buildKey]*Build),
 		}
 		t.Repeat(m.actions())

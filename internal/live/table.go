@@ -57,11 +57,15 @@ type App struct {
 	plain        map[string]Resolved
 	content      map[string][]*Entry // by path; distinct digests, sorted
 	extensions   map[string]bool     // that servable manifests use, with the dot
+	local        bool                // nodes bring their own builds: a plain path has other bytes elsewhere
 	incomplete   bool                // a servable release is not loaded yet
 }
 
 // Live returns the release that is live on the table's side, or nil.
 func (a *App) Live() *Release { return a.side }
+
+// Local reports whether nodes bring their own builds of the app.
+func (a *App) Local() bool { return a.local }
 
 // Incomplete reports whether the files of a servable release are not known yet,
 // so that a path that is not found may exist all the same.

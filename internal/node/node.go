@@ -75,6 +75,10 @@ type Config struct {
 	// the node's entry says that it is ready. Nil for none.
 	Warmer  Warmer
 	WarmFor time.Duration
+	// Own are published releases that the node brought with it: it registers as
+	// their owner, so that they are live while it is, and answers documents and
+	// plain URLs with them.
+	Own map[holdfast.AppName]holdfast.ReleaseID
 	// Peering makes the node one of those that fetch from each other. Nil for none.
 	Peering *Peering
 	// NoElection keeps the node from leading the cluster.
@@ -130,7 +134,7 @@ func Listen(ctx context.Context, c Config) (*Node, error) {
 		return nil, errors.Join(err, n.close())
 	}
 	n.keeper = live.NewKeeper(c.Registry, n.config.Manifests, live.Options{
-		Side: c.Side, Logger: c.Logger, Poll: c.Poll, OnSwap: n.onSwap,
+		Side: c.Side, Own: c.Own, Logger: c.Logger, Poll: c.Poll, OnSwap: n.onSwap,
 		Last: n.last.Snapshot, LastRead: n.last.Read, AcceptRegistry: c.AcceptRegistry,
 	})
 	return n, nil

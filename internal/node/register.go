@@ -42,7 +42,9 @@ func (n *Node) registered(ctx context.Context) error {
 	call, cancel := context.WithTimeout(ctx, registryCall)
 	entry, err := n.config.Registry.RegisterNode(call, n.info(), n.config.TTL)
 	cancel()
-	n.entered.Store(true) // a registry that refuses must not keep the node out
+	if err == nil || len(n.config.Own) == 0 { // a registry that refuses must not keep the node out
+		n.entered.Store(true)
+	}
 	if err != nil {
 		return fmt.Errorf("register node: %w", err)
 	}
@@ -98,7 +100,7 @@ func (n *Node) info() registry.NodeInfo {
 	}
 	return registry.NodeInfo{
 		Name: n.config.Name, Side: n.config.Side, Address: n.Addr().String(), Peer: peer, Version: n.config.Version,
-		Started: n.started, Seen: time.Now().UTC(), Revision: t.Revision, Ready: n.readyOf(t), Asked: n.usage.asked(),
+		Own: n.config.Own, Started: n.started, Seen: time.Now().UTC(), Revision: t.Revision, Ready: n.readyOf(t), Asked: n.usage.asked(),
 	}
 }
 
@@ -108,7 +110,7 @@ func (n *Node) readyOf(t *live.Table) map[holdfast.AppName][]holdfast.ReleaseID 
 	ready := make(map[holdfast.AppName][]holdfast.ReleaseID)
 	for _, app := range t.Apps() {
 		for r := range app.Releases {
-			if r == app.Live() && n.config.Warmer != nil && !n.warmth.has(warmKey{app.Name, r.ID}) {
+			if (r == app.Live() || app.Local()) && n.config.Warmer != nil && !n.warmth.has(warmKey{app.Name, r.ID}) {
 				continue
 			}
 			if r.Loaded() && (r.State == holdfast.Live || r.State == holdfast.Draining) {

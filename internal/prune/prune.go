@@ -56,7 +56,9 @@ type Config struct {
 // Options of one prune.
 type Options struct {
 	DryRun bool // change nothing, and say what would be done
-	Urgent bool // the store is running full: see lifecycle.Options
+	// PolicyOnly retires, and leaves the store alone: there is none that all share.
+	PolicyOnly bool
+	Urgent     bool // the store is running full: see lifecycle.Options
 }
 
 // Phase is a part of a prune.
@@ -126,6 +128,9 @@ func Run(ctx context.Context, c Config, o Options) (*Report, error) {
 	p := newPruner(c, o)
 	if err := p.owned(ctx); err != nil {
 		return p.report, err
+	}
+	if o.PolicyOnly {
+		return p.report, p.retire(ctx)
 	}
 	if !o.DryRun {
 		if err := p.sweep(ctx); err != nil {

@@ -202,13 +202,17 @@ func (e *edit) search(ctx context.Context, side holdfast.Side, fits func(holdfas
 }
 
 // Reconcile writes the missing history entries of activations that foreign
-// clients made by changing version keys and that snap shows. Several nodes may
+// clients made by changing version keys and that snap shows, and since when nobody
+// owns a release that nodes brought with them. Several nodes may
 // do it at once: each change gets one entry. An app that fails does not keep it
 // from the others.
 func (r *Registry) Reconcile(ctx context.Context, snap *Snapshot) error {
 	var errs []error
 	for app := range snap.unrecorded {
-		err := r.update(ctx, "reconcile app "+app.String(), app, false, func(*edit) error { return nil })
+		err := r.update(ctx, "reconcile app "+app.String(), app, false, func(e *edit) error {
+			e.note()
+			return nil
+		})
 		if errors.Is(err, holdfast.ErrLeaseLost) {
 			return err
 		}

@@ -23,6 +23,7 @@ type (
 		Name     holdfast.AppName `json:"name"`
 		Head     kv.Revision      `json:"head"`
 		Settings json.RawMessage  `json:"settings"`
+		Local    bool             `json:"local,omitempty"`
 		Sides    []SideInfo       `json:"sides"`
 		Releases []ReleaseInfo    `json:"releases"`
 	}
@@ -38,7 +39,7 @@ func (s *Snapshot) Encode() ([]byte, error) {
 		if err != nil {
 			return nil, fmt.Errorf("encode settings of app %s: %w", a.Name, err)
 		}
-		out.Apps = append(out.Apps, appText{a.Name, s.heads[a.Name], settings, a.Sides, a.Releases})
+		out.Apps = append(out.Apps, appText{a.Name, s.heads[a.Name], settings, a.Local, a.Sides, a.Releases})
 	}
 	text, err := json.Marshal(out)
 	if err != nil {
@@ -95,7 +96,7 @@ func (a *appText) decode() (*AppState, error) {
 	if err := a.checkReleases(); err != nil {
 		return nil, err
 	}
-	return &AppState{Name: a.Name, Settings: settings, Sides: a.Sides, Releases: a.Releases}, nil
+	return &AppState{Name: a.Name, Settings: settings, Local: a.Local, Sides: a.Sides, Releases: a.Releases}, nil
 }
 
 func (a *appText) checkReleases() error {

@@ -30,6 +30,7 @@ type head struct {
 	Sides       map[holdfast.Side]sideHead   `json:"sides,omitempty"`
 	Flags       map[holdfast.ReleaseID]flags `json:"flags,omitempty"`
 	Burials     int64                        `json:"burials,omitempty"`     // sequence number of the last one
+	Local       bool                         `json:"local,omitempty"`       // a node owned a release once
 	Recent      []HistoryEntry               `json:"recent,omitempty"`      // the last activations, oldest first
 	Retirements int64                        `json:"retirements,omitempty"` // sequence number of the last one
 	Hooks       map[holdfast.HookName]Place  `json:"hooks,omitempty"`       // where each begins
@@ -50,6 +51,8 @@ type flags struct {
 	Pinned  bool  `json:"p,omitempty"`
 	Retired int64 `json:"r,omitempty"` // seconds since 1970, as the others
 	Gone    int64 `json:"g,omitempty"`
+	Owned   int64 `json:"o,omitempty"` // since a node first owned it
+	Left    int64 `json:"l,omitempty"` // since nobody owns it; 0 also if that was not noted yet
 	// Of a release that was published again, because its record cannot change:
 	Restored  int64           `json:"b,omitempty"`
 	Inventory holdfast.Digest `json:"i,omitzero"`  // takes the place of the record's
@@ -121,7 +124,7 @@ func (h *head) flag(id holdfast.ReleaseID, change func(*flags)) {
 }
 
 func (f flags) empty() bool {
-	return !f.Pinned && f.Retired == 0 && f.Gone == 0 && f.Restored == 0 && f.Inventory.IsZero() && len(f.Clashes) == 0
+	return !f.Pinned && f.Retired == 0 && f.Gone == 0 && f.Restored == 0 && f.Owned == 0 && f.Left == 0 && f.Inventory.IsZero() && len(f.Clashes) == 0
 }
 
 // current returns the record as it stands after what f has to add.

@@ -26,8 +26,13 @@ type NodeEntry struct {
 }
 
 // RegisterNode enters a node; the entry vanishes at most ttl, and a little,
-// after the node did. The node gets a new random ID, whatever info.ID says.
+// after the node did. The node gets a new random ID, whatever info.ID says. Together
+// with the entry the releases in info.Own become live; ErrNotFound or ErrGone if one
+// cannot.
 func (r *Registry) RegisterNode(ctx context.Context, info NodeInfo, ttl time.Duration) (*NodeEntry, error) {
+	if err := r.own(ctx, info.Own); err != nil {
+		return nil, wrap("register node "+info.Name, err)
+	}
 	lease, err := r.db.lease(ctx, ttl)
 	if err != nil {
 		return nil, wrap("register node "+info.Name, err)
@@ -35,7 +40,11 @@ func (r *Registry) RegisterNode(ctx context.Context, info NodeInfo, ttl time.Dur
 	n := &NodeEntry{r: r, lease: lease, busy: make(chan struct{}, 1), info: info.clone()}
 	n.info.ID, n.info.Seen = rand.Text(), r.clock().UTC()
 	n.key = nodeDir + "/" + n.info.ID
-	if _, err := r.createLeased(ctx, n.key, n.info, lease); err != nil {
+	var owns []kv.Op
+	for app, id := range info.Own {
+		owns = append(owns, kv.CreateLeased(ownDir(app)+"/"+n.info.ID, []byte(id.String()), lease))
+	}
+	if _, err := r.createLeased(ctx, n.key, n.info, lease, owns...); err != nil {
 		return nil, errors.Join(wrap("register node "+info.Name, err), lease.Close())
 	}
 	n.reads = r.db.group()
@@ -115,6 +124,7 @@ func (i NodeInfo) clone() NodeInfo {
 	for app, ids := range i.Ready {
 		i.Ready[app] = slices.Clone(ids)
 	}
+	i.Own = maps.Clone(i.Own)
 	i.Asked = maps.Clone(i.Asked)
 	for app, asked := range i.Asked {
 		i.Asked[app] = maps.Clone(asked)

@@ -18,6 +18,7 @@ type reading struct {
 	head     kv.Entry // Key is empty if there is no such app
 	versions []version
 	seen     []seen
+	owners   map[holdfast.ReleaseID]int // how many nodes own a release
 }
 
 // seen is one key and the token it was seen with.
@@ -101,7 +102,11 @@ func (r *Registry) readApp(ctx context.Context, app holdfast.AppName, further ..
 	if err != nil {
 		return reading{}, nil, err
 	}
-	return p.read(got), got, r.checkIdentity(got[registryKey])
+	rd := p.read(got)
+	if err := r.checkIdentity(got[registryKey]); err != nil {
+		return rd, got, err
+	}
+	return rd, got, r.readOwners(ctx, &rd)
 }
 
 // readStable makes sure that a reading whose version keys and head differ is of
@@ -149,7 +154,7 @@ func (r *Registry) state(ctx context.Context, rd reading, h *head) (*AppState, [
 		known[rel.ID] = true
 	}
 	sides := h.resolve(rd.complete(h), rd.head.Modified, func(id holdfast.ReleaseID) bool { return known[id] })
-	state := &AppState{Name: rd.app, Settings: settings, Releases: derive(h, sides, releases, history)}
+	state := &AppState{Name: rd.app, Settings: settings, Local: h.Local, Releases: derive(h, sides, releases, history, rd.owners)}
 	for _, s := range sides {
 		state.Sides = append(state.Sides, s.SideInfo)
 	}

@@ -96,10 +96,17 @@ func (r *Registry) readAll(ctx context.Context) ([]reading, error) {
 		return nil, err
 	}
 	readings := make([]reading, 0, len(plans))
-	for _, p := range plans {
-		readings = append(readings, p.read(got))
+	if err := r.checkIdentity(got[registryKey]); err != nil {
+		return nil, err
 	}
-	return readings, r.checkIdentity(got[registryKey])
+	for _, p := range plans {
+		rd := p.read(got)
+		if err := r.readOwners(ctx, &rd); err != nil {
+			return nil, err
+		}
+		readings = append(readings, rd)
+	}
+	return readings, nil
 }
 
 // build adds the app that rd is a reading of to snap.
@@ -112,7 +119,8 @@ func (r *Registry) build(ctx context.Context, snap *Snapshot, rd reading) error 
 	if err != nil {
 		return fmt.Errorf("app %s: %w", rd.app, err)
 	}
-	snap.add(state, rd, len(foreign(sides)) > 0)
+	left, owned := h.unnoted(rd.owners)
+	snap.add(state, rd, len(foreign(sides))+len(left)+len(owned) > 0)
 	return nil
 }
 

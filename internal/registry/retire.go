@@ -33,8 +33,8 @@ func (r *Registry) Unpin(ctx context.Context, app holdfast.AppName, id holdfast.
 }
 
 // Retire stops serving a release; its bytes stay. That grace has not passed is
-// no obstacle: who asks by hand knows. ErrConflict if it is live on a side, or
-// pinned and not o.Now. ErrNotFound, ErrGone.
+// no obstacle: who asks by hand knows. ErrConflict if it is live on a side or a node
+// owns it, or if it is pinned and not o.Now. ErrNotFound, ErrGone.
 func (r *Registry) Retire(ctx context.Context, app holdfast.AppName, id holdfast.ReleaseID, o RetireOptions) error {
 	return r.mark(ctx, "retire", app, id, func(e *edit, f flags) error {
 		on := e.head.liveOn(id)
@@ -43,6 +43,8 @@ func (r *Registry) Retire(ctx context.Context, app holdfast.AppName, id holdfast
 			return fmt.Errorf("it is %w", holdfast.ErrGone)
 		case len(on) > 0:
 			return fmt.Errorf("%w: it is live on %s: activate another release there first", holdfast.ErrConflict, join(on))
+		case e.before.owners[id] > 0:
+			return fmt.Errorf("%w: it is live on %d nodes that brought it with them: stop them first", holdfast.ErrConflict, e.before.owners[id])
 		case f.Pinned && !o.Now:
 			return fmt.Errorf("%w: it is pinned: unpin it first", holdfast.ErrConflict)
 		case f.Retired != 0 && !f.Pinned:

@@ -9,7 +9,7 @@ import (
 
 // derive works out the states of all releases of an app. releases are sorted,
 // the newest first; history is complete and begins with the oldest entry.
-func derive(h *head, sides []sideState, releases []holdfast.Release, history []HistoryEntry) []ReleaseInfo {
+func derive(h *head, sides []sideState, releases []holdfast.Release, history []HistoryEntry, owners map[holdfast.ReleaseID]int) []ReleaseInfo {
 	use := fold(history, foreign(sides))
 	infos := make([]ReleaseInfo, 0, len(releases))
 	for _, rel := range releases {
@@ -19,6 +19,7 @@ func derive(h *head, sides []sideState, releases []holdfast.Release, history []H
 			Activated: u.activated, Drained: u.drained,
 			RetiredAt: fromUnix(f.Retired), GoneAt: fromUnix(f.Gone), RestoredAt: fromUnix(f.Restored),
 		}
+		info.owned(f, owners[rel.ID])
 		for _, s := range sides {
 			if s.Live == rel.ID {
 				info.Sides = append(info.Sides, s.Side)
@@ -33,11 +34,25 @@ func derive(h *head, sides []sideState, releases []holdfast.Release, history []H
 	return infos
 }
 
+// owned adds what follows from nodes that own the release, or did so.
+func (info *ReleaseInfo) owned(f flags, owners int) {
+	info.Owners = owners
+	if f.Owned == 0 {
+		return
+	}
+	if at := fromUnix(f.Owned); info.Activated.IsZero() {
+		info.Activated = at
+	}
+	if left := fromUnix(f.Left); owners == 0 && left.After(info.Drained) {
+		info.Drained = left
+	}
+}
+
 func stateOf(info *ReleaseInfo) holdfast.State {
 	switch {
 	case !info.GoneAt.IsZero():
 		return holdfast.Gone
-	case len(info.Sides) > 0:
+	case len(info.Sides) > 0, info.Owners > 0:
 		return holdfast.Live
 	case !info.RetiredAt.IsZero():
 		return holdfast.Retired

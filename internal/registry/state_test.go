@@ -73,7 +73,7 @@ func TestDerive(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			got := derive(&head{Flags: tt.flags}, tt.sides, []holdfast.Release{one}, tt.history)
+			got := derive(&head{Flags: tt.flags}, tt.sides, []holdfast.Release{one}, tt.history, nil)
 			tt.want.Release = one
 			if diff := cmp.Diff([]ReleaseInfo{tt.want}, got, plain()); diff != "" {
 				t.Error(diff)

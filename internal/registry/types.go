@@ -16,6 +16,7 @@
 //	holdfast/hook/<app>/<name>       how far a hook of the app is; JSON
 //	holdfast/lease/<id>              a publisher's lease, leased
 //	holdfast/node/<id>               a node's entry, leased
+//	holdfast/own/<app>/<node id>     a release that the node owns, plain text, leased
 //	holdfast/leader                  who is elected for cluster work, leased; JSON
 //	holdfast/epoch                   the term of the last election, plain text
 //	holdfast/scrub                   when all of the store was read last; JSON
@@ -42,12 +43,16 @@ import (
 // ReleaseInfo is a release record with what was derived about it.
 type ReleaseInfo struct {
 	holdfast.Release
-	State  holdfast.State  `json:"state"`
-	Sides  []holdfast.Side `json:"sides,omitempty"` // on which it is live, sorted
-	Pinned bool            `json:"pinned,omitempty"`
+	State holdfast.State  `json:"state"`
+	Sides []holdfast.Side `json:"sides,omitempty"` // on which it is live, sorted
+	// Owners is how many registered nodes brought it with them; it is live as long
+	// as there are any.
+	Owners int  `json:"owners,omitempty"`
+	Pinned bool `json:"pinned,omitempty"`
 	// Activated is the stamp of the last activation on any side; zero if never live.
 	Activated time.Time `json:"activated,omitzero"`
-	// Drained is when it left its last side; zero unless draining or later.
+	// Drained is when it left its last side or its last owner left; zero unless
+	// draining or later, and for a moment after that owner left.
 	Drained   time.Time `json:"drained,omitzero"`
 	RetiredAt time.Time `json:"retiredAt,omitzero"`
 	GoneAt    time.Time `json:"goneAt,omitzero"`
@@ -73,6 +78,7 @@ type SideInfo struct {
 type AppState struct {
 	Name     holdfast.AppName
 	Settings holdfast.Settings
+	Local    bool          // nodes bring their own builds of it, or did so once
 	Sides    []SideInfo    // sorted by name
 	Releases []ReleaseInfo // newest publication first
 }
@@ -166,6 +172,9 @@ type NodeInfo struct {
 	Revision int64 `json:"revision"`
 	// Ready lists, per app, the live and draining releases it can serve by now.
 	Ready map[holdfast.AppName][]holdfast.ReleaseID `json:"ready,omitempty"`
+	// Own are the releases that the node brought with it; they are live while its
+	// entry stands. It cannot be changed by Update.
+	Own map[holdfast.AppName]holdfast.ReleaseID `json:"own,omitempty"`
 	// Asked is what the node was asked for since it started.
 	Asked Usage `json:"asked,omitempty"`
 }

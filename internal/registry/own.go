@@ -1,0 +1,115 @@
+package registry
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	holdfast "github.com/holdfast-web/holdfast"
+)
+
+// A node may own a release: it brought the build with it. The release is live while
+// one of its owners is registered, on no side, and drains when the last has gone.
+// That a node owns it is a key of its own, leased with the node's entry; that the
+// release was ever owned, and since when nobody owns it, are flags in the head.
+
+func ownDir(app holdfast.AppName) string { return "holdfast/own/" + app.String() }
+
+// marksLocal reports whether a head may be that of an app which ever had an owned
+// release. Within strings JSON has quotation marks escaped.
+func marksLocal(head []byte) bool { return bytes.Contains(head, []byte(`"local":true`)) }
+
+// readOwners adds to a reading who owns what, if anybody ever did.
+func (r *Registry) readOwners(ctx context.Context, rd *reading) error {
+	if !marksLocal(rd.head.Value) {
+		return nil
+	}
+	dir := ownDir(rd.app)
+	names, err := r.db.list(ctx, dir)
+	if err != nil || len(names) == 0 {
+		return err
+	}
+	keys := make([]string, len(names))
+	for i, name := range names {
+		keys[i] = dir + "/" + name
+	}
+	got, err := r.db.get(ctx, keys...)
+	if err != nil {
+		return err
+	}
+	rd.owners = make(map[holdfast.ReleaseID]int)
+	for _, key := range keys {
+		e, ok := got[key]
+		if !ok {
+			continue // its owner left a moment ago
+		}
+		id, err := holdfast.ParseReleaseID(strings.TrimSpace(string(e.Value)))
+		if err != nil {
+			return fmt.Errorf("key %s: %w: %w", key, holdfast.ErrCorrupt, err)
+		}
+		rd.owners[id]++
+		rd.seen = append(rd.seen, seen{key, e.Token})
+	}
+	return nil
+}
+
+// own notes in the heads of apps that a node is about to own these releases.
+func (r *Registry) own(ctx context.Context, releases map[holdfast.AppName]holdfast.ReleaseID) error {
+	for app, id := range releases {
+		err := r.mark(ctx, "own", app, id, func(e *edit, f flags) error {
+			switch {
+			case f.Gone != 0:
+				return fmt.Errorf("%w: publish the same build again to restore it", holdfast.ErrGone)
+			case e.head.Local && f.Owned != 0 && f.Left == 0 && f.Retired == 0:
+				return nil
+			}
+			e.head.Local, e.dirty = true, true
+			at := e.stamp(time.Time{}).Unix()
+			e.flag(id, func(f *flags) {
+				if f.Owned == 0 {
+					f.Owned = at
+				}
+				f.Left, f.Retired = 0, 0
+			})
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// unnoted are the releases of which the head does not say yet that nobody owns them
+// any more, or says so although somebody does.
+func (h *head) unnoted(owners map[holdfast.ReleaseID]int) (left, owned []holdfast.ReleaseID) {
+	for id, f := range h.Flags {
+		switch {
+		case f.Owned == 0:
+		case owners[id] == 0 && f.Left == 0:
+			left = append(left, id)
+		case owners[id] > 0 && f.Left != 0:
+			owned = append(owned, id)
+		}
+	}
+	return left, owned
+}
+
+// note plans what unnoted finds.
+func (e *edit) note() {
+	left, owned := e.head.unnoted(e.before.owners)
+	if len(left) == 0 && len(owned) == 0 {
+		return
+	}
+	slices.SortFunc(left, func(a, b holdfast.ReleaseID) int { return strings.Compare(a.String(), b.String()) })
+	for _, id := range left {
+		at := e.r.clock().Unix()
+		e.flag(id, func(f *flags) { f.Left = at })
+	}
+	for _, id := range owned {
+		e.flag(id, func(f *flags) { f.Left = 0 })
+	}
+}

@@ -1,0 +1,185 @@
+package registry
+
+import (
+	"testing"
+	"time"
+
+	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/kv/memkv"
+)
+
+// owner registers a node that owns a release of app "a".
+func owner(t *testing.T, r *Registry, id string) *NodeEntry {
+	t.Helper()
+	e, err := r.RegisterNode(t.Context(), NodeInfo{
+		Name: "owner of " + id, Side: side("main"), Own: map[holdfast.AppName]holdfast.ReleaseID{appName("a"): release(id)},
+	}, 10*time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+func infoOf(t *testing.T, s *Snapshot, id string) *ReleaseInfo {
+	t.Helper()
+	for i := range s.Apps[0].Releases {
+		if r := &s.Apps[0].Releases[i]; r.ID == release(id) {
+			return r
+		}
+	}
+	t.Fatalf("no release %s", id)
+	return nil
+}
+
+// A release is live as long as one of its owners is registered, on no side, and
+// drains from when the last one is seen to have gone.
+func TestOwners(t *testing.T) {
+	eachDriver(t, func(t *testing.T, open opener) {
+		c := newClock()
+		r := openRegistry(t, open(), c)
+		mustPublish(t, r, "a", "v1", "v2")
+		before := mustRefresh(t, r, nil)
+		if before.Apps[0].Local {
+			t.Error("local before anybody owned anything")
+		}
+		first, second := owner(t, r, "v1"), owner(t, r, "v1")
+		both := mustRefresh(t, r, before)
+		info := infoOf(t, both, "v1")
+		if info.State != holdfast.Live || info.Owners != 2 || len(info.Sides) > 0 || info.Activated.IsZero() || !both.Apps[0].Local {
+			t.Errorf("owned by two: %+v", info)
+		}
+		if other := infoOf(t, both, "v2"); other.State != holdfast.Published {
+			t.Errorf("another: %+v", other)
+		}
+		again := must(DecodeSnapshot(must(both.Encode())))
+		if !again.Apps[0].Local || infoOf(t, again, "v1").Owners != 2 {
+			t.Errorf("kept: %+v", again.Apps[0])
+		}
+		close1 := func(e *NodeEntry) {
+			t.Helper()
+			if err := e.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		wantError(t, r.Retire(t.Context(), appName("a"), release("v1"), RetireOptions{Now: true}), holdfast.ErrConflict, "2 nodes")
+		close1(first)
+		one := mustRefresh(t, r, both)
+		if info := infoOf(t, one, "v1"); info.State != holdfast.Live || info.Owners != 1 {
+			t.Errorf("owned by one: %+v", info)
+		}
+		close1(second)
+		none := mustRefresh(t, r, one)
+		if info := infoOf(t, none, "v1"); info.State != holdfast.Draining || !info.Drained.IsZero() {
+			t.Errorf("owned by none: %+v", info)
+		}
+		if none.Revision < one.Revision {
+			t.Errorf("the revision went back from %d to %d", one.Revision, none.Revision)
+		}
+
+		c.Add(time.Hour)
+		if err := r.Reconcile(t.Context(), none); err != nil {
+			t.Fatal(err)
+		}
+		noted := mustRefresh(t, r, none)
+		if info := infoOf(t, noted, "v1"); info.State != holdfast.Draining || !info.Drained.Equal(c.Now().Truncate(time.Second)) {
+			t.Errorf("noted: %+v, now %v", info, c.Now())
+		}
+		if mustRefresh(t, r, noted) != noted || len(noted.unrecorded) > 0 {
+			t.Error("there is still something to note")
+		}
+
+		if err := r.Retire(t.Context(), appName("a"), release("v1"), RetireOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		third := owner(t, r, "v1")
+		if info := infoOf(t, mustRefresh(t, r, noted), "v1"); info.State != holdfast.Live || !info.Drained.IsZero() || !info.RetiredAt.IsZero() {
+			t.Errorf("owned again: %+v", info)
+		}
+		close1(third)
+	})
+}
+
+// A leader that noted that nobody is left at the very moment when somebody came
+// notes that, too.
+func TestOwnerNotedTooLate(t *testing.T) {
+	c := newClock()
+	r := openRegistry(t, memory(t, memkv.Options{})(), c)
+	mustPublish(t, r, "a", "v1")
+	if err := owner(t, r, "v1").Close(); err != nil {
+		t.Fatal(err)
+	}
+	err := r.mark(t.Context(), "leave", appName("a"), release("v1"), func(e *edit, _ flags) error {
+		e.flag(release("v1"), func(f *flags) { f.Left = 1 })
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := owner(t, r, "v1")
+	err = r.mark(t.Context(), "leave", appName("a"), release("v1"), func(e *edit, _ flags) error {
+		e.flag(release("v1"), func(f *flags) { f.Left = 1 })
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Reconcile(t.Context(), mustRefresh(t, r, nil)); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if info := infoOf(t, mustRefresh(t, r, nil), "v1"); !info.Drained.IsZero() || info.State != holdfast.Draining {
+		t.Errorf("it drains since long ago: %+v", info)
+	}
+}
+
+func TestOwnNothing(t *testing.T) {
+	r := openRegistry(t, memory(t, memkv.Options{})(), newClock())
+	mustPublish(t, r, "a", "v1")
+	own := func(id string) error {
+		_, err := r.RegisterNode(t.Context(), NodeInfo{Name: "n", Own: map[holdfast.AppName]holdfast.ReleaseID{appName("a"): release(id)}}, time.Second)
+		return err
+	}
+	wantError(t, own("v9"), holdfast.ErrNotFound, "v9")
+	mustActivate(t, r, "a", "v1", "main")
+	mustPublish(t, r, "a", "v2")
+	mustActivate(t, r, "a", "v2", "main")
+	if err := r.Retire(t.Context(), appName("a"), release("v1"), RetireOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.MarkGone(t.Context(), appName("a"), release("v1")); err != nil {
+		t.Fatal(err)
+	}
+	wantError(t, own("v1"), holdfast.ErrGone, "v1")
+	if nodes, err := r.Nodes(t.Context()); err != nil || len(nodes) > 0 {
+		t.Errorf("%d nodes, %v", len(nodes), err)
+	}
+}
+
+// Apps without owners cost no look for them.
+func TestNoOwnersNoReads(t *testing.T) {
+	s := &spy{Driver: memory(t, memkv.Options{})()}
+	r := openRegistry(t, s, newClock())
+	mustPublish(t, r, "a", "v1")
+	count := func() (n int) {
+		s.reset()
+		mustRefresh(t, r, nil)
+		for _, dir := range s.lists {
+			if dir == ownDir(appName("a")) {
+				n++
+			}
+		}
+		return n
+	}
+	if n := count(); n != 0 {
+		t.Errorf("%d lists", n)
+	}
+	e := owner(t, r, "v1")
+	if n := count(); n != 1 {
+		t.Errorf("%d lists with an owner", n)
+	}
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,65 @@
+package cluster
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/holdfast-web/holdfast/examples/cluster/load"
+	"github.com/holdfast-web/holdfast/test/program"
+	"github.com/holdfast-web/holdfast/test/services"
+)
+
+// TestBuildsWithoutStore: nodes that share a registry alone bring different builds.
+// When all have copies, the node that brought one is killed: nothing is lost.
+func TestBuildsWithoutStore(t *testing.T) {
+	t.Parallel() // it waits most of the time
+	zk := services.StartZooKeeper(t, services.ZooKeeperOptions{Servers: 1})
+	var nodes []*clusterNode
+	var builds []*load.Build
+	for i, name := range []string{"n1", "n2", "n3"} {
+		m := program.NewMachine(t, "--registry", zookeeper(zk.Addresses...))
+		m.Env = []string{"HOLDFAST_PEER_SECRET=a secret of the cluster"}
+		dir, release := program.DemoBuild(t, min(i, 1)+1), []string{"old", "new", "new"}[i]
+		flags := append(peered(t), "--name", name, "--build", dir, "--identity", release)
+		nodes = append(nodes, &clusterNode{m.Serve(flags...), name, "main"})
+		if i < 2 {
+			b, err := load.ReadBuild(release, dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			builds = append(builds, b)
+		}
+	}
+	admin := program.NewMachine(t, "--registry", zookeeper(zk.Addresses...))
+	program.WaitFor(t, "copies everywhere", func() bool {
+		var s struct {
+			Apps []struct {
+				Brought []struct {
+					Release    string
+					By, Copies []string
+				}
+			}
+		}
+		admin.RunJSON(&s, "status")
+		got := make(map[string]int)
+		for _, b := range s.Apps[0].Brought {
+			got[b.Release] = 10*len(b.By) + len(b.Copies)
+		}
+		return got["old"] == 13 && got["new"] == 23
+	}, func() string { return nodes[2].Log.String() })
+	for _, n := range nodes {
+		n.fetchAll(t, builds)
+	}
+	nodes[0].Kill()
+	for _, n := range nodes[1:] {
+		n.fetchAll(t, builds)
+	}
+	program.WaitFor(t, "the old build drains", func() bool {
+		var s struct{ Releases []struct{ ID, State string } }
+		admin.RunJSON(&s, "releases")
+		return slices.Contains(s.Releases, struct{ ID, State string }{"old", "draining"})
+	}, nil)
+	for _, n := range nodes[1:] {
+		n.fetchAll(t, builds)
+	}
+}
