@@ -37,7 +37,7 @@ func (c *cli) chores(from *origin, o serveOptions, log *slog.Logger) []node.Chor
 			return pruneOnce(ctx, from, l, prune.Options{PolicyOnly: c.private()}, log)
 		}})
 	}
-	if o.scrub > 0 {
+	if o.scrub > 0 && !c.private() { // a store that is one node's own lacks what the others brought
 		// Whoever leads finds out in the registry whether it is time again.
 		all = append(all, node.Chore{Name: "scrub", Every: min(o.scrub, scrubLook), Do: func(ctx context.Context, l *registry.Leadership) (time.Duration, error) {
 			return 0, scrubOnce(ctx, from, l, o, log)
