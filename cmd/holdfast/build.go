@@ -15,7 +15,6 @@ import (
 // buildOptions are the flags of serve for a build that the node brings with it.
 type buildOptions struct {
 	dir, identity string
-	app           holdfast.AppName
 	// own is what bring made of them.
 	own map[holdfast.AppName]holdfast.ReleaseID
 }
@@ -30,7 +29,6 @@ const (
 func (o *buildOptions) flags(flags *pflag.FlagSet) {
 	flags.StringVar(&o.dir, "build", "", "serve the build in this `directory` as this node's own release, without a publish")
 	flags.StringVar(&o.identity, "identity", identityContent, "what the `ID` of that release is made of: content, node (content and the node's name), address (content and --listen); anything else is the ID")
-	appFlag(flags, &o.app)
 	configurable(flags, "build", "identity")
 }
 
@@ -75,10 +73,10 @@ func (c *cli) bring(ctx context.Context, from *origin, o serveOptions) (map[hold
 	if err := c.apartFromData(o.build.dir); err != nil {
 		return nil, err
 	}
-	if err := b.takesBuilds(ctx, o.build.app); err != nil {
+	if err := b.takesBuilds(ctx, o.app); err != nil {
 		return nil, err
 	}
-	settings, err := b.settings(ctx, o.build.app)
+	settings, err := b.settings(ctx, o.app)
 	if err != nil {
 		return nil, err
 	}
@@ -95,13 +93,13 @@ func (c *cli) bring(ctx context.Context, from *origin, o serveOptions) (map[hold
 		return nil, err
 	}
 	result, err := publish.Publish(ctx, publish.Deps{Store: b.store, Registry: b.registry}, build, publish.Options{
-		App: o.build.app, ID: id, Settings: settings, Effort: coding.Fast, Local: true, Apps: b.apps,
+		App: o.app, ID: id, Settings: settings, Effort: coding.Fast, Local: true, Apps: b.apps,
 	})
 	if err != nil {
-		return nil, advisePublish(err, o.build.app)
+		return nil, advisePublish(err, o.app)
 	}
-	c.ui.note("this node's own build is release %s of app %s: %s", id, o.build.app, outcome(result))
-	return map[holdfast.AppName]holdfast.ReleaseID{o.build.app: id}, nil
+	c.ui.note("this node's own build is release %s of app %s: %s", id, o.app, outcome(result))
+	return map[holdfast.AppName]holdfast.ReleaseID{o.app: id}, nil
 }
 
 // takesBuilds refuses an app whose releases were published: its hash-named files are

@@ -19,15 +19,12 @@ import (
 // devOptions are the flags of serve that show a directory as it changes.
 type devOptions struct {
 	dir   string
-	app   holdfast.AppName
 	mount string // "" for that of an app without settings
 	spa   bool
 }
 
 func (d *devOptions) flags(flags *pflag.FlagSet) {
 	flags.StringVar(&d.dir, "dev", "", "for development: serve this `directory` as it changes, and nothing else")
-	d.app = holdfast.DefaultApp()
-	flags.Var(&value[holdfast.AppName]{&d.app, holdfast.ParseAppName, "name", d.app.String()}, "app", "with --dev: the app it is the build of")
 	flags.Var(&value[string]{&d.mount, parseMountText, "path", ""}, "mount", "with --dev: where the app lies (/, or /NAME for another app than default)")
 	flags.BoolVar(&d.spa, "spa", false, "with --dev: a navigation without a file gets index.html")
 }
@@ -37,12 +34,18 @@ func parseMountText(text string) (string, error) {
 	return m.String(), err
 }
 
-// check refuses flags that mean something in development only.
-func (d *devOptions) check(flags *pflag.FlagSet) error {
-	for _, name := range []string{"app", "mount", "spa"} {
-		if d.dir == "" && flags.Changed(name) {
+// checkDev refuses flags that mean something in development, or of a build, only.
+func checkDev(o *serveOptions, flags *pflag.FlagSet) error {
+	for _, name := range []string{"mount", "spa"} {
+		if o.dev.dir == "" && flags.Changed(name) {
 			return usage("--%s goes with --dev; what is published lies where the registry says: see holdfast app set", name)
 		}
+	}
+	switch {
+	case o.dev.dir != "" && o.build.dir != "":
+		return usage("--dev and --build exclude each other: the one is for development, the other for production")
+	case o.dev.dir == "" && o.build.dir == "" && flags.Changed("app"):
+		return usage("--app goes with --build and --dev; what is published is served whatever its app")
 	}
 	return nil
 }
@@ -57,9 +60,9 @@ const (
 // and knows no registry and no store.
 func (c *cli) serveDev(ctx context.Context, o serveOptions, log *slog.Logger) (err error) {
 	d := o.dev
-	settings := holdfast.DefaultSettings(d.app)
+	settings := holdfast.DefaultSettings(o.app)
 	mount := cmp.Or(d.mount, settings.Mount.String())
-	assets, err := asset.Open(d.dir, asset.Options{App: d.app.String(), Mount: mount, SPA: d.spa, Dev: true, Logger: log})
+	assets, err := asset.Open(d.dir, asset.Options{App: o.app.String(), Mount: mount, SPA: d.spa, Dev: true, Logger: log})
 	if err != nil {
 		return err
 	}

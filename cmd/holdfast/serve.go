@@ -41,6 +41,7 @@ type serveOptions struct {
 	hooks         string
 	hookTimeout   time.Duration
 	hookTries     int
+	app           holdfast.AppName // of build and dev
 	dev           devOptions
 	peers         peerOptions
 	build         buildOptions
@@ -93,7 +94,7 @@ is written. Of the other flags --listen, --tls-cert, --tls-key, --log-format and
   holdfast serve --dev ./dist --spa`,
 		Args: exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := o.dev.check(cmd.Flags()); err != nil {
+			if err := checkDev(&o, cmd.Flags()); err != nil {
 				return err
 			}
 			return c.serve(cmd.Context(), o)
@@ -130,6 +131,8 @@ func (o *serveOptions) flags(flags *pflag.FlagSet) {
 	durationFlag(flags, &o.hookTimeout, "hook-timeout", 30*time.Second, "how long one try of a hook may take")
 	o.hookTries = 10
 	flags.Var(&value[int]{&o.hookTries, parseTries, "number", "10"}, "hook-tries", "how often a hook is tried for one event")
+	o.app = holdfast.DefaultApp()
+	flags.Var(&value[holdfast.AppName]{&o.app, holdfast.ParseAppName, "name", o.app.String()}, "app", "with --build or --dev: the app it is the build of")
 	o.dev.flags(flags)
 	o.peers.flags(flags)
 	o.build.flags(flags)
