@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"fmt"
 	"os"
+	"path/filepath"
 	"runtime"
 	"strconv"
 	"syscall"
@@ -12,7 +14,10 @@ import (
 	"time"
 
 	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/store"
+	"github.com/holdfast-web/holdfast/internal/store/dirstore"
 	"github.com/holdfast-web/holdfast/internal/store/memstore"
+	"github.com/holdfast-web/holdfast/test/soak"
 )
 
 // fill adds releases of perRelease objects each, all its own, every second of which
@@ -30,7 +35,7 @@ func (w *world) fill(releases, perRelease int) {
 			files = append(files, holdfast.File{Path: path, Logical: path, Digest: d, Size: 8, MediaType: "image/png"})
 			o := holdfast.Object{Digest: d, Name: holdfast.ObjectName{Digest: d}, Size: 8}
 			objects = append(objects, o)
-			if _, err := w.store.PutObject(ctx, o.Name, 8, bytes.NewReader(content)); err != nil {
+			if err := w.putObject(ctx, o.Name, content); err != nil {
 				w.t.Fatal(err)
 			}
 		}
@@ -41,6 +46,15 @@ func (w *world) fill(releases, perRelease int) {
 			w.t.Fatal(err)
 		}
 	}
+}
+
+// putObject stores an object, or has a test do so.
+func (w *world) putObject(ctx context.Context, name holdfast.ObjectName, content []byte) error {
+	if w.put != nil {
+		return w.put(name, content)
+	}
+	_, err := w.store.PutObject(ctx, name, int64(len(content)), bytes.NewReader(content))
+	return err
 }
 
 func (w *world) add(ctx context.Context, app holdfast.AppName, n int, files []holdfast.File, objects []holdfast.Object) {
@@ -167,4 +181,54 @@ func (w *world) took(what string, do func()) {
 	})
 	cpu := time.Duration(after.Utime.Nano()+after.Stime.Nano()) - time.Duration(before.Utime.Nano()+before.Stime.Nano())
 	w.t.Logf("%s: %v of processor time, %d MB more on the heap after it, garbage included", what, cpu.Round(10*time.Millisecond), peak>>20)
+}
+
+// TestMillionOnDisk is TestMillion in a real directory, with the time that it takes.
+func TestMillionOnDisk(t *testing.T) {
+	if !soak.On() {
+		t.Skip("it writes a million files: make soak")
+	}
+	dir := t.TempDir()
+	driver, err := dirstore.Open(t.Context(), dir, dirstore.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer driver.Close()
+	w := &world{schedule: newSchedule(t, nil, nil)}
+	w.store = store.New(driver)
+	if err := w.store.Claim(t.Context(), w.truth.ID()); err != nil {
+		t.Fatal(err)
+	}
+	// A file each, written without the syncs that the driver would make.
+	for i := range 256 {
+		if err := os.MkdirAll(filepath.Join(dir, "objects", fmt.Sprintf("%02x", i)), 0o750); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.put = func(name holdfast.ObjectName, content []byte) error {
+		text := name.String()
+		return os.WriteFile(filepath.Join(dir, "objects", text[:2], text), content, 0o600)
+	}
+	const releases, perRelease = 100, 10_000
+	w.fill(releases, perRelease)
+	time.Sleep(2 * time.Millisecond)
+	run := func(what string) *Report {
+		begun := time.Now()
+		var r *Report
+		w.took(what, func() {
+			r, err = Run(t.Context(), Config{Registry: w.truth, Store: w.store, Floor: time.Millisecond}, Options{})
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("%s: %v", what, time.Since(begun).Round(time.Second))
+		return r
+	}
+	if r := run("condemn"); r.Condemned.Objects != releases/2*(perRelease+1) {
+		t.Errorf("%+v", r)
+	}
+	time.Sleep(2 * time.Second) // the registry's stamps are of whole seconds
+	if r := run("sweep"); r.Swept.Objects != releases/2*(perRelease+1) || r.Referenced.Objects != releases/2*perRelease {
+		t.Errorf("%+v", r)
+	}
 }

@@ -25,6 +25,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type world struct {
 	*schedule
 	builds []*publish.Build
+	put    func(holdfast.ObjectName, []byte) error // in the place of the store's, if it is set
 }
 
 // inWorld runs a test in a world of its own, with builds of scanBuilds.
@@ -33,7 +34,7 @@ func inWorld(t *testing.T, test func(t *testing.T, w *world)) {
 }
 
 func bubble(t *testing.T, builds []*publish.Build, test func(t *testing.T, w *world)) {
-	synctest.Test(t, func(t *testing.T) { test(t, &world{newSchedule(t, builds, nil), builds}) })
+	synctest.Test(t, func(t *testing.T) { test(t, &world{schedule: newSchedule(t, builds, nil), builds: builds}) })
 }
 
 func (w *world) publish(targets ...int) {
