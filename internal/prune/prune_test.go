@@ -499,7 +499,9 @@ func (w *world) bury(target int) {
 // A retired release is published again, and while that goes on it is gone and swept.
 func TestReleaseGoesWhileItIsPublishedAgain(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
-		w.publish(0)
+		w.publish(0, 2)
+		time.Sleep(time.Hour)
+		w.bury(2) // ends a generation, so that the new inventory has another name than the old one
 		if err := w.truth.Retire(t.Context(), holdfast.DefaultApp(), releaseOf(0), registry.RetireOptions{}); err != nil {
 			t.Fatal(err)
 		}
