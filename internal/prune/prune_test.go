@@ -696,3 +696,32 @@ func TestSharedReleaseGoesMeanwhile(t *testing.T) {
 		}
 	})
 }
+
+// A release that uses what lies in the store is added after the prune has read what
+// releases refer to, and before its list is recorded.
+func TestAddedBetweenMarkAndList(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.publish(2)
+		time.Sleep(time.Hour)
+		w.bury(2) // the first list makes the key that later ones compare
+		w.publish(0)
+		w.gone(0)
+		time.Sleep(time.Hour)
+		added := false
+		w.driver.SetHook(func(_ context.Context, op memstore.Op, key string) error {
+			if op == memstore.Create && strings.HasPrefix(key, "condemned/") && !added {
+				added = true
+				w.publish(0)
+			}
+			return nil
+		})
+		w.prune(Options{})
+		time.Sleep(time.Hour)
+		if r := w.prune(Options{}); r.Spared.Objects == 0 {
+			t.Errorf("%+v", r)
+		}
+		if err := w.check(); err != nil || !added {
+			t.Error(err, added)
+		}
+	})
+}
