@@ -499,6 +499,12 @@ func (s *schedule) cleanEnd() error {
 			return fmt.Errorf("in the end: inventory %s is left, which no release has: %w", inv.Digest.Short(), err)
 		}
 	}
+	// What was killed is remembered for long, and then once at most for each build that
+	// left its manifest in the store.
+	time.Sleep(memory)
+	if _, err := Run(ctx, Config{Registry: s.truth, Store: s.store}, Options{}); err != nil {
+		return fmt.Errorf("in the end: %w", err)
+	}
 	uploads, err := s.truth.Uploads(ctx)
 	if err != nil || len(uploads) > len(s.builds) {
 		return fmt.Errorf("in the end: %d publishes are remembered: %w", len(uploads), err)
