@@ -85,7 +85,7 @@ func (c *cli) prune(ctx context.Context, b *backends, o pruneOptions) error {
 	if err != nil {
 		return err
 	}
-	config := prune.Config{Registry: b.registry, Store: b.store, Floor: floor, Logger: nil}
+	config := prune.Config{Registry: b.registry, Store: b.store, Floor: floor}
 	var objects []prune.Object
 	if o.objects {
 		config.Object = func(obj prune.Object) { objects = append(objects, obj) }
