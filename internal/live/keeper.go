@@ -66,9 +66,9 @@ const (
 	logEvery = 30 * time.Second
 )
 
-// soon returns how long a failed read rests: with the time that a read takes it
-// is less than a second until all nodes have read a registry that is back, and
-// they do not do so all at once.
+// soon returns how long after a call that failed, from its beginning, the next one
+// begins: with the time that a read takes it is less than a second until all nodes
+// have read a registry that is back, and they do not do so all at once.
 func soon() time.Duration { return 500*time.Millisecond + rand.N(300*time.Millisecond) }
 
 // Health says how the reads of the registry fare.
@@ -96,6 +96,7 @@ type Keeper struct {
 
 	// Of Run's goroutine alone.
 	snapshot *registry.Snapshot
+	asked    time.Time // when the last call of Refresh began
 	good     time.Time // when the read began whose outcome is being taken; zero if none
 	builder  *builder
 	loader   *loader
@@ -225,7 +226,7 @@ func (k *Keeper) turn(ctx context.Context) <-chan time.Time {
 	}
 	k.report(err)
 	if err != nil {
-		return time.After(soon())
+		return time.After(time.Until(k.asked.Add(soon())))
 	}
 	return k.loader.again()
 }

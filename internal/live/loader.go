@@ -198,8 +198,19 @@ func (l *loader) take(ctx context.Context, a arrival) {
 	if l.failed[a.key].times > 0 {
 		delete(l.failed, a.key)
 		l.logger.Info("manifest loaded at last", "manifest", a.key.manifest)
+		l.hurry()
 	}
 	l.builds[a.key], l.fresh = b, true
+}
+
+// hurry has everything that failed tried again at once, once: what kept one manifest
+// away for a while, such as a store that was out of reach, kept others away as well.
+func (l *loader) hurry() {
+	now := time.Now()
+	for key, f := range l.failed {
+		f.next = now
+		l.failed[key] = f
+	}
 }
 
 // wait takes what arrives until nothing more is on its way, for at most d.

@@ -70,6 +70,56 @@ func TestKeeperGathersArrivals(t *testing.T) {
 	})
 }
 
+// When one manifest is there at last, those that failed a moment ago are not left
+// to wait for their turn.
+func TestKeeperHurriesWhenOneIsBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDepot()
+		snap := d.snapshot(1, twoReleases("a", ""))
+		away := awayManifests{depot: d, slow: snap.Apps[0].Releases[0].Manifest, back: time.Now().Add(3500 * time.Millisecond)}
+		k := NewKeeper(newSource(snap), away, Options{Side: side("main"), Logger: quiet(), Poll: time.Hour})
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- k.Run(ctx) }()
+		// The slow one fails at 0.7, 2.4 and, tried again two seconds later, is
+		// there at 5.1; the other one failed at 0, 1 and 3, and rests until 7.
+		time.Sleep(5 * time.Second)
+		synctest.Wait()
+		for r := range k.Table().Apps()[0].Releases {
+			if r.Loaded() {
+				t.Errorf("release %s is loaded already", r.ID)
+			}
+		}
+		time.Sleep(200 * time.Millisecond)
+		synctest.Wait()
+		if k.Table().Apps()[0].Incomplete() {
+			t.Error("one manifest is there, and the other one rests although the store is back")
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// awayManifests answer nothing until a time; of one they take long for any answer.
+type awayManifests struct {
+	*depot
+	slow holdfast.Digest
+	back time.Time
+}
+
+func (a awayManifests) Manifest(ctx context.Context, d holdfast.Digest) (*holdfast.Manifest, error) {
+	there := !time.Now().Before(a.back)
+	if d == a.slow {
+		time.Sleep(700 * time.Millisecond)
+	}
+	if !there {
+		return nil, holdfast.ErrUnavailable
+	}
+	return a.depot.Manifest(ctx, d)
+}
+
 type slowManifests struct {
 	*depot
 	by time.Duration

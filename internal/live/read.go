@@ -71,6 +71,7 @@ func (k *Keeper) ask(ctx context.Context, deadline time.Duration) (*registry.Sna
 
 // call begins a call of Refresh; Run waits for its end.
 func (k *Keeper) call(ctx context.Context, deadline time.Duration) <-chan answer {
+	k.asked = time.Now()
 	prev, out := k.lastKnown(), make(chan answer, 1)
 	k.asking.Go(func() {
 		ctx, cancel := context.WithTimeout(ctx, deadline)

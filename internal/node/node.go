@@ -113,7 +113,8 @@ type Node struct {
 	swapped, toKeep, toReconcile, toWarm hint
 	toDuty                               []hint // of each duty
 
-	firstTable atomic.Pointer[time.Time]
+	// patientSince is when the first table was there, or later the store.
+	patientSince atomic.Pointer[time.Time]
 }
 
 // Listen checks the configuration and opens the listeners; Run serves on them.

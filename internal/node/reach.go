@@ -39,11 +39,14 @@ func (n *Node) reach(ctx context.Context) error {
 		if ctx.Err() != nil {
 			break
 		}
-		n.store.set(err)
 		if err == nil {
+			now := time.Now()
+			n.patientSince.Store(&now)
+			n.store.set(nil)
 			n.config.Logger.Info("the store is there")
 			return nil
 		}
+		n.store.set(err)
 		if told.news(err) {
 			n.config.Logger.Warn("the store is out of reach; trying again", "error", err)
 		}

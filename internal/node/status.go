@@ -3,7 +3,6 @@ package node
 import (
 	"time"
 
-	holdfast "github.com/holdfast-web/holdfast"
 	"github.com/holdfast-web/holdfast/internal/admin"
 	"github.com/holdfast-web/holdfast/internal/live"
 )
@@ -48,18 +47,18 @@ func (n *Node) withoutStore(reason string) string {
 }
 
 // lacks says which release has to be loaded before the node is ready, "" if none
-// has: those that are live on its side, and for a while those that are draining.
+// has: those that are live on its side, and for a while all others that are served.
 // A manifest that cannot be had for one of these must not keep a node out for ever.
 func (n *Node) lacks(t *live.Table) string {
-	first := n.firstTable.Load()
-	patient := first != nil && time.Since(*first) < n.config.WarmFor
+	since := n.patientSince.Load()
+	patient := since != nil && time.Since(*since) < n.config.WarmFor
 	for _, app := range t.Apps() {
 		if r := app.Live(); r != nil && !r.Loaded() {
 			return "release " + r.ID.String() + " of app " + app.Name.String() + ", which is live, is being loaded"
 		}
 		for r := range app.Releases {
-			if patient && r.State == holdfast.Draining && !r.Loaded() {
-				return "release " + r.ID.String() + " of app " + app.Name.String() + ", which is draining, is being loaded"
+			if patient && r.State.Servable() && !r.Loaded() {
+				return "release " + r.ID.String() + " of app " + app.Name.String() + ", which is " + r.State.String() + ", is being loaded"
 			}
 		}
 	}
@@ -68,7 +67,7 @@ func (n *Node) lacks(t *live.Table) string {
 
 func (n *Node) onSwap(t *live.Table) {
 	now := time.Now()
-	n.firstTable.CompareAndSwap(nil, &now)
+	n.patientSince.CompareAndSwap(nil, &now)
 	n.config.Logger.Info("table swapped", "revision", t.Revision, "live", liveOf(t))
 	for _, h := range append([]hint{n.swapped, n.toKeep, n.toReconcile, n.toWarm}, n.toDuty...) {
 		h.give()
