@@ -84,7 +84,7 @@ func (n *Node) update(ctx context.Context, entry *registry.NodeEntry) error {
 	defer cancel()
 	now := n.info()
 	err := entry.Update(call, func(info *registry.NodeInfo) {
-		info.Seen, info.Revision, info.Ready, info.Asked = now.Seen, now.Revision, now.Ready, now.Asked
+		info.Seen, info.Revision, info.Ready, info.Asked, info.Differs = now.Seen, now.Revision, now.Ready, now.Asked, now.Differs
 	})
 	if err != nil {
 		return fmt.Errorf("update node entry: %w", err)
@@ -101,6 +101,7 @@ func (n *Node) info() registry.NodeInfo {
 	return registry.NodeInfo{
 		Name: n.config.Name, Side: n.config.Side, Address: n.Addr().String(), Peer: peer, Version: n.config.Version,
 		Own: n.config.Own, Started: n.started, Seen: time.Now().UTC(), Revision: t.Revision, Ready: n.readyOf(t), Asked: n.usage.asked(),
+		Differs: differences(t, n.config.Own),
 	}
 }
 

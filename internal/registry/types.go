@@ -175,6 +175,18 @@ type NodeInfo struct {
 	// Own are the releases that the node brought with it; they are live while its
 	// entry stands. It cannot be changed by Update.
 	Own map[holdfast.AppName]holdfast.ReleaseID `json:"own,omitempty"`
+	// Differs says, per app, where what the node brought differs from what other
+	// running nodes brought.
+	Differs map[holdfast.AppName][]Difference `json:"differs,omitempty"`
 	// Asked is what the node was asked for since it started.
 	Asked Usage `json:"asked,omitempty"`
+}
+
+// Difference is what two builds do not have in common, by path: files that one of
+// them lacks, or has with other bytes.
+type Difference struct {
+	Release holdfast.ReleaseID `json:"release"` // the other one
+	Files   int                `json:"files"`   // paths that either has
+	Differ  int                `json:"differ"`  // how many of them differ
+	Paths   []string           `json:"paths"`   // the first few of these, sorted
 }
