@@ -3,12 +3,14 @@ package main
 import (
 	"context"
 	"fmt"
+	"io/fs"
 	"os"
 
 	"github.com/spf13/pflag"
 
 	holdfast "github.com/holdfast-web/holdfast"
 	"github.com/holdfast-web/holdfast/internal/coding"
+	"github.com/holdfast-web/holdfast/internal/durable"
 	"github.com/holdfast-web/holdfast/internal/publish"
 )
 
@@ -80,7 +82,7 @@ func (c *cli) bring(ctx context.Context, from *origin, o serveOptions) (map[hold
 	if err != nil {
 		return nil, err
 	}
-	build, err := publish.Scan(ctx, o.build.dir, publish.ScanOptions{Mount: settings.Mount, SourceMaps: settings.SourceMaps})
+	build, err := c.scanOwn(ctx, o.build.dir, settings)
 	if err != nil {
 		return nil, err
 	}
@@ -100,6 +102,30 @@ func (c *cli) bring(ctx context.Context, from *origin, o serveOptions) (map[hold
 	}
 	c.ui.note("this node's own build is release %s of app %s: %s", id, o.app, outcome(result))
 	return map[holdfast.AppName]holdfast.ReleaseID{o.app: id}, nil
+}
+
+// memoFile is where, in the data directory, a node remembers its build.
+const memoFile = "build-memo"
+
+// scanOwn reads the build, or finds that nothing has changed since it did so last.
+func (c *cli) scanOwn(ctx context.Context, build string, settings holdfast.Settings) (*publish.Build, error) {
+	dir, err := durable.OpenDir(c.global.data)
+	if err != nil {
+		return nil, fmt.Errorf("open data directory: %w", err)
+	}
+	defer dir.Close() //nolint:errcheck // what was written is synced
+	o := publish.ScanOptions{Mount: settings.Mount, SourceMaps: settings.SourceMaps}
+	if text, err := fs.ReadFile(os.DirFS(c.global.data), memoFile); err == nil {
+		o.Memo, _ = publish.ParseMemo(text) // else the build is read
+	}
+	b, err := publish.Scan(ctx, build, o)
+	if err != nil || b.Unread || b.Memo == nil {
+		return b, err
+	}
+	if err := durable.NewTree(dir).Replace(memoFile, b.Memo.Bytes()); err != nil {
+		c.ui.note("the build is read again at the next start: %v", err)
+	}
+	return b, nil
 }
 
 // takesBuilds refuses an app whose releases were published: its hash-named files are

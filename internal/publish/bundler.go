@@ -32,7 +32,7 @@ type bundlerManifest struct {
 // name that is something else, or cannot be read, says nothing.
 func (t *tree) readBundlerManifests() bundlerManifests {
 	m := bundlerManifests{listed: make(map[string]bool)}
-	for _, p := range []string{".vite/manifest.json", "manifest.json", "asset-manifest.json"} {
+	for _, p := range bundlerManifestPaths() {
 		text := t.readSmall(p)
 		if text == nil {
 			continue
@@ -44,6 +44,10 @@ func (t *tree) readBundlerManifests() bundlerManifests {
 		}
 	}
 	return m
+}
+
+func bundlerManifestPaths() []string {
+	return []string{".vite/manifest.json", "manifest.json", "asset-manifest.json"}
 }
 
 func (t *tree) readSmall(p string) []byte {

@@ -33,6 +33,7 @@ type entry struct {
 	path     string
 	size     int64
 	modified time.Time
+	change   change
 }
 
 // tree walks the files of a build.
@@ -101,7 +102,7 @@ func (t *tree) visit(ctx context.Context, p string, c fs.DirEntry, above []fs.Fi
 	case !info.Mode().IsRegular():
 		return fmt.Errorf("%w: %s is a %s, which cannot be published; remove it from the build", holdfast.ErrInvalid, t.show(p), kindOf(info.Mode()))
 	}
-	return t.add(entry{p, info.Size(), info.ModTime()})
+	return t.add(entry{p, info.Size(), info.ModTime(), changeOf(info)})
 }
 
 // stat follows a symlink as long as it stays inside the tree.

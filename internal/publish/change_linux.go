@@ -1,0 +1,17 @@
+package publish
+
+import (
+	"io/fs"
+	"syscall"
+	"time"
+)
+
+// changeOf returns what the file system tells of the last change to a file
+// (stat(2): st_ctim, st_dev, st_ino).
+func changeOf(info fs.FileInfo) change {
+	s, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return change{}
+	}
+	return change{true, time.Unix(s.Ctim.Unix()), uint64(s.Dev), s.Ino} //nolint:unconvert // on some processors
+}

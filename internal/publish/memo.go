@@ -1,0 +1,106 @@
+package publish
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	holdfast "github.com/holdfast-web/holdfast"
+)
+
+// A Memo remembers what a directory held, with proof that lets a later Scan tell
+// that nothing has changed since without reading the files: for each of them path,
+// size, time of modification, and the time of the last change of any kind, device and
+// number in the file system. The second time is the kernel's own: programs that set
+// back a file's time of modification, as rsync and tar do, move it on.
+type Memo struct {
+	proof    holdfast.Digest
+	manifest *holdfast.Manifest
+}
+
+const (
+	// memoHeader names the form of the text and, by its number, what Scan makes of
+	// the same files: it rises when that changes.
+	memoHeader = "holdfast build memo 1"
+	// settling is how long nothing may have happened to a file for its times to prove
+	// anything: within one tick of a file system's clock, which is up to two seconds,
+	// two changes look like one.
+	settling = 3 * time.Second
+)
+
+// Bytes returns the text form, for ParseMemo: header, proof and digest of the
+// manifest, each on a line, and the manifest.
+func (m *Memo) Bytes() []byte {
+	return fmt.Appendf(nil, "%s\n%s\n%s\n%s", memoHeader, m.proof, m.manifest.Digest(), m.manifest.Bytes())
+}
+
+// ParseMemo is the inverse of Bytes. What another version of the program wrote, or
+// nobody, is holdfast.ErrInvalid: the build has to be read then.
+func ParseMemo(text []byte) (*Memo, error) {
+	parts := bytes.SplitN(text, []byte("\n"), 4)
+	if len(parts) != 4 || string(parts[0]) != memoHeader {
+		return nil, fmt.Errorf("%w: not a memo of a build of this version", holdfast.ErrInvalid)
+	}
+	proof, err := holdfast.ParseDigest(string(parts[1]))
+	if err != nil {
+		return nil, fmt.Errorf("memo of a build: %w", err)
+	}
+	if string(parts[2]) != holdfast.DigestOf(parts[3]).String() {
+		return nil, fmt.Errorf("memo of a build: %w: the manifest has another digest", holdfast.ErrInvalid)
+	}
+	manifest, err := holdfast.ParseManifest(parts[3])
+	if err != nil {
+		return nil, fmt.Errorf("memo of a build: %w", err)
+	}
+	return &Memo{proof, manifest}, nil
+}
+
+// proof returns what a Memo of the tree has, as of a walk that began at that time;
+// false if the file system does not tell enough, or something changed just then.
+func (t *tree) proof(began time.Time) (holdfast.Digest, bool) {
+	lines := make([]string, len(t.entries))
+	for i, e := range t.entries {
+		if !e.change.known || began.Sub(e.modified) < settling || began.Sub(e.change.at) < settling {
+			return holdfast.Digest{}, false
+		}
+		lines[i] = fmt.Sprintf("%d %d %d %d %d %s", e.size, e.modified.UnixNano(), e.change.at.UnixNano(), e.change.device, e.change.number, e.path)
+	}
+	slices.Sort(lines)
+	for _, p := range bundlerManifestPaths() { // they may be left out of the build, and are small
+		lines = append(lines, holdfast.DigestOf(t.readSmall(p)).String())
+	}
+	return holdfast.DigestOf([]byte(strings.Join(lines, "\n"))), true
+}
+
+// change is what a file system tells of the last change to a file.
+type change struct {
+	known          bool
+	at             time.Time // of contents, name, owner or mode
+	device, number uint64    // which file it is
+}
+
+// unread makes of a tree that memo is of what readAll and fill would.
+func (b *Build) unread(memo *Memo, siblings map[string][]sibling) {
+	b.Manifest, b.Unread = memo.manifest, true
+	b.sources = make(map[holdfast.Digest]source, len(memo.manifest.Files()))
+	for _, f := range memo.manifest.Files() {
+		b.addSource(f.Digest, source{f.Path, f.Size, f.MediaType, siblings[f.Path]})
+	}
+}
+
+// listedBy reports whether a manifest lists exactly the files of the tree.
+func (t *tree) listedBy(m *holdfast.Manifest) bool {
+	if len(m.Files()) != len(t.entries) {
+		return false
+	}
+	sizes := make(map[string]int64, len(t.entries))
+	for _, e := range t.entries {
+		sizes[e.path] = e.size
+	}
+	return !slices.ContainsFunc(m.Files(), func(f holdfast.File) bool {
+		size, ok := sizes[f.Path]
+		return !ok || size != f.Size
+	})
+}
