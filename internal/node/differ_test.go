@@ -18,7 +18,7 @@ import (
 func TestNodesSayWhereBuildsDiffer(t *testing.T) {
 	w := newWorld(t)
 	one := w.brings("one", "r1", map[string]string{"index.html": "x", "same.js": "s", "app-1.js": "1", "stamp.txt": "monday"})
-	one.Poll = 100 * time.Millisecond // nothing but the poll tells that an owner left
+	one.Poll = time.Hour // hints alone tell
 	_, _ = w.start(one)
 	two := w.brings("two", "r2", map[string]string{"index.html": "x", "same.js": "s", "app-2.js": "1", "stamp.txt": "tuesday"})
 	_, stop := w.start(two)

@@ -190,6 +190,13 @@ func TestWatch(t *testing.T) {
 			after("a publication", func() { mustPublish(t, writer, "blog", id) },
 				func(s *Snapshot) bool { return len(s.Apps[0].Releases) == i+2 })
 		}
+		state := func(s *Snapshot) holdfast.State { return s.Apps[0].Releases[0].State }
+		var owner *NodeEntry
+		after("an owner has come", func() {
+			own := map[holdfast.AppName]holdfast.ReleaseID{snap.Apps[0].Name: snap.Apps[0].Releases[0].ID}
+			owner = must(writer.RegisterNode(ctx, NodeInfo{Name: "n", Own: own}, time.Minute))
+		}, func(s *Snapshot) bool { return state(s) == holdfast.Live })
+		after("it has gone", func() { must(0, owner.Close()) }, func(s *Snapshot) bool { return state(s) == holdfast.Draining })
 		cancel()
 		for range hints { // until it is closed
 		}

@@ -17,10 +17,11 @@ const (
 	gather = 5 * time.Millisecond
 )
 
-// watcher merges the hints of the heads and of every app's version directory.
+// watcher merges the hints of the heads and of what lies beside them for each app:
+// its version keys, and those of the nodes that own releases of it.
 type watcher struct {
 	r       *Registry                 // whose reads see what was hinted at
-	apps    map[holdfast.AppName]bool // whose versions are watched; of one goroutine
+	apps    map[holdfast.AppName]bool // that are watched; of one goroutine
 	changes chan struct{}             // hints as they come, at most one
 	hints   chan struct{}             // as they are passed on
 	wg      sync.WaitGroup
@@ -106,7 +107,7 @@ func (w *watcher) run(ctx context.Context, heads <-chan struct{}) {
 	}
 }
 
-// follow begins to watch the version keys of apps that are not watched yet.
+// follow begins to watch apps that are not watched yet.
 func (w *watcher) follow(ctx context.Context) error {
 	names, err := w.r.db.list(ctx, headDir)
 	if err != nil {
@@ -117,13 +118,24 @@ func (w *watcher) follow(ctx context.Context) error {
 		if err != nil || w.apps[app] {
 			continue
 		}
-		versions, err := w.r.db.watch(ctx, versionDir(app))
-		if err != nil {
+		if err := w.watch(ctx, app); err != nil {
 			return err
 		}
 		w.apps[app] = true
+	}
+	return nil
+}
+
+// watch watches what changes without the app's head. If it fails some of it may be
+// watched, until ctx ends, and is watched again by the next try: hints are merged.
+func (w *watcher) watch(ctx context.Context, app holdfast.AppName) error {
+	for _, dir := range []string{versionDir(app), ownDir(app)} {
+		hints, err := w.r.db.watch(ctx, dir)
+		if err != nil {
+			return err
+		}
 		w.wg.Go(func() {
-			for range versions {
+			for range hints {
 				hint(w.changes)
 			}
 		})
