@@ -54,7 +54,7 @@ func theLaw() law {
 			"asset/zookeeper": ". asset internal/kv internal/kv/zkkv",
 			"cmd/holdfast": ". asset internal/admin internal/blob internal/coding internal/delta internal/durable internal/fastpath internal/hook " +
 				"internal/kv internal/kv/etcdkv internal/kv/memkv internal/kv/sqlitekv internal/kv/zkkv internal/lifecycle internal/link " +
-				"internal/live internal/node internal/peer internal/prune internal/publish internal/registry internal/scrub internal/serve " +
+				"internal/live internal/node internal/peer internal/prune internal/publish internal/registry internal/replica internal/scrub internal/serve " +
 				"internal/store internal/store/bucketstore internal/store/dirstore internal/store/memstore",
 
 			"internal/admin":     ". internal/lifecycle internal/live internal/registry",
@@ -68,11 +68,13 @@ func theLaw() law {
 			"internal/lifecycle": ". internal/registry",
 			"internal/link":      ".",
 			"internal/live":      ". internal/registry", // for its data types
-			"internal/node":      ". internal/admin internal/blob internal/durable internal/live internal/peer internal/registry internal/serve",
+			"internal/node":      ". internal/admin internal/blob internal/durable internal/live internal/peer internal/registry internal/replica internal/serve",
+			"internal/pace":      "",
 			"internal/peer":      ". internal/blob",
 			"internal/prune":     ". internal/lifecycle internal/registry internal/store",
 			"internal/publish":   ". internal/coding internal/registry",
 			"internal/registry":  ". internal/kv",
+			"internal/replica":   ". internal/blob internal/pace internal/registry internal/store",
 			"internal/scrub":     ". internal/coding internal/prune internal/publish internal/registry internal/store",
 			"internal/serve":     ". internal/blob internal/live",
 
@@ -87,7 +89,7 @@ func theLaw() law {
 			"internal/kv/sqlitekv": ". internal/kv internal/kv/handle internal/durable",
 			"internal/kv/zkkv":     ". internal/kv internal/durable",
 
-			"internal/store":             ".",
+			"internal/store":             ". internal/pace",
 			"internal/store/bucketstore": ". internal/store internal/durable",
 			"internal/store/dirstore":    ". internal/store internal/durable internal/lane",
 			"internal/store/memstore":    ". internal/store internal/durable",
@@ -126,7 +128,7 @@ func theLaw() law {
 			"golang.org/x/sync":               "cmd/holdfast internal/... bench/... test/...",
 			"golang.org/x/sys":                "cmd/holdfast internal/durable internal/fastpath internal/kv/kvtest internal/kv/sqlitekv internal/store/dirstore bench/... test/...",
 			"golang.org/x/term":               "cmd/holdfast",
-			"golang.org/x/time":               "internal/store",
+			"golang.org/x/time":               "internal/pace",
 			"google.golang.org/grpc":          "internal/kv/etcdkv",
 			"modernc.org/sqlite":              "internal/kv/sqlitekv",
 		},

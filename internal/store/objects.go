@@ -166,6 +166,11 @@ func (s *Store) DeleteInventory(ctx context.Context, d holdfast.Digest) error {
 	return s.remove(ctx, "inventory "+d.String(), inventoryPrefix+d.String())
 }
 
+// DeleteManifest deletes a manifest as DeleteObject deletes an object.
+func (s *Store) DeleteManifest(ctx context.Context, d holdfast.Digest) error {
+	return s.remove(ctx, "manifest "+d.String(), manifestPrefix+d.String())
+}
+
 // DeleteCondemned deletes a list that nobody needs any more.
 func (s *Store) DeleteCondemned(ctx context.Context, d holdfast.Digest) error {
 	return s.remove(ctx, "condemned list "+d.String(), condemnedPrefix+d.String())
