@@ -67,6 +67,8 @@ type Fetcher interface {
 type Peers interface {
 	// For returns whom to ask for ref, in this order.
 	For(ref Ref) []Peer
+	// Any reports whether there is another node at all.
+	Any() bool
 }
 
 // Peer is another node. Its bytes need not be verified, and all is true of it that
@@ -102,7 +104,7 @@ type Options struct {
 	// top of a second for each MiB; 30 s by default.
 	Timeout time.Duration
 	// Stall bounds how long a call to the store may go without a single byte
-	// before it is given up; a third of Timeout by default, 2 s with Peers.
+	// before it is given up; a third of Timeout by default, 2 s while there are Peers.
 	Stall time.Duration
 	// Peers are asked for what the store does not give, or not in time.
 	Peers Peers
@@ -167,7 +169,7 @@ func (s *Source) addRemotes(fetcher Fetcher, o Options) {
 	}
 	add := func(where string, read func(ctx context.Context, r *remote, ref Ref, alive func()) outcome) {
 		r := &remote{count: s.count, log: o.Logger}
-		r.workers = newWorkers(o.Fetches, o.Memory/4/places, o.Stall)
+		r.workers = newWorkers(o.Fetches, o.Memory/4/places, o.stall())
 		r.breaker = newBreaker(where, breakAfter, breakMost, o.Logger)
 		r.read = func(ctx context.Context, ref Ref, alive func()) outcome { return read(ctx, r, ref, alive) }
 		s.remotes = append(s.remotes, r)
@@ -191,10 +193,6 @@ func (o Options) withDefaults() Options {
 	orElse(&o.Spool, 4<<30)
 	orElse(&o.Fetches, 16)
 	orElse(&o.Timeout, 30*time.Second)
-	if o.Peers != nil {
-		orElse(&o.Stall, 2*time.Second)
-	}
-	orElse(&o.Stall, o.Timeout/3)
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -202,6 +200,22 @@ func (o Options) withDefaults() Options {
 		o.openCache = func() (directory, error) { return openDirectory(o.CacheDir) }
 	}
 	return o
+}
+
+// stallWithPeers is how long a call may hang when others can be asked as well.
+const stallWithPeers = 2 * time.Second
+
+// stall returns how long a call may go without a single byte, now.
+func (o Options) stall() func() time.Duration {
+	return func() time.Duration {
+		switch {
+		case o.Stall > 0:
+			return o.Stall
+		case o.Peers != nil && o.Peers.Any():
+			return stallWithPeers
+		}
+		return o.Timeout / 3
+	}
 }
 
 func orElse[T int | int64 | time.Duration](field *T, value T) {

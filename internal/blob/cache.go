@@ -91,7 +91,7 @@ func openCache(o Options, inMemory int64) (*cache, error) {
 	}
 	most := max(o.Memory/8, 1<<20)
 	c := &cache{
-		origin:  origin{workers: newWorkers(diskReaders, o.Memory/4, o.Stall), breaker: newBreaker("disk cache for reading", breakAfter, breakMost, o.Logger)},
+		origin:  origin{workers: newWorkers(diskReaders, o.Memory/4, o.stall()), breaker: newBreaker("disk cache for reading", breakAfter, breakMost, o.Logger)},
 		log:     o.Logger,
 		writes:  newBreaker("disk cache for writing", 1, writeMost, o.Logger),
 		open:    o.openCache,

@@ -298,6 +298,25 @@ func TestPeers(t *testing.T) {
 	}
 }
 
+// As long as there is nobody else to ask, the store has as much time as without peers.
+func TestNobodyToAsk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, blob.Options{Peers: scriptedPeers{}})
+		data := noise(100, 1)
+		ref := b.put(t, data)
+		const slow = 9 * time.Second
+		b.driver.SetHook(func(context.Context, memstore.Op, string) error {
+			time.Sleep(slow)
+			return nil
+		})
+		start := time.Now()
+		b.wantRead(t, ref, data)
+		if waited := time.Since(start); waited != slow {
+			t.Errorf("waited %v, want %v", waited, slow)
+		}
+	})
+}
+
 // Peers cannot say what exists: what counts is what the store says.
 func TestPeersHaveNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -18,6 +18,8 @@ type onePeer struct{ fetcher blob.Fetcher }
 
 func (p onePeer) For(blob.Ref) []blob.Peer { return []blob.Peer{p} }
 
+func (p onePeer) Any() bool { return true }
+
 func (p onePeer) Open(ctx context.Context, ref blob.Ref) (io.ReadCloser, error) {
 	return p.fetcher.OpenObject(ctx, ref.Name, 0, -1)
 }
@@ -40,6 +42,8 @@ func (p scriptedPeers) For(blob.Ref) (all []blob.Peer) {
 	}
 	return all
 }
+
+func (p scriptedPeers) Any() bool { return len(p) > 0 }
 
 func (p *scriptedPeer) Open(context.Context, blob.Ref) (io.ReadCloser, error) {
 	p.asked++

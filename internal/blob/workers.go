@@ -18,11 +18,11 @@ var errQueued = fmt.Errorf("%w: no worker was free in time", holdfast.ErrUnavail
 // workers are the lane of an origin, with the memory that its calls may take.
 type workers struct {
 	*lane.Lane
-	buffer *semaphore.Weighted // bytes in memory of these calls, but for those given up
-	stall  time.Duration       // how long a call may go without a sign of life
+	buffer *semaphore.Weighted  // bytes in memory of these calls, but for those given up
+	stall  func() time.Duration // how long a call may go without a sign of life
 }
 
-func newWorkers(n int, buffer int64, stall time.Duration) *workers {
+func newWorkers(n int, buffer int64, stall func() time.Duration) *workers {
 	return &workers{Lane: lane.New(n), buffer: semaphore.NewWeighted(max(buffer, 1)), stall: stall}
 }
 
@@ -64,7 +64,7 @@ func (w *workers) run(ctx context.Context, size int64, call func(ctx context.Con
 	// Also for a call that is given up: what it holds is bounded by the workers,
 	// and others must not wait for it.
 	defer w.buffer.Release(size)
-	o, err := lane.Run(ctx, w.Lane, w.stall, call, outcome.discard)
+	o, err := lane.Run(ctx, w.Lane, w.stall(), call, outcome.discard)
 	switch {
 	case errors.Is(err, lane.ErrStalled): // what hangs now would hang again at once
 		return outcome{err: lane.ErrStalled}

@@ -117,12 +117,34 @@ func (c *Client) Update(nodes []Node) {
 
 // For implements blob.Peers: all peers that are not left alone, each object's in an
 // order of its own, so that what all have is fetched from all.
-func (c *Client) For(ref blob.Ref) []blob.Peer {
-	var all []blob.Peer
-	for _, p := range c.ask(ref.Name.String()) {
+func (c *Client) For(ref blob.Ref) []blob.Peer { return asPeers(c.ask(ref.Name.String())) }
+
+func asPeers(peers []*peer) (all []blob.Peer) {
+	for _, p := range peers {
 		all = append(all, p)
 	}
 	return all
+}
+
+// First returns whom to ask for ref as For does, but those at the addresses come
+// first, in this order.
+func (c *Client) First(ref blob.Ref, addresses []string) []blob.Peer {
+	all := c.ask(ref.Name.String())
+	place := func(p *peer) int {
+		if i := slices.Index(addresses, p.Address); i >= 0 {
+			return i
+		}
+		return len(addresses)
+	}
+	slices.SortStableFunc(all, func(a, b *peer) int { return cmp.Compare(place(a), place(b)) })
+	return asPeers(all)
+}
+
+// Any implements blob.Peers.
+func (c *Client) Any() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.peers) > 0
 }
 
 // ask returns whom to ask for what has the name.
