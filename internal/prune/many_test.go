@@ -17,6 +17,7 @@ import (
 	"github.com/holdfast-web/holdfast/internal/store"
 	"github.com/holdfast-web/holdfast/internal/store/dirstore"
 	"github.com/holdfast-web/holdfast/internal/store/memstore"
+	"github.com/holdfast-web/holdfast/test/mutant"
 	"github.com/holdfast-web/holdfast/test/soak"
 )
 
@@ -155,7 +156,7 @@ func watchHeap(do func()) uint64 {
 // TestMillion prunes a store of a million objects, half of which go, and says what
 // that took. What it asks of the store is what it asks of a small one for each object.
 func TestMillion(t *testing.T) {
-	if testing.Short() || os.Getenv("HOLDFAST_MUTANT") != "" {
+	if testing.Short() || mutant.Running() {
 		t.Skip("it has a million objects")
 	}
 	inWorld(t, func(t *testing.T, w *world) {

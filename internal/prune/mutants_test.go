@@ -1,24 +1,20 @@
 package prune
 
 import (
-	"bytes"
-	"encoding/json"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"strings"
 	"testing"
+
+	"github.com/holdfast-web/holdfast/test/mutant"
 )
 
-// mutant is a fault that collectors of other stores had, put into this one.
-type mutant struct {
+// fault is one that collectors of other stores had, put into this one.
+type fault struct {
 	name, seen string // what it is, and where that was seen
 	file       string // below internal/
 	from, to   string
 }
 
-func mutants() []mutant {
-	return []mutant{
+func mutants() []fault {
+	return []fault{
 		{
 			"a publish does not look at what was condemned meanwhile", "distribution 3045, 4569", "publish/publish.go",
 			"if err := p.spared(ctx, now.Sweep); err != nil {", "if err := error(nil); err != nil {",
@@ -88,49 +84,10 @@ func mutants() []mutant {
 
 // TestMutants: the tests of this package notice each of these faults.
 func TestMutants(t *testing.T) {
-	if testing.Short() || os.Getenv("HOLDFAST_MUTANT") != "" {
-		t.Skip("runs the tests of this package once for each fault")
-	}
+	mutant.Skip(t)
 	for _, m := range mutants() {
 		t.Run(m.name, func(t *testing.T) {
-			out, err := m.run(t)
-			if err == nil {
-				t.Errorf("nothing noticed that %s:\n%s", m.name, tail(out))
-			}
-			if !bytes.Contains(out, []byte("--- FAIL: ")) || bytes.Contains(out, []byte("[build failed]")) {
-				t.Errorf("no test failed, something else did:\n%s", tail(out))
-			}
+			mutant.Test(t, mutant.Mutant{Name: m.name, File: "../" + m.file, From: m.from, To: m.to}, "-rapid.nofailfile", "-rapid.shrinktime", "1ms")
 		})
 	}
 }
-
-// run runs the tests with the fault, which replaces one place of the source.
-func (m mutant) run(t *testing.T) ([]byte, error) {
-	file, err := filepath.Abs(filepath.Join("..", filepath.FromSlash(m.file)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	source, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if strings.Count(string(source), m.from) != 1 {
-		t.Fatalf("%s does not hold %q once: bring the fault up to date", m.file, m.from)
-	}
-	dir := t.TempDir()
-	changed, overlay := filepath.Join(dir, "mutant.go"), filepath.Join(dir, "overlay.json")
-	text, err := json.Marshal(map[string]map[string]string{"Replace": {file: changed}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for path, content := range map[string][]byte{changed: []byte(strings.Replace(string(source), m.from, m.to, 1)), overlay: text} {
-		if err := os.WriteFile(path, content, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	cmd := exec.CommandContext(t.Context(), "go", "test", "-vet=off", "-failfast", "-timeout", "5m", "-overlay", overlay, ".", "-rapid.nofailfile", "-rapid.shrinktime", "1ms")
-	cmd.Env = append(os.Environ(), "HOLDFAST_MUTANT="+m.name, "HOLDFAST_SOAK=")
-	return cmd.CombinedOutput()
-}
-
-func tail(out []byte) []byte { return out[max(0, len(out)-4000):] }
