@@ -34,6 +34,7 @@ package registry
 
 import (
 	"fmt"
+	"maps"
 	"time"
 
 	holdfast "github.com/holdfast-web/holdfast"
@@ -180,6 +181,42 @@ type NodeInfo struct {
 	Differs map[holdfast.AppName][]Difference `json:"differs,omitempty"`
 	// Asked is what the node was asked for since it started.
 	Asked Usage `json:"asked,omitempty"`
+	// Copies is what it says of a store that is its own; nil if it shares one.
+	Copies *Copies `json:"copies,omitempty"`
+}
+
+// Copies is what a node whose store is its own has in it of releases that nodes
+// brought with them.
+type Copies struct {
+	// Wanted is how many nodes this one wants to have copies of each release, besides
+	// those that brought it; 0: it takes no part in that.
+	Wanted int `json:"wanted"`
+	// Held are the releases that it has completely and durably, each with the digest
+	// of the inventory that this is true of.
+	Held map[holdfast.AppName]map[holdfast.ReleaseID]holdfast.Digest `json:"held,omitempty"`
+	// Making are those that it is copying.
+	Making map[holdfast.AppName]map[holdfast.ReleaseID]Making `json:"making,omitempty"`
+}
+
+// Making is how far a copy is, in bytes.
+type Making struct {
+	Done  int64 `json:"done"`
+	Total int64 `json:"total"`
+}
+
+// clone copies what change functions and callers might write to.
+func (c *Copies) clone() *Copies {
+	if c == nil {
+		return nil
+	}
+	made := &Copies{Wanted: c.Wanted, Held: maps.Clone(c.Held), Making: maps.Clone(c.Making)}
+	for app, held := range made.Held {
+		made.Held[app] = maps.Clone(held)
+	}
+	for app, making := range made.Making {
+		made.Making[app] = maps.Clone(making)
+	}
+	return made
 }
 
 // Difference is what two builds do not have in common, by path: files that one of

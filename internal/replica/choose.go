@@ -1,0 +1,113 @@
+package replica
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/binary"
+	"slices"
+	"strings"
+
+	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/registry"
+)
+
+// Standing is who has a release that nodes brought, and who should.
+type Standing struct {
+	Owners  []registry.NodeInfo // brought it and are registered
+	Holders []registry.NodeInfo // have all of it, owners included
+	Chosen  []registry.NodeInfo // should have all of it, besides the owners
+	// Wanted is how many should have all of it: as many as are to be copied to, and
+	// one of its owners as long as there is any. 0 where nothing is copied.
+	Wanted int
+
+	copies int // how many are to be copied to
+}
+
+// Stand works out how a release stands, by the entries of all nodes. Whoever has read
+// the same entries comes to the same.
+func Stand(app holdfast.AppName, r *registry.ReleaseInfo, nodes []registry.NodeInfo) Standing {
+	var s Standing
+	var candidates []registry.NodeInfo
+	for _, n := range latest(nodes) {
+		owns := n.Own[app] == r.ID
+		if owns {
+			s.Owners = append(s.Owners, n)
+		}
+		if holds(&n, app, r) {
+			s.Holders = append(s.Holders, n)
+		}
+		if n.Copies == nil || n.Copies.Wanted <= 0 {
+			continue
+		}
+		s.copies = max(s.copies, n.Copies.Wanted)
+		if !owns && n.Peer != "" {
+			candidates = append(candidates, n)
+		}
+	}
+	s.Chosen = choose(r.Manifest, candidates, s.copies)
+	if s.copies > 0 {
+		s.Wanted = s.copies + min(len(s.Owners), 1)
+	}
+	return s
+}
+
+// holds reports whether a node says that it has all of a release, as that is now.
+func holds(n *registry.NodeInfo, app holdfast.AppName, r *registry.ReleaseInfo) bool {
+	return n.Copies != nil && n.Copies.Held[app][r.ID] == r.Inventory && !r.Inventory.IsZero()
+}
+
+// Safe reports whether as many nodes have all of the release as should.
+func (s *Standing) Safe() bool { return s.Wanted > 0 && len(s.Holders) >= s.Wanted }
+
+// settled reports whether all nodes that should have all of it, and as many as there
+// should be, have: whoever else has any of it may forget it.
+func (s *Standing) settled() bool {
+	if s.copies == 0 || len(s.Chosen) < s.copies {
+		return false
+	}
+	for _, n := range s.Chosen {
+		if !slices.ContainsFunc(s.Holders, func(h registry.NodeInfo) bool { return same(&h, &n) }) {
+			return false
+		}
+	}
+	return true
+}
+
+// choose returns k of the candidates by rendezvous hashing: who comes or goes moves
+// nothing between the others. It goes by names, which nodes keep when they get other
+// addresses; addresses only tell nodes of one name apart.
+func choose(manifest holdfast.Digest, candidates []registry.NodeInfo, k int) []registry.NodeInfo {
+	rank := func(n *registry.NodeInfo) uint64 {
+		sum := sha256.Sum256(append(manifest[:], n.Name...))
+		return binary.BigEndian.Uint64(sum[:8])
+	}
+	slices.SortFunc(candidates, func(a, b registry.NodeInfo) int {
+		return cmp.Or(cmp.Compare(rank(&a), rank(&b)), strings.Compare(a.Name, b.Name), strings.Compare(a.Peer, b.Peer))
+	})
+	return candidates[:min(k, len(candidates))]
+}
+
+// same reports whether two entries are of one node, which may have been started anew.
+func same(a, b *registry.NodeInfo) bool { return a.Name == b.Name && a.Peer == b.Peer }
+
+// latest leaves out entries that a node left behind which was started anew.
+func latest(nodes []registry.NodeInfo) []registry.NodeInfo {
+	type name struct{ name, peer, id string }
+	newest := make(map[name]int)
+	var kept []registry.NodeInfo
+	for _, n := range nodes {
+		key := name{n.Name, n.Peer, ""}
+		if n.Peer == "" {
+			key.id = n.ID // nothing says that it is the same one
+		}
+		i, known := newest[key]
+		switch {
+		case !known:
+			newest[key] = len(kept)
+			kept = append(kept, n)
+		case kept[i].Started.Before(n.Started):
+			kept[i] = n
+		}
+	}
+	return kept
+}

@@ -1,0 +1,161 @@
+package replica
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"time"
+
+	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/registry"
+	"github.com/holdfast-web/holdfast/internal/store"
+)
+
+// clean removes from the node's own store what no release needs that is not gone, but
+// for those that other nodes have instead. It goes by a read of the registry that
+// begins when nobody stores anything any more. A node that is not registered, or
+// cannot read an inventory of its own, removes nothing.
+func (c *Copier) clean(ctx context.Context, s *store.Store) (err error) {
+	unlock, err := c.Lock()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, unlock()) }()
+	v, err := c.look(ctx)
+	if err != nil {
+		return err
+	}
+	needed, err := c.needs(ctx, s, v)
+	if err != nil || needed == nil {
+		return err
+	}
+	n, err := needed.sweep(ctx, s, c.Clock().Add(-c.Floor))
+	if n > 0 {
+		c.Logger.Info("this node's store cleaned of what it needs no longer", "removed", n)
+	}
+	if err != nil {
+		return fmt.Errorf("clean this node's store: %w", err)
+	}
+	return nil
+}
+
+// needed is what must not be removed.
+type needed struct {
+	objects                map[holdfast.ObjectName]bool
+	manifests, inventories map[holdfast.Digest]bool
+}
+
+// needs works out what is needed here; nil if nobody knows, since the node is not
+// registered.
+func (c *Copier) needs(ctx context.Context, s *store.Store, v view) (*needed, error) {
+	var selves []registry.NodeInfo
+	for _, n := range v.nodes {
+		if c.isSelf(&n) {
+			selves = append(selves, n)
+		}
+	}
+	if len(selves) == 0 {
+		return nil, nil
+	}
+	need := &needed{make(map[holdfast.ObjectName]bool), make(map[holdfast.Digest]bool), make(map[holdfast.Digest]bool)}
+	for _, app := range v.snap.Apps {
+		for i := range app.Releases {
+			r := &app.Releases[i]
+			if r.State == holdfast.Gone {
+				continue
+			}
+			if app.Local && c.drops(app.Name, r, v.nodes, selves) {
+				c.lost(releaseKey{app.Name, r.ID})
+				continue
+			}
+			if err := need.release(ctx, s, r); err != nil {
+				return nil, fmt.Errorf("release %s of app %s: %w; nothing is removed from this node's store before that can be read", r.ID, app.Name, err)
+			}
+		}
+	}
+	return need, nil
+}
+
+// drops reports whether this node does not need a release that is not gone: others
+// have it who should, for long enough, and it says itself no longer that it has it.
+func (c *Copier) drops(app holdfast.AppName, r *registry.ReleaseInfo, nodes, selves []registry.NodeInfo) bool {
+	k := releaseKey{app, r.ID}
+	own := c.copies[k]
+	if own == nil || own.spare.IsZero() || c.Clock().Sub(own.spare) < c.Floor {
+		return false
+	}
+	for _, n := range selves {
+		if n.Own[app] == r.ID || holds(&n, app, r) {
+			return false
+		}
+	}
+	s := Stand(app, r, nodes)
+	for _, n := range s.Chosen {
+		if c.isSelf(&n) {
+			return false
+		}
+	}
+	return s.settled()
+}
+
+// lost notes that nobody knows any more what is here of a release.
+func (c *Copier) lost(k releaseKey) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.copies[k].complete, c.copies[k].looked = false, time.Time{}
+}
+
+// release adds what a release needs of this store. One whose inventory is not here
+// needs none: it is the first of it to come, and the last to go.
+func (n *needed) release(ctx context.Context, s *store.Store, r *registry.ReleaseInfo) error {
+	n.manifests[r.Manifest], n.inventories[r.Inventory] = true, true
+	inv, err := s.Inventory(ctx, r.Inventory)
+	if errors.Is(err, holdfast.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, o := range inv.Objects() {
+		n.objects[o.Name] = true
+	}
+	return nil
+}
+
+// sweep removes what is not needed and was stored before a time, and returns how much.
+func (n *needed) sweep(ctx context.Context, s *store.Store, before time.Time) (removed int, err error) {
+	objects := sweeping(s.Objects(ctx), func(o store.ObjectInfo) bool { return n.objects[o.Name] || o.Created.After(before) },
+		func(o store.ObjectInfo) error { return s.DeleteObject(ctx, o.Name) })
+	inventories := sweeping(s.Inventories(ctx), func(t store.TextInfo) bool { return n.inventories[t.Digest] || t.Created.After(before) },
+		func(t store.TextInfo) error { return s.DeleteInventory(ctx, t.Digest) })
+	manifests := sweeping(s.Manifests(ctx), func(t store.TextInfo) bool { return n.manifests[t.Digest] || t.Created.After(before) },
+		func(t store.TextInfo) error { return s.DeleteManifest(ctx, t.Digest) })
+	for _, part := range []func() (int, error){objects, inventories, manifests} {
+		some, err := part()
+		if removed += some; err != nil {
+			return removed, err
+		}
+	}
+	return removed, nil
+}
+
+// sweeping returns what removes all items that are not kept. Keys that are none of
+// ours are left alone.
+func sweeping[T any](items iter.Seq2[T, error], keep func(T) bool, remove func(T) error) func() (int, error) {
+	return func() (removed int, err error) {
+		for item, err := range items {
+			switch {
+			case errors.Is(err, holdfast.ErrInvalid), err == nil && keep(item):
+				continue
+			case err == nil:
+				err = remove(item)
+			}
+			if err != nil {
+				return removed, err
+			}
+			removed++
+		}
+		return removed, nil
+	}
+}

@@ -1,0 +1,377 @@
+package replica
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/blob"
+	"github.com/holdfast-web/holdfast/internal/registry"
+	"github.com/holdfast-web/holdfast/internal/store"
+	"github.com/holdfast-web/holdfast/internal/store/memstore"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// fataler is what a *testing.T and a *rapid.T have in common.
+type fataler interface {
+	Fatalf(format string, args ...any)
+	Helper()
+}
+
+// cluster is a registry and the nodes of it, whose work is done in steps. Time is that
+// of a synctest bubble.
+type cluster struct {
+	fataler
+	ctx     context.Context
+	app     *registry.AppState
+	members []*member
+	copies  int
+}
+
+// member is a machine with a disk, and the node that runs on it, or does not.
+type member struct {
+	*cluster
+	name, peer string
+	disk       *memstore.Driver
+	store      *store.Store
+	own        holdfast.ReleaseID
+	up         bool
+	entry      *registry.NodeInfo // nil: not registered
+	copier     *Copier
+	changes    int
+	locked     bool // something else uses its store
+	log        bytes.Buffer
+
+	mu       sync.Mutex
+	gives    int // how many objects it gives to others before it fails; -1: all
+	liar     bool
+	given    []holdfast.ObjectName
+	rejected int
+}
+
+func newCluster(ctx context.Context, t fataler, copies int, names ...string) *cluster {
+	c := &cluster{fataler: t, ctx: ctx, copies: copies, app: &registry.AppState{Name: holdfast.DefaultApp(), Local: true}}
+	for _, name := range names {
+		c.join(name)
+	}
+	return c
+}
+
+func (c *cluster) check(err error) {
+	c.Helper()
+	if err != nil {
+		c.Fatalf("%v", err)
+	}
+}
+
+func (c *cluster) find(name string) *member {
+	return c.members[slices.IndexFunc(c.members, func(m *member) bool { return m.name == name })]
+}
+
+// join adds a machine and starts its node.
+func (c *cluster) join(name string) *member {
+	m := &member{cluster: c, name: name, peer: fmt.Sprintf("10.0.0.%d:8082", len(c.members)+1), gives: -1}
+	m.disk = memstore.New()
+	m.store = store.New(m.disk)
+	c.members = append(c.members, m)
+	m.start("")
+	return m
+}
+
+// start starts the node, which brings a build if its name is not empty.
+func (m *member) start(build string) {
+	m.own = holdfast.ReleaseID{}
+	if build != "" {
+		m.bring(build)
+	}
+	m.copier = New(Config{
+		Copies: m.copies, Rate: 0, Store: func(context.Context) (*store.Store, error) { return m.store, nil }, Lock: m.lock,
+		Logger: slog.New(slog.NewTextHandler(&m.log, nil)), Name: m.name, Peer: m.peer, Registry: m, Texts: m, Peers: m,
+		Changed: func() { m.changes++ },
+	})
+	m.up = true
+	m.entry = &registry.NodeInfo{ID: m.name, Name: m.name, Peer: m.peer, Started: time.Now()}
+	if build != "" {
+		m.entry.Own = map[holdfast.AppName]holdfast.ReleaseID{m.app.Name: m.own}
+	}
+	m.tell()
+}
+
+// stop stops the node: by then its entry has gone.
+func (m *member) stop() {
+	m.up, m.entry = false, nil
+	m.derive()
+}
+
+// tell brings the entry up to date.
+func (m *member) tell() {
+	if m.entry != nil {
+		m.entry.Copies = m.copier.Says()
+	}
+	m.derive()
+}
+
+func (m *member) lock() (func() error, error) {
+	if m.locked {
+		return nil, holdfast.ErrConflict
+	}
+	return func() error { return nil }, nil
+}
+
+// files are those of a build: one that all builds share, one of its own in two forms,
+// and its source map, which exists in one.
+func files(build string) map[string]string {
+	return map[string]string{
+		"shared.js": strings.Repeat("the same in all builds ", 20),
+		"main.js":   strings.Repeat("of "+build+" ", 30), "main.js.map": "map of " + build,
+	}
+}
+
+// bring publishes a build to the member's own store.
+func (m *member) bring(build string) {
+	var list []holdfast.File
+	var objects []holdfast.Object
+	put := func(d holdfast.Digest, c holdfast.Coding, content string) {
+		name := holdfast.ObjectName{Digest: holdfast.DigestOf([]byte(content))}
+		_, err := m.store.PutObject(m.ctx, name, int64(len(content)), strings.NewReader(content))
+		m.check(err)
+		objects = append(objects, holdfast.Object{Digest: d, Coding: c, Name: name, Size: int64(len(content))})
+	}
+	for path, content := range files(build) {
+		d := holdfast.DigestOf([]byte(content))
+		list = append(list, holdfast.File{Path: path, Logical: path, Digest: d, Size: int64(len(content)), MediaType: "text/plain"})
+		put(d, holdfast.Identity, content)
+		if !strings.HasSuffix(path, ".map") {
+			put(d, holdfast.Brotli, "encoded "+content[:8]+path+build)
+		}
+	}
+	manifest, err := holdfast.NewManifest(list)
+	m.check(err)
+	inventory, err := holdfast.NewInventory(objects)
+	m.check(err)
+	m.check(m.store.PutInventory(m.ctx, inventory))
+	m.check(m.store.PutManifest(m.ctx, manifest))
+	id, err := holdfast.ParseReleaseID(build)
+	m.check(err)
+	m.own = id
+	record := registry.ReleaseInfo{Release: holdfast.Release{App: m.app.Name, ID: id, Manifest: manifest.Digest(), Inventory: inventory.Digest()}}
+	if i := slices.IndexFunc(m.app.Releases, func(r registry.ReleaseInfo) bool { return r.ID == id }); i >= 0 {
+		m.app.Releases[i] = record // published again
+		return
+	}
+	m.app.Releases = append(m.app.Releases, record)
+}
+
+// derive works out the states of releases that are not gone.
+func (c *cluster) derive() {
+	for i := range c.app.Releases {
+		r := &c.app.Releases[i]
+		r.Owners = 0
+		for _, m := range c.members {
+			if m.entry != nil && m.own == r.ID {
+				r.Owners++
+			}
+		}
+		switch {
+		case r.Owners > 0:
+			r.State = holdfast.Live
+		case r.State == holdfast.Live:
+			r.State = holdfast.Draining
+		}
+	}
+}
+
+func (c *cluster) release(id string) *registry.ReleaseInfo {
+	return &c.app.Releases[slices.IndexFunc(c.app.Releases, func(r registry.ReleaseInfo) bool { return r.ID.String() == id })]
+}
+
+// Refresh implements Registry.
+func (m *member) Refresh(context.Context, *registry.Snapshot) (*registry.Snapshot, error) {
+	app := *m.app
+	app.Releases = slices.Clone(app.Releases)
+	return &registry.Snapshot{Apps: []*registry.AppState{&app}}, nil
+}
+
+// Nodes implements Registry.
+func (m *member) Nodes(context.Context) ([]registry.NodeInfo, error) { return m.nodes(), nil }
+
+func (c *cluster) nodes() (all []registry.NodeInfo) {
+	for _, m := range c.members {
+		if m.entry != nil {
+			all = append(all, *m.entry)
+		}
+	}
+	return all
+}
+
+func (c *cluster) up() (all []*member) {
+	for _, m := range c.members {
+		if m.up {
+			all = append(all, m)
+		}
+	}
+	return all
+}
+
+// Manifest implements Texts: any node that runs gives it.
+func (m *member) Manifest(ctx context.Context, d holdfast.Digest) (*holdfast.Manifest, error) {
+	return anywhere(m.cluster, func(s *store.Store) (*holdfast.Manifest, error) { return s.Manifest(ctx, d) })
+}
+
+// Inventory implements Texts.
+func (m *member) Inventory(ctx context.Context, d holdfast.Digest) (*holdfast.Inventory, error) {
+	return anywhere(m.cluster, func(s *store.Store) (*holdfast.Inventory, error) { return s.Inventory(ctx, d) })
+}
+
+func anywhere[T any](c *cluster, get func(*store.Store) (T, error)) (v T, err error) {
+	err = holdfast.ErrNotFound
+	for _, m := range c.up() {
+		if v, err = get(m.store); err == nil {
+			break
+		}
+	}
+	return v, err
+}
+
+// First implements Peers.
+func (m *member) First(_ blob.Ref, addresses []string) (all []blob.Peer) {
+	place := func(p *member) int {
+		if i := slices.Index(addresses, p.peer); i >= 0 {
+			return i
+		}
+		return len(addresses)
+	}
+	others := slices.DeleteFunc(m.cluster.up(), func(p *member) bool { return p == m })
+	slices.SortStableFunc(others, func(a, b *member) int { return place(a) - place(b) })
+	for _, p := range others {
+		all = append(all, p)
+	}
+	return all
+}
+
+var errCut = fmt.Errorf("%w: cut off", holdfast.ErrUnavailable)
+
+// Open implements blob.Peer.
+func (m *member) Open(ctx context.Context, ref blob.Ref) (io.ReadCloser, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.gives == 0 {
+		return nil, errCut
+	}
+	body, err := m.store.OpenObject(ctx, ref.Name, 0, -1)
+	if err != nil {
+		return nil, err
+	}
+	m.gives--
+	m.given = append(m.given, ref.Name)
+	if m.liar {
+		return io.NopCloser(strings.NewReader(strings.Repeat("x", int(ref.Size)))), body.Close()
+	}
+	return body, nil
+}
+
+// Reject implements blob.Peer.
+func (m *member) Reject(blob.Ref, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.rejected++
+}
+
+// round has a node do what there is to do now.
+func (m *member) round() {
+	m.Helper()
+	_, err := m.copier.round(m.ctx)
+	m.check(err)
+}
+
+// settle has all nodes do all there is to do, until nothing changes.
+func (c *cluster) settle() {
+	c.Helper()
+	for range 10 {
+		time.Sleep(time.Minute) // all who failed try again
+		before := c.picture()
+		for _, m := range c.up() {
+			m.round()
+			m.tell()
+		}
+		if c.picture() == before {
+			return
+		}
+	}
+	c.Fatalf("it does not come to rest: %s", c.picture())
+}
+
+func (c *cluster) picture() string {
+	var b strings.Builder
+	for _, m := range c.members {
+		fmt.Fprintf(&b, "%s %v %d %v\n", m.name, m.up, m.objects(), m.copier.Says())
+	}
+	return b.String()
+}
+
+// objects counts what lies on the disk.
+func (m *member) objects() (n int) {
+	for _, err := range m.store.Objects(m.ctx) {
+		m.check(err)
+		n++
+	}
+	return n
+}
+
+// has reports whether the disk of a member has all of a release, and right.
+func (m *member) has(r *registry.ReleaseInfo) bool {
+	_, err := m.store.Manifest(m.ctx, r.Manifest)
+	if err != nil {
+		return false
+	}
+	inv, err := m.store.Inventory(m.ctx, r.Inventory)
+	if err != nil {
+		return false
+	}
+	for _, o := range inv.Objects() {
+		if m.store.VerifyObject(m.ctx, o.Name, o.Size) != nil {
+			return false
+		}
+	}
+	return true
+}
+
+// holders are the nodes that run and have all of a release.
+func (c *cluster) holders(id string) (names []string) {
+	for _, m := range c.up() {
+		if m.has(c.release(id)) {
+			names = append(names, m.name)
+		}
+	}
+	return names
+}
+
+// lacks says what of a release no running node has, nil if all of it can be served.
+func (c *cluster) lacks(r *registry.ReleaseInfo) error {
+	if _, err := c.members[0].Manifest(c.ctx, r.Manifest); err != nil {
+		return err
+	}
+	inv, err := c.members[0].Inventory(c.ctx, r.Inventory)
+	if err != nil {
+		return err
+	}
+	for _, o := range inv.Objects() {
+		_, err := anywhere(c, func(s *store.Store) (struct{}, error) { return struct{}{}, s.VerifyObject(c.ctx, o.Name, o.Size) })
+		if err != nil {
+			return errors.Join(err, fmt.Errorf("object %s", o.Name))
+		}
+	}
+	return nil
+}

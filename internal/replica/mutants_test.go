@@ -1,0 +1,38 @@
+package replica
+
+import (
+	"testing"
+
+	"github.com/holdfast-web/holdfast/test/mutant"
+)
+
+// TestMutants: each of these faults is noticed by a test that does not draw lots.
+func TestMutants(t *testing.T) {
+	mutant.Skip(t)
+	for _, m := range []mutant.Mutant{
+		{Name: "a copy is said to be held before its last object", File: "copy.go", From: "if len(j.missing) > 0 {", To: "if len(j.missing) > 1 {"},
+		{
+			Name: "what exists in one form alone, as source maps do, is not copied", File: "copy.go",
+			From: "if seen[o.Name] {", To: "if seen[o.Name] || len(inv.Of(o.Digest)) == 1 {",
+		},
+		{Name: "cleaning knows live releases alone", File: "clean.go", From: "if r.State == holdfast.Gone ||", To: "if r.State != holdfast.Live ||"},
+		{Name: "nodes are ranked by their addresses", File: "choose.go", From: "append(manifest[:], n.Name...)", To: "append(manifest[:], n.Peer...)"},
+		{Name: "a copy is removed before another node has it", File: "choose.go", From: "if !slices.ContainsFunc(s.Holders,", To: "if false && !slices.ContainsFunc(s.Holders,"},
+		{Name: "a copy is removed at once", File: "clean.go", From: "c.Clock().Sub(own.spare) < c.Floor", To: "c.Clock().Sub(own.spare) < 0"},
+		{Name: "a copy is removed that others rely on", File: "clean.go", From: "|| holds(&n, app, r) {", To: "|| false {"},
+		{Name: "a node says that it has what it is about to remove", File: "copy.go", From: "j.forsaken = !j.spare.IsZero()", To: "j.forsaken = false"},
+		{Name: "what was removed is still said to be there", File: "clean.go", From: "c.copies[k].complete, c.copies[k].looked = false, time.Time{}", To: "_ = time.Time{}"},
+		{Name: "a node cleans that is not registered", File: "clean.go", From: "if len(selves) == 0 {", To: "if false {"},
+		{
+			Name: "an inventory that cannot be read counts as empty", File: "clean.go",
+			From: "	if err != nil {\n		return err\n	}\n	for _, o := range inv.Objects() {", To: "	if err != nil {\n		return nil\n	}\n	for _, o := range inv.Objects() {",
+		},
+		{Name: "what was just stored is removed", File: "clean.go", From: "n.objects[o.Name] || o.Created.After(before)", To: "n.objects[o.Name]"},
+		{Name: "a store is cleaned while something else stores there", File: "clean.go", From: "	unlock, err := c.Lock()\n	if err != nil {\n		return err\n	}", To: "	unlock, err := c.Lock()\n	if err != nil {\n		unlock = func() error { return nil }\n	}"},
+		{Name: "a copy of other bytes counts as one of these", File: "choose.go", From: "n.Copies.Held[app][r.ID] == r.Inventory && !r.Inventory.IsZero()", To: "!n.Copies.Held[app][r.ID].IsZero()"},
+		{Name: "the owner is not asked first", File: "copy.go", From: "slices.Concat(s.Owners, s.Holders)", To: "slices.Concat(s.Holders[:0], s.Chosen)"},
+		{Name: "a failed look-up counts as one that found all", File: "copy.go", From: "if !j.complete {\n			j.looked = time.Time{}", To: "if j.complete {\n			j.looked = time.Time{}"},
+	} {
+		t.Run(m.Name, func(t *testing.T) { mutant.Test(t, m, "-skip", "TestHistories|TestMutants") })
+	}
+}

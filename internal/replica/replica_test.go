@@ -1,0 +1,346 @@
+package replica
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/registry"
+	"github.com/holdfast-web/holdfast/internal/store/memstore"
+)
+
+// inCluster runs a test of a cluster that copies to k nodes.
+func inCluster(t *testing.T, k int, names string, test func(*testing.T, *cluster)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		test(t, newCluster(t.Context(), t, k, strings.Fields(names)...))
+	})
+}
+
+func (c *cluster) wantHolders(id, names string) {
+	c.Helper()
+	if got := strings.Join(c.holders(id), " "); got != names {
+		c.Fatalf("%s is held by %q, want %q", id, got, names)
+	}
+}
+
+// ranked returns the names in the order in which they are chosen for a release.
+func (c *cluster) ranked(id string) (names []string) {
+	for _, n := range choose(c.release(id).Manifest, c.nodes(), len(c.members)) {
+		if n.Own[c.app.Name].String() != id {
+			names = append(names, n.Name)
+		}
+	}
+	return names
+}
+
+// wait lets time pass in which nodes look about as they do.
+func (c *cluster) wait(d time.Duration) {
+	for end := time.Now().Add(d); time.Now().Before(end); {
+		time.Sleep(5 * time.Minute)
+		for _, m := range c.up() {
+			m.round()
+			m.tell()
+		}
+	}
+}
+
+// All of a release is copied, its source map included, to as many nodes as were asked
+// for, the owner first among those who are asked; and nothing twice.
+func TestCopies(t *testing.T) {
+	inCluster(t, 2, "a b c d e", func(t *testing.T, c *cluster) {
+		owner := c.find("c")
+		owner.stop()
+		owner.start("v1")
+		c.settle()
+		want := slices.Sorted(slices.Values(append(c.ranked("v1")[:2], "c")))
+		c.wantHolders("v1", strings.Join(want, " "))
+		s := Stand(c.app.Name, c.release("v1"), c.nodes())
+		if !s.Safe() || s.Wanted != 3 || len(s.Holders) != 3 {
+			t.Errorf("it stands %+v", s)
+		}
+		given := 0
+		for _, m := range c.members {
+			given += len(m.given)
+		}
+		if given != 2*5 || len(owner.given) != given {
+			t.Errorf("%d objects given, %d by the owner", given, len(owner.given))
+		}
+		for _, m := range c.up() {
+			if says := m.entry.Copies; (says.Held[c.app.Name] != nil) != slices.Contains(want, m.name) || says.Making != nil {
+				t.Errorf("%s says %+v", m.name, says)
+			}
+		}
+	})
+}
+
+// A copy is said to be held when it is complete, and not before; what came is not
+// fetched again, also after a restart.
+func TestHeldWhenComplete(t *testing.T) {
+	inCluster(t, 1, "a b", func(t *testing.T, c *cluster) {
+		a, b := c.find("a"), c.find("b")
+		a.stop()
+		a.start("v1")
+		a.round() // it says that it has its own
+		a.tell()
+		for came := 1; came <= 5; came++ {
+			a.gives = 1
+			b.round()
+			b.tell()
+			time.Sleep(time.Minute)
+			if held := len(b.entry.Copies.Held) > 0; held != (came == 5) || held != b.has(c.release("v1")) {
+				t.Fatalf("with %d objects it is held: %v", came, held)
+			}
+			if m := b.entry.Copies.Making[c.app.Name][c.release("v1").ID]; came < 5 && (m.Done == 0 || m.Done >= m.Total) {
+				t.Errorf("with %d objects: %+v", came, m)
+			}
+			if came == 3 {
+				b.stop()
+				b.start("")
+			}
+		}
+		if n := len(a.given); n != 5 {
+			t.Errorf("%d objects given", n)
+		}
+		if n := strings.Count(b.log.String(), "not copied"); n != 2 { // of each life
+			t.Errorf("logged %d times:\n%s", n, b.log.String())
+		}
+	})
+}
+
+// As many nodes may die at one time as copies are made of what a node brought; when
+// others have copied it again, as many again, one after the other for ever.
+func TestDeaths(t *testing.T) {
+	inCluster(t, 2, "a b c d e f g h", func(t *testing.T, c *cluster) {
+		c.find("a").stop()
+		c.find("a").start("v1")
+		c.settle()
+		kill := func(names ...string) {
+			for _, name := range names {
+				c.find(name).stop()
+			}
+			if err := c.lacks(c.release("v1")); err != nil {
+				t.Fatalf("without %v: %v", names, err)
+			}
+			c.settle()
+		}
+		kill("a", c.holders("v1")[1])
+		for len(c.up()) > 1 {
+			if n := len(c.holders("v1")); n != min(2, len(c.up())) {
+				t.Fatalf("%d copies on %d nodes", n, len(c.up()))
+			}
+			kill(c.holders("v1")[0])
+		}
+	})
+}
+
+// Who gets another address keeps its place.
+func TestNamesCount(t *testing.T) {
+	inCluster(t, 2, "a b c d e f", func(t *testing.T, c *cluster) {
+		c.find("a").stop()
+		c.find("a").start("v1")
+		c.settle()
+		before := c.holders("v1")
+		for i, m := range c.members[1:] {
+			m.stop()
+			m.peer = fmt.Sprintf("10.9.%d.1:1", 50-i)
+			m.start("")
+		}
+		c.settle()
+		c.wait(time.Hour)
+		c.wantHolders("v1", strings.Join(before, " "))
+	})
+}
+
+// Who comes or goes moves nothing between the others, and each gets its part.
+func TestChoose(t *testing.T) {
+	var nodes []registry.NodeInfo
+	for i := range 10 {
+		nodes = append(nodes, registry.NodeInfo{Name: fmt.Sprint("n", i)})
+	}
+	count := make(map[string]int)
+	for i := range 1000 {
+		d := holdfast.DigestOf([]byte(fmt.Sprint(i)))
+		all := choose(d, slices.Clone(nodes), 3)
+		fewer := choose(d, slices.Clone(nodes[1:]), 3)
+		kept := 0
+		for _, n := range all {
+			count[n.Name]++
+			if slices.ContainsFunc(fewer, func(f registry.NodeInfo) bool { return f.Name == n.Name }) {
+				kept++
+			}
+		}
+		if gone := slices.ContainsFunc(all, func(n registry.NodeInfo) bool { return n.Name == "n0" }); gone && kept != 2 || !gone && kept != 3 {
+			t.Fatalf("without n0 %d of %d stay", kept, len(all))
+		}
+	}
+	for name, n := range count {
+		if n < 200 || n > 400 {
+			t.Errorf("%s has %d of 3000", name, n)
+		}
+	}
+}
+
+// An entry that a node left behind when it died is none of another node.
+func TestLeftEntries(t *testing.T) {
+	now := time.Now()
+	nodes := latest([]registry.NodeInfo{
+		{ID: "1", Name: "a", Peer: "x:1", Started: now}, {ID: "2", Name: "b", Peer: "x:2"},
+		{ID: "3", Name: "a", Peer: "x:1", Started: now.Add(-time.Hour)}, {ID: "4", Name: "a", Peer: "x:3"},
+		{ID: "5", Name: "a"}, {ID: "6", Name: "a"},
+	})
+	var ids []string
+	for _, n := range nodes {
+		ids = append(ids, n.ID)
+	}
+	if got := strings.Join(ids, ""); got != "12456" {
+		t.Errorf("entries %s", got)
+	}
+}
+
+// A node that sends other bytes is told so, and the next one is asked.
+func TestLiar(t *testing.T) {
+	inCluster(t, 4, "a b c d", func(t *testing.T, c *cluster) {
+		a := c.find("a")
+		a.stop()
+		a.start("v1")
+		c.settle()
+		a.liar = true
+		c.join("e").round()
+		e := c.find("e")
+		if a.rejected != 5 || !e.has(c.release("v1")) {
+			t.Errorf("rejected %d times, copied: %v", a.rejected, e.has(c.release("v1")))
+		}
+	})
+}
+
+// Nodes whose store fails, and who have nobody to ask, say so once.
+func TestFailures(t *testing.T) {
+	inCluster(t, 1, "a b", func(t *testing.T, c *cluster) {
+		a, b := c.find("a"), c.find("b")
+		a.stop()
+		a.start("v1")
+		b.disk.SetHook(func(_ context.Context, op memstore.Op, key string) error {
+			if op == memstore.Create && strings.HasPrefix(key, "objects/") {
+				return errors.New("no space left on device")
+			}
+			return nil
+		})
+		for range 20 {
+			b.round()
+			time.Sleep(time.Minute)
+		}
+		if n := strings.Count(b.log.String(), "level=WARN"); n != 1 {
+			t.Errorf("%d lines:\n%s", n, b.log.String())
+		}
+		b.disk.SetHook(nil)
+		a.up = false // but registered
+		b.round()
+		a.up = true
+		time.Sleep(time.Minute)
+		b.round()
+		if n := strings.Count(b.log.String(), "level=WARN"); n != 2 || !b.has(c.release("v1")) {
+			t.Errorf("%d lines, copied: %v:\n%s", n, b.has(c.release("v1")), b.log.String())
+		}
+	})
+}
+
+// What was damaged or lost on the disk of who has a copy comes again.
+func TestHeals(t *testing.T) {
+	inCluster(t, 1, "a b", func(t *testing.T, c *cluster) {
+		c.find("a").stop()
+		c.find("a").start("v1")
+		c.settle()
+		b, r := c.find("b"), c.release("v1")
+		inv, err := b.store.Inventory(t.Context(), r.Inventory)
+		c.check(err)
+		lost, short := inv.Objects()[0].Name, inv.Objects()[1].Name
+		c.check(b.store.DeleteObject(t.Context(), lost))
+		b.disk.Change("objects/"+short.String()[:2]+"/"+short.String(), func(b []byte) []byte { return b[1:] })
+		b.disk.Change("inventories/"+r.Inventory.String(), func(b []byte) []byte { return b[1:] })
+		time.Sleep(recheck)
+		b.round()
+		if !b.has(r) {
+			t.Error("it does not")
+		}
+	})
+}
+
+// What a node had nothing of, and could not look up when it should have it, it has not.
+func TestNothingKnown(t *testing.T) {
+	inCluster(t, 1, "a b c", func(t *testing.T, c *cluster) {
+		a := c.find("a")
+		a.stop()
+		a.start("v1")
+		c.settle()
+		other := c.find(c.ranked("v1")[1]) // it looked, and need not have it
+		c.find(c.ranked("v1")[0]).stop()
+		a.up = false // but registered
+		for range 5 {
+			other.round()
+			other.tell()
+			time.Sleep(time.Minute)
+		}
+		if len(other.entry.Copies.Held) > 0 {
+			t.Error("it says that it has it")
+		}
+		a.up = true
+		other.round()
+		if !other.has(c.release("v1")) {
+			t.Error("it was not copied afterwards")
+		}
+	})
+}
+
+// A release whose bytes lie elsewhere now is held by those who have these.
+func TestInventoryReplaced(t *testing.T) {
+	inCluster(t, 1, "a b", func(t *testing.T, c *cluster) {
+		a, b := c.find("a"), c.find("b")
+		a.stop()
+		a.start("v1")
+		c.settle()
+		inv, err := a.store.Inventory(t.Context(), c.release("v1").Inventory)
+		c.check(err)
+		const form = "another form"
+		objects := slices.Clone(inv.Objects())
+		i := slices.IndexFunc(objects, func(o holdfast.Object) bool { return o.Coding == holdfast.Brotli })
+		objects[i].Name, objects[i].Size = holdfast.ObjectName{Digest: holdfast.DigestOf([]byte(form))}, int64(len(form))
+		_, err = a.store.PutObject(t.Context(), objects[i].Name, objects[i].Size, strings.NewReader(form))
+		c.check(err)
+		inv, err = holdfast.NewInventory(objects)
+		c.check(err)
+		c.check(a.store.PutInventory(t.Context(), inv))
+		c.release("v1").Inventory = inv.Digest()
+		if s := Stand(c.app.Name, c.release("v1"), c.nodes()); len(s.Holders) > 0 {
+			t.Errorf("held already by %d", len(s.Holders))
+		}
+		before := len(a.given)
+		c.settle()
+		if s := Stand(c.app.Name, c.release("v1"), c.nodes()); !s.Safe() || !b.has(c.release("v1")) || len(a.given) != before+1 {
+			t.Errorf("%+v, %d objects given", s, len(a.given)-before)
+		}
+	})
+}
+
+// Without copies, nothing is copied; who copies nothing gets none.
+func TestOff(t *testing.T) {
+	inCluster(t, 0, "a b", func(t *testing.T, c *cluster) {
+		c.find("a").stop()
+		c.find("a").start("v1")
+		c.settle()
+		c.wantHolders("v1", "a")
+		c.copies = 2
+		c.join("c")
+		c.settle()
+		c.wantHolders("v1", "a c")
+		if s := Stand(c.app.Name, c.release("v1"), c.nodes()); s.Safe() || s.Wanted != 3 {
+			t.Errorf("it stands %+v", s)
+		}
+	})
+}
