@@ -19,6 +19,7 @@ import (
 	"github.com/holdfast-web/holdfast/internal/admin"
 	"github.com/holdfast-web/holdfast/internal/live"
 	"github.com/holdfast-web/holdfast/internal/registry"
+	"github.com/holdfast-web/holdfast/internal/replica"
 	"github.com/holdfast-web/holdfast/internal/serve"
 )
 
@@ -81,6 +82,9 @@ type Config struct {
 	Own map[holdfast.AppName]holdfast.ReleaseID
 	// Peering makes the node one of those that fetch from each other. Nil for none.
 	Peering *Peering
+	// Replica copies what nodes brought between stores that are nodes' own; what is of
+	// the node in it is filled in here. Nil for a store that is shared.
+	Replica *replica.Config
 	// NoElection keeps the node from leading the cluster.
 	NoElection bool
 	// Chores and Duties are what the elected node does besides; none without an
@@ -101,8 +105,9 @@ type Node struct {
 	draining atomic.Bool
 	entered  atomic.Bool // into the registry, or that was tried
 	leading  atomic.Bool
-	state    *state // nil without a directory
-	last     kept   // what state holds
+	copier   *replica.Copier // nil without Config.Replica
+	state    *state          // nil without a directory
+	last     kept            // what state holds
 	warmth   warmth
 	usage    usage
 	store    unreached
@@ -134,6 +139,7 @@ func Listen(ctx context.Context, c Config) (*Node, error) {
 	if err := n.open(ctx); err != nil {
 		return nil, errors.Join(err, n.close())
 	}
+	n.copier = n.newCopier()
 	n.keeper = live.NewKeeper(c.Registry, n.config.Manifests, live.Options{
 		Side: c.Side, Own: c.Own, Logger: c.Logger, Poll: c.Poll, OnSwap: n.onSwap,
 		Last: n.last.Snapshot, LastRead: n.last.Read, AcceptRegistry: c.AcceptRegistry,
@@ -285,6 +291,9 @@ func (n *Node) tasks() []func(context.Context) error {
 	}
 	if n.config.Peering != nil {
 		all = append(all, n.meet)
+	}
+	if n.copier != nil {
+		all = append(all, n.copier.Run)
 	}
 	return all
 }

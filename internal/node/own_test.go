@@ -1,22 +1,57 @@
 package node
 
 import (
+	"context"
+	"fmt"
 	"net/http"
 	"testing"
 
 	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/blob"
+	"github.com/holdfast-web/holdfast/internal/replica"
 	"github.com/holdfast-web/holdfast/internal/store"
 	"github.com/holdfast-web/holdfast/internal/store/memstore"
 )
 
-// brings makes a node own a release that is in its own store alone.
+// brings makes a node own a release that is in its own store alone, and copy what
+// others own to it.
 func (w *world) brings(name, id string, files map[string]string) Config {
 	w.t.Helper()
 	w.store = store.New(memstore.New())
+	own := w.store
 	rid := w.add(id, files)
-	c := w.peered(name, peerSecret, w.store, nil)
+	c := w.peered(name, peerSecret, own, nil)
+	c.Peering.Objects = ownObjects{c.Peering.Objects.(*blob.Source), own}
+	c.Replica = &replica.Config{
+		Copies: 2, Store: func(context.Context) (*store.Store, error) { return own, nil },
+		Lock: func() (func() error, error) { return func() error { return nil }, nil }, Logger: c.Logger,
+	}
 	c.Own = map[holdfast.AppName]holdfast.ReleaseID{holdfast.DefaultApp(): rid}
 	return c
+}
+
+// ownObjects are in memory, on disk, and in a store that is the node's own.
+type ownObjects struct {
+	*blob.Source
+	store *store.Store
+}
+
+// OpenLocal implements peer.Objects.
+func (o ownObjects) OpenLocal(ctx context.Context, ref blob.Ref) (blob.Content, error) {
+	if there, err := o.store.HasObject(ctx, ref.Name, ref.Size); err != nil || !there {
+		return o.Source.OpenLocal(ctx, ref)
+	}
+	return o.Open(ctx, ref)
+}
+
+// held counts the complete copies that nodes say they have.
+func (w *world) held() (n int) {
+	nodes, err := w.registry.Nodes(w.t.Context())
+	w.check(err)
+	for _, node := range nodes {
+		n += len(node.Copies.Held[holdfast.DefaultApp()])
+	}
+	return n
 }
 
 func (w *world) states() map[string]holdfast.State {
@@ -34,21 +69,12 @@ func (w *world) states() map[string]holdfast.State {
 // answers pages with its own, and files of both; when one goes, nothing is lost.
 func TestOwnersShareNoStore(t *testing.T) {
 	w := newWorld(t)
-	// The store is its own: what a node gives to others is in its cache by then.
 	one := w.brings("one", "r1", map[string]string{"index.html": "one", "a1.html": "of one", "app.txt": "1"})
 	first, stopFirst := w.start(one)
 	eventually(t, "first ready", func() bool { return w.readyz(first).Ready && w.states()["r1"] == holdfast.Live })
 	two := w.brings("two", "r2", map[string]string{"index.html": "two", "a2.html": "of two", "app.txt": "2"})
 	second, _ := w.start(two)
-	eventually(t, "copies", func() bool {
-		nodes, err := w.registry.Nodes(t.Context())
-		w.check(err)
-		copies := 0
-		for _, n := range nodes {
-			copies += len(n.Ready[holdfast.DefaultApp()])
-		}
-		return copies == 4
-	})
+	eventually(t, "copies", func() bool { return w.held() == 4 && len(w.readyReleases()) == 4 })
 	c := w.http(nil)
 	get := func(n *Node, path string) string {
 		t.Helper()
@@ -71,6 +97,65 @@ func TestOwnersShareNoStore(t *testing.T) {
 	eventually(t, "r1 drains", func() bool { return w.states()["r1"] == holdfast.Draining })
 	if got := get(second, "/@r1/a1.html") + get(second, "/@r1/app.txt"); got != "of one1" {
 		t.Errorf("after the owner left: %q", got)
+	}
+}
+
+// TestOwnersDieOneByOne: nodes without a cache, and without a store that they share,
+// die one after the other, each when what it had is on the next two. All that any of
+// them ever brought is served by those that are left.
+func TestOwnersDieOneByOne(t *testing.T) {
+	w := newWorld(t)
+	var stops []func() error
+	var last *Node
+	const nodes = 5
+	for i := range nodes {
+		name := fmt.Sprint("n", i)
+		c := w.brings(name, "r"+name, map[string]string{"index.html": name, "a.html": "of " + name, "a.js.map": "map of " + name})
+		n, stop := w.start(c)
+		if i > 1 {
+			w.check(stops[i-2]())
+		}
+		last, stops = n, append(stops, stop)
+		eventually(t, "copies after "+name, func() bool {
+			snap, err := w.registry.Refresh(t.Context(), nil)
+			w.check(err)
+			entries, err := w.registry.Nodes(t.Context())
+			w.check(err)
+			have := 0
+			for j := range snap.Apps[0].Releases {
+				s := replica.Stand(snap.Apps[0].Name, &snap.Apps[0].Releases[j], entries)
+				if len(s.Holders) >= min(2, i+1) {
+					have++
+				}
+			}
+			return have == i+1
+		})
+	}
+	w.check(stops[nodes-2]())
+	for i := range nodes {
+		url := fmt.Sprintf("http://%s/@rn%d/", last.Addr(), i)
+		for path, want := range map[string]string{"": fmt.Sprint("n", i), "a.html": fmt.Sprint("of n", i)} {
+			if resp, body := read(t, w.http(nil), url+path); resp.StatusCode != http.StatusOK || body != want {
+				t.Errorf("%s%s: %s %q", url, path, resp.Status, body)
+			}
+		}
+	}
+	w.verify(w.store) // that of the last one: source maps are there as well
+}
+
+// verify reads all of all releases from a store.
+func (w *world) verify(s *store.Store) {
+	w.t.Helper()
+	snap, err := w.registry.Refresh(w.t.Context(), nil)
+	w.check(err)
+	for _, r := range snap.Apps[0].Releases {
+		_, err := s.Manifest(w.t.Context(), r.Manifest)
+		w.check(err)
+		inv, err := s.Inventory(w.t.Context(), r.Inventory)
+		w.check(err)
+		for _, o := range inv.Objects() {
+			w.check(s.VerifyObject(w.t.Context(), o.Name, o.Size))
+		}
 	}
 }
 

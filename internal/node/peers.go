@@ -154,7 +154,10 @@ func (e *elsewhere) Inventory(ctx context.Context, d holdfast.Digest) (*holdfast
 func fromEither[T any](ctx context.Context, e *elsewhere, kind peer.Kind, d holdfast.Digest,
 	get func(context.Context, holdfast.Digest) (T, error), parse func([]byte) (T, error),
 ) (T, error) {
-	alone, cancel := context.WithTimeout(ctx, storeFirst)
+	alone, cancel := context.WithCancel(ctx)
+	if e.peers.Any() {
+		alone, cancel = context.WithTimeout(ctx, storeFirst)
+	}
 	v, err := get(alone, d)
 	cancel()
 	if err == nil {

@@ -84,7 +84,8 @@ func (n *Node) update(ctx context.Context, entry *registry.NodeEntry) error {
 	defer cancel()
 	now := n.info()
 	err := entry.Update(call, func(info *registry.NodeInfo) {
-		info.Seen, info.Revision, info.Ready, info.Asked, info.Differs = now.Seen, now.Revision, now.Ready, now.Asked, now.Differs
+		info.Seen, info.Revision, info.Ready = now.Seen, now.Revision, now.Ready
+		info.Asked, info.Differs, info.Copies = now.Asked, now.Differs, now.Copies
 	})
 	if err != nil {
 		return fmt.Errorf("update node entry: %w", err)
@@ -101,7 +102,7 @@ func (n *Node) info() registry.NodeInfo {
 	return registry.NodeInfo{
 		Name: n.config.Name, Side: n.config.Side, Address: n.Addr().String(), Peer: peer, Version: n.config.Version,
 		Own: n.config.Own, Started: n.started, Seen: time.Now().UTC(), Revision: t.Revision, Ready: n.readyOf(t), Asked: n.usage.asked(),
-		Differs: differences(t, n.config.Own),
+		Differs: differences(t, n.config.Own), Copies: n.copies(),
 	}
 }
 
@@ -111,7 +112,7 @@ func (n *Node) readyOf(t *live.Table) map[holdfast.AppName][]holdfast.ReleaseID 
 	ready := make(map[holdfast.AppName][]holdfast.ReleaseID)
 	for _, app := range t.Apps() {
 		for r := range app.Releases {
-			if (r == app.Live() || app.Local()) && n.config.Warmer != nil && !n.warmth.has(warmKey{app.Name, r.ID}) {
+			if r == app.Live() && n.config.Warmer != nil && !n.warmth.has(warmKey{app.Name, r.ID}) {
 				continue
 			}
 			if r.Loaded() && (r.State == holdfast.Live || r.State == holdfast.Draining) {

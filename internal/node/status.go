@@ -72,6 +72,9 @@ func (n *Node) onSwap(t *live.Table) {
 	for _, h := range append([]hint{n.swapped, n.toKeep, n.toReconcile, n.toWarm}, n.toDuty...) {
 		h.give()
 	}
+	if n.copier != nil {
+		n.copier.Hint()
+	}
 }
 
 func liveOf(t *live.Table) map[string]string {

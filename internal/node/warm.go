@@ -67,21 +67,12 @@ func (w *warmth) add(k warmKey) {
 	w.done[k] = true
 }
 
-// liveHere returns the loaded releases that are live on the table's side, and those
-// that nodes brought with them: this node keeps a copy, for their owners may go.
+// liveHere returns the loaded releases that are live on the table's side.
 func liveHere(t *live.Table) map[warmKey]*live.Release {
 	all := make(map[warmKey]*live.Release)
 	for _, app := range t.Apps() {
 		if r := app.Live(); r != nil && r.Loaded() {
 			all[warmKey{app.Name, r.ID}] = r
-		}
-		if !app.Local() {
-			continue
-		}
-		for r := range app.Releases {
-			if r.Loaded() && (r.State == holdfast.Live || r.State == holdfast.Draining) {
-				all[warmKey{app.Name, r.ID}] = r
-			}
 		}
 	}
 	return all
@@ -112,9 +103,9 @@ func (n *Node) warm(ctx context.Context) error {
 				delete(running, k)
 			}
 		}
-		for k, r := range now {
+		for k := range now {
 			if running[k] == nil && !n.warmth.has(k) {
-				work, cancel := n.warmContext(ctx, table, r, k)
+				work, cancel := context.WithTimeout(ctx, n.config.WarmFor)
 				running[k] = cancel
 				tasks.Go(func() {
 					defer cancel()
@@ -123,17 +114,6 @@ func (n *Node) warm(ctx context.Context) error {
 			}
 		}
 	}
-}
-
-// warmContext bounds the warming of what requests wait for. A copy of what another
-// node brought takes as long as it takes: it is said to be here when it is.
-func (n *Node) warmContext(ctx context.Context, t *live.Table, r *live.Release, k warmKey) (context.Context, context.CancelFunc) {
-	for _, app := range t.Apps() {
-		if app.Name == k.app && app.Local() && app.Live() != r {
-			return context.WithCancel(ctx)
-		}
-	}
-	return context.WithTimeout(ctx, n.config.WarmFor)
 }
 
 // warmOne warms a release, again where that failed, as long as ctx lets it. One

@@ -1,0 +1,30 @@
+package node
+
+import (
+	"github.com/holdfast-web/holdfast/internal/registry"
+	"github.com/holdfast-web/holdfast/internal/replica"
+)
+
+// newCopier makes the node's copier, once the address is known that peers use; nil
+// without a store of its own.
+func (n *Node) newCopier() *replica.Copier {
+	if n.config.Replica == nil {
+		return nil
+	}
+	c := *n.config.Replica
+	c.Name, c.Registry, c.Texts, c.Changed = n.config.Name, n.config.Registry, n.config.Manifests, n.swapped.give
+	if p := n.config.Peering; p != nil {
+		c.Peer, c.Peers = p.Address, p.Client
+	} else {
+		c.Copies = 0 // nobody could be asked, nor could ask
+	}
+	return replica.New(c)
+}
+
+// copies is what the node's entry says of its own store.
+func (n *Node) copies() *registry.Copies {
+	if n.copier == nil {
+		return nil
+	}
+	return n.copier.Says()
+}
