@@ -263,7 +263,14 @@ func (b *backends) openStore(ctx context.Context, c *cli, o opening, log *slog.L
 		return err
 	}
 	b.store, b.closers = s, append(b.closers, closer)
-	return nil
+	if !c.private() || o == join {
+		return nil // a node holds its own store while it brings its build
+	}
+	hold, err := c.holdOwn(ctx)
+	if err == nil {
+		b.closers = append(b.closers, hold)
+	}
+	return err
 }
 
 // claimedStore opens the store and makes it the registry's own, or makes sure that

@@ -1,19 +1,31 @@
 package main
 
 import (
+	"fmt"
 	"slices"
 
 	holdfast "github.com/holdfast-web/holdfast"
 	"github.com/holdfast-web/holdfast/internal/registry"
+	"github.com/holdfast-web/holdfast/internal/replica"
 )
 
 // brought is a release that nodes brought with them and that is served.
 type brought struct {
 	Release holdfast.ReleaseID `json:"release"`
 	By      []string           `json:"by"`     // the nodes that did and are running
-	Copies  []string           `json:"copies"` // the running nodes that hold all that is served of it
+	Copies  []string           `json:"copies"` // the running nodes whose own stores have all of it
+	// How many should have, 0 where all share a store; and those that are copying it.
+	Wanted int      `json:"wanted"`
+	Making []making `json:"making"`
+	shared bool     // no node says that its store is its own
 	// What it has not in common with others that running nodes brought.
 	Differs []registry.Difference `json:"differs"`
+}
+
+// making is a copy that a node makes, in bytes.
+type making struct {
+	Node string `json:"node"`
+	registry.Making
 }
 
 // broughtOf lists what nodes brought of an app, and who holds it.
@@ -21,18 +33,24 @@ func broughtOf(state *registry.AppState, nodes []registry.NodeInfo) (all []broug
 	if !state.Local {
 		return nil
 	}
-	for _, r := range state.Releases {
+	for i := range state.Releases {
+		r := &state.Releases[i]
 		if r.State != holdfast.Live && r.State != holdfast.Draining {
 			continue
 		}
-		b := brought{Release: r.ID, By: []string{}, Copies: []string{}, Differs: []registry.Difference{}}
+		b := brought{Release: r.ID, By: []string{}, Differs: []registry.Difference{}}
+		b.stand(replica.Stand(state.Name, r, nodes))
+		b.shared = !slices.ContainsFunc(nodes, func(n registry.NodeInfo) bool { return n.Copies != nil })
 		for _, n := range nodes {
 			if n.Own[state.Name] == r.ID {
 				b.By = append(b.By, n.Name)
 				b.Differs = append(b.Differs[:0], n.Differs[state.Name]...) // all who brought it say the same
 			}
-			if slices.Contains(n.Ready[state.Name], r.ID) {
-				b.Copies = append(b.Copies, n.Name)
+			if n.Copies == nil {
+				continue
+			}
+			if m, ok := n.Copies.Making[state.Name][r.ID]; ok {
+				b.Making = append(b.Making, making{n.Name, m})
 			}
 		}
 		all = append(all, b)
@@ -40,10 +58,33 @@ func broughtOf(state *registry.AppState, nodes []registry.NodeInfo) (all []broug
 	return all
 }
 
+func (b *brought) stand(s replica.Standing) {
+	b.Copies, b.Making, b.Wanted = []string{}, []making{}, s.Wanted
+	for _, n := range s.Holders {
+		b.Copies = append(b.Copies, n.Name)
+	}
+}
+
+// text says who has the release, and how safe that is.
+func (b *brought) text() string {
+	if b.shared {
+		return fmt.Sprintf("brought by %s, in the store", nobody(b.By))
+	}
+	text := fmt.Sprintf("brought by %s, held by %s", nobody(b.By), nobody(b.Copies))
+	if len(b.Copies) >= b.Wanted {
+		return text
+	}
+	text += fmt.Sprintf(", %d of %d", len(b.Copies), b.Wanted)
+	for _, m := range b.Making {
+		text += fmt.Sprintf("; %s has %d %%", m.Node, 100*m.Done/max(m.Total, 1))
+	}
+	return text
+}
+
 func (c *cli) showBrought(apps []appStatus) {
 	for _, a := range apps {
 		for _, b := range a.Brought {
-			c.ui.say("release %s of app %s: brought by %s, held by %s", b.Release, a.Name, nobody(b.By), nobody(b.Copies))
+			c.ui.say("release %s of app %s: %s", b.Release, a.Name, b.text())
 		}
 		c.showDifferences(&a)
 	}

@@ -72,6 +72,15 @@ func (c *cli) bring(ctx context.Context, from *origin, o serveOptions) (map[hold
 			"without --build the node serves what it kept")
 	}
 	b := from.backends
+	if c.private() {
+		opening, cancel := context.WithTimeout(ctx, openTimeout)
+		defer cancel()
+		hold, err := c.holdOwn(opening)
+		if err != nil {
+			return nil, err
+		}
+		defer hold.Close() //nolint:errcheck // a lock
+	}
 	if err := c.apartFromData(o.build.dir); err != nil {
 		return nil, err
 	}

@@ -45,6 +45,7 @@ type serveOptions struct {
 	dev           devOptions
 	peers         peerOptions
 	build         buildOptions
+	copies        copyOptions
 }
 
 func (c *cli) serveCommand() *cobra.Command {
@@ -66,7 +67,8 @@ that may lead need the same ones.
 
 With --build the node serves a build that it brings with it, without a publish, as
 a release that is live while a node that brought it is running. Its own pages and
-plain URLs are those of this build; all nodes answer for its files.
+plain URLs are those of this build; all nodes answer for its files. Without a
+shared store, --copies other nodes copy it into their own.
 
 With --peer-listen and a secret, nodes fetch from each other what the store does
 not give, or not in time: objects, manifests and inventories, by their digests.
@@ -136,6 +138,7 @@ func (o *serveOptions) flags(flags *pflag.FlagSet) {
 	o.dev.flags(flags)
 	o.peers.flags(flags)
 	o.build.flags(flags)
+	o.copies.flags(flags)
 	configurable(flags, "listen", "admin", "tls-cert", "tls-key", "memory", "access-log", "log-format", "debug-headers", "name", "poll", "drain",
 		"notice", "cache", "prune", "scrub", "scrub-rate", "hooks", "hook-timeout", "hook-tries")
 }
@@ -220,8 +223,12 @@ func (c *cli) listen(ctx context.Context, from *origin, o serveOptions, access *
 	if o.admin == "off" {
 		o.admin = ""
 	}
+	copies, err := c.replica(o.copies, from, log)
+	if err != nil {
+		return nil, nil, errors.Join(err, source.Close())
+	}
 	n, err := node.Listen(ctx, node.Config{
-		Registry: from.registry, Manifests: from.manifests, Reach: from.reach, Blobs: source, Warmer: source, Logger: log, Peering: peering, Own: o.build.own,
+		Registry: from.registry, Manifests: from.manifests, Reach: from.reach, Blobs: source, Warmer: source, Logger: log, Peering: peering, Own: o.build.own, Replica: copies,
 		StateDir: c.stateDir(), AcceptRegistry: o.accept, Notice: o.notice,
 		Name: o.name, Version: programVersion(), Side: o.side,
 		Listen: o.listen, Admin: o.admin, CertFile: o.cert, KeyFile: o.key,

@@ -71,9 +71,10 @@ knows with the registry's last revision.
 
 JSON keys: registry, revision, apps (name, mount, sides: side, live, activated,
 pending, problem; releases by state, draining, kept: release, state, asked,
-share, action, reasons, at; brought: release, by, copies, differs: release,
-files, differ, paths), nodes (id, name, side,
-address, peer, version, started, seen, revision, ready, own, behind, lacks),
+share, action, reasons, at; brought: release, by, copies, wanted, making: node,
+done, total, differs: release, files, differ, paths), nodes (id, name, side,
+address, peer, version, started, seen, revision, ready, own, copies: wanted, held,
+making, behind, lacks),
 leader (name, address, version, since, epoch, term), publishing (id, app,
 manifest, started), hooks (app, name, at, givenUp, failing and last: event, tries,
 since, tried, error), problems.`,
