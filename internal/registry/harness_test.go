@@ -172,7 +172,13 @@ func setForeign(t testing.TB, d kv.Driver, app, on, value string) {
 
 func removeForeign(t testing.TB, d kv.Driver, app, on string) {
 	t.Helper()
-	got, err := d.Get(t.Context(), versionKey(appName(app), side(on)))
+	remove(t, d, versionKey(appName(app), side(on)))
+}
+
+// remove deletes a key, if it is there, behind the registry's back.
+func remove(t testing.TB, d kv.Driver, key string) {
+	t.Helper()
+	got, err := d.Get(t.Context(), key)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,6 +2,7 @@ package registry
 
 import (
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -23,6 +24,13 @@ type machine struct {
 	snap    *Snapshot
 	changes int
 	shown   map[string]time.Time // stamps of activations that had no entry yet, by side
+	nodes   []ownerNode
+}
+
+// ownerNode is a registered node that brought a release.
+type ownerNode struct {
+	release string
+	entry   *NodeEntry
 }
 
 func newMachine(t *testing.T, d, foreign, second kv.Driver, app string) *machine {
@@ -31,13 +39,20 @@ func newMachine(t *testing.T, d, foreign, second kv.Driver, app string) *machine
 		t: t, app: app, r: openRegistry(t, d, c), second: second, foreign: foreign, clock: c,
 		model: model{
 			releases: map[string]modelRelease{}, live: map[string]string{},
-			keys: map[string]string{}, changed: map[string]int{},
+			keys: map[string]string{}, changed: map[string]int{}, owners: map[string]int{},
 		},
 		shown: map[string]time.Time{},
 	}
 }
 
-func (m *machine) run(rt *rapid.T) { rt.Repeat(rapid.StateMachineActions(m)) }
+func (m *machine) run(rt *rapid.T) {
+	defer func() {
+		for _, n := range m.nodes {
+			_ = n.entry.Close() // the test is over
+		}
+	}()
+	rt.Repeat(rapid.StateMachineActions(m))
+}
 
 func (m *machine) name() holdfast.AppName { return appName(m.app) }
 
@@ -178,7 +193,7 @@ func (m *machine) Retire(rt *rapid.T) {
 		switch {
 		case r.gone:
 			return holdfast.ErrGone
-		case next.liveAnywhere(id) || r.pinned && !now:
+		case next.liveAnywhere(id) || next.owners[id] > 0 || r.pinned && !now:
 			return holdfast.ErrConflict
 		}
 		next.update(id, func(r *modelRelease) { r.retired, r.pinned = true, false })
@@ -197,6 +212,58 @@ func (m *machine) MarkGone(rt *rapid.T) {
 		next.update(id, func(r *modelRelease) { r.gone = true })
 		return nil
 	}, func(id holdfast.ReleaseID) error { return m.r.MarkGone(m.t.Context(), m.name(), id) })
+}
+
+// Own registers a node that brought a release.
+func (m *machine) Own(rt *rapid.T) {
+	var entry *NodeEntry
+	owned := ""
+	m.mark(rt, func(next *model, id string) error {
+		if next.releases[id].gone {
+			return holdfast.ErrGone
+		}
+		next.update(id, func(r *modelRelease) { r.retired, r.owned, r.left = false, true, false })
+		next.owners[id]++
+		next.local, owned = true, id
+		return nil
+	}, func(id holdfast.ReleaseID) (err error) {
+		entry, err = m.r.RegisterNode(m.t.Context(), NodeInfo{Name: "owner", Own: map[holdfast.AppName]holdfast.ReleaseID{m.name(): id}}, time.Minute)
+		return err
+	})
+	if entry != nil {
+		m.nodes = append(m.nodes, ownerNode{owned, entry})
+	}
+}
+
+// Leave ends the entry of a node that brought a release: it goes, or its lease is lost.
+func (m *machine) Leave(rt *rapid.T) {
+	if len(m.nodes) == 0 {
+		rt.Skip("there is none")
+	}
+	i := rapid.IntRange(0, len(m.nodes)-1).Draw(rt, "node")
+	n := m.nodes[i]
+	m.nodes = slices.Delete(m.nodes, i, i+1)
+	if rapid.Bool().Draw(rt, "lost") {
+		for _, key := range []string{ownDir(m.name()) + "/" + n.entry.Info().ID, n.entry.key} {
+			remove(m.t, m.foreign, key)
+		}
+	}
+	if err := n.entry.Close(); err != nil {
+		rt.Fatal(err)
+	}
+	m.model.owners[n.release]--
+}
+
+// Late reconciles by what was read some time ago.
+func (m *machine) Late(rt *rapid.T) {
+	if m.snap == nil || !m.snap.unrecorded[m.name()] {
+		rt.Skip("there was nothing to write down")
+	}
+	if err := m.r.Reconcile(m.t.Context(), m.snap); err != nil {
+		rt.Fatal(err)
+	}
+	m.model.settle()
+	m.model.note()
 }
 
 func (m *machine) Foreign(rt *rapid.T) {
@@ -224,4 +291,5 @@ func (m *machine) Reconcile(rt *rapid.T) {
 		rt.Fatal(err)
 	}
 	m.model.settle()
+	m.model.note()
 }

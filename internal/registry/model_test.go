@@ -63,18 +63,21 @@ type model struct {
 	keys     map[string]string // texts of version keys, by side
 	changed  map[string]int    // when a foreign client last set a key
 	history  []modelFlip
+	owners   map[string]int // how many registered nodes brought a release
+	local    bool           // any node ever did
 }
 
 type modelRelease struct {
 	manifest, inventory             string
 	pinned, retired, gone, everLive bool
+	owned, left                     bool // a node brought it once; that all such have gone was noted
 }
 
 type modelFlip struct{ side, release, previous string }
 
 func (m model) clone() model {
 	m.releases, m.live, m.keys = maps.Clone(m.releases), maps.Clone(m.live), maps.Clone(m.keys)
-	m.changed, m.history = maps.Clone(m.changed), slices.Clone(m.history)
+	m.changed, m.history, m.owners = maps.Clone(m.changed), slices.Clone(m.history), maps.Clone(m.owners)
 	return m
 }
 
@@ -125,6 +128,15 @@ func (m *model) previous(side string) (string, bool) {
 	return "", false
 }
 
+// note writes down whose owners have all gone, and whose have come back.
+func (m *model) note() {
+	for id, r := range m.releases {
+		if r.owned {
+			m.update(id, func(r *modelRelease) { r.left = m.owners[id] == 0 })
+		}
+	}
+}
+
 func (m *model) liveAnywhere(id string) bool {
 	return slices.Contains(slices.Collect(maps.Values(m.live)), id)
 }
@@ -133,11 +145,11 @@ func (m *model) state(id string) holdfast.State {
 	switch r := m.releases[id]; {
 	case r.gone:
 		return holdfast.Gone
-	case m.liveAnywhere(id):
+	case m.liveAnywhere(id), m.owners[id] > 0:
 		return holdfast.Live
 	case r.retired:
 		return holdfast.Retired
-	case r.everLive:
+	case r.everLive, r.owned:
 		return holdfast.Draining
 	}
 	return holdfast.Published
@@ -224,10 +236,15 @@ func (m *machine) checkReleases(rt *rapid.T, settled *model, app *AppState) {
 		if info.State != settled.state(id) || info.Pinned != want.pinned || info.Inventory != digest(want.inventory) || info.Manifest != digest(want.manifest) {
 			rt.Fatalf("release %+v, want %v %+v", info, settled.state(id), want)
 		}
-		if (len(info.Sides) > 0) != settled.liveAnywhere(id) || info.Activated.IsZero() == want.everLive {
-			rt.Fatalf("release %+v, live %v, ever %v", info, settled.live, want.everLive)
+		if (len(info.Sides) > 0) != settled.liveAnywhere(id) || info.Activated.IsZero() == (want.everLive || want.owned) {
+			rt.Fatalf("release %+v, live %v, ever %v, owned %v", info, settled.live, want.everLive, want.owned)
 		}
-		if drained := want.everLive && !settled.liveAnywhere(id); drained == info.Drained.IsZero() {
+		if info.Owners != settled.owners[id] || app.Local != settled.local {
+			rt.Fatalf("release %+v of %d owners, of a local app: %v; want %d, %v", info, info.Owners, app.Local, settled.owners[id], settled.local)
+		}
+		// That the last owner left counts from when it was noted, whatever was before.
+		served := settled.liveAnywhere(id) || settled.owners[id] > 0
+		if drained := !served && (want.owned && want.left || !want.owned && want.everLive); drained == info.Drained.IsZero() {
 			rt.Fatalf("release %+v drained: want %v", info, drained)
 		}
 		if i > 0 && !info.Published.Before(app.Releases[i-1].Published) {

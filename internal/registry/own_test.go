@@ -134,6 +134,38 @@ func TestOwnerNotedTooLate(t *testing.T) {
 	}
 }
 
+// What drained from a side long ago, and was owned since, drains from when its last
+// owner was seen to have gone; while it is live anywhere, it does not drain.
+func TestOwnedAfterSide(t *testing.T) {
+	c := newClock()
+	r := openRegistry(t, memory(t, memkv.Options{})(), c)
+	mustPublish(t, r, "a", "v1", "v2")
+	mustActivate(t, r, "a", "v1", "main")
+	mustActivate(t, r, "a", "v2", "main")
+	c.Add(30 * 24 * time.Hour)
+	drained := func() time.Time { return infoOf(t, mustRefresh(t, r, nil), "v1").Drained }
+	e := owner(t, r, "v1")
+	if at := drained(); !at.IsZero() {
+		t.Errorf("it is live, and drains since %v", at)
+	}
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if at := drained(); !at.IsZero() {
+		t.Errorf("before that is noted, it drains since %v", at)
+	}
+	if err := r.Reconcile(t.Context(), mustRefresh(t, r, nil)); err != nil {
+		t.Fatal(err)
+	}
+	if at := drained(); !at.Equal(c.Now().Truncate(time.Second)) {
+		t.Errorf("it drains since %v", at)
+	}
+	mustActivate(t, r, "a", "v1", "main")
+	if at := drained(); !at.IsZero() {
+		t.Errorf("it is live on a side, and drains since %v", at)
+	}
+}
+
 func TestOwnNothing(t *testing.T) {
 	r := openRegistry(t, memory(t, memkv.Options{})(), newClock())
 	mustPublish(t, r, "a", "v1")

@@ -28,6 +28,7 @@ func derive(h *head, sides []sideState, releases []holdfast.Release, history []H
 		info.State = stateOf(&info)
 		if info.State == holdfast.Live {
 			info.RetiredAt = time.Time{} // a foreign client activated a retired release
+			info.Drained = time.Time{}   // from one of sides and owners; the other has it
 		}
 		infos = append(infos, info)
 	}
@@ -43,7 +44,10 @@ func (info *ReleaseInfo) owned(f flags, owners int) {
 	if at := fromUnix(f.Owned); info.Activated.IsZero() {
 		info.Activated = at
 	}
-	if left := fromUnix(f.Left); owners == 0 && left.After(info.Drained) {
+	switch left := fromUnix(f.Left); {
+	case left.IsZero():
+		info.Drained = time.Time{} // since the last owner left, which is not noted yet
+	case left.After(info.Drained):
 		info.Drained = left
 	}
 }
