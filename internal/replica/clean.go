@@ -22,7 +22,7 @@ func (c *Copier) clean(ctx context.Context, s *store.Store) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, unlock()) }()
-	v, err := c.look(ctx)
+	v, err := c.read(ctx)
 	if err != nil {
 		return err
 	}

@@ -38,6 +38,7 @@ type cluster struct {
 	app     *registry.AppState
 	members []*member
 	copies  int
+	rate    int64
 }
 
 // member is a machine with a disk, and the node that runs on it, or does not.
@@ -97,8 +98,8 @@ func (m *member) start(build string) {
 		m.bring(build)
 	}
 	m.copier = New(Config{
-		Copies: m.copies, Rate: 0, Store: func(context.Context) (*store.Store, error) { return m.store, nil }, Lock: m.lock,
-		Logger: slog.New(slog.NewTextHandler(&m.log, nil)), Name: m.name, Peer: m.peer, Registry: m, Texts: m, Peers: m,
+		Copies: m.copies, Rate: m.rate, Store: func(context.Context) (*store.Store, error) { return m.store, nil }, Lock: m.lock,
+		Logger: slog.New(slog.NewTextHandler(&m.log, nil)), Name: m.name, Peer: m.peer, Registry: m, Snapshot: m.snapshot, Texts: m, Peers: m,
 		Changed: func() { m.changes++ },
 	})
 	m.up = true
@@ -133,6 +134,9 @@ func (m *member) lock() (func() error, error) {
 // files are those of a build: one that all builds share, one of its own in two forms,
 // and its source map, which exists in one.
 func files(build string) map[string]string {
+	if build == "large" {
+		return map[string]string{"movie.mp4.map": strings.Repeat("frame after frame ", 1<<20)}
+	}
 	return map[string]string{
 		"shared.js": strings.Repeat("the same in all builds ", 20),
 		"main.js":   strings.Repeat("of "+build+" ", 30), "main.js.map": "map of " + build,
@@ -197,11 +201,15 @@ func (c *cluster) release(id string) *registry.ReleaseInfo {
 	return &c.app.Releases[slices.IndexFunc(c.app.Releases, func(r registry.ReleaseInfo) bool { return r.ID.String() == id })]
 }
 
-// Refresh implements Registry.
-func (m *member) Refresh(context.Context, *registry.Snapshot) (*registry.Snapshot, error) {
+func (m *member) snapshot() *registry.Snapshot {
 	app := *m.app
 	app.Releases = slices.Clone(app.Releases)
-	return &registry.Snapshot{Apps: []*registry.AppState{&app}}, nil
+	return &registry.Snapshot{Apps: []*registry.AppState{&app}}
+}
+
+// Refresh implements Registry.
+func (m *member) Refresh(context.Context, *registry.Snapshot) (*registry.Snapshot, error) {
+	return m.snapshot(), nil
 }
 
 // Nodes implements Registry.

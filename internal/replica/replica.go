@@ -23,6 +23,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -91,6 +92,7 @@ type Config struct {
 	// Of the node. Peers may be nil.
 	Name, Peer string // as its entry says
 	Registry   Registry
+	Snapshot   func() *registry.Snapshot // as the node knows it; nil before it knows any
 	Texts      Texts
 	Peers      Peers
 	Changed    func() // Copies has something new to say; it must not block
@@ -106,8 +108,8 @@ type Copier struct {
 	hints chan struct{}
 
 	// Of Run's goroutine alone.
-	snapshot *registry.Snapshot
-	looked   time.Time // when the last look began
+	snapshot *registry.Snapshot // of the last time that the store was cleaned
+	looked   time.Time          // when the last look began
 	cleaned  time.Time
 	told     string // the last failure that was logged
 
@@ -235,9 +237,16 @@ func (c *Copier) rest(ctx context.Context, wait time.Duration) {
 
 // round does once what there is to do, and returns when to do so again at the latest.
 func (c *Copier) round(ctx context.Context) (time.Duration, error) {
-	v, err := c.look(ctx)
-	if err != nil {
-		return lookEvery, err
+	c.looked = time.Now()
+	v := view{snap: c.Snapshot()}
+	if v.snap == nil {
+		return lookEvery, nil
+	}
+	if slices.ContainsFunc(v.snap.Apps, func(a *registry.AppState) bool { return a.Local }) {
+		var err error
+		if v.nodes, err = c.nodes(ctx); err != nil {
+			return lookEvery, err
+		}
 	}
 	s, err := c.Store(ctx)
 	if err != nil {
@@ -260,19 +269,23 @@ type view struct {
 	nodes []registry.NodeInfo
 }
 
-// look reads it, the entries last: what they claim of a release is true of it as it
+// read reads it, the entries last: what they claim of a release is true of it as it
 // is now only if they name its inventory.
-func (c *Copier) look(ctx context.Context) (view, error) {
+func (c *Copier) read(ctx context.Context) (v view, err error) {
+	refresh, cancel := context.WithTimeout(ctx, call)
+	defer cancel()
+	if v.snap, err = c.Registry.Refresh(refresh, c.snapshot); err != nil {
+		return v, err
+	}
+	c.snapshot = v.snap
+	v.nodes, err = c.nodes(ctx)
+	return v, err
+}
+
+func (c *Copier) nodes(ctx context.Context) ([]registry.NodeInfo, error) {
 	ctx, cancel := context.WithTimeout(ctx, call)
 	defer cancel()
-	c.looked = time.Now()
-	snap, err := c.Registry.Refresh(ctx, c.snapshot)
-	if err != nil {
-		return view{}, err
-	}
-	c.snapshot = snap
-	nodes, err := c.Registry.Nodes(ctx)
-	return view{snap, nodes}, err
+	return c.Registry.Nodes(ctx)
 }
 
 // isSelf reports whether an entry is this node's.

@@ -298,6 +298,36 @@ func TestNothingKnown(t *testing.T) {
 	})
 }
 
+// Copies take no more bytes a second than they may, and no longer than that takes.
+func TestRate(t *testing.T) {
+	inCluster(t, 1, "", func(t *testing.T, c *cluster) {
+		const rate = 4 * LeastRate
+		c.rate = rate
+		a, b := c.join("a"), c.join("b")
+		a.stop()
+		a.start("large") // of some 16 MiB
+		start := time.Now()
+		b.round()
+		r := c.release("large")
+		inv, err := b.store.Inventory(t.Context(), r.Inventory)
+		c.check(err)
+		var size int64
+		for _, o := range inv.Objects() {
+			size += o.Size
+		}
+		took := time.Since(start)
+		// A burst of each of the transfers at one time is free.
+		if most := time.Duration(size) * time.Second / rate; !b.has(r) || took > most || took < most-time.Second/10 {
+			t.Errorf("%d bytes took %v at %d a second, copied: %v", size, took, rate, b.has(r))
+		}
+	})
+	for rate, want := range map[int64]int{0: parallel, LeastRate: 1, 3 * LeastRate: 3, 1000 * LeastRate: parallel} {
+		if got := New(Config{Rate: rate}).parallel(); got != want {
+			t.Errorf("%d at one time at %d bytes a second, want %d", got, rate, want)
+		}
+	}
+}
+
 // A release whose bytes lie elsewhere now is held by those who have these.
 func TestInventoryReplaced(t *testing.T) {
 	inCluster(t, 1, "a b", func(t *testing.T, c *cluster) {
