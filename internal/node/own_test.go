@@ -74,6 +74,10 @@ func TestOwnersShareNoStore(t *testing.T) {
 	eventually(t, "first ready", func() bool { return w.readyz(first).Ready && w.states()["r1"] == holdfast.Live })
 	two := w.brings("two", "r2", map[string]string{"index.html": "two", "a2.html": "of two", "app.txt": "2"})
 	second, _ := w.start(two)
+	eventually(t, "second ready", func() bool { return w.readyz(second).Ready })
+	if resp, body := read(t, w.http(nil), "http://"+first.Addr().String()+"/@r2/a2.html"); body != "of two" {
+		t.Errorf("from the first, when the second is ready: %s %q", resp.Status, body)
+	}
 	eventually(t, "copies", func() bool { return w.held() == 4 && len(w.readyReleases()) == 4 })
 	c := w.http(nil)
 	get := func(n *Node, path string) string {

@@ -42,13 +42,14 @@ func (n *Node) registered(ctx context.Context) error {
 	call, cancel := context.WithTimeout(ctx, registryCall)
 	entry, err := n.config.Registry.RegisterNode(call, n.info(), n.config.TTL)
 	cancel()
-	if err == nil || len(n.config.Own) == 0 { // a registry that refuses must not keep the node out
+	if len(n.config.Own) == 0 { // a registry that refuses must not keep the node out
 		n.entered.Store(true)
 	}
 	if err != nil {
 		return fmt.Errorf("register node: %w", err)
 	}
 	defer entry.Close()
+	defer n.becomesKnown(ctx, entry)()
 	for {
 		select {
 		case <-ctx.Done():
