@@ -13,6 +13,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -318,6 +319,30 @@ func TestAddresses(t *testing.T) {
 			t.Errorf("%q: %d peers", ok, n)
 		}
 	}
+}
+
+// TestFirst: those who are said to have an object come first, in their order, and then
+// all others; and there is nobody before the first is known.
+func TestFirst(t *testing.T) {
+	c := peer.NewClient(peer.ClientConfig{Secrets: secrets(t, secret), Logger: slog.New(slog.DiscardHandler)})
+	if c.Any() {
+		t.Error("somebody is there")
+	}
+	var nodes []peer.Node
+	for i := range 6 {
+		nodes = append(nodes, peer.Node{Name: fmt.Sprint(i), Address: fmt.Sprintf("10.0.0.%d:1", i)})
+	}
+	c.Update(nodes)
+	ref := refOf(noise(100, 1))
+	want := slices.DeleteFunc(c.For(ref), func(p blob.Peer) bool { return p == peerAt(c, ref, "10.0.0.4:1") || p == peerAt(c, ref, "10.0.0.2:1") })
+	want = append([]blob.Peer{peerAt(c, ref, "10.0.0.4:1"), peerAt(c, ref, "10.0.0.2:1")}, want...)
+	if got := c.First(ref, []string{"10.0.0.4:1", "10.9.9.9:1", "10.0.0.2:1"}); !slices.Equal(got, want) || !c.Any() {
+		t.Errorf("asked in the order %v, want %v", got, want)
+	}
+}
+
+func peerAt(c *peer.Client, ref blob.Ref, address string) blob.Peer {
+	return c.First(ref, []string{address})[0]
 }
 
 func TestParseSecrets(t *testing.T) {

@@ -15,8 +15,7 @@ import (
 // have: it is one of those that the release is copied to no more. better, if it is
 // copied to one node, is who took its place.
 func displaced(t *testing.T, c *cluster) (spare, better *member) {
-	c.find("a").stop()
-	c.find("a").start("v1")
+	c.find("a").restart("v1")
 	c.settle()
 	if len(c.holders("v1")) < 2 {
 		t.Fatal("v1 was not copied")
@@ -146,8 +145,7 @@ func TestGivesUpFirst(t *testing.T) {
 func TestRemovesGone(t *testing.T) {
 	inCluster(t, 1, "a b c", func(t *testing.T, c *cluster) {
 		for _, build := range []string{"v1", "v2", "v3", "v4"} {
-			c.find("a").stop()
-			c.find("a").start(build)
+			c.find("a").restart(build)
 			c.settle()
 		}
 		c.release("v1").State, c.release("v2").State = holdfast.Gone, holdfast.Retired
@@ -189,10 +187,8 @@ func TestRemovesGone(t *testing.T) {
 func TestRemovesNothing(t *testing.T) {
 	inCluster(t, 1, "a", func(t *testing.T, c *cluster) {
 		a := c.find("a")
-		a.stop()
-		a.start("v1")
-		a.stop()
-		a.start("v2")
+		a.restart("v1")
+		a.restart("v2")
 		c.release("v1").State = holdfast.Gone
 		const before = 9 // of two builds that share one
 		entry := a.entry
@@ -239,8 +235,7 @@ func TestComesBack(t *testing.T) {
 	inCluster(t, 1, "a b", func(t *testing.T, c *cluster) {
 		a := c.find("a")
 		for _, build := range []string{"v1", "v2"} {
-			a.stop()
-			a.start(build)
+			a.restart(build)
 		}
 		a.stop()
 		c.release("v1").State = holdfast.Gone

@@ -116,6 +116,12 @@ func (m *member) stop() {
 	m.derive()
 }
 
+// restart starts the node anew.
+func (m *member) restart(build string) {
+	m.stop()
+	m.start(build)
+}
+
 // tell brings the entry up to date.
 func (m *member) tell() {
 	if m.entry != nil {

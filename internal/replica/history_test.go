@@ -93,13 +93,13 @@ func (h *history) take(s step) bool {
 	up, down := h.up(), slices.DeleteFunc(slices.Clone(h.members), func(m *member) bool { return m.up })
 	switch {
 	case s.Verb == "join" && len(h.members) < 8:
-		h.restart(h.join(fmt.Sprint("node", len(h.members))), s)
+		h.again(h.join(fmt.Sprint("node", len(h.members))), s)
 	case s.Verb == "update" && len(up) > 0:
-		h.restart(up[s.A%len(up)], s)
+		h.again(up[s.A%len(up)], s)
 	case s.Verb == "stop" && len(up) > 0:
 		h.stop(up[s.A%len(up)], s.B%2 == 0)
 	case s.Verb == "start" && len(down) > 0:
-		h.restart(down[s.A%len(down)], s)
+		h.again(down[s.A%len(down)], s)
 	case s.Verb == "round" && len(up) > 0:
 		h.round(up[s.A%len(up)], s)
 	case s.Verb == "wait":
@@ -142,9 +142,9 @@ func serves(r *registry.ReleaseInfo) bool {
 	return r.State == holdfast.Live || r.State == holdfast.Draining
 }
 
-// restart starts a node anew, with a build of a new version, of one that others have,
+// again starts a node anew, with a build of a new version, of one that others have,
 // or without any.
-func (h *history) restart(m *member, s step) {
+func (h *history) again(m *member, s step) {
 	if m.up {
 		m.stop()
 	}

@@ -56,8 +56,7 @@ func (c *cluster) wait(d time.Duration) {
 func TestCopies(t *testing.T) {
 	inCluster(t, 2, "a b c d e", func(t *testing.T, c *cluster) {
 		owner := c.find("c")
-		owner.stop()
-		owner.start("v1")
+		owner.restart("v1")
 		c.settle()
 		want := slices.Sorted(slices.Values(append(c.ranked("v1")[:2], "c")))
 		c.wantHolders("v1", strings.Join(want, " "))
@@ -85,8 +84,7 @@ func TestCopies(t *testing.T) {
 func TestHeldWhenComplete(t *testing.T) {
 	inCluster(t, 1, "a b", func(t *testing.T, c *cluster) {
 		a, b := c.find("a"), c.find("b")
-		a.stop()
-		a.start("v1")
+		a.restart("v1")
 		a.round() // it says that it has its own
 		a.tell()
 		for came := 1; came <= 5; came++ {
@@ -101,8 +99,7 @@ func TestHeldWhenComplete(t *testing.T) {
 				t.Errorf("with %d objects: %+v", came, m)
 			}
 			if came == 3 {
-				b.stop()
-				b.start("")
+				b.restart("")
 			}
 		}
 		if n := len(a.given); n != 5 {
@@ -118,8 +115,7 @@ func TestHeldWhenComplete(t *testing.T) {
 // others have copied it again, as many again, one after the other for ever.
 func TestDeaths(t *testing.T) {
 	inCluster(t, 2, "a b c d e f g h", func(t *testing.T, c *cluster) {
-		c.find("a").stop()
-		c.find("a").start("v1")
+		c.find("a").restart("v1")
 		c.settle()
 		kill := func(names ...string) {
 			for _, name := range names {
@@ -143,8 +139,7 @@ func TestDeaths(t *testing.T) {
 // Who gets another address keeps its place.
 func TestNamesCount(t *testing.T) {
 	inCluster(t, 2, "a b c d e f", func(t *testing.T, c *cluster) {
-		c.find("a").stop()
-		c.find("a").start("v1")
+		c.find("a").restart("v1")
 		c.settle()
 		before := c.holders("v1")
 		for i, m := range c.members[1:] {
@@ -208,8 +203,7 @@ func TestLeftEntries(t *testing.T) {
 func TestLiar(t *testing.T) {
 	inCluster(t, 4, "a b c d", func(t *testing.T, c *cluster) {
 		a := c.find("a")
-		a.stop()
-		a.start("v1")
+		a.restart("v1")
 		c.settle()
 		a.liar = true
 		c.join("e").round()
@@ -224,8 +218,7 @@ func TestLiar(t *testing.T) {
 func TestFailures(t *testing.T) {
 	inCluster(t, 1, "a b", func(t *testing.T, c *cluster) {
 		a, b := c.find("a"), c.find("b")
-		a.stop()
-		a.start("v1")
+		a.restart("v1")
 		b.disk.SetHook(func(_ context.Context, op memstore.Op, key string) error {
 			if op == memstore.Create && strings.HasPrefix(key, "objects/") {
 				return errors.New("no space left on device")
@@ -254,8 +247,7 @@ func TestFailures(t *testing.T) {
 // What was damaged or lost on the disk of who has a copy comes again.
 func TestHeals(t *testing.T) {
 	inCluster(t, 1, "a b", func(t *testing.T, c *cluster) {
-		c.find("a").stop()
-		c.find("a").start("v1")
+		c.find("a").restart("v1")
 		c.settle()
 		b, r := c.find("b"), c.release("v1")
 		inv, err := b.store.Inventory(t.Context(), r.Inventory)
@@ -276,8 +268,7 @@ func TestHeals(t *testing.T) {
 func TestNothingKnown(t *testing.T) {
 	inCluster(t, 1, "a b c", func(t *testing.T, c *cluster) {
 		a := c.find("a")
-		a.stop()
-		a.start("v1")
+		a.restart("v1")
 		c.settle()
 		other := c.find(c.ranked("v1")[1]) // it looked, and need not have it
 		c.find(c.ranked("v1")[0]).stop()
@@ -304,8 +295,7 @@ func TestRate(t *testing.T) {
 		const rate = 4 * LeastRate
 		c.rate = rate
 		a, b := c.join("a"), c.join("b")
-		a.stop()
-		a.start("large") // of some 16 MiB
+		a.restart("large") // of some 16 MiB
 		start := time.Now()
 		b.round()
 		r := c.release("large")
@@ -332,8 +322,7 @@ func TestRate(t *testing.T) {
 func TestInventoryReplaced(t *testing.T) {
 	inCluster(t, 1, "a b", func(t *testing.T, c *cluster) {
 		a, b := c.find("a"), c.find("b")
-		a.stop()
-		a.start("v1")
+		a.restart("v1")
 		c.settle()
 		inv, err := a.store.Inventory(t.Context(), c.release("v1").Inventory)
 		c.check(err)
@@ -361,8 +350,7 @@ func TestInventoryReplaced(t *testing.T) {
 // Without copies, nothing is copied; who copies nothing gets none.
 func TestOff(t *testing.T) {
 	inCluster(t, 0, "a b", func(t *testing.T, c *cluster) {
-		c.find("a").stop()
-		c.find("a").start("v1")
+		c.find("a").restart("v1")
 		c.settle()
 		c.wantHolders("v1", "a")
 		c.copies = 2

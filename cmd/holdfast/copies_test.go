@@ -1,0 +1,111 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/registry"
+)
+
+func TestParseCopies(t *testing.T) {
+	for text, want := range map[string]int{"0": 0, "2": 2, "100": 100, "-1": -1, "101": -1, "x": -1, "": -1} {
+		if n, err := parseCopies(text); (err != nil) != (want < 0) || err == nil && n != want {
+			t.Errorf("parseCopies(%q) = %d, %v", text, n, err)
+		}
+	}
+	for text, want := range map[string]int64{"1MiB/s": 1 << 20, "20MB/s": 20_000_000, "1MB/s": -1, "0": -1, "off": -1} {
+		if n, err := parseCopyRate(text); (err != nil) != (want < 0) || err == nil && n != want {
+			t.Errorf("parseCopyRate(%q) = %d, %v", text, n, err)
+		}
+	}
+}
+
+// TestOwnLock: while something is stored in a node's own store, it is not cleaned, and
+// while it is cleaned, who wants to store something waits, but not for ever.
+func TestOwnLock(t *testing.T) {
+	c := &cli{global: globals{data: t.TempDir(), registry: "zk://nowhere/shop"}}
+	config, err := c.replica(copyOptions{copies: 2}, &origin{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hold := func(d time.Duration) (func(), error) {
+		ctx, cancel := context.WithTimeout(t.Context(), d)
+		defer cancel()
+		l, err := c.holdOwn(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return func() { _ = l.Close() }, nil
+	}
+	first, err := hold(time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := hold(time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first()
+	if _, err := config.Lock(); !errors.Is(err, holdfast.ErrConflict) {
+		t.Errorf("cleaning while something is stored: %v", err)
+	}
+	second()
+	unlock, err := config.Lock()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := hold(time.Millisecond); !errors.Is(err, holdfast.ErrConflict) {
+		t.Errorf("storing while it is cleaned: %v", err)
+	}
+	got := make(chan error)
+	go func() {
+		release, err := hold(time.Minute)
+		if err == nil {
+			release()
+		}
+		got <- err
+	}()
+	if err := unlock(); err != nil {
+		t.Error(err)
+	}
+	if err := <-got; err != nil {
+		t.Error(err)
+	}
+	c.global.store = "dir:/elsewhere"
+	if config, err := c.replica(copyOptions{copies: 2}, &origin{}, nil); config != nil || err != nil {
+		t.Errorf("a store that is shared is cleaned as one's own: %v", err)
+	}
+}
+
+func TestBroughtText(t *testing.T) {
+	app, id, inventory := holdfast.DefaultApp(), mustRelease(t, "v1"), holdfast.DigestOf([]byte("inventory"))
+	state := &registry.AppState{Name: app, Local: true, Releases: []registry.ReleaseInfo{{
+		Release: holdfast.Release{App: app, ID: id, Inventory: inventory}, State: holdfast.Live,
+	}}}
+	own := map[holdfast.AppName]holdfast.ReleaseID{app: id}
+	held := map[holdfast.AppName]map[holdfast.ReleaseID]holdfast.Digest{app: {id: inventory}}
+	making := map[holdfast.AppName]map[holdfast.ReleaseID]registry.Making{app: {id: {Done: 40, Total: 100}}}
+	for want, nodes := range map[string][]registry.NodeInfo{
+		"brought by n1, in the store":                                     {{Name: "n1", Own: own}},
+		"brought by no node that runs, held by n2 and n3":                 {{Name: "n2", Copies: &registry.Copies{Wanted: 2, Held: held}}, {Name: "n3", Copies: &registry.Copies{Wanted: 2, Held: held}}},
+		"brought by n1, held by n1":                                       {{Name: "n1", Own: own, Copies: &registry.Copies{Held: held}}},
+		"brought by n1, held by n1, 1 of 3; n2 has 40 %":                  {{Name: "n1", Own: own, Copies: &registry.Copies{Wanted: 2, Held: held}}, {Name: "n2", Copies: &registry.Copies{Wanted: 2, Making: making}}},
+		"brought by no node that runs, held by no node that runs, 0 of 1": {{Name: "n2", Copies: &registry.Copies{Wanted: 1}}},
+	} {
+		if all := broughtOf(state, nodes); len(all) != 1 || all[0].text() != want {
+			t.Errorf("got %q, want %q", all[0].text(), want)
+		}
+	}
+}
+
+func mustRelease(t *testing.T, text string) holdfast.ReleaseID {
+	t.Helper()
+	id, err := holdfast.ParseReleaseID(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return id
+}
