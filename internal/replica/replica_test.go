@@ -186,9 +186,12 @@ func TestChoose(t *testing.T) {
 func TestLeftEntries(t *testing.T) {
 	now := time.Now()
 	nodes := latest([]registry.NodeInfo{
-		{ID: "1", Name: "a", Peer: "x:1", Started: now}, {ID: "2", Name: "b", Peer: "x:2"},
-		{ID: "3", Name: "a", Peer: "x:1", Started: now.Add(-time.Hour)}, {ID: "4", Name: "a", Peer: "x:3"},
-		{ID: "5", Name: "a"}, {ID: "6", Name: "a"},
+		{ID: "1", Name: "a", Peer: "x:1", Started: now},
+		{ID: "2", Name: "b", Peer: "x:2"},
+		{ID: "3", Name: "a", Peer: "x:1", Started: now.Add(-time.Hour)},
+		{ID: "4", Name: "a", Peer: "x:3"},
+		{ID: "5", Name: "a"},
+		{ID: "6", Name: "a"},
 	})
 	var ids []string
 	for _, n := range nodes {

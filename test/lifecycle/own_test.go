@@ -130,7 +130,9 @@ func TestOwnStores(t *testing.T) {
 	admin.Run("retire", "r1", "--now")
 	left := []*ownNode{two, three, four}
 	program.WaitFor(t, "r1 is removed", func() bool {
-		return !slices.ContainsFunc(left, func(n *ownNode) bool { return n.stores(t, one.files["main.js"]) || n.stores(t, one.files["main.js.map"]) })
+		return !slices.ContainsFunc(left, func(n *ownNode) bool {
+			return n.stores(t, one.files["main.js"]) || n.stores(t, one.files["main.js.map"])
+		})
 	}, text)
 	for _, n := range left {
 		for _, other := range left {
