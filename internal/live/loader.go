@@ -190,14 +190,18 @@ func (l *loader) take(ctx context.Context, a arrival) {
 		before := l.failed[a.key]
 		rest := min(restLeast<<min(before.times, 10), restMost)
 		l.failed[a.key] = failure{before.times + 1, time.Now().Add(rest)}
-		if before.times == 0 {
+		// The first time says little: what a node brings is published before the others know
+		// where to find the node.
+		if before.times == 1 {
 			l.logger.Error("manifest not loaded; its release answers 503", "manifest", a.key.manifest, "error", a.err)
 		}
 		return
 	}
-	if l.failed[a.key].times > 0 {
+	if times := l.failed[a.key].times; times > 0 {
 		delete(l.failed, a.key)
-		l.logger.Info("manifest loaded at last", "manifest", a.key.manifest)
+		if times > 1 {
+			l.logger.Info("manifest loaded at last", "manifest", a.key.manifest)
+		}
 		l.hurry()
 	}
 	l.builds[a.key], l.fresh = b, true

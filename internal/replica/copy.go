@@ -205,11 +205,12 @@ func (c *Copier) copy(ctx context.Context, s *store.Store, wanted []job, overdue
 	return wait
 }
 
-// failed puts a release off for a while, and logs why if that is new.
+// failed puts a release off for a while, and logs why if that is new. The first time
+// in a row says little: the node that brought it may have been heard of but not met.
 func (c *Copier) failed(j *job, err error) {
 	j.next = c.Clock().Add(min(time.Second<<min(j.fails, 6), time.Minute))
 	j.fails++
-	if why := cause(err); !slices.Contains(j.told, why) && len(j.told) < 16 {
+	if why := cause(err); j.fails > 1 && !slices.Contains(j.told, why) && len(j.told) < 16 {
 		j.told = append(j.told, why)
 		c.Logger.Warn("release of other nodes not copied; trying again, and not logged again for this cause",
 			"app", j.app.String(), "release", j.releaseKey.release.String(), "cause", why, "error", err)
