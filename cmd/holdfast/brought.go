@@ -17,7 +17,7 @@ type brought struct {
 	// How many should have, 0 where all share a store; and those that are copying it.
 	Wanted int      `json:"wanted"`
 	Making []making `json:"making"`
-	shared bool     // no node says that its store is its own
+	whose  whose    // are the stores in which its bytes lie
 	// What it has not in common with others that running nodes brought.
 	Differs []registry.Difference `json:"differs"`
 }
@@ -40,7 +40,7 @@ func broughtOf(state *registry.AppState, nodes []registry.NodeInfo) (all []broug
 		}
 		b := brought{Release: r.ID, By: []string{}, Differs: []registry.Difference{}}
 		b.stand(replica.Stand(state.Name, r, nodes))
-		b.shared = !slices.ContainsFunc(nodes, func(n registry.NodeInfo) bool { return n.Copies != nil })
+		b.whose = whoseStores(nodes)
 		for _, n := range nodes {
 			if n.Own[state.Name] == r.ID {
 				b.By = append(b.By, n.Name)
@@ -65,10 +65,32 @@ func (b *brought) stand(s replica.Standing) {
 	}
 }
 
+// whose says whether nodes share a store.
+type whose uint8
+
+const (
+	nobodys whose = iota // no node runs that would say so
+	everybodys
+	theirOwn
+)
+
+func whoseStores(nodes []registry.NodeInfo) whose {
+	switch {
+	case len(nodes) == 0:
+		return nobodys
+	case slices.ContainsFunc(nodes, func(n registry.NodeInfo) bool { return n.Copies != nil }):
+		return theirOwn
+	}
+	return everybodys
+}
+
 // text says who has the release, and how safe that is.
 func (b *brought) text() string {
-	if b.shared {
-		return fmt.Sprintf("brought by %s, in the store", nobody(b.By))
+	switch b.whose {
+	case nobodys:
+		return "brought by " + nobody(b.By)
+	case everybodys:
+		return "brought by " + nobody(b.By) + ", in the store"
 	}
 	text := fmt.Sprintf("brought by %s, held by %s", nobody(b.By), nobody(b.Copies))
 	if len(b.Copies) >= b.Wanted {

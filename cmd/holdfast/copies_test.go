@@ -89,6 +89,7 @@ func TestBroughtText(t *testing.T) {
 	held := map[holdfast.AppName]map[holdfast.ReleaseID]holdfast.Digest{app: {id: inventory}}
 	making := map[holdfast.AppName]map[holdfast.ReleaseID]registry.Making{app: {id: {Done: 40, Total: 100}}}
 	for want, nodes := range map[string][]registry.NodeInfo{
+		"brought by no node that runs":                                    nil,
 		"brought by n1, in the store":                                     {{Name: "n1", Own: own}},
 		"brought by no node that runs, held by n2 and n3":                 {{Name: "n2", Copies: &registry.Copies{Wanted: 2, Held: held}}, {Name: "n3", Copies: &registry.Copies{Wanted: 2, Held: held}}},
 		"brought by n1, held by n1":                                       {{Name: "n1", Own: own, Copies: &registry.Copies{Held: held}}},

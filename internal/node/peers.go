@@ -154,7 +154,7 @@ func (e *elsewhere) Inventory(ctx context.Context, d holdfast.Digest) (*holdfast
 func fromEither[T any](ctx context.Context, e *elsewhere, kind peer.Kind, d holdfast.Digest,
 	get func(context.Context, holdfast.Digest) (T, error), parse func([]byte) (T, error),
 ) (T, error) {
-	alone, cancel := context.WithCancel(ctx)
+	alone, cancel := ctx, context.CancelFunc(func() {})
 	if e.peers.Any() {
 		alone, cancel = context.WithTimeout(ctx, storeFirst)
 	}
