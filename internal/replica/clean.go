@@ -62,23 +62,42 @@ func (c *Copier) needs(ctx context.Context, s *store.Store, v view) (*needed, er
 	for _, app := range v.snap.Apps {
 		for i := range app.Releases {
 			r := &app.Releases[i]
-			if r.State == holdfast.Gone {
+			says := claims(selves, app.Name, r.ID)
+			switch {
+			case len(says) > 0: // whatever became of it
+			case r.State == holdfast.Gone:
 				continue
-			}
-			if app.Local && c.drops(app.Name, r, v.nodes, selves) {
+			case app.Local && c.drops(app.Name, r, v.nodes, selves):
 				c.lost(releaseKey{app.Name, r.ID})
 				continue
 			}
-			if err := need.release(ctx, s, r); err != nil {
-				return nil, fmt.Errorf("release %s of app %s: %w; nothing is removed from this node's store before that can be read", r.ID, app.Name, err)
+			need.manifests[r.Manifest] = true
+			for _, d := range append(says, r.Inventory) {
+				if err := need.inventory(ctx, s, d); err != nil {
+					return nil, fmt.Errorf("release %s of app %s: %w; nothing is removed from this node's store before that can be read", r.ID, app.Name, err)
+				}
 			}
 		}
 	}
 	return need, nil
 }
 
+// claims are the inventories of a release of which this node says that it has all:
+// others may rely on that until its entry says otherwise.
+func claims(selves []registry.NodeInfo, app holdfast.AppName, id holdfast.ReleaseID) (all []holdfast.Digest) {
+	for _, n := range selves {
+		if n.Copies == nil {
+			continue
+		}
+		if d, ok := n.Copies.Held[app][id]; ok {
+			all = append(all, d)
+		}
+	}
+	return all
+}
+
 // drops reports whether this node does not need a release that is not gone: others
-// have it who should, for long enough, and it says itself no longer that it has it.
+// have it who should, and have had it for long enough.
 func (c *Copier) drops(app holdfast.AppName, r *registry.ReleaseInfo, nodes, selves []registry.NodeInfo) bool {
 	k := releaseKey{app, r.ID}
 	own := c.copies[k]
@@ -86,7 +105,7 @@ func (c *Copier) drops(app holdfast.AppName, r *registry.ReleaseInfo, nodes, sel
 		return false
 	}
 	for _, n := range selves {
-		if n.Own[app] == r.ID || holds(&n, app, r) {
+		if n.Own[app] == r.ID {
 			return false
 		}
 	}
@@ -106,11 +125,11 @@ func (c *Copier) lost(k releaseKey) {
 	c.copies[k].complete, c.copies[k].looked = false, time.Time{}
 }
 
-// release adds what a release needs of this store. One whose inventory is not here
-// needs none: it is the first of it to come, and the last to go.
-func (n *needed) release(ctx context.Context, s *store.Store, r *registry.ReleaseInfo) error {
-	n.manifests[r.Manifest], n.inventories[r.Inventory] = true, true
-	inv, err := s.Inventory(ctx, r.Inventory)
+// inventory adds what an inventory names. One that is not here needs nothing: of all
+// that belongs to a release it is the first to come, and the last to go.
+func (n *needed) inventory(ctx context.Context, s *store.Store, d holdfast.Digest) error {
+	n.inventories[d] = true
+	inv, err := s.Inventory(ctx, d)
 	if errors.Is(err, holdfast.ErrNotFound) {
 		return nil
 	}

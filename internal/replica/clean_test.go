@@ -140,6 +140,30 @@ func TestGivesUpFirst(t *testing.T) {
 	})
 }
 
+// Nor does it remove what is gone by then: it may come back before the entry changes.
+func TestGivesUpGone(t *testing.T) {
+	inCluster(t, 1, "a b", func(t *testing.T, c *cluster) {
+		c.find("a").restart("v1")
+		c.settle()
+		c.find("a").stop()
+		b := c.find("b")
+		c.release("v1").State = holdfast.Gone
+		b.round() // it does not get to tell
+		time.Sleep(2 * Floor)
+		b.round()
+		c.find("a").start("v1")
+		if !b.has(c.release("v1")) {
+			t.Error("it says that it has what it removed")
+		}
+		c.find("a").stop()
+		c.release("v1").State = holdfast.Gone
+		c.wait(2 * Floor)
+		if n := b.objects(); n > 0 {
+			t.Errorf("%d objects are left", n)
+		}
+	})
+}
+
 // What is gone is removed by all; what is not, by nobody who should have it: live, or
 // draining, or retired.
 func TestRemovesGone(t *testing.T) {
