@@ -12,7 +12,7 @@ func TestMutants(t *testing.T) {
 	for _, m := range []mutant.Mutant{
 		{Name: "a copy is said to be held before its last object", File: "copy.go", From: "if len(j.missing) > 0 {", To: "if len(j.missing) > 1 {"},
 		{
-			Name: "what exists in one form alone, as source maps do, is not copied", File: "copy.go",
+			Name: "what exists in one form alone, as source maps do, is not copied", File: "survey.go",
 			From: "if seen[o.Name] {", To: "if seen[o.Name] || len(inv.Of(o.Digest)) == 1 {",
 		},
 		{Name: "cleaning knows live releases alone", File: "clean.go", From: "case r.State == holdfast.Gone:", To: "case r.State != holdfast.Live:"},
@@ -20,7 +20,7 @@ func TestMutants(t *testing.T) {
 		{Name: "a copy is removed before another node has it", File: "choose.go", From: "if !slices.ContainsFunc(s.Holders,", To: "if false && !slices.ContainsFunc(s.Holders,"},
 		{Name: "a copy is removed at once", File: "clean.go", From: "c.Clock().Sub(own.spare) < c.Floor", To: "c.Clock().Sub(own.spare) < 0"},
 		{Name: "a copy is removed that others rely on", File: "clean.go", From: "case len(says) > 0:", To: "case false:"},
-		{Name: "a node says that it has what it is about to remove", File: "copy.go", From: "j.forsaken = !j.spare.IsZero()", To: "j.forsaken = false"},
+		{Name: "a node says that it has what it is about to remove", File: "survey.go", From: "j.forsaken = !j.spare.IsZero()", To: "j.forsaken = false"},
 		{Name: "what was removed is still said to be there", File: "clean.go", From: "c.copies[k].complete, c.copies[k].looked = false, time.Time{}", To: "_ = time.Time{}"},
 		{Name: "a node cleans that is not registered", File: "clean.go", From: "if len(selves) == 0 {", To: "if false {"},
 		{
@@ -31,7 +31,7 @@ func TestMutants(t *testing.T) {
 		{Name: "a store is cleaned while something else stores there", File: "clean.go", From: "	unlock, err := c.Lock()\n	if err != nil {\n		return err\n	}", To: "	unlock, err := c.Lock()\n	if err != nil {\n		unlock = func() error { return nil }\n	}"},
 		{Name: "a copy of other bytes counts as one of these", File: "choose.go", From: "n.Copies.Held[app][r.ID] == r.Inventory && !r.Inventory.IsZero()", To: "!n.Copies.Held[app][r.ID].IsZero()"},
 		{Name: "the owner is not asked first", File: "copy.go", From: "slices.Concat(s.Owners, s.Holders)", To: "slices.Concat(s.Holders[:0], s.Chosen)"},
-		{Name: "a failed look-up counts as one that found all", File: "copy.go", From: "if !j.complete {\n			j.looked = time.Time{}", To: "if j.complete {\n			j.looked = time.Time{}"},
+		{Name: "a failed look-up counts as one that found all", File: "survey.go", From: "if !j.complete {\n			j.looked = time.Time{}", To: "if j.complete {\n			j.looked = time.Time{}"},
 	} {
 		t.Run(m.Name, func(t *testing.T) { mutant.Test(t, m, "-skip", "TestHistories|TestMutants") })
 	}

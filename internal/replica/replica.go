@@ -42,7 +42,8 @@ const (
 	lookEvery = 30 * time.Second
 	// lookLeast is how long it waits between two looks.
 	lookLeast = time.Second
-	// recheck is how often it is looked whether all of a copy is still there.
+	// recheck is how often it is looked whether all of a copy is still there. Within a
+	// week of this, all of it is read as well.
 	recheck = time.Hour
 	// tellEvery is how often the node's entry says how far a copy is.
 	tellEvery = 5 * time.Second

@@ -264,6 +264,16 @@ func TestHeals(t *testing.T) {
 		if !b.has(r) {
 			t.Error("it does not")
 		}
+		b.disk.Change("objects/"+short.String()[:2]+"/"+short.String(), func(b []byte) []byte { b[7] ^= 1; return b })
+		for range 7 * 24 {
+			if b.round(); b.has(r) {
+				break
+			}
+			time.Sleep(recheck)
+		}
+		if b.round(); !b.has(r) {
+			t.Error("it does not heal what has the right size")
+		}
 	})
 }
 
