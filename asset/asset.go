@@ -81,6 +81,7 @@ type site interface {
 	// handler answers for the app's files, and leaves the rest to next if that is
 	// not nil.
 	handler(next http.Handler) http.Handler
+	status() Status
 	Close() error
 }
 

@@ -2,8 +2,10 @@ package asset
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"html/template"
+	"io/fs"
 	"path"
 	"slices"
 	"strings"
@@ -31,7 +33,7 @@ type Release struct {
 type reference struct{ url, integrity string }
 
 // newRelease makes the view of a release. read returns the bytes of a file.
-func newRelease(id holdfast.ReleaseID, l *link.Links, proved bool, early EarlyHints, read func(path string) ([]byte, error)) *Release {
+func newRelease(id holdfast.ReleaseID, l *link.Links, proved bool, early EarlyHints, read func(path string) ([]byte, error)) (*Release, error) {
 	r := &Release{id: id, links: l, files: make(map[string]reference), read: read, early: early, sets: make(map[string]*tagSet)}
 	for name, f := range l.Named {
 		if !l.Served(f) {
@@ -47,11 +49,16 @@ func newRelease(id holdfast.ReleaseID, l *link.Links, proved bool, early EarlyHi
 		}
 	}
 	for _, p := range []string{".vite/manifest.json", "manifest.json"} {
-		if text, err := read(p); err == nil && r.bundle == nil { // most builds have neither
+		text, err := read(p)
+		switch {
+		case errors.Is(err, fs.ErrNotExist) || errors.Is(err, holdfast.ErrNotFound): // most builds have neither
+		case err != nil:
+			return nil, err
+		case r.bundle == nil:
 			r.bundle = link.ParseBundle(text)
 		}
 	}
-	return r
+	return r, nil
 }
 
 // ID returns the release's ID.
