@@ -53,7 +53,7 @@ func (b Build) Publish(ctx context.Context, r *registry.Registry, s *store.Store
 func (b Build) Recall(ctx context.Context, apps []*registry.AppState) (holdfast.ReleaseID, error) {
 	a := appOf(apps, b.App)
 	if a == nil {
-		return holdfast.ReleaseID{}, fmt.Errorf("%w: app %s is not known", holdfast.ErrUnavailable, b.App)
+		return holdfast.ReleaseID{}, fmt.Errorf("%w: app %s is not known here", holdfast.ErrUnavailable, b.App)
 	}
 	build, id, err := b.read(ctx, &a.Settings)
 	if err != nil {
@@ -64,7 +64,7 @@ func (b Build) Recall(ctx context.Context, apps []*registry.AppState) (holdfast.
 			return id, nil
 		}
 	}
-	return id, fmt.Errorf("%w: release %s, which it is, is not known", holdfast.ErrUnavailable, id)
+	return id, fmt.Errorf("%w: it is release %s, which is not known here", holdfast.ErrUnavailable, id)
 }
 
 // read scans the build as the settings of the app say.
