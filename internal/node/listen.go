@@ -37,29 +37,24 @@ func (f *fronts) open(ctx context.Context, c *Config) (err error) {
 			return err
 		}
 	}
-	if f.site, err = listen(ctx, "sites", c.Listen); err != nil {
-		return err
+	var lc net.ListenConfig
+	if c.Listen != "" {
+		if f.site, err = lc.Listen(ctx, "tcp", c.Listen); err != nil {
+			return fmt.Errorf("listen for sites: %w", err)
+		}
 	}
-	if f.admin, err = listen(ctx, "admin", c.Admin); err != nil || c.Peering == nil {
-		return err
+	if c.Admin != "" {
+		if f.admin, err = lc.Listen(ctx, "tcp", c.Admin); err != nil {
+			return fmt.Errorf("listen for admin: %w", err)
+		}
 	}
-	if f.peers, err = listen(ctx, "peers", c.Peering.Listen); err != nil {
-		return err
+	if c.Peering == nil {
+		return nil
+	}
+	if f.peers, err = lc.Listen(ctx, "tcp", c.Peering.Listen); err != nil {
+		return fmt.Errorf("listen for peers: %w", err)
 	}
 	return c.Peering.settle(f.peers.Addr())
-}
-
-// listen returns nil for no address.
-func listen(ctx context.Context, who, address string) (net.Listener, error) {
-	if address == "" {
-		return nil, nil
-	}
-	var lc net.ListenConfig
-	l, err := lc.Listen(ctx, "tcp", address)
-	if err != nil {
-		return nil, fmt.Errorf("listen for %s: %w", who, err)
-	}
-	return l, nil
 }
 
 // close closes those that no server has closed yet.
