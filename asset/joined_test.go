@@ -288,6 +288,40 @@ func TestRestartWithoutCluster(t *testing.T) {
 	}
 }
 
+// TestRestartOfPublished: so does one that brings no build, with the pages that it had.
+func TestRestartOfPublished(t *testing.T) {
+	s := &switched{memory: memory{memkv.New(memkv.Options{}), memstore.New()}}
+	where := asset.Cluster{Registry: s, Store: s, DataDir: t.TempDir(), Poll: 50 * time.Millisecond}
+	p := newPublisher(t, where)
+	p.publish("v1", version("1"))
+	p.activate("v1")
+	first := join(t, where, asset.Options{})
+	tags, err := first.Tags()
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "warm", func() bool {
+		nodes, err := p.registry.Nodes(t.Context())
+		return err == nil && len(nodes) == 1 && len(nodes[0].Ready[holdfast.DefaultApp()]) == 1
+	})
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s.registryDown.Store(true)
+	s.storeDown.Store(true)
+	again := join(t, where, asset.Options{})
+	if html, err := again.Tags(); err != nil || html != tags {
+		t.Errorf("%s (%v), before %s", html, err, tags)
+	}
+	gives(t, again, "/@v1/only-1.js", "1")
+	s.registryDown.Store(false)
+	s.storeDown.Store(false)
+	p.publish("v2", version("2"))
+	p.activate("v2")
+	awaitURL(t, again, "app.js", "/@v2/app.js")
+	gives(t, again, "/app.js", version("2")["app.js"])
+}
+
 // TestFirstStartWithoutCluster: without anything kept there is nothing to serve.
 func TestFirstStartWithoutCluster(t *testing.T) {
 	s := &switched{memory: memory{memkv.New(memkv.Options{}), memstore.New()}}
