@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"path/filepath"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -31,6 +30,8 @@ const (
 	// callTimeout bounds calls to registry and store beside requests.
 	callTimeout = 10 * time.Second
 	renewRetry  = time.Second
+	// readyPoll is how often Join looks whether the program is ready.
+	readyPoll = 10 * time.Millisecond
 )
 
 // joined serves what is in a cluster, as a node of it.
@@ -46,8 +47,7 @@ type joined struct {
 	shown viewed // what view was made from; of follow alone
 
 	stop  context.CancelFunc
-	ended chan error    // gets what Run returned
-	ready chan struct{} // closed when the program was ready first
+	ended chan error    // gets what the node's Run returned
 	idle  chan struct{} // closed when follow has ended
 }
 
@@ -85,7 +85,7 @@ func Join(ctx context.Context, where Cluster, o Options) (*Assets, error) {
 	if err != nil {
 		return nil, fmt.Errorf("join cluster: %w", err)
 	}
-	j := &joined{member: m, ended: make(chan error, 1), ready: make(chan struct{}), idle: make(chan struct{})}
+	j := &joined{member: m, ended: make(chan error, 1), idle: make(chan struct{})}
 	if err := j.join(ctx); err != nil {
 		return nil, fmt.Errorf("join cluster: %w", errors.Join(err, j.Close()))
 	}
@@ -175,18 +175,26 @@ func (j *joined) await(ctx context.Context) error {
 	if j.own != nil {
 		limit = ownTimeout
 	}
-	waiting, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
-	select {
-	case <-j.ready:
-		return nil
-	case <-waiting.Done():
+	late := time.NewTimer(limit)
+	defer late.Stop()
+	poll := time.NewTicker(readyPoll)
+	defer poll.Stop()
+	for {
+		err := j.status().Err()
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-poll.C:
+		case <-ctx.Done():
+			return errors.Join(err, context.Cause(ctx))
+		case <-late.C:
+			if j.own == nil && j.node.Table() != nil {
+				return nil
+			}
+			return err
+		}
 	}
-	err := j.status().Err()
-	if err == nil || ctx.Err() == nil && j.own == nil && j.node.Table() != nil {
-		return nil
-	}
-	return errors.Join(err, ctx.Err())
 }
 
 // follow keeps the view up to date until ctx ends. Until a new one is made, pages
@@ -194,7 +202,6 @@ func (j *joined) await(ctx context.Context) error {
 func (j *joined) follow(ctx context.Context) {
 	defer close(j.idle)
 	var again <-chan time.Time
-	ready := sync.OnceFunc(func() { close(j.ready) })
 	for {
 		select {
 		case <-ctx.Done():
@@ -206,9 +213,6 @@ func (j *joined) follow(ctx context.Context) {
 		if err := j.renew(ctx); err != nil && ctx.Err() == nil {
 			j.log.Warn("pages still refer to the release before", "app", j.app.String(), "error", err)
 			again = time.After(renewRetry)
-		}
-		if j.status().Ready {
-			ready()
 		}
 	}
 }

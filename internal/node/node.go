@@ -198,8 +198,7 @@ func (n *Node) Snapshot() *registry.Snapshot { return n.keeper.Snapshot() }
 // kept, the store, or its peers.
 func (n *Node) Manifests() live.Manifests { return n.config.Manifests }
 
-// Changed returns a channel of hints that there is another table, or that Status or
-// Warm may say something else.
+// Changed returns a channel of hints that there is another table.
 func (n *Node) Changed() <-chan struct{} { return n.changed }
 
 // Run serves until ctx ends. Then it says that it is not ready any more, for

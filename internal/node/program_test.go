@@ -20,13 +20,12 @@ func TestNodeOfAProgram(t *testing.T) {
 	c.Name, c.Address, c.Report, c.NoElection = "shop", "10.0.0.7:80", 20*time.Millisecond, true
 	n, stop := w.start(c)
 	handler := serve.NewHandler(n, w.blobs, serve.Options{Logger: c.Logger})
-	for changed := false; !changed || !n.Status().Ready || !n.Warm(holdfast.DefaultApp(), release("v1")); changed = true {
-		select {
-		case <-n.Changed():
-		case <-time.After(patience):
-			t.Fatalf("no hint, and %+v", n.Status())
-		}
+	select {
+	case <-n.Changed():
+	case <-time.After(patience):
+		t.Fatal("no hint that there is a table")
 	}
+	eventually(t, "ready and warm", func() bool { return n.Status().Ready && n.Warm(holdfast.DefaultApp(), release("v1")) })
 	if n.Addr() != nil || n.AdminAddr() != nil || n.PeerAddr() != "" {
 		t.Errorf("it listens: %v %v %q", n.Addr(), n.AdminAddr(), n.PeerAddr())
 	}

@@ -43,7 +43,6 @@ func (n *Node) reach(ctx context.Context) error {
 			now := time.Now()
 			n.patientSince.Store(&now)
 			n.store.set(nil)
-			n.changed.give()
 			n.config.Logger.Info("the store is there")
 			return nil
 		}

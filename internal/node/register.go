@@ -46,7 +46,6 @@ func (n *Node) registered(ctx context.Context) error {
 	if err == nil || len(n.config.Own) == 0 { // a registry that refuses must not keep the node out
 		n.entered.Store(true)
 	}
-	n.changed.give()
 	if err != nil {
 		return fmt.Errorf("register node: %w", err)
 	}

@@ -158,7 +158,6 @@ func (n *Node) warmOne(ctx context.Context, k warmKey, t *live.Table) {
 	}
 	n.warmth.add(k)
 	n.swapped.give()
-	n.changed.give()
 }
 
 // refsOf yields the blobs of a release: of every file the smallest coding, which
