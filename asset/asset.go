@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"net/http"
+	"sync"
 
 	holdfast "github.com/holdfast-web/holdfast"
 	"github.com/holdfast-web/holdfast/internal/link"
@@ -81,6 +82,7 @@ type site interface {
 	// handler answers for the app's files, and leaves the rest to next if that is
 	// not nil.
 	handler(next http.Handler) http.Handler
+	status() Status
 	Close() error
 }
 
@@ -89,6 +91,7 @@ type site interface {
 type Assets struct {
 	site    site
 	handler http.Handler
+	end     func() error
 }
 
 var _ http.Handler = (*Assets)(nil)
@@ -124,7 +127,7 @@ func open(p publish.Place, o Options) (*Assets, error) {
 	return newAssets(s), nil
 }
 
-func newAssets(s site) *Assets { return &Assets{s, s.handler(nil)} }
+func newAssets(s site) *Assets { return &Assets{s, s.handler(nil), sync.OnceValue(s.Close)} }
 
 // config are Options that were checked.
 type config struct {
@@ -189,8 +192,9 @@ func (a *Assets) Handler(next http.Handler) http.Handler { return a.site.handler
 // is being made.
 func (a *Assets) Release() (*Release, error) { return a.site.release() }
 
-// Close ends what serving needs. No request may be under way.
-func (a *Assets) Close() error { return a.site.Close() }
+// Close ends what serving needs, and takes a program that joined a cluster off the
+// list of its nodes. No request may be under way. It may be called twice.
+func (a *Assets) Close() error { return a.end() }
 
 // URL is Release.URL of the release that pages refer to now.
 func (a *Assets) URL(path string) (string, error) {

@@ -1,31 +1,39 @@
 package asset
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
-	"net/http"
-	"slices"
-	"sync"
-	"sync/atomic"
+	"os"
+	"path/filepath"
+	"runtime/debug"
 	"time"
 
 	holdfast "github.com/holdfast-web/holdfast"
-	"github.com/holdfast-web/holdfast/internal/blob"
+	"github.com/holdfast-web/holdfast/internal/bring"
 	"github.com/holdfast-web/holdfast/internal/kv"
-	"github.com/holdfast-web/holdfast/internal/link"
-	"github.com/holdfast-web/holdfast/internal/live"
+	"github.com/holdfast-web/holdfast/internal/origin"
+	"github.com/holdfast-web/holdfast/internal/publish"
 	"github.com/holdfast-web/holdfast/internal/registry"
-	"github.com/holdfast-web/holdfast/internal/serve"
 	"github.com/holdfast-web/holdfast/internal/store"
 )
 
 // Registry says where a cluster's registry is. Packages asset/zookeeper,
 // asset/etcd and asset/local have them; a program links those that it names.
 type Registry interface {
-	OpenRegistry(ctx context.Context, log *slog.Logger) (kv.Driver, error)
+	OpenRegistry(ctx context.Context, o Opening) (kv.Driver, error)
+}
+
+// Opening says how a registry is opened.
+type Opening struct {
+	// Create: what is not there yet may be made. A program that brings a build may be
+	// the first of its cluster.
+	Create bool
+	Logger *slog.Logger
 }
 
 // Store says where a cluster's store is. Packages asset/s3 and asset/local have
@@ -40,272 +48,171 @@ type Cluster struct {
 	Store    Store
 	// Side is that of this program, "main" by default.
 	Side string
-	// CacheDir is a directory on a local disk, for this program alone, that keeps
-	// what was fetched from the store across restarts; "" for none.
-	CacheDir string
+	// Name is this program's among the nodes of the cluster; that of the host by
+	// default. "holdfast status" lists programs of one name one by one, but only their
+	// names and addresses tell them apart: name them where several run on a host.
+	Name string
+	// Address is host:port by which this program is reached. The cluster only shows it.
+	Address string
+	// DataDir is a directory on a local disk, for this program alone, made if need be.
+	// It keeps what is needed to start while the registry, the store or both are out
+	// of reach: in node the last table with its manifests, in cache what was fetched
+	// from the store. "" for none.
+	DataDir string
+	// CacheBytes bounds what DataDir keeps of the store's files, 8 GiB by default.
+	CacheBytes int64
 	// Poll is how often the registry is read without being told to; 5 s by default.
 	Poll time.Duration
+
+	// Build is the build that this program brings with it, often an embed.FS below
+	// its top directory; nil for none. It becomes a release of Options.App that is
+	// live while a program that brought it has joined; afterwards it drains. This
+	// program's pages and plain URLs refer to it. Apps whose releases are published
+	// take no builds.
+	Build fs.FS
+	// Identity is what the ID of that release is made of: "content" (the default)
+	// makes it of the build alone, so that programs with the same one share it;
+	// "node" of the build and Name, "address" of the build and Address. Anything else
+	// is the ID.
+	Identity string
 }
 
-// Deadlines of calls to registry and store beside requests.
-const (
-	openTimeout = 15 * time.Second
-	callTimeout = 10 * time.Second
-	renewRetry  = time.Second
-)
-
-// cluster serves what is published in a cluster, as a node does.
-type cluster struct {
+// member is a Cluster that was checked, with Options.
+type member struct {
 	config
-	name   string // of the release whose URLs are given; "" for the live one
-	keeper *live.Keeper
-	store  *store.Store
-	bytes  *blob.Source
-	server *serve.Handler
-
-	view    atomic.Pointer[Release]
-	shown   viewed        // what view was made from; of follow alone, after Join
-	swapped chan struct{} // at most one hint
-
-	stop    context.CancelFunc
-	tasks   sync.WaitGroup
-	closers []io.Closer // in the order of opening
-}
-
-var _ site = (*cluster)(nil)
-
-// viewed is what a view depends on.
-type viewed struct {
-	id       holdfast.ReleaseID
-	manifest holdfast.Digest
-	settings []holdfast.Setting
-}
-
-func (v viewed) same(o viewed) bool {
-	return v.id == o.id && v.manifest == o.manifest && slices.Equal(v.settings, o.settings)
-}
-
-// Join returns the assets of an app that is published in a cluster: all its
-// releases are served, from the shared store, as by the nodes of the cluster; the
-// helpers give URLs of the release that is live on the side, or of
-// Options.Release. What becomes live is taken up as it does.
-//
-// Mount, settings and the rest of what Options say of the build come from the
-// registry: it is an error to set them. ctx bounds the joining, not what follows:
-// Close ends that. A registry in which nothing is published is an error; an app of
-// which nothing is live yet is not, but then Release says so.
-func Join(ctx context.Context, where Cluster, o Options) (*Assets, error) {
-	c, err := join(ctx, where, o)
-	if err != nil {
-		return nil, fmt.Errorf("join cluster: %w", err)
-	}
-	return newAssets(c), nil
-}
-
-func join(ctx context.Context, where Cluster, o Options) (*cluster, error) {
-	config, side, err := where.check(o)
-	if err != nil {
-		return nil, err
-	}
-	background, stop := context.WithCancel(context.WithoutCancel(ctx))
-	c := &cluster{config: config, name: o.Release, swapped: make(chan struct{}, 1), stop: stop}
-	ctx, cancel := context.WithTimeout(ctx, openTimeout)
-	defer cancel()
-	reg, err := c.open(ctx, where)
-	if err != nil {
-		return nil, errors.Join(err, c.Close())
-	}
-	first := make(chan struct{})
-	var once sync.Once
-	c.keeper = live.NewKeeper(reg, c.store, live.Options{
-		Side: side, Logger: c.log, Poll: where.Poll,
-		OnSwap: func(*live.Table) { once.Do(func() { close(first) }); c.hint() },
-	})
-	c.server = serve.NewHandler(c.keeper, c.bytes, serve.Options{Logger: c.log})
-	c.tasks.Go(func() { _ = c.keeper.Run(background) }) // it ends with its context only
-	select {
-	case <-first:
-	case <-ctx.Done():
-		return nil, errors.Join(fmt.Errorf("read registry: %w: %w", holdfast.ErrUnavailable, context.Cause(ctx)), c.Close())
-	}
-	if err := c.renew(ctx); err != nil {
-		return nil, errors.Join(err, c.Close())
-	}
-	c.tasks.Go(func() { c.follow(background) })
-	return c, nil
+	Cluster
+	side holdfast.Side
+	own  *bring.Build // nil if the program brings none
 }
 
 // check refuses options that would be ignored.
-func (where Cluster) check(o Options) (c config, side holdfast.Side, err error) {
+func (where Cluster) check(o Options) (m member, err error) {
 	switch {
 	case where.Registry == nil || where.Store == nil:
-		return c, side, fmt.Errorf("%w: Cluster needs a Registry and a Store", holdfast.ErrInvalid)
+		return m, fmt.Errorf("%w: Cluster needs a Registry and a Store", holdfast.ErrInvalid)
 	case o.Mount != "" || o.SPA || len(o.Settings) > 0 || o.Encoder != nil || o.Dev:
-		return c, side, fmt.Errorf("%w: Mount, SPA, Settings, Encoder and Dev are of builds that a program has itself; those of an app are in the registry (holdfast app set)", holdfast.ErrInvalid)
+		return m, fmt.Errorf("%w: Mount, SPA, Settings, Encoder and Dev are of builds that a program serves alone; those of an app are in the registry (holdfast app set)", holdfast.ErrInvalid)
+	case where.Build != nil && o.Release != "":
+		return m, fmt.Errorf("%w: Release and Build exclude each other: pages refer to the Build, and its Identity says what the release is called", holdfast.ErrInvalid)
+	case where.Build == nil && where.Identity != "":
+		return m, fmt.Errorf("%w: Identity is that of a Build, and there is none", holdfast.ErrInvalid)
+	case where.DataDir == "" && where.CacheBytes != 0:
+		return m, fmt.Errorf("%w: CacheBytes bounds what is kept in DataDir, and there is none", holdfast.ErrInvalid)
+	case where.CacheBytes < 0 || where.Poll < 0:
+		return m, fmt.Errorf("%w: CacheBytes and Poll must not be negative", holdfast.ErrInvalid)
 	}
-	if side = holdfast.DefaultSide(); where.Side != "" {
-		if side, err = holdfast.ParseSide(where.Side); err != nil {
-			return c, side, err
+	m.Cluster, m.side = where, holdfast.DefaultSide()
+	if where.Side != "" {
+		if m.side, err = holdfast.ParseSide(where.Side); err != nil {
+			return m, err
 		}
 	}
-	c, err = o.check()
-	return c, side, err
-}
-
-// open opens registry and store, and what fetches from it.
-func (c *cluster) open(ctx context.Context, where Cluster) (*registry.Registry, error) {
-	driver, err := where.Registry.OpenRegistry(ctx, c.log)
-	if err != nil {
-		return nil, fmt.Errorf("open registry: %w", err)
-	}
-	c.closes(driver)
-	there, err := registry.Exists(ctx, driver)
-	if err == nil && !there {
-		err = fmt.Errorf("%w: nothing was ever published there; the first holdfast publish makes it", holdfast.ErrNotFound)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("open registry: %w", err)
-	}
-	reg, err := registry.Open(ctx, driver, registry.Options{Logger: c.log})
-	if err != nil {
-		return nil, fmt.Errorf("open registry: %w", err)
-	}
-	bytes, err := where.Store.OpenStore(ctx, c.log)
-	if err != nil {
-		return nil, fmt.Errorf("open store: %w", err)
-	}
-	c.closes(bytes)
-	c.store = store.New(bytes)
-	if err := c.store.Claim(ctx, reg.ID()); err != nil {
-		return nil, fmt.Errorf("open store: %w", err)
-	}
-	c.bytes, err = blob.New(c.store, blob.Options{Memory: c.Memory, CacheDir: where.CacheDir, Logger: c.log})
-	if err != nil {
-		return nil, err
-	}
-	c.closers = append(c.closers, c.bytes)
-	return reg, nil
-}
-
-// closes notes that Close closes a driver, if that can be closed.
-func (c *cluster) closes(driver any) {
-	if closer, ok := driver.(io.Closer); ok {
-		c.closers = append(c.closers, closer)
-	}
-}
-
-func (c *cluster) hint() {
-	select {
-	case c.swapped <- struct{}{}:
-	default:
-	}
-}
-
-// follow keeps the view up to date until ctx ends. Until a new one is made, pages
-// refer to the release before, which is still served.
-func (c *cluster) follow(ctx context.Context) {
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-c.swapped:
-		}
-		call, cancel := context.WithTimeout(ctx, callTimeout)
-		err := c.renew(call)
-		cancel()
-		if err == nil || ctx.Err() != nil {
-			continue
-		}
-		c.log.Warn("pages still refer to the release before", "app", c.app.String(), "error", err)
-		select {
-		case <-ctx.Done():
-		case <-time.After(renewRetry):
-			c.hint()
+	if m.Name == "" {
+		if m.Name, err = os.Hostname(); err != nil {
+			return m, fmt.Errorf("%w: this host has no name, so Cluster needs one: %w", holdfast.ErrInvalid, err)
 		}
 	}
+	if m.config, err = o.check(); err != nil || where.Build == nil {
+		return m, err
+	}
+	return m, m.checkBuild()
 }
 
-// renew makes the view of what pages should refer to, if it would be another one.
-func (c *cluster) renew(ctx context.Context) error {
-	table := c.keeper.Table()
-	i := slices.IndexFunc(table.Apps(), func(a *live.App) bool { return a.Name == c.app })
-	if i < 0 {
-		return nil // Release says so
-	}
-	app := table.Apps()[i]
-	release := app.Live()
-	if c.name != "" {
-		release, _ = app.Release(c.name)
-	}
-	if release == nil || !release.Loaded() {
-		return nil
-	}
-	now := viewed{release.ID, c.manifestOf(release.ID), app.Settings.List()}
-	if c.view.Load() != nil && now.same(c.shown) {
-		return nil
-	}
-	m, err := c.store.Manifest(ctx, now.manifest)
+func (m *member) checkBuild() error {
+	identity, err := bring.ParseIdentity(cmp.Or(m.Identity, bring.Content))
 	if err != nil {
-		return fmt.Errorf("read manifest of release %s: %w", release.ID, err)
+		return err
 	}
-	read := func(path string) ([]byte, error) { return c.read(release, path) }
-	c.view.Store(newRelease(release.ID, link.New(c.links, release.ID, &app.Settings, m), true, c.EarlyHints, read))
-	c.shown = now
+	if m.Identity == bring.Address {
+		if err := bring.CheckAddress(m.Address); err != nil {
+			return fmt.Errorf("identity: %w", err)
+		}
+	}
+	m.own = &bring.Build{
+		App: m.app, Identity: identity, Name: m.Name, Address: m.Address,
+		Scan: publish.FS(m.Build).Scan, Logger: m.log,
+	}
 	return nil
 }
 
-// manifestOf returns the digest of a release's manifest, as of the current table.
-func (c *cluster) manifestOf(id holdfast.ReleaseID) (d holdfast.Digest) {
-	for _, app := range c.keeper.Snapshot().Apps {
-		for i := range app.Releases {
-			if app.Name == c.app && app.Releases[i].ID == id {
-				d = app.Releases[i].Manifest
-			}
+// stateDir is where the program keeps what it serves, "" if it does not.
+func (m *member) stateDir() string {
+	if m.DataDir == "" {
+		return ""
+	}
+	return filepath.Join(m.DataDir, "node")
+}
+
+// openOrigin opens registry and store. kept says that DataDir has something to begin from.
+func (m *member) openOrigin(ctx context.Context, kept bool) (*origin.Origin, error) {
+	return origin.Open(ctx, origin.Cluster{
+		Registry: func(ctx context.Context) (*registry.Registry, io.Closer, error) {
+			return m.openRegistry(ctx, m.own != nil && !kept)
+		},
+		Store: m.openStore,
+		Kept:  kept,
+		Wrong: func(err error) bool {
+			return errors.Is(err, holdfast.ErrInvalid) || errors.Is(err, holdfast.ErrNotFound)
+		},
+		Logger: m.log,
+	})
+}
+
+func (m *member) openRegistry(ctx context.Context, create bool) (*registry.Registry, io.Closer, error) {
+	driver, err := m.Registry.OpenRegistry(ctx, Opening{create, m.log})
+	if err != nil {
+		return nil, nil, fmt.Errorf("open registry: %w", err)
+	}
+	there := create
+	if !create {
+		there, err = registry.Exists(ctx, driver)
+	}
+	if err == nil && !there {
+		err = fmt.Errorf("%w: nothing was ever published there; the first holdfast publish makes it", holdfast.ErrNotFound)
+	}
+	var r *registry.Registry
+	if err == nil {
+		r, err = registry.Open(ctx, driver, registry.Options{Logger: m.log})
+	}
+	if err != nil {
+		return nil, nil, errors.Join(fmt.Errorf("open registry: %w", err), closerOf(driver).Close())
+	}
+	return r, closerOf(driver), nil
+}
+
+// openStore opens the store of a registry, "" if it is not known yet.
+func (m *member) openStore(ctx context.Context, owner string) (*store.Store, io.Closer, error) {
+	driver, err := m.Store.OpenStore(ctx, m.log)
+	if err != nil {
+		return nil, nil, fmt.Errorf("open store: %w", err)
+	}
+	s := store.New(driver)
+	if owner != "" {
+		if err := s.Claim(ctx, owner); err != nil {
+			return nil, nil, errors.Join(fmt.Errorf("open store: %w", err), closerOf(driver).Close())
 		}
 	}
-	return d
+	return s, closerOf(driver), nil
 }
 
-// read returns the bytes of a file of a release.
-func (c *cluster) read(r *live.Release, path string) ([]byte, error) {
-	e, ok := r.Lookup(path)
+// closerOf returns what closes a driver, which may need no closing.
+func closerOf(driver any) io.Closer {
+	if closer, ok := driver.(io.Closer); ok {
+		return closer
+	}
+	return io.NopCloser(nil)
+}
+
+// version is that of this library in the program, for the cluster to show.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
 	if !ok {
-		return nil, fmt.Errorf("read %s of release %s: %w", path, r.ID, holdfast.ErrNotFound)
+		return "asset"
 	}
-	i := slices.IndexFunc(e.Variants, func(v live.Variant) bool { return v.Coding == holdfast.Identity })
-	ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
-	defer cancel()
-	content, err := c.bytes.Open(ctx, blob.Ref{Name: e.Variants[i].Name, Size: e.Size})
-	if err != nil {
-		return nil, fmt.Errorf("read %s of release %s: %w", path, r.ID, err)
+	for _, m := range append(info.Deps, &info.Main) {
+		if m.Path == "github.com/holdfast-web/holdfast" && m.Version != "" && m.Version != "(devel)" {
+			return "asset " + m.Version
+		}
 	}
-	text, err := io.ReadAll(io.NewSectionReader(content, 0, e.Size))
-	return text, errors.Join(err, content.Close())
-}
-
-func (c *cluster) release() (*Release, error) {
-	if r := c.view.Load(); r != nil {
-		return r, nil
-	}
-	if c.name != "" {
-		return nil, fmt.Errorf("%w: app %s has no servable release %s", holdfast.ErrNotFound, c.app, c.name)
-	}
-	return nil, fmt.Errorf("%w: app %s has no live release on this side; holdfast activate makes one live", holdfast.ErrNotFound, c.app)
-}
-
-func (c *cluster) handler(next http.Handler) http.Handler {
-	if next == nil {
-		return c.server
-	}
-	return c.server.Before(next)
-}
-
-func (c *cluster) Close() error {
-	c.stop()
-	c.tasks.Wait()
-	var errs []error
-	for _, closer := range slices.Backward(c.closers) {
-		errs = append(errs, closer.Close())
-	}
-	return errors.Join(errs...)
+	return "asset"
 }

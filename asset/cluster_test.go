@@ -34,7 +34,7 @@ type memory struct {
 	store *memstore.Driver
 }
 
-func (m memory) OpenRegistry(context.Context, *slog.Logger) (kv.Driver, error) {
+func (m memory) OpenRegistry(context.Context, asset.Opening) (kv.Driver, error) {
 	return m.db.Client(), nil
 }
 
@@ -51,7 +51,7 @@ type publisher struct {
 func newPublisher(t *testing.T, where asset.Cluster) *publisher {
 	t.Helper()
 	p := &publisher{t: t, where: where}
-	driver, err := where.Registry.OpenRegistry(t.Context(), slog.New(slog.DiscardHandler))
+	driver, err := where.Registry.OpenRegistry(t.Context(), asset.Opening{Create: true, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -148,7 +148,7 @@ func TestJoinLocal(t *testing.T) {
 	dir := t.TempDir()
 	where := asset.Cluster{
 		Registry: local.Registry{Path: filepath.Join(dir, "registry.db")}, Store: local.Store{Dir: filepath.Join(dir, "store")},
-		CacheDir: filepath.Join(dir, "cache"),
+		DataDir: filepath.Join(dir, "data"),
 	}
 	if _, err := asset.Join(t.Context(), where, asset.Options{}); !errors.Is(err, holdfast.ErrNotFound) || !strings.Contains(err.Error(), "there is no registry") {
 		t.Errorf("without a registry: %v", err)
@@ -220,12 +220,16 @@ func testJoin(t *testing.T, where asset.Cluster) {
 			t.Errorf("%s: %d %q, want %q", target, w.Code, w.Body, want)
 		}
 	}
+	where.DataDir = "" // which is a's alone
 	fixed, err := asset.Join(t.Context(), where, asset.Options{Release: "r1", Origin: "https://cdn.example.com"})
 	if url, err := opened(t, fixed, err).URL("app.js"); err != nil || url != "https://cdn.example.com/@r1/app.js" {
 		t.Errorf("URL of a fixed release: %s %v", url, err)
 	}
 	p.activate("r1") // a rollback
 	awaitURL(t, a, "app.js", "/@r1/app.js")
+	b := join(t, with(where, "b", version("3")), asset.Options{App: "shop"})
+	gives(t, a, urlOf(t, b, "only-3.js"), "3")
+	gives(t, b, "/@r2/only-2.js", "2")
 }
 
 // TestSameIdentityAsPublished: an embedded build has the ID and the URLs that the
@@ -258,7 +262,7 @@ func TestSameIdentityAsPublished(t *testing.T) {
 
 func TestJoinRefuses(t *testing.T) {
 	m := memory{memkv.New(memkv.Options{}), memstore.New()}
-	whole := asset.Cluster{Registry: m, Store: m}
+	whole, build := asset.Cluster{Registry: m, Store: m}, mapFS(version("1"))
 	for _, tt := range []struct {
 		where asset.Cluster
 		o     asset.Options
@@ -268,6 +272,16 @@ func TestJoinRefuses(t *testing.T) {
 		{whole, asset.Options{Mount: "/x"}, "holdfast app set"},
 		{whole, asset.Options{Dev: true}, "Dev"},
 		{asset.Cluster{Registry: m, Store: m, Side: "a/b"}, asset.Options{}, "side"},
+		{asset.Cluster{Registry: m, Store: m, Identity: "node"}, asset.Options{}, "there is none"},
+		{asset.Cluster{Registry: m, Store: m, CacheBytes: 1}, asset.Options{}, "DataDir"},
+		{asset.Cluster{Registry: m, Store: m, Poll: -1}, asset.Options{}, "negative"},
+		{asset.Cluster{Registry: m, Store: m, Build: build, Identity: "a b"}, asset.Options{}, "identity: want content, node, address or an ID"},
+		{asset.Cluster{Registry: m, Store: m, Build: build, Identity: "address"}, asset.Options{}, `address ""`},
+		{asset.Cluster{Registry: m, Store: m, Build: build, Identity: "address", Address: ":80"}, asset.Options{}, `address ":80"`},
+		{asset.Cluster{Registry: m, Store: m, Build: build, Identity: "address", Address: "0.0.0.0:80"}, asset.Options{}, `address "0.0.0.0:80"`},
+		{asset.Cluster{Registry: m, Store: m, Build: build}, asset.Options{Release: "v1"}, "Identity says"},
+		{asset.Cluster{Registry: m, Store: m, Build: build, DataDir: "/dev/null"}, asset.Options{}, "/dev/null"},
+		{asset.Cluster{Registry: m, Store: m, Build: mapFS(map[string]string{"@x/a.js": ""})}, asset.Options{}, "@x"},
 		{asset.Cluster{Registry: zookeeper.Registry{URL: "zk:"}, Store: m}, asset.Options{}, "zk://"},
 		{asset.Cluster{Registry: etcd.Registry{URL: "http://x"}, Store: m}, asset.Options{}, "etcd://"},
 	} {

@@ -50,7 +50,7 @@ func (d *dev) release() (*Release, error) {
 	}
 	c := d.config
 	read := func(path string) ([]byte, error) { return readAll(d.place, path) }
-	return newRelease(c.id, link.New(c.links, c.id, &c.settings, seen.Manifest), false, c.EarlyHints, read), nil
+	return newRelease(c.id, link.New(c.links, c.id, &c.settings, seen.Manifest), false, c.EarlyHints, read)
 }
 
 func (d *dev) handler(next http.Handler) http.Handler {
@@ -76,6 +76,8 @@ func (d *dev) broken(w http.ResponseWriter, err error) {
 	w.Header().Set("Cache-Control", "no-store")
 	http.Error(w, "the build cannot be served: "+err.Error(), http.StatusInternalServerError)
 }
+
+func (d *dev) status() Status { return Status{Ready: true} }
 
 func (d *dev) Close() error { return nil }
 

@@ -50,15 +50,22 @@
 // Nothing may rewrite the path before Assets sees it: Options.Mount takes the place
 // of http.StripPrefix.
 //
+// A page under a Content-Security-Policy takes Release.WithNonce.
+//
 // # A cluster
 //
-// Join serves what "holdfast publish" published, all releases, from the cluster's
-// shared store, and refers to the release that "holdfast activate" made live. A
-// program links the clients of those services only that it imports: packages
+// Join makes the program a node of a cluster: it serves the files of all releases from
+// the cluster's shared store, "holdfast status" lists it, "holdfast activate" waits for
+// it, and its requests count. With Cluster.Build it brings a build of its own: no
+// publish is needed, pages refer to that build, and all other nodes serve its files as
+// well, also when the program has gone. Without one, it serves what "holdfast publish"
+// published, and pages refer to the release that "holdfast activate" made live.
+//
+// A program links the clients of those services only that it imports: packages
 // asset/zookeeper, asset/etcd and asset/s3, or asset/local for SQLite and a
-// directory. It is no node: it does not register, so that activate does not wait
-// for it, and it cannot start while the registry is out of reach. Once started it
-// goes on serving what it knows.
+// directory. With Cluster.DataDir it starts while registry and store are out of
+// reach. Ready and Status are for its own readiness check; Close, after the server was
+// shut down, takes it off the list of nodes.
 //
 // # Development
 //

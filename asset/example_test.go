@@ -1,6 +1,8 @@
 package asset_test
 
 import (
+	"context"
+	"crypto/rand"
 	"embed"
 	"fmt"
 	"html/template"
@@ -9,9 +11,12 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"strings"
+	"testing/fstest"
 
 	"github.com/holdfast-web/holdfast/asset"
+	"github.com/holdfast-web/holdfast/asset/local"
 )
 
 // "all:" takes the bundler's .vite directory in, too.
@@ -109,6 +114,76 @@ func ExampleAssets_Funcs() {
 	}
 	// Output:
 	// <img src="/static/~8248b1925d9868a9/img/logo.svg" alt="">
+}
+
+// A page under a Content-Security-Policy that names a nonce.
+func ExampleRelease_WithNonce() {
+	assets, err := asset.New(build(), asset.Options{Release: "v7"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer assets.Close()
+	page := template.Must(template.New("page").Parse("{{.Tags \"assets/vendor-*.js\"}}\n"))
+	handler := func(w http.ResponseWriter, _ *http.Request) {
+		nonce := rand.Text() // new for each answer
+		w.Header().Set("Content-Security-Policy", "script-src 'nonce-"+nonce+"'")
+		release, err := assets.Release()
+		if err == nil {
+			err = page.Execute(w, release.WithNonce(nonce))
+		}
+		if err != nil {
+			log.Print(err)
+		}
+	}
+	w := httptest.NewRecorder()
+	handler(w, httptest.NewRequest("GET", "/", nil))
+	policy := w.Header().Get("Content-Security-Policy")
+	nonce := strings.TrimSuffix(strings.TrimPrefix(policy, "script-src 'nonce-"), "'")
+	fmt.Print(strings.ReplaceAll(w.Body.String(), nonce, "NONCE"))
+	// Output:
+	// <script nonce="NONCE" type="module" src="/@v7/assets/vendor-Dk4q8w1z.js" integrity="sha256-yPNnUAsi/fedPc+0qEsZSnULPc96g21qfRycV9IQSeg=" crossorigin="anonymous"></script>
+}
+
+// Two programs, each with a build of its own, in one cluster: here of a registry and a
+// store in a directory.
+func ExampleJoin() {
+	dir, err := os.MkdirTemp("", "cluster")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	start := func(name string, build fs.FS) *asset.Assets {
+		assets, err := asset.Join(context.Background(), asset.Cluster{
+			Registry: local.Registry{Path: filepath.Join(dir, "registry.db")},
+			Store:    local.Store{Dir: filepath.Join(dir, "store")},
+			Name:     name,
+			Build:    build,
+		}, asset.Options{})
+		if err != nil {
+			log.Fatal(err)
+		}
+		return assets
+	}
+	before := start("n1", fstest.MapFS{"app.js": {Data: []byte("one")}})
+	after := start("n2", fstest.MapFS{"app.js": {Data: []byte("two")}})
+	defer after.Close()
+
+	page, err := before.Release() // of a page that stays open
+	if err != nil {
+		log.Fatal(err)
+	}
+	url, err := page.URL("app.js")
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := before.Close(); err != nil { // the update is complete
+		log.Fatal(err)
+	}
+	w := httptest.NewRecorder()
+	after.ServeHTTP(w, httptest.NewRequest("GET", url, nil))
+	fmt.Println(w.Code, w.Body, after.Ready())
+	// Output:
+	// 200 one <nil>
 }
 
 // A path that the build does not have is an error, never a broken link.

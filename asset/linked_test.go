@@ -1,7 +1,9 @@
 package asset_test
 
 import (
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -14,7 +16,7 @@ func TestLinked(t *testing.T) {
 		"github.com/go-zookeeper/zk": "asset/zookeeper", "go.etcd.io/etcd/client/v3": "asset/etcd", "google.golang.org/grpc": "asset/etcd",
 		"github.com/minio/minio-go/v7": "asset/s3", "modernc.org/sqlite": "asset/local",
 		module + "internal/store/dirstore": "asset/local", module + "internal/kv/memkv": "", module + "internal/store/memstore": "",
-		module + "internal/node": "", "github.com/spf13/cobra": "",
+		"github.com/spf13/cobra": "",
 	}
 	for _, pkg := range []string{"asset", "asset/compress", "asset/zookeeper", "asset/etcd", "asset/s3", "asset/local"} {
 		out, err := exec.Command("go", "list", "-deps", module+pkg).Output()
@@ -30,6 +32,36 @@ func TestLinked(t *testing.T) {
 			if linked[client] != (owner == pkg) {
 				t.Errorf("%s links %s: %t", pkg, client, linked[client])
 			}
+		}
+	}
+}
+
+// TestAloneLinksNoNode: a program that serves its build alone holds nothing of what
+// joining a cluster takes, although package asset has it.
+func TestAloneLinksNoNode(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds two programs")
+	}
+	const node = "github.com/holdfast-web/holdfast/internal/node.(*Node).Run"
+	for name, call := range map[string]string{
+		"alone": "asset.New(nil, asset.Options{})", "joined": "asset.Join(context.Background(), asset.Cluster{}, asset.Options{})",
+	} {
+		dir := t.TempDir()
+		source := "package main\nimport (\"context\"; \"net/http\"; \"github.com/holdfast-web/holdfast/asset\")\n" +
+			"func main() {\n_ = context.Background()\na, err := " + call + "\nif err == nil {\n_ = http.ListenAndServe(\"\", a) }\n}\n"
+		if err := os.WriteFile(filepath.Join(dir, "main.go"), []byte(source), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		program := filepath.Join(dir, "program")
+		if out, err := exec.Command("go", "build", "-o", program, filepath.Join(dir, "main.go")).CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		symbols, err := exec.Command("go", "tool", "nm", program).Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Contains(string(symbols), node); got != (name == "joined") {
+			t.Errorf("%s: it holds a node: %t", name, got)
 		}
 	}
 }

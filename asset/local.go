@@ -46,8 +46,12 @@ func newLocal(p publish.Place, c config) (*local, error) {
 	}
 	table := tableOf(ctx, c, b.Manifest, inv)
 	read := func(path string) ([]byte, error) { return readAll(p, path) }
+	view, err := newRelease(c.id, link.New(c.links, c.id, &c.settings, b.Manifest), true, c.EarlyHints, read)
+	if err != nil {
+		return nil, errors.Join(err, held.Close())
+	}
 	return &local{
-		view:   newRelease(c.id, link.New(c.links, c.id, &c.settings, b.Manifest), true, c.EarlyHints, read),
+		view:   view,
 		bytes:  held,
 		server: serve.NewHandler(fixed{table}, held, serve.Options{Logger: c.log}),
 	}, nil
@@ -61,6 +65,8 @@ func (l *local) handler(next http.Handler) http.Handler {
 	}
 	return l.server.Before(next)
 }
+
+func (l *local) status() Status { return Status{Ready: true} }
 
 func (l *local) Close() error { return l.bytes.Close() }
 

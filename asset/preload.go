@@ -31,8 +31,16 @@ func (r *Release) Preload(w http.ResponseWriter, req *http.Request, entries ...s
 	if err != nil {
 		return err
 	}
+	nonce, err := r.parsedNonce()
+	if err != nil {
+		return err
+	}
 	header, size := w.Header(), 0
-	for _, hint := range set.hints {
+	for _, tag := range set.tags {
+		if tag.Hint == "" {
+			continue
+		}
+		hint := tag.With(nonce).Hint
 		if size += len(hint); size > maxHints {
 			break
 		}

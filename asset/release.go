@@ -2,8 +2,10 @@ package asset
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"html/template"
+	"io/fs"
 	"path"
 	"slices"
 	"strings"
@@ -16,6 +18,12 @@ import (
 // Release is one release of an app, for pages that refer to its files. It is
 // immutable and may be used concurrently.
 type Release struct {
+	*view
+	nonce string
+}
+
+// view is what all pages share that refer to a release.
+type view struct {
 	id     holdfast.ReleaseID
 	links  *link.Links
 	files  map[string]reference // by path and by logical name
@@ -31,8 +39,8 @@ type Release struct {
 type reference struct{ url, integrity string }
 
 // newRelease makes the view of a release. read returns the bytes of a file.
-func newRelease(id holdfast.ReleaseID, l *link.Links, proved bool, early EarlyHints, read func(path string) ([]byte, error)) *Release {
-	r := &Release{id: id, links: l, files: make(map[string]reference), read: read, early: early, sets: make(map[string]*tagSet)}
+func newRelease(id holdfast.ReleaseID, l *link.Links, proved bool, early EarlyHints, read func(path string) ([]byte, error)) (*Release, error) {
+	r := &Release{view: &view{id: id, links: l, files: make(map[string]reference), read: read, early: early, sets: make(map[string]*tagSet)}}
 	for name, f := range l.Named {
 		if !l.Served(f) {
 			continue
@@ -47,11 +55,16 @@ func newRelease(id holdfast.ReleaseID, l *link.Links, proved bool, early EarlyHi
 		}
 	}
 	for _, p := range []string{".vite/manifest.json", "manifest.json"} {
-		if text, err := read(p); err == nil && r.bundle == nil { // most builds have neither
+		text, err := read(p)
+		switch {
+		case errors.Is(err, fs.ErrNotExist) || errors.Is(err, holdfast.ErrNotFound): // most builds have neither
+		case err != nil:
+			return nil, err
+		case r.bundle == nil:
 			r.bundle = link.ParseBundle(text)
 		}
 	}
-	return r
+	return r, nil
 }
 
 // ID returns the release's ID.
@@ -108,10 +121,28 @@ func (r *Release) ImportMap() (template.JS, error) {
 	return template.JS(text), nil //nolint:gosec // JSON of our own
 }
 
-// tagSet is what the entries of a page come to.
+// WithNonce returns the release for one answer whose Content-Security-Policy names a
+// nonce: the elements of Tags and of the functions of Funcs have it, and the fields of
+// Preload. It is base64, new for each answer, and nobody can guess it, such as
+// crypto/rand.Text; with anything else those methods fail. "" is none.
+//
+//	nonce := rand.Text()
+//	w.Header().Set("Content-Security-Policy", "script-src 'nonce-"+nonce+"'; style-src 'nonce-"+nonce+"'")
+//	err := page.Execute(w, release.WithNonce(nonce)) // {{.Tags}}
+func (r *Release) WithNonce(nonce string) *Release { return &Release{r.view, nonce} }
+
+// parsedNonce is the zero Nonce if there is none.
+func (r *Release) parsedNonce() (link.Nonce, error) {
+	if r.nonce == "" {
+		return link.Nonce{}, nil
+	}
+	return link.ParseNonce(r.nonce)
+}
+
+// tagSet is what the entries of a page come to, each tag and each hint once.
 type tagSet struct {
-	html  template.HTML
-	hints []string
+	tags []link.Tag
+	html template.HTML // without a nonce
 }
 
 // maxSets bounds how many sets of entries are remembered.
@@ -133,7 +164,20 @@ func (r *Release) Tags(entries ...string) (template.HTML, error) {
 	if err != nil {
 		return "", err
 	}
-	return set.html, nil
+	nonce, err := r.parsedNonce()
+	if err != nil || nonce == (link.Nonce{}) {
+		return set.html, err
+	}
+	return set.with(nonce), nil
+}
+
+// with writes the tags.
+func (s *tagSet) with(n link.Nonce) template.HTML {
+	lines := make([]string, len(s.tags))
+	for i, t := range s.tags {
+		lines[i] = t.With(n).HTML
+	}
+	return template.HTML(strings.Join(lines, "\n")) //nolint:gosec // its attributes are escaped
 }
 
 func (r *Release) set(entries []string) (*tagSet, error) {
@@ -161,7 +205,6 @@ func (r *Release) makeSet(entries []string) (*tagSet, error) {
 		entries = []string{"index.html"}
 	}
 	set, met := &tagSet{}, map[string]bool{}
-	var lines []string
 	for _, entry := range entries {
 		tags, err := r.entry(strings.TrimPrefix(entry, "/"))
 		if err != nil {
@@ -171,14 +214,14 @@ func (r *Release) makeSet(entries []string) (*tagSet, error) {
 			if met[tag.HTML] {
 				continue
 			}
-			met[tag.HTML] = true
-			lines = append(lines, tag.HTML)
-			if tag.Hint != "" && !slices.Contains(set.hints, tag.Hint) {
-				set.hints = append(set.hints, tag.Hint)
+			if met[tag.Hint] { // a script and its preload
+				tag.Hint = ""
 			}
+			met[tag.HTML], met[tag.Hint] = true, true
+			set.tags = append(set.tags, tag)
 		}
 	}
-	set.html = template.HTML(strings.Join(lines, "\n")) //nolint:gosec // its attributes are escaped
+	set.html = set.with(link.Nonce{})
 	return set, nil
 }
 
@@ -226,12 +269,18 @@ func funcs(current func() (*Release, error)) template.FuncMap {
 			return with(current, func(r *Release) (template.HTML, error) { return r.Tags(entries...) })
 		},
 		"assetImportMap": func() (template.HTML, error) {
-			return with(current, func(r *Release) (template.HTML, error) {
-				text, err := r.ImportMap()
-				return `<script type="importmap">` + template.HTML(text) + `</script>`, err //nolint:gosec // JSON with < escaped
-			})
+			return with(current, (*Release).importMapElement)
 		},
 	}
+}
+
+func (r *Release) importMapElement() (template.HTML, error) {
+	nonce, err := r.parsedNonce()
+	if err != nil {
+		return "", err
+	}
+	text, err := r.ImportMap()
+	return template.HTML(`<script type="importmap"` + nonce.Attribute() + `>` + string(text) + `</script>`), err //nolint:gosec // JSON with < escaped
 }
 
 func with[T any](current func() (*Release, error), do func(*Release) (T, error)) (T, error) {

@@ -9,7 +9,6 @@ package etcd
 import (
 	"context"
 	"crypto/tls"
-	"log/slog"
 
 	"github.com/holdfast-web/holdfast/asset"
 	"github.com/holdfast-web/holdfast/internal/kv"
@@ -26,12 +25,12 @@ type Registry struct {
 var _ asset.Registry = Registry{}
 
 // OpenRegistry implements asset.Registry.
-func (r Registry) OpenRegistry(ctx context.Context, log *slog.Logger) (kv.Driver, error) {
+func (r Registry) OpenRegistry(ctx context.Context, o asset.Opening) (kv.Driver, error) {
 	config, err := etcdkv.ParseURL(r.URL)
 	if err != nil {
 		return nil, err
 	}
-	config.Logger = log
+	config.Logger = o.Logger
 	config.Username, config.Password, config.TLS = r.User, r.Password, r.TLS
 	driver, err := etcdkv.Open(ctx, config)
 	if err != nil {

@@ -33,11 +33,11 @@ var (
 )
 
 // OpenRegistry implements asset.Registry.
-func (r Registry) OpenRegistry(ctx context.Context, log *slog.Logger) (kv.Driver, error) {
-	if _, err := os.Stat(r.Path); err != nil { // else it would be made, and be empty
+func (r Registry) OpenRegistry(ctx context.Context, o asset.Opening) (kv.Driver, error) {
+	if _, err := os.Stat(r.Path); err != nil && !o.Create { // else it would be made, and be empty
 		return nil, fmt.Errorf("%w: there is no registry %s; the first holdfast publish makes it", holdfast.ErrNotFound, r.Path)
 	}
-	driver, err := sqlitekv.Open(ctx, r.Path, sqlitekv.Options{Logger: log})
+	driver, err := sqlitekv.Open(ctx, r.Path, sqlitekv.Options{Logger: o.Logger})
 	if err != nil {
 		return nil, err
 	}

@@ -9,7 +9,6 @@ package zookeeper
 import (
 	"context"
 	"crypto/tls"
-	"log/slog"
 
 	"github.com/holdfast-web/holdfast/asset"
 	"github.com/holdfast-web/holdfast/internal/kv"
@@ -26,12 +25,12 @@ type Registry struct {
 var _ asset.Registry = Registry{}
 
 // OpenRegistry implements asset.Registry.
-func (r Registry) OpenRegistry(ctx context.Context, log *slog.Logger) (kv.Driver, error) {
+func (r Registry) OpenRegistry(ctx context.Context, o asset.Opening) (kv.Driver, error) {
 	config, err := zkkv.ParseURL(r.URL)
 	if err != nil {
 		return nil, err
 	}
-	config.Logger = log
+	config.Logger = o.Logger
 	config.Auth = zkkv.Auth{User: r.User, Password: r.Password}
 	if r.TLS != nil {
 		config.TLS = r.TLS

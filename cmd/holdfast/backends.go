@@ -21,6 +21,7 @@ import (
 	"github.com/holdfast-web/holdfast/internal/kv/memkv"
 	"github.com/holdfast-web/holdfast/internal/kv/sqlitekv"
 	"github.com/holdfast-web/holdfast/internal/kv/zkkv"
+	"github.com/holdfast-web/holdfast/internal/origin"
 	"github.com/holdfast-web/holdfast/internal/registry"
 	"github.com/holdfast-web/holdfast/internal/store"
 	"github.com/holdfast-web/holdfast/internal/store/bucketstore"
@@ -94,7 +95,7 @@ func (c *cli) open(ctx context.Context, o opening, log *slog.Logger) (*backends,
 		return b, err
 	}
 	if err := b.openStore(ctx, c, o, log); err != nil {
-		if isUnreachable(err) {
+		if origin.IsUnreachable(err) {
 			err = hinted(err, "the store did not answer in time; check that it runs and that --store is right, then run the same command again")
 		}
 		return nil, errors.Join(err, b.Close())

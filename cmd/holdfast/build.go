@@ -1,17 +1,23 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 
 	"github.com/spf13/pflag"
 
 	holdfast "github.com/holdfast-web/holdfast"
-	"github.com/holdfast-web/holdfast/internal/coding"
+	"github.com/holdfast-web/holdfast/internal/bring"
 	"github.com/holdfast-web/holdfast/internal/durable"
+	"github.com/holdfast-web/holdfast/internal/node"
+	"github.com/holdfast-web/holdfast/internal/origin"
 	"github.com/holdfast-web/holdfast/internal/publish"
+	"github.com/holdfast-web/holdfast/internal/registry"
 )
 
 // buildOptions are the flags of serve for a build that the node brings with it.
@@ -21,16 +27,9 @@ type buildOptions struct {
 	own map[holdfast.AppName]holdfast.ReleaseID
 }
 
-// The identities that are no literal.
-const (
-	identityContent = "content"
-	identityNode    = "node"
-	identityAddress = "address"
-)
-
 func (o *buildOptions) flags(flags *pflag.FlagSet) {
 	flags.StringVar(&o.dir, "build", "", "serve the build in this `directory` as this node's own release, without a publish")
-	flags.StringVar(&o.identity, "identity", identityContent, "what the `ID` of that release is made of: content, node (content and the node's name), address (content and --listen); anything else is the ID")
+	flags.StringVar(&o.identity, "identity", bring.Content, "what the `ID` of that release is made of: content, node (content and the node's name), address (content and --peer-address, or else --listen); anything else is the ID")
 	configurable(flags, "build", "identity")
 }
 
@@ -42,36 +41,40 @@ func (o *buildOptions) opening() opening {
 	return join
 }
 
-// release returns the ID of the release that a build is, on the node of that name.
-func (o *buildOptions) release(m *holdfast.Manifest, name, address string) (holdfast.ReleaseID, error) {
-	with := func(what string) holdfast.ReleaseID {
-		return holdfast.DigestOf([]byte(m.Digest().String() + "\n" + what)).AutoID()
+// ownBuild says what the node brings with it.
+func (c *cli) ownBuild(o serveOptions, log *slog.Logger) (b bring.Build, err error) {
+	b = bring.Build{
+		App: o.app, Name: o.name, Address: cmp.Or(o.peers.address, o.peers.listen, o.listen), Logger: log,
+		Scan: func(ctx context.Context, s publish.ScanOptions) (*publish.Build, error) {
+			return c.scanOwn(ctx, o.build.dir, s)
+		},
 	}
-	switch o.identity {
-	case identityContent:
-		return m.Digest().AutoID(), nil
-	case identityNode:
-		return with(name), nil
-	case identityAddress:
-		return with(address), nil
+	if b.Name == "" {
+		b.Name, _ = os.Hostname() // as the node names itself
 	}
-	id, err := holdfast.ParseReleaseID(o.identity)
-	if err != nil {
-		return id, usageError{fmt.Errorf("--identity: %w", err)}
+	if b.Identity, err = bring.ParseIdentity(o.build.identity); err != nil {
+		return b, usageError{fmt.Errorf("--%w", err)}
 	}
-	return id, nil
+	if o.build.dir != "" && o.build.identity == bring.Address {
+		if err := bring.CheckAddress(b.Address); err != nil {
+			return b, hinted(usageError{fmt.Errorf("--identity: %w", plainError(err))},
+				"name the address by which other nodes reach this one with --peer-address, or a host with --listen")
+		}
+	}
+	return b, nil
 }
 
-// bring publishes the build that the node brings with it, for the node to own.
-func (c *cli) bring(ctx context.Context, from *origin, o serveOptions) (map[holdfast.AppName]holdfast.ReleaseID, error) {
-	if o.build.dir == "" {
+// bring makes the build that the node brings with it known, for the node to own.
+func (c *cli) bring(ctx context.Context, from *origin.Origin, b bring.Build, dir string) (map[holdfast.AppName]holdfast.ReleaseID, error) {
+	if dir == "" {
 		return nil, nil
 	}
-	if from.backends == nil || from.reach != nil {
-		return nil, hinted(fmt.Errorf("serve the build in %s: %w: registry and store must be there to make it known", o.build.dir, holdfast.ErrUnavailable),
-			"without --build the node serves what it kept")
+	if err := c.apartFromData(dir); err != nil {
+		return nil, err
 	}
-	b := from.backends
+	if from.OpenedStore == nil {
+		return c.recall(ctx, from.Opened, b, dir)
+	}
 	if c.private() {
 		opening, cancel := context.WithTimeout(ctx, openTimeout)
 		defer cancel()
@@ -81,49 +84,49 @@ func (c *cli) bring(ctx context.Context, from *origin, o serveOptions) (map[hold
 		}
 		defer hold.Close() //nolint:errcheck // a lock
 	}
-	if err := c.apartFromData(o.build.dir); err != nil {
-		return nil, err
+	result, err := b.Publish(ctx, from.Opened, from.OpenedStore)
+	if errors.Is(err, registry.ErrPublished) {
+		err = hinted(err, "give the build an app of its own with --app, or publish it")
 	}
-	if err := b.takesBuilds(ctx, o.app); err != nil {
-		return nil, err
+	if err != nil {
+		return nil, advisePublish(err, b.App)
 	}
-	settings, err := b.settings(ctx, o.app)
+	c.ui.note("this node's own build is release %s of app %s: %s", result.Release.ID, b.App, outcome(result))
+	return map[holdfast.AppName]holdfast.ReleaseID{b.App: result.Release.ID}, nil
+}
+
+// recall is bring while the store, and perhaps the registry, are out of reach: then the
+// build must be known already.
+func (c *cli) recall(ctx context.Context, r *registry.Registry, b bring.Build, dir string) (map[holdfast.AppName]holdfast.ReleaseID, error) {
+	var apps []*registry.AppState
+	var err error
+	if r != nil {
+		apps, err = r.Apps(ctx)
+	} else if kept := node.Kept(c.stateDir()); kept != nil {
+		apps = kept.Apps
+	}
 	if err != nil {
 		return nil, err
 	}
-	build, err := c.scanOwn(ctx, o.build.dir, settings)
+	id, err := b.Recall(ctx, apps)
 	if err != nil {
-		return nil, err
+		return nil, hinted(fmt.Errorf("serve the build in %s: %w: registry and store must be there to make it known", dir, err),
+			"without --build the node serves what it kept")
 	}
-	name := o.name
-	if name == "" {
-		name, _ = os.Hostname() // as the node names itself
-	}
-	id, err := o.build.release(build.Manifest, name, o.listen)
-	if err != nil {
-		return nil, err
-	}
-	result, err := publish.Publish(ctx, publish.Deps{Store: b.store, Registry: b.registry}, build, publish.Options{
-		App: o.app, ID: id, Settings: settings, Effort: coding.Fast, Local: true, Apps: b.apps,
-	})
-	if err != nil {
-		return nil, advisePublish(err, o.app)
-	}
-	c.ui.note("this node's own build is release %s of app %s: %s", id, o.app, outcome(result))
-	return map[holdfast.AppName]holdfast.ReleaseID{o.app: id}, nil
+	c.ui.note("this node's own build is release %s of app %s, which was known before", id, b.App)
+	return map[holdfast.AppName]holdfast.ReleaseID{b.App: id}, nil
 }
 
 // memoFile is where, in the data directory, a node remembers its build.
 const memoFile = "build-memo"
 
 // scanOwn reads the build, or finds that nothing has changed since it did so last.
-func (c *cli) scanOwn(ctx context.Context, build string, settings holdfast.Settings) (*publish.Build, error) {
+func (c *cli) scanOwn(ctx context.Context, build string, o publish.ScanOptions) (*publish.Build, error) {
 	dir, err := durable.OpenDir(c.global.data)
 	if err != nil {
 		return nil, fmt.Errorf("open data directory: %w", err)
 	}
 	defer dir.Close() //nolint:errcheck // what was written is synced
-	o := publish.ScanOptions{Mount: settings.Mount, SourceMaps: settings.SourceMaps}
 	if text, err := fs.ReadFile(os.DirFS(c.global.data), memoFile); err == nil {
 		o.Memo, _ = publish.ParseMemo(text) // else the build is read
 	}
@@ -135,22 +138,6 @@ func (c *cli) scanOwn(ctx context.Context, build string, settings holdfast.Setti
 		c.ui.note("the build is read again at the next start: %v", err)
 	}
 	return b, nil
-}
-
-// takesBuilds refuses an app whose releases were published: its hash-named files are
-// in browsers for a year, and of builds of nodes there may be others of that name.
-func (b *backends) takesBuilds(ctx context.Context, app holdfast.AppName) error {
-	snap, err := b.registry.Refresh(ctx, nil)
-	if err != nil {
-		return fmt.Errorf("read registry: %w", err)
-	}
-	for _, a := range snap.Apps {
-		if a.Name == app && !a.Local && len(a.Releases) > 0 {
-			return hinted(fmt.Errorf("app %s: %w: its releases are published, and nodes do not bring their own", app, holdfast.ErrConflict),
-				"give the build an app of its own with --app, or publish it")
-		}
-	}
-	return nil
 }
 
 // private reports whether the node's store is its own, on a cluster that shares none.

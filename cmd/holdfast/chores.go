@@ -9,6 +9,7 @@ import (
 
 	holdfast "github.com/holdfast-web/holdfast"
 	"github.com/holdfast-web/holdfast/internal/node"
+	"github.com/holdfast-web/holdfast/internal/origin"
 	"github.com/holdfast-web/holdfast/internal/prune"
 	"github.com/holdfast-web/holdfast/internal/registry"
 	"github.com/holdfast-web/holdfast/internal/scrub"
@@ -30,7 +31,7 @@ func parseEvery(text string) (time.Duration, error) {
 }
 
 // chores are what a node of the command line does when it leads.
-func (c *cli) chores(from *origin, o serveOptions, log *slog.Logger) []node.Chore {
+func (c *cli) chores(from *origin.Origin, o serveOptions, log *slog.Logger) []node.Chore {
 	var all []node.Chore
 	if o.prune > 0 {
 		all = append(all, node.Chore{Name: "prune", Every: o.prune, Do: func(ctx context.Context, l *registry.Leadership) (time.Duration, error) {
@@ -51,12 +52,12 @@ const scrubLook = time.Hour
 
 // scrubOnce reads all of the store if it is time, and reports what is wrong. To
 // repair it takes somebody who looks into the cause first: holdfast verify --repair.
-func scrubOnce(ctx context.Context, from *origin, l *registry.Leadership, o serveOptions, log *slog.Logger) error {
+func scrubOnce(ctx context.Context, from *origin.Origin, l *registry.Leadership, o serveOptions, log *slog.Logger) error {
 	last, err := l.Registry().LastScrub(ctx)
 	if err != nil || time.Since(last.Done) < o.scrub {
 		return err
 	}
-	s, err := from.store(ctx)
+	s, err := from.Store(ctx)
 	if err != nil {
 		return err
 	}
@@ -93,8 +94,8 @@ func scrubbed(r *scrub.Report) registry.Scrubbed {
 }
 
 // pruneOnce prunes in the leader's name, and returns when the next list is due.
-func pruneOnce(ctx context.Context, from *origin, l *registry.Leadership, o prune.Options, log *slog.Logger) (time.Duration, error) {
-	s, err := from.store(ctx)
+func pruneOnce(ctx context.Context, from *origin.Origin, l *registry.Leadership, o prune.Options, log *slog.Logger) (time.Duration, error) {
+	s, err := from.Store(ctx)
 	if err != nil {
 		return 0, err
 	}

@@ -15,6 +15,7 @@ import (
 
 	holdfast "github.com/holdfast-web/holdfast"
 	"github.com/holdfast-web/holdfast/internal/durable"
+	"github.com/holdfast-web/holdfast/internal/origin"
 	"github.com/holdfast-web/holdfast/internal/replica"
 )
 
@@ -51,7 +52,7 @@ func parseCopyRate(text string) (int64, error) {
 }
 
 // replica says how what nodes bring is copied; nil where all share a store.
-func (c *cli) replica(o copyOptions, from *origin, log *slog.Logger) (*replica.Config, error) {
+func (c *cli) replica(o copyOptions, from *origin.Origin, log *slog.Logger) (*replica.Config, error) {
 	if !c.private() {
 		return nil, nil
 	}
@@ -69,7 +70,7 @@ func (c *cli) replica(o copyOptions, from *origin, log *slog.Logger) (*replica.C
 		}
 		return l.Close, nil
 	}
-	return &replica.Config{Copies: o.copies, Rate: o.rate, Store: from.store, Lock: clean, Logger: log, Floor: floor}, nil
+	return &replica.Config{Copies: o.copies, Rate: o.rate, Store: from.Store, Lock: clean, Logger: log, Floor: floor}, nil
 }
 
 // ownLock is the file that who stores something in a node's own store has locked

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/origin"
 	"github.com/holdfast-web/holdfast/internal/registry"
 )
 
@@ -27,7 +28,7 @@ func TestParseCopies(t *testing.T) {
 // while it is cleaned, who wants to store something waits, but not for ever.
 func TestOwnLock(t *testing.T) {
 	c := &cli{global: globals{data: t.TempDir(), registry: "zk://nowhere/shop"}}
-	config, err := c.replica(copyOptions{copies: 2}, &origin{}, nil)
+	config, err := c.replica(copyOptions{copies: 2}, &origin.Origin{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,7 +76,7 @@ func TestOwnLock(t *testing.T) {
 		t.Error(err)
 	}
 	c.global.store = "dir:/elsewhere"
-	if config, err := c.replica(copyOptions{copies: 2}, &origin{}, nil); config != nil || err != nil {
+	if config, err := c.replica(copyOptions{copies: 2}, &origin.Origin{}, nil); config != nil || err != nil {
 		t.Errorf("a store that is shared is cleaned as one's own: %v", err)
 	}
 }

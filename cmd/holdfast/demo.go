@@ -21,6 +21,7 @@ import (
 	"github.com/holdfast-web/holdfast/internal/blob"
 	"github.com/holdfast-web/holdfast/internal/coding"
 	"github.com/holdfast-web/holdfast/internal/node"
+	"github.com/holdfast-web/holdfast/internal/origin"
 	"github.com/holdfast-web/holdfast/internal/publish"
 	"github.com/holdfast-web/holdfast/internal/registry"
 )
@@ -110,7 +111,7 @@ func (c *cli) demoData(ctx context.Context) error {
 
 // onlyDemo fails if the registry holds releases that are not the demo's.
 func (b *backends) onlyDemo(ctx context.Context) error {
-	apps, err := b.apps(ctx)
+	apps, err := b.registry.Apps(ctx)
 	if err != nil {
 		return err
 	}
@@ -203,7 +204,7 @@ func (c *cli) demoNode(ctx context.Context, name string, port int) (*demoNode, e
 	o := serveOptions{admin: "off", side: side, name: "node-" + name, memory: 64 << 20, poll: time.Second, drain: 2 * time.Second, debugHeaders: true}
 	for last := port + demoPorts; ; port++ {
 		o.listen = net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
-		n, source, err := c.listen(ctx, originOf(b), o, nil, slog.New(slog.DiscardHandler))
+		n, source, err := c.listen(ctx, origin.Of(b.registry, b.store), o, nil, slog.New(slog.DiscardHandler))
 		if err == nil {
 			return &demoNode{n, b, source}, nil
 		}

@@ -199,7 +199,11 @@ func verb(n int, one, many string) string {
 func (c *cli) tellLagging(lagging []laggard) {
 	const most = 10
 	for _, l := range lagging[:min(len(lagging), most)] {
-		c.ui.warn("", "node %s (%s) %s", l.Name, l.Address, l.Why)
+		where := ""
+		if l.Address != "" { // a program that joined may not have said
+			where = " (" + l.Address + ")"
+		}
+		c.ui.warn("", "node %s%s %s", l.Name, where, l.Why)
 	}
 	if more := len(lagging) - most; more > 0 {
 		c.ui.warn("", "and %s", count(more, "more node"))

@@ -14,6 +14,7 @@ import (
 	holdfast "github.com/holdfast-web/holdfast"
 	"github.com/holdfast-web/holdfast/internal/blob"
 	"github.com/holdfast-web/holdfast/internal/node"
+	"github.com/holdfast-web/holdfast/internal/origin"
 	"github.com/holdfast-web/holdfast/internal/peer"
 	"github.com/holdfast-web/holdfast/internal/store"
 )
@@ -73,11 +74,11 @@ func (c *cli) peering(o peerOptions, log *slog.Logger) (*node.Peering, error) {
 
 // near is what a node answers others from: memory and disk cache, and its store if
 // that is its own.
-func (c *cli) near(source *blob.Source, from *origin) peer.Objects {
+func (c *cli) near(source *blob.Source, from *origin.Origin) peer.Objects {
 	if !c.private() {
 		return source
 	}
-	return nearby{source, from.store}
+	return nearby{source, from.Store}
 }
 
 type nearby struct {

@@ -174,7 +174,7 @@ func (c *cli) publishBuild(ctx context.Context, b *backends, dir string, o publi
 	bar := c.progress("stored")
 	result, err := publish.Publish(ctx, publish.Deps{Store: b.store, Registry: b.registry}, build, publish.Options{
 		App: o.app, ID: o.release, Settings: settings, Effort: coding.Effort(o.effort), AllowClash: o.allowClash, DryRun: o.dryRun,
-		Apps: b.apps,
+		Apps: b.registry.Apps,
 		Progress: func(p publish.Progress) {
 			bar.update(func(a *amount) { *a = amount{p.Blobs, p.BlobsDone, p.Bytes, p.BytesDone} })
 		},
@@ -242,14 +242,6 @@ func (b *backends) settings(ctx context.Context, app holdfast.AppName) (holdfast
 		return holdfast.Settings{}, err
 	}
 	return state.Settings, nil
-}
-
-func (b *backends) apps(ctx context.Context) ([]*registry.AppState, error) {
-	snap, err := b.registry.Refresh(ctx, nil)
-	if err != nil {
-		return nil, err
-	}
-	return snap.Apps, nil
 }
 
 func outcome(r *publish.Result) string {

@@ -18,6 +18,7 @@ import (
 	holdfast "github.com/holdfast-web/holdfast"
 	"github.com/holdfast-web/holdfast/internal/blob"
 	"github.com/holdfast-web/holdfast/internal/node"
+	"github.com/holdfast-web/holdfast/internal/origin"
 	"github.com/holdfast-web/holdfast/internal/registry"
 )
 
@@ -162,12 +163,16 @@ func (c *cli) serve(ctx context.Context, o serveOptions) (err error) {
 	if o.dev.dir != "" {
 		return c.serveDev(ctx, o, log)
 	}
+	build, err := c.ownBuild(o, log)
+	if err != nil {
+		return err
+	}
 	from, err := c.origin(ctx, o.build.opening(), log)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, from.Close()) }()
-	if o.build.own, err = c.bring(ctx, from, o); err != nil {
+	if o.build.own, err = c.bring(ctx, from, build, o.build.dir); err != nil {
 		return err
 	}
 	access, closeAccess, err := c.openAccessLog(o.accessLog)
@@ -204,7 +209,7 @@ func (c *cli) logger(format string) *slog.Logger {
 }
 
 // listen opens the listeners of a node. Whoever ran the node closes the source.
-func (c *cli) listen(ctx context.Context, from *origin, o serveOptions, access *node.AccessLog, log *slog.Logger) (*node.Node, *blob.Source, error) {
+func (c *cli) listen(ctx context.Context, from *origin.Origin, o serveOptions, access *node.AccessLog, log *slog.Logger) (*node.Node, *blob.Source, error) {
 	peering, err := c.peering(o.peers, log)
 	if err != nil {
 		return nil, nil, err
@@ -213,7 +218,7 @@ func (c *cli) listen(ctx context.Context, from *origin, o serveOptions, access *
 	if peering != nil {
 		options.Peers = peering.Client
 	}
-	source, err := blob.New(from.bytes, options)
+	source, err := blob.New(from.Bytes, options)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -227,8 +232,8 @@ func (c *cli) listen(ctx context.Context, from *origin, o serveOptions, access *
 	if err != nil {
 		return nil, nil, errors.Join(err, source.Close())
 	}
-	n, err := node.Listen(ctx, node.Config{
-		Registry: from.registry, Manifests: from.manifests, Reach: from.reach, Blobs: source, Warmer: source, Logger: log, Peering: peering, Own: o.build.own, Replica: copies,
+	n, err := node.Open(ctx, node.Config{
+		Registry: from.Registry, Manifests: from.Manifests, Reach: from.Reach, Blobs: source, Warmer: source, Logger: log, Peering: peering, Own: o.build.own, Replica: copies,
 		StateDir: c.stateDir(), AcceptRegistry: o.accept, Notice: o.notice,
 		Name: o.name, Version: programVersion(), Side: o.side,
 		Listen: o.listen, Admin: o.admin, CertFile: o.cert, KeyFile: o.key,
@@ -259,7 +264,7 @@ func (c *cli) openAccessLog(name string) (*node.AccessLog, func() error, error) 
 
 // tellServing says where the node listens and what it serves. With the access
 // log on standard output it goes to standard error.
-func (c *cli) tellServing(ctx context.Context, from *origin, n *node.Node, o serveOptions) error {
+func (c *cli) tellServing(ctx context.Context, from *origin.Origin, n *node.Node, o serveOptions) error {
 	say := c.ui.say
 	if o.accessLog == "-" {
 		say = c.ui.note
@@ -277,21 +282,21 @@ func (c *cli) tellServing(ctx context.Context, from *origin, n *node.Node, o ser
 		say("answering other nodes on %s", at)
 	}
 	say("data in %s, memory %s", c.dataPlace(), humanMemory(o.memory))
-	if from.backends == nil {
+	if from.Opened == nil {
 		say("the registry is out of reach: serving what this node kept in %s", c.stateDir())
 		return nil
 	}
-	if from.reach != nil {
+	if from.Reach != nil {
 		say("the store %s is out of reach: what this node has not kept answers 503 until it is there", c.storePlace())
 	}
-	snap, err := from.backends.registry.Refresh(ctx, nil)
+	apps, err := from.Opened.Apps(ctx)
 	if err != nil {
 		return fmt.Errorf("read registry: %w", err)
 	}
-	if len(snap.Apps) == 0 {
+	if len(apps) == 0 {
 		say("nothing is published yet: %s publish DIR --activate%s", c.program, sideValue(o.side))
 	}
-	for _, a := range snap.Apps {
+	for _, a := range apps {
 		if id := liveOn(a, o.side); !id.IsZero() {
 			say("app %s at %s: release %s is live", a.Name, a.Settings.Mount, id)
 		} else {

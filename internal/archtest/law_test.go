@@ -45,21 +45,23 @@ func theLaw() law {
 	return law{
 		imports: map[string]string{
 			".": "",
-			"asset": ". internal/blob internal/kv internal/link internal/live internal/publish internal/registry " +
-				"internal/serve internal/store",
+			// A program that joins a cluster is a node of it.
+			"asset": ". internal/blob internal/bring internal/kv internal/link internal/live internal/node internal/origin internal/publish " +
+				"internal/registry internal/serve internal/store",
 			"asset/compress":  ". asset internal/coding",
 			"asset/etcd":      ". asset internal/kv internal/kv/etcdkv",
 			"asset/local":     ". asset internal/kv internal/kv/sqlitekv internal/store internal/store/dirstore",
 			"asset/s3":        ". asset internal/store internal/store/bucketstore",
 			"asset/zookeeper": ". asset internal/kv internal/kv/zkkv",
-			"cmd/holdfast": ". asset internal/admin internal/blob internal/coding internal/delta internal/durable internal/fastpath internal/hook " +
+			"cmd/holdfast": ". asset internal/admin internal/blob internal/bring internal/coding internal/delta internal/durable internal/fastpath internal/hook " +
 				"internal/kv internal/kv/etcdkv internal/kv/memkv internal/kv/sqlitekv internal/kv/zkkv internal/lifecycle internal/link " +
-				"internal/live internal/node internal/peer internal/prune internal/publish internal/registry internal/replica internal/scrub internal/serve " +
+				"internal/live internal/node internal/origin internal/peer internal/prune internal/publish internal/registry internal/replica internal/scrub internal/serve " +
 				"internal/store internal/store/bucketstore internal/store/dirstore internal/store/memstore",
 
 			"internal/admin":     ". internal/lifecycle internal/live internal/registry",
 			"internal/archtest":  "",
 			"internal/blob":      ". internal/durable internal/lane",
+			"internal/bring":     ". internal/coding internal/publish internal/registry internal/store",
 			"internal/coding":    ".",
 			"internal/delta":     ". internal/coding",
 			"internal/fastpath":  ". internal/blob internal/live internal/serve",
@@ -70,6 +72,7 @@ func theLaw() law {
 			"internal/live":      ". internal/registry", // for its data types
 			"internal/node":      ". internal/admin internal/blob internal/durable internal/live internal/peer internal/registry internal/replica internal/serve",
 			"internal/pace":      "",
+			"internal/origin":    ". internal/blob internal/live internal/node internal/registry internal/store",
 			"internal/peer":      ". internal/blob",
 			"internal/prune":     ". internal/lifecycle internal/registry internal/store",
 			"internal/publish":   ". internal/coding internal/registry",

@@ -122,13 +122,13 @@ func TestRestartWithRegistryAndStoreDown(t *testing.T) {
 	o := &outage{from: w.store}
 	c := w.config()
 	c.Manifests, c.StateDir = o, t.TempDir()
-	if HasState(c.StateDir) {
+	if Kept(c.StateDir) != nil {
 		t.Error("an empty directory has state")
 	}
 	n, stop := w.start(c)
 	eventually(t, "v1", func() bool { return w.page(n) == "one" })
 	w.check(stop())
-	if !HasState(c.StateDir) {
+	if Kept(c.StateDir) == nil {
 		t.Fatal("no state after the end")
 	}
 
@@ -233,8 +233,8 @@ func TestBrokenState(t *testing.T) {
 				w.check(err)
 				w.check(os.WriteFile(f, tt.damage(data), 0o644))
 			}
-			if HasState(dir) != tt.served {
-				t.Errorf("HasState is %v", !tt.served)
+			if (Kept(dir) != nil) != tt.served {
+				t.Errorf("something is kept: %v", !tt.served)
 			}
 			var log journal
 			c := w.config()
@@ -252,7 +252,7 @@ func TestBrokenState(t *testing.T) {
 			n, stop = w.start(c)
 			eventually(t, "v1", func() bool { return w.page(n) == "one" })
 			w.check(stop())
-			if !HasState(dir) {
+			if Kept(dir) == nil {
 				t.Error("the state was not mended")
 			}
 		})
@@ -265,14 +265,14 @@ func TestStateDirIsOfOneNode(t *testing.T) {
 	c := w.config()
 	c.StateDir = t.TempDir()
 	_, stop := w.start(c)
-	if _, err := Listen(t.Context(), c); !errors.Is(err, holdfast.ErrConflict) || !strings.Contains(err.Error(), c.StateDir) {
+	if _, err := Open(t.Context(), c); !errors.Is(err, holdfast.ErrConflict) || !strings.Contains(err.Error(), c.StateDir) {
 		t.Errorf("second node: %v", err)
 	}
 	w.check(stop())
 	_, stop = w.start(c)
 	w.check(stop())
 	c.StateDir = filepath.Join(c.StateDir, lockFile)
-	if _, err := Listen(t.Context(), c); err == nil || !strings.Contains(err.Error(), c.StateDir) {
+	if _, err := Open(t.Context(), c); err == nil || !strings.Contains(err.Error(), c.StateDir) {
 		t.Errorf("a directory that is a file: %v", err)
 	}
 }

@@ -35,7 +35,7 @@ func (n *Node) term(ctx context.Context) error {
 		return nil
 	}
 	l, err := n.config.Registry.Campaign(ctx, registry.LeaderInfo{
-		Name: n.config.Name, Address: n.Addr().String(), Version: n.config.Version,
+		Name: n.config.Name, Address: n.address(), Version: n.config.Version,
 	})
 	if err != nil {
 		return err

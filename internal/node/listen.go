@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -10,6 +11,9 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"github.com/holdfast-web/holdfast/internal/admin"
+	"github.com/holdfast-web/holdfast/internal/serve"
 )
 
 // Limits of a connection. Large bodies extend the write deadline as they go.
@@ -19,6 +23,136 @@ const (
 	writeTimeout  = time.Minute
 	headerBytes   = 32 << 10
 )
+
+// fronts are the listeners of a node, each of which may be missing.
+type fronts struct {
+	site, admin, peers net.Listener
+	certs              *certificates // of site; nil without TLS
+}
+
+// open opens those that the configuration names.
+func (f *fronts) open(ctx context.Context, c *Config) (err error) {
+	if c.CertFile != "" || c.KeyFile != "" {
+		if f.certs, err = loadCertificates(c.CertFile, c.KeyFile, c.Logger); err != nil {
+			return err
+		}
+	}
+	var lc net.ListenConfig
+	if c.Listen != "" {
+		if f.site, err = lc.Listen(ctx, "tcp", c.Listen); err != nil {
+			return fmt.Errorf("listen for sites: %w", err)
+		}
+	}
+	if c.Admin != "" {
+		if f.admin, err = lc.Listen(ctx, "tcp", c.Admin); err != nil {
+			return fmt.Errorf("listen for admin: %w", err)
+		}
+	}
+	if c.Peering == nil {
+		return nil
+	}
+	if f.peers, err = lc.Listen(ctx, "tcp", c.Peering.Listen); err != nil {
+		return fmt.Errorf("listen for peers: %w", err)
+	}
+	return c.Peering.settle(f.peers.Addr())
+}
+
+// close closes those that no server has closed yet.
+func (f *fronts) close() error {
+	var errs []error
+	for _, l := range []net.Listener{f.site, f.admin, f.peers} {
+		if l != nil {
+			if err := l.Close(); !errors.Is(err, net.ErrClosed) {
+				errs = append(errs, err)
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Addr returns the address that the sites are served on, or nil if this node does
+// not do that.
+func (n *Node) Addr() net.Addr { return addressOf(n.site) }
+
+// AdminAddr returns the address of the admin listener, or nil without one.
+func (n *Node) AdminAddr() net.Addr { return addressOf(n.admin) }
+
+func addressOf(l net.Listener) net.Addr {
+	if l == nil {
+		return nil
+	}
+	return l.Addr()
+}
+
+// address is what the registry says of where the node is.
+func (n *Node) address() string {
+	if n.config.Address == "" && n.site != nil {
+		return n.site.Addr().String()
+	}
+	return n.config.Address
+}
+
+// front is a server and what it answers on.
+type front struct {
+	*http.Server
+	at net.Listener
+}
+
+// serve serves with TLS if the server has a configuration for it.
+func (f front) serve() error {
+	err := error(nil)
+	if f.TLSConfig == nil {
+		err = f.Serve(f.at)
+	} else {
+		err = f.ServeTLS(f.at, "", "")
+	}
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return err
+}
+
+// servers returns those of the listeners that are open, the sites' first. ctx is
+// that of their requests.
+func (n *Node) servers(ctx context.Context) (all []front) {
+	if n.site != nil {
+		s := n.server(ctx, n.handler())
+		if n.certs != nil {
+			s.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: n.certs.get}
+		}
+		all = append(all, front{s, n.site})
+	}
+	if n.admin != nil {
+		all = append(all, front{n.server(ctx, admin.Handler(n.Status)), n.admin})
+	}
+	if n.peers != nil {
+		all = append(all, front{n.peerServer(ctx), n.peers})
+	}
+	return all
+}
+
+// shutdown lets the requests in flight finish, the sites' first.
+func (n *Node) shutdown(servers []front) {
+	ctx, cancel := context.WithTimeout(context.Background(), n.config.Drain)
+	defer cancel()
+	for _, s := range servers {
+		if err := s.Shutdown(ctx); err != nil {
+			n.config.Logger.Warn("requests cut off at shutdown", "after", n.config.Drain)
+			_ = s.Close() // the connections are being given up
+		}
+	}
+}
+
+func (n *Node) handler() http.Handler {
+	o := serve.Options{Logger: n.config.Logger}
+	if n.config.DebugHeaders {
+		o.Node = n.config.Name
+	}
+	if n.config.AccessLog != nil {
+		o.Access = n.config.AccessLog.write
+	}
+	return serve.NewHandler(n, n.config.Blobs, o)
+}
 
 func (n *Node) server(ctx context.Context, h http.Handler) *http.Server {
 	protocols := new(http.Protocols)
@@ -33,21 +167,6 @@ func (n *Node) server(ctx context.Context, h http.Handler) *http.Server {
 		BaseContext:                  func(net.Listener) context.Context { return ctx },
 		ErrorLog:                     slog.NewLogLogger(n.config.Logger.Handler(), slog.LevelDebug),
 	}
-}
-
-func (n *Node) serveSite(s *http.Server) error {
-	if n.certs != nil {
-		s.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: n.certs.get}
-	}
-	return serveOn(s, n.site)
-}
-
-// serveOn serves with TLS if the server has a configuration for it.
-func serveOn(s *http.Server, l net.Listener) error {
-	if s.TLSConfig == nil {
-		return s.Serve(l)
-	}
-	return s.ServeTLS(l, "", "")
 }
 
 // certificates holds a certificate and takes up its files when they change.

@@ -1,14 +1,12 @@
-// Package node runs a node: it keeps the table, registers itself, listens,
-// serves, and leaves in good order.
+// Package node runs a node: it keeps the table, registers itself, warms what becomes
+// live, and leaves in good order. It listens and serves as well, or leaves that to
+// the program that it is part of.
 package node
 
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
-	"net"
-	"net/http"
 	"os"
 	"sync/atomic"
 	"time"
@@ -16,7 +14,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	holdfast "github.com/holdfast-web/holdfast"
-	"github.com/holdfast-web/holdfast/internal/admin"
 	"github.com/holdfast-web/holdfast/internal/live"
 	"github.com/holdfast-web/holdfast/internal/registry"
 	"github.com/holdfast-web/holdfast/internal/replica"
@@ -31,8 +28,8 @@ type Registry interface {
 	Nodes(ctx context.Context) ([]registry.NodeInfo, error)
 }
 
-// Config says what a node serves, where and how. Registry, Manifests, Blobs,
-// Side, Listen and Logger are required; other zero values mean the defaults named.
+// Config says what a node serves, where and how. Registry, Manifests, Side and
+// Logger are required; other zero values mean the defaults named.
 type Config struct {
 	Registry  Registry
 	Manifests live.Manifests
@@ -46,10 +43,13 @@ type Config struct {
 	Reach func(context.Context) error
 
 	Name    string        // in the registry; the host name
+	Address string        // in the registry; that of Listen
 	Version string        // of the program
 	Side    holdfast.Side // whose live releases answer plain paths and documents
 
-	Listen string // host:port of the sites
+	// Listen is host:port of the sites, with Blobs as the bodies. "" for a program
+	// that answers itself: the node is the serve.Tables of its handler.
+	Listen string
 	Admin  string // host:port of /healthz and /readyz; "" for none
 	// CertFile and KeyFile, PEM, switch to TLS with HTTP/1.1 and HTTP/2. Without
 	// them the node speaks HTTP/1.1 and HTTP/2 in cleartext. Changed files are
@@ -95,12 +95,9 @@ type Config struct {
 
 // Node is a running or about to be running node.
 type Node struct {
-	config   Config
-	keeper   *live.Keeper
-	site     net.Listener
-	admin    net.Listener
-	peers    net.Listener
-	certs    *certificates
+	config Config
+	keeper *live.Keeper
+	fronts
 	started  time.Time
 	draining atomic.Bool
 	entered  atomic.Bool // into the registry, or that was tried
@@ -110,25 +107,27 @@ type Node struct {
 	last     kept            // what state holds
 	warmth   warmth
 	usage    usage
-	store    unreached
+	store    reason // open
+	refused  reason // an entry in the registry
 
 	restarted bool // with a table that was kept
 
 	// Hints that there is a new table, one for each who wants to know.
-	swapped, toKeep, toReconcile, toWarm hint
-	toDuty                               []hint // of each duty
+	swapped, toKeep, toReconcile, toWarm, changed hint
+	toDuty                                        []hint // of each duty
 
 	// patientSince is when the first table was there, or later the store.
 	patientSince atomic.Pointer[time.Time]
 }
 
-// Listen checks the configuration and opens the listeners; Run serves on them.
-// It fails with an error that names the address or the file that is to blame.
-func Listen(ctx context.Context, c Config) (*Node, error) {
+// Open checks the configuration and opens what the node needs for itself, the
+// listeners among it; Run serves. It fails with an error that names the address or
+// the file that is to blame.
+func Open(ctx context.Context, c Config) (*Node, error) {
 	c = withDefaults(c)
 	n := &Node{
 		config: c, started: time.Now().UTC(), warmth: warmth{done: make(map[warmKey]bool)},
-		swapped: newHint(), toKeep: newHint(), toReconcile: newHint(), toWarm: newHint(),
+		swapped: newHint(), toKeep: newHint(), toReconcile: newHint(), toWarm: newHint(), changed: newHint(),
 	}
 	if c.Reach != nil {
 		n.store.set(errNotTried)
@@ -150,11 +149,6 @@ func Listen(ctx context.Context, c Config) (*Node, error) {
 // open opens all that can show that the configuration is wrong.
 func (n *Node) open(ctx context.Context) (err error) {
 	c := &n.config
-	if c.CertFile != "" || c.KeyFile != "" {
-		if n.certs, err = loadCertificates(c.CertFile, c.KeyFile, c.Logger); err != nil {
-			return err
-		}
-	}
 	if c.StateDir != "" {
 		if n.state, err = openState(c.StateDir, c.Logger); err != nil {
 			return err
@@ -163,38 +157,16 @@ func (n *Node) open(ctx context.Context) (err error) {
 		n.restarted = n.last.Snapshot != nil
 	}
 	n.chainManifests()
-	var lc net.ListenConfig
-	if n.site, err = lc.Listen(ctx, "tcp", c.Listen); err != nil {
-		return fmt.Errorf("listen for sites: %w", err)
-	}
-	if c.Admin != "" {
-		if n.admin, err = lc.Listen(ctx, "tcp", c.Admin); err != nil {
-			return fmt.Errorf("listen for admin: %w", err)
-		}
-	}
-	if c.Peering == nil {
-		return nil
-	}
-	if n.peers, err = lc.Listen(ctx, "tcp", c.Peering.Listen); err != nil {
-		return fmt.Errorf("listen for peers: %w", err)
-	}
-	return c.Peering.settle(n.peers.Addr())
+	return n.fronts.open(ctx, c)
 }
 
 // close closes what open opened, as far as it got.
 func (n *Node) close() error {
-	var errs []error
-	for _, l := range []net.Listener{n.site, n.admin, n.peers} {
-		if l != nil {
-			if err := l.Close(); !errors.Is(err, net.ErrClosed) {
-				errs = append(errs, err)
-			}
-		}
-	}
+	err := n.fronts.close()
 	if n.state != nil {
-		errs = append(errs, n.state.Close())
+		err = errors.Join(err, n.state.Close())
 	}
-	return errors.Join(errs...)
+	return err
 }
 
 func withDefaults(c Config) Config {
@@ -219,19 +191,21 @@ func withDefaults(c Config) Config {
 	return c
 }
 
-// Addr returns the address that the sites are served on.
-func (n *Node) Addr() net.Addr { return n.site.Addr() }
-
-// AdminAddr returns the address of the admin listener, or nil without one.
-func (n *Node) AdminAddr() net.Addr {
-	if n.admin == nil {
-		return nil
-	}
-	return n.admin.Addr()
-}
-
 // Table returns the current table, or nil before the first.
 func (n *Node) Table() *live.Table { return n.keeper.Table() }
+
+// Await waits for a read of the registry that began after the call; see live.Keeper.
+func (n *Node) Await(ctx context.Context, name string) error { return n.keeper.Await(ctx, name) }
+
+// Snapshot returns what the current table was made from, or nil.
+func (n *Node) Snapshot() *registry.Snapshot { return n.keeper.Snapshot() }
+
+// Manifests returns where the node's manifests and inventories come from: what it
+// kept, the store, or its peers.
+func (n *Node) Manifests() live.Manifests { return n.config.Manifests }
+
+// Changed returns a channel of hints that there is another table.
+func (n *Node) Changed() <-chan struct{} { return n.changed }
 
 // Run serves until ctx ends. Then it says that it is not ready any more, for
 // Config.Notice while it still accepts; it stops accepting, and waits for the
@@ -243,18 +217,9 @@ func (n *Node) Run(ctx context.Context) error {
 	for _, task := range n.tasks() {
 		tasks.Go(func() error { return task(failing) })
 	}
-	site := n.server(failing, n.handler())
-	servers := []*http.Server{site}
-	tasks.Go(func() error { return closedIsFine(n.serveSite(site)) })
-	if n.admin != nil {
-		control := n.server(failing, admin.Handler(n.status))
-		servers = append(servers, control)
-		tasks.Go(func() error { return closedIsFine(control.Serve(n.admin)) })
-	}
-	if n.peers != nil {
-		peers := n.peerServer(failing)
-		servers = append(servers, peers)
-		tasks.Go(func() error { return closedIsFine(serveOn(peers, n.peers)) })
+	servers := n.servers(failing)
+	for _, s := range servers {
+		tasks.Go(s.serve)
 	}
 
 	select {
@@ -266,9 +231,9 @@ func (n *Node) Run(ctx context.Context) error {
 	case <-failing.Done():
 	case <-time.After(n.config.Notice):
 	}
-	err := n.shutdown(servers)
+	n.shutdown(servers)
 	stop()
-	return errors.Join(tasks.Wait(), err, n.close())
+	return errors.Join(tasks.Wait(), n.close())
 }
 
 // tasks returns what a node does besides answering, each until its context ends.
@@ -296,35 +261,4 @@ func (n *Node) tasks() []func(context.Context) error {
 		all = append(all, n.copier.Run)
 	}
 	return all
-}
-
-// shutdown lets the requests in flight finish, the admin listener's last.
-func (n *Node) shutdown(servers []*http.Server) error {
-	ctx, cancel := context.WithTimeout(context.Background(), n.config.Drain)
-	defer cancel()
-	for _, s := range servers {
-		if err := s.Shutdown(ctx); err != nil {
-			n.config.Logger.Warn("requests cut off at shutdown", "after", n.config.Drain)
-			_ = s.Close() // the connections are being given up
-		}
-	}
-	return nil
-}
-
-func closedIsFine(err error) error {
-	if errors.Is(err, http.ErrServerClosed) {
-		return nil
-	}
-	return err
-}
-
-func (n *Node) handler() http.Handler {
-	o := serve.Options{Logger: n.config.Logger}
-	if n.config.DebugHeaders {
-		o.Node = n.config.Name
-	}
-	if n.config.AccessLog != nil {
-		o.Access = n.config.AccessLog.write
-	}
-	return serve.NewHandler(n.keeper, n.config.Blobs, o)
 }

@@ -115,7 +115,7 @@ func (w *world) config() Config {
 // start runs a node; stop ends it and returns what Run did.
 func (w *world) start(c Config) (n *Node, stop func() error) {
 	w.t.Helper()
-	n, err := Listen(w.t.Context(), c)
+	n, err := Open(w.t.Context(), c)
 	w.check(err)
 	ctx, cancel := context.WithCancel(w.t.Context())
 	result := make(chan error, 1)
@@ -333,7 +333,7 @@ func TestPortInUse(t *testing.T) {
 		} else {
 			c.Admin = taken.Addr().String()
 		}
-		_, err = Listen(t.Context(), c)
+		_, err = Open(t.Context(), c)
 		if !errors.Is(err, syscall.EADDRINUSE) || !strings.Contains(err.Error(), taken.Addr().String()) {
 			t.Errorf("%s: %v", field, err)
 		}

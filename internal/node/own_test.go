@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"strings"
 	"testing"
 
 	holdfast "github.com/holdfast-web/holdfast"
@@ -175,7 +176,7 @@ func TestOwnBeforeReady(t *testing.T) {
 	c.Logger = log.logger()
 	n, _ := w.start(c)
 	eventually(t, "the log says why", func() bool { return log.count("node not registered") > 0 })
-	if s := w.readyz(n); s.Ready {
-		t.Errorf("it is ready: %+v", s)
+	if s := w.readyz(n); s.Ready || !strings.Contains(s.Reason, "being entered into the registry: ") || !strings.Contains(s.Reason, "nosuch") {
+		t.Errorf("it says %+v", s)
 	}
 }

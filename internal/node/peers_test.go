@@ -122,11 +122,11 @@ func TestPeerAddressMustBeNamed(t *testing.T) {
 	w := newWorld(t)
 	c := w.peered("n", peerSecret, w.store, nil)
 	c.Peering.Listen = ":0"
-	if n, err := Listen(t.Context(), c); err == nil || !strings.Contains(err.Error(), "name the address") {
+	if n, err := Open(t.Context(), c); err == nil || !strings.Contains(err.Error(), "name the address") {
 		t.Errorf("Listen = %v, %v", n, err)
 	}
 	c.Peering.Address = "node7.example:8082"
-	n, err := Listen(t.Context(), c)
+	n, err := Open(t.Context(), c)
 	w.check(err)
 	if n.PeerAddr() != "node7.example:8082" {
 		t.Errorf("address %s", n.PeerAddr())

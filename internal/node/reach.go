@@ -13,10 +13,10 @@ const reachPause = time.Second
 // errNotTried stands for the outcome of an attempt that has not ended.
 var errNotTried = errors.New("it has not answered yet")
 
-// unreached remembers why the store is not open; nil once it is.
-type unreached struct{ why atomic.Pointer[error] }
+// reason remembers why something that is wanted is not so yet; nil once it is.
+type reason struct{ why atomic.Pointer[error] }
 
-func (u *unreached) set(err error) {
+func (u *reason) set(err error) {
 	if err == nil {
 		u.why.Store(nil)
 		return
@@ -24,7 +24,7 @@ func (u *unreached) set(err error) {
 	u.why.Store(&err)
 }
 
-func (u *unreached) err() error {
+func (u *reason) err() error {
 	if why := u.why.Load(); why != nil {
 		return *why
 	}

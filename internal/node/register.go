@@ -42,6 +42,7 @@ func (n *Node) registered(ctx context.Context) error {
 	call, cancel := context.WithTimeout(ctx, registryCall)
 	entry, err := n.config.Registry.RegisterNode(call, n.info(), n.config.TTL)
 	cancel()
+	n.refused.set(err)
 	if len(n.config.Own) == 0 { // a registry that refuses must not keep the node out
 		n.entered.Store(true)
 	}
@@ -101,7 +102,7 @@ func (n *Node) info() registry.NodeInfo {
 		peer = n.config.Peering.Address
 	}
 	return registry.NodeInfo{
-		Name: n.config.Name, Side: n.config.Side, Address: n.Addr().String(), Peer: peer, Version: n.config.Version,
+		Name: n.config.Name, Side: n.config.Side, Address: n.address(), Peer: peer, Version: n.config.Version,
 		Own: n.config.Own, Started: n.started, Seen: time.Now().UTC(), Revision: t.Revision, Ready: n.readyOf(t), Asked: n.usage.asked(),
 		Differs: differences(t, n.config.Own), Copies: n.copies(),
 	}

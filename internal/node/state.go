@@ -98,19 +98,22 @@ func lockState(dir string) (*os.File, error) {
 // Close lets the directory go.
 func (s *state) Close() error { return errors.Join(s.lock.Close(), s.dir.Close()) }
 
-// HasState reports whether a node can begin from what is in a state directory
-// although registry and store are out of reach.
-func HasState(path string) bool {
+// Kept returns what is in a state directory for a node to begin from although
+// registry and store are out of reach; nil if there is nothing.
+func Kept(path string) *registry.Snapshot {
 	if _, err := os.Stat(filepath.Join(path, tableFile)); err != nil {
-		return false
+		return nil
 	}
 	dir, err := durable.OpenDir(path)
 	if err != nil {
-		return false
+		return nil
 	}
 	defer dir.Close() //nolint:errcheck // was only read
-	_, err = (&state{path: path, dir: dir}).table()
-	return err == nil
+	k, err := (&state{path: path, dir: dir}).table()
+	if err != nil {
+		return nil
+	}
+	return k.Snapshot
 }
 
 // kept is what the table file says.

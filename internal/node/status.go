@@ -3,13 +3,14 @@ package node
 import (
 	"time"
 
+	holdfast "github.com/holdfast-web/holdfast"
 	"github.com/holdfast-web/holdfast/internal/admin"
 	"github.com/holdfast-web/holdfast/internal/live"
 )
 
-// status is what /readyz says. A node that serves what it knew before an outage is
+// Status is what /readyz says. A node that serves what it knew before an outage is
 // ready: all nodes may be in its place.
-func (n *Node) status() admin.Status {
+func (n *Node) Status() admin.Status {
 	t, health := n.keeper.Table(), n.keeper.Health()
 	s := admin.Status{Leader: n.leading.Load()}
 	if health.Err != nil {
@@ -24,11 +25,27 @@ func (n *Node) status() admin.Status {
 		s.Revision = t.Revision
 		s.Reason = n.withoutStore(n.lacks(t))
 		if s.Reason == "" && !n.entered.Load() && health.Err == nil {
-			s.Reason = "the node is being entered into the registry"
+			s.Reason = n.notEntered()
 		}
 	}
 	s.Ready = s.Reason == ""
 	return s
+}
+
+// notEntered says why the node is not in the registry.
+func (n *Node) notEntered() string {
+	reason := "the node is being entered into the registry"
+	if err := n.refused.err(); err != nil {
+		reason += ": " + err.Error()
+	}
+	return reason
+}
+
+// Warm reports whether a release can be served from nearby: the bodies of what is live
+// on the node's side, or is its own, are there, or that took too long.
+func (n *Node) Warm(app holdfast.AppName, id holdfast.ReleaseID) bool {
+	t, k := n.keeper.Table(), warmKey{app, id}
+	return t != nil && liveHere(t)[k] != nil && (n.config.Warmer == nil || n.warmth.has(k))
 }
 
 // withoutStore adds why the store is not open to the reason for not being ready.
@@ -69,7 +86,7 @@ func (n *Node) onSwap(t *live.Table) {
 	now := time.Now()
 	n.patientSince.CompareAndSwap(nil, &now)
 	n.config.Logger.Info("table swapped", "revision", t.Revision, "live", liveOf(t))
-	for _, h := range append([]hint{n.swapped, n.toKeep, n.toReconcile, n.toWarm}, n.toDuty...) {
+	for _, h := range append([]hint{n.swapped, n.toKeep, n.toReconcile, n.toWarm, n.changed}, n.toDuty...) {
 		h.give()
 	}
 	if n.copier != nil {

@@ -30,7 +30,7 @@ type head struct {
 	Sides       map[holdfast.Side]sideHead   `json:"sides,omitempty"`
 	Flags       map[holdfast.ReleaseID]flags `json:"flags,omitempty"`
 	Burials     int64                        `json:"burials,omitempty"`     // sequence number of the last one
-	Local       bool                         `json:"local,omitempty"`       // a node owned a release once
+	Local       bool                         `json:"local,omitempty"`       // nodes bring builds, or did so once
 	Recent      []HistoryEntry               `json:"recent,omitempty"`      // the last activations, oldest first
 	Retirements int64                        `json:"retirements,omitempty"` // sequence number of the last one
 	Hooks       map[holdfast.HookName]Place  `json:"hooks,omitempty"`       // where each begins

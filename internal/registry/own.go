@@ -16,10 +16,32 @@ import (
 // That a node owns it is a key of its own, leased with the node's entry; that the
 // release was ever owned, and since when nobody owns it, are flags in the head.
 
+// ErrPublished: an app takes releases from publishers or from nodes. Of what is published
+// browsers keep hash-named files for a year, and builds of nodes may have others of
+// that name.
+var ErrPublished = fmt.Errorf("%w: its releases are published, and nodes do not bring their own", holdfast.ErrConflict)
+
+// TakeBuilds notes that nodes bring builds of an app, which is made if it is missing.
+// ErrPublished if it has releases that they did not bring.
+func (r *Registry) TakeBuilds(ctx context.Context, app holdfast.AppName) error {
+	return r.update(ctx, "bring build of app "+app.String(), app, true, func(e *edit) error {
+		switch {
+		case e.head.Local:
+			return nil
+		case e.head.Releases > 0:
+			return ErrPublished
+		}
+		e.head.Local, e.dirty = true, true
+		if e.old != nil {
+			return nil
+		}
+		return e.place(holdfast.DefaultSettings(app).Mount)
+	})
+}
+
 func ownDir(app holdfast.AppName) string { return "holdfast/own/" + app.String() }
 
-// marksLocal reports whether a head may be that of an app which ever had an owned
-// release. Within strings JSON has quotation marks escaped.
+// marksLocal reports whether a head may be that of an app whose builds nodes bring. Within strings JSON has quotation marks escaped.
 func marksLocal(head []byte) bool { return bytes.Contains(head, []byte(`"local":true`)) }
 
 // readOwners adds to a reading who owns what, if anybody ever did.

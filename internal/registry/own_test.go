@@ -215,3 +215,25 @@ func TestNoOwnersNoReads(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// TestTakeBuilds: an app takes builds of nodes from before the first one is published,
+// so that one whose node died before it registered is none of a publisher's.
+func TestTakeBuilds(t *testing.T) {
+	eachDriver(t, func(t *testing.T, open opener) {
+		r := openRegistry(t, open(), newClock())
+		for range 2 {
+			if err := r.TakeBuilds(t.Context(), appName("a")); err != nil {
+				t.Fatal(err)
+			}
+			mustPublish(t, r, "a", "v1")
+		}
+		mustPublish(t, r, "b", "v1")
+		wantError(t, r.TakeBuilds(t.Context(), appName("b")), ErrPublished, "app b")
+		apps := must(r.Apps(t.Context()))
+		if len(apps) != 2 || !apps[0].Local || apps[1].Local || infoOf(t, mustRefresh(t, r, nil), "v1").State != holdfast.Published {
+			t.Errorf("%+v", apps)
+		}
+		_, err := r.CreateApp(t.Context(), appName("c"), func(s *holdfast.Settings) error { return s.Set("mount", "/a") }, nil)
+		wantError(t, err, holdfast.ErrExists, "app a lies there")
+	})
+}

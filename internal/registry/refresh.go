@@ -11,6 +11,15 @@ import (
 	"github.com/holdfast-web/holdfast/internal/kv"
 )
 
+// Apps returns all apps as they are now.
+func (r *Registry) Apps(ctx context.Context) ([]*AppState, error) {
+	snap, err := r.Refresh(ctx, nil)
+	if err != nil {
+		return nil, err
+	}
+	return snap.Apps, nil
+}
+
 // Refresh reads what changed since prev, which may be nil. It sees every change
 // that was acknowledged before the call. Apps that did not change share their
 // *AppState with prev, and if nothing changed it returns prev itself. What cannot

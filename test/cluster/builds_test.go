@@ -1,7 +1,11 @@
 package cluster
 
 import (
+	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/holdfast-web/holdfast/examples/cluster/load"
@@ -61,5 +65,33 @@ func TestBuildsWithoutStore(t *testing.T) {
 	}, nil)
 	for _, n := range nodes[1:] {
 		n.fetchAll(t, builds)
+	}
+}
+
+// TestBuildRestartsWithoutRegistry: a node whose build was known before starts with it
+// although nobody answers for the registry. One with another build does not: nobody
+// could know that.
+func TestBuildRestartsWithoutRegistry(t *testing.T) {
+	t.Parallel() // it waits most of the time
+	zk := services.StartZooKeeper(t, services.ZooKeeperOptions{Servers: 1})
+	m := program.NewMachine(t, "--registry", zookeeper(zk.Addresses...))
+	build, err := load.ReadBuild("mine", program.DemoBuild(t, 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := &clusterNode{m.Serve("--name", "n1", "--build", program.DemoBuild(t, 1), "--identity", "mine"), "n1", "main"}
+	n.fetchAll(t, []*load.Build{build})
+	n.Stop()
+	if _, err := os.Stat(filepath.Join(m.Data(), "build-memo")); err != nil {
+		t.Errorf("the node reads its build again: %v", err)
+	}
+	zk.Kill(0)
+	n.Restart()
+	n.AwaitReady()
+	n.fetchAll(t, []*load.Build{build})
+	n.Stop()
+	_, err = m.Try("serve", "--listen", program.FreeAddress(t), "--admin", "off", "--build", program.DemoBuild(t, 2))
+	if text := fmt.Sprint(err); !strings.Contains(text, "registry and store must be there to make it known") || !strings.Contains(text, "without --build the node serves what it kept") {
+		t.Errorf("with another build: %s", text)
 	}
 }

@@ -18,7 +18,7 @@ func TestPrograms(t *testing.T) {
 				continue
 			}
 			found++
-			dir, err := os.MkdirTemp(".", "program-") // in the module
+			dir, err := os.MkdirTemp(".", "_program-") // in the module, and no part of it
 			if err != nil {
 				t.Fatal(err)
 			}

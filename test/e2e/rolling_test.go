@@ -49,7 +49,7 @@ func (m *machine) startNode(t *testing.T, name string, wrap func(*registry.Regis
 	st := store.New(driver)
 	blobs, err := blob.New(st, blob.Options{SpoolDir: t.TempDir()})
 	check(err)
-	n, err := node.Listen(t.Context(), node.Config{
+	n, err := node.Open(t.Context(), node.Config{
 		Registry: wrap(reg), Manifests: st, Blobs: blobs, Logger: slog.New(slog.DiscardHandler),
 		Name: name, Side: holdfast.DefaultSide(), Listen: "127.0.0.1:0", Poll: time.Hour, Drain: time.Second,
 	})

@@ -1,14 +1,14 @@
-package main
+package origin
 
 import (
 	"context"
 	"errors"
 	"io"
-	"log/slog"
 	"slices"
 
 	holdfast "github.com/holdfast-web/holdfast"
 	"github.com/holdfast-web/holdfast/internal/node"
+	"github.com/holdfast-web/holdfast/internal/registry"
 	"github.com/holdfast-web/holdfast/internal/store"
 )
 
@@ -16,18 +16,22 @@ import (
 // by itself, and tries again until that succeeds: a node begins although they are
 // out of reach.
 type late struct {
-	cli   *cli
-	owner string // the registry that the store must be of; "" while it is not known
-	log   *slog.Logger
-	gate  chan struct{} // holds one value while the store is not being opened
-	store *store.Store
-	held  []io.Closer
+	cluster Cluster
+	owner   string        // the registry that the store must be of; "" while it is not known
+	gate    chan struct{} // holds one value while the store is not being opened
+	store   *store.Store
+	held    []io.Closer
 }
 
-func newLate(c *cli, owner string, log *slog.Logger) *late {
-	l := &late{cli: c, owner: owner, log: log, gate: make(chan struct{}, 1)}
+func newLate(c Cluster, owner string) *late {
+	l := &late{cluster: c, owner: owner, gate: make(chan struct{}, 1)}
 	l.gate <- struct{}{}
 	return l
+}
+
+// origin is one whose store, and whose registry if opened is nil, come later.
+func (l *late) origin(r node.Registry, opened *registry.Registry, held ...io.Closer) *Origin {
+	return &Origin{Registry: r, Manifests: l, Bytes: l, Store: l.open, Reach: l.reach, Opened: opened, held: held}
 }
 
 // Close closes what was opened.
@@ -43,19 +47,15 @@ func (l *late) Close() error {
 // registry opens the registry; node.Lazy sees to it that this happens once.
 func (l *late) registry() node.Registry {
 	return node.NewLazy(func(ctx context.Context) (node.Registry, error) {
-		b := &backends{}
-		empty, err := b.openRegistry(ctx, l.cli, join, l.log)
-		if err == nil && empty {
-			err = l.cli.noRegistry()
-		}
+		r, closer, err := l.cluster.Registry(ctx)
 		if err != nil {
-			return nil, errors.Join(err, b.Close())
+			return nil, err
 		}
 		<-l.gate
-		l.held = append(l.held, b)
-		l.owner = b.registry.ID()
+		l.held = append(l.held, closer)
+		l.owner = r.ID()
 		l.gate <- struct{}{}
-		return b.registry, nil
+		return r, nil
 	})
 }
 
@@ -80,7 +80,7 @@ func (l *late) open(ctx context.Context) (*store.Store, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
-	s, closer, err := l.cli.claimedStore(ctx, l.owner, nil, l.log)
+	s, closer, err := l.cluster.Store(ctx, l.owner)
 	if err != nil {
 		return nil, err
 	}

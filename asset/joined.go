@@ -1,0 +1,349 @@
+package asset
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"path/filepath"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/blob"
+	"github.com/holdfast-web/holdfast/internal/link"
+	"github.com/holdfast-web/holdfast/internal/live"
+	"github.com/holdfast-web/holdfast/internal/node"
+	"github.com/holdfast-web/holdfast/internal/origin"
+	"github.com/holdfast-web/holdfast/internal/publish"
+	"github.com/holdfast-web/holdfast/internal/registry"
+	"github.com/holdfast-web/holdfast/internal/serve"
+)
+
+const (
+	// joinTimeout bounds how long Join waits to be ready, and ownTimeout with a build,
+	// which must be warm: a node gives that 30 s.
+	joinTimeout = 15 * time.Second
+	ownTimeout  = 45 * time.Second
+	// callTimeout bounds calls to registry and store beside requests.
+	callTimeout = 10 * time.Second
+	renewRetry  = time.Second
+	// readyPoll is how often Join looks whether the program is ready.
+	readyPoll = 10 * time.Millisecond
+)
+
+// joined serves what is in a cluster, as a node of it.
+type joined struct {
+	member
+	ownID  holdfast.ReleaseID // of the build that the program brings; zero without
+	origin *origin.Origin
+	bytes  *blob.Source
+	node   *node.Node
+	server *serve.Handler
+
+	view  atomic.Pointer[Release]
+	shown viewed // what view was made from; of follow alone
+
+	stop  context.CancelFunc
+	ended chan error    // gets what the node's Run returned
+	idle  chan struct{} // closed when follow has ended
+}
+
+var _ site = (*joined)(nil)
+
+// viewed is what a view depends on.
+type viewed struct {
+	id       holdfast.ReleaseID
+	manifest holdfast.Digest
+	settings []holdfast.Setting
+}
+
+func (v viewed) same(o viewed) bool {
+	return v.id == o.id && v.manifest == o.manifest && slices.Equal(v.settings, o.settings)
+}
+
+// Join makes the program a node of a cluster: all releases of the cluster are served,
+// from the shared store; the program is listed among the nodes, activations wait for
+// it, and its requests count when releases are retired. The helpers give URLs of
+// Cluster.Build if there is one, else of Options.Release, else of the release that is
+// live on the side. What becomes live is taken up as it does.
+//
+// Mount, settings and the rest of what Options say of the build come from the
+// registry: it is an error to set them. ctx bounds the joining, not what follows:
+// Close ends that, and takes the program off the list of nodes.
+//
+// Join returns when the program is ready: with a build, when that is in the store, the
+// program is registered as an owner, and its files are near. Without one it does not
+// wait longer than 15 s; Assets.Ready says what is missing then. A registry in which
+// nothing is published is an error without a build; an app of which nothing is live
+// yet is not, but then Release says so. While the registry is out of reach, a program
+// starts with what it has in DataDir, if that shows that its build is known.
+func Join(ctx context.Context, where Cluster, o Options) (*Assets, error) {
+	m, err := where.check(o)
+	if err != nil {
+		return nil, fmt.Errorf("join cluster: %w", err)
+	}
+	j := &joined{member: m, ended: make(chan error, 1), idle: make(chan struct{})}
+	if err := j.join(ctx); err != nil {
+		return nil, fmt.Errorf("join cluster: %w", errors.Join(err, j.Close()))
+	}
+	return newAssets(j), nil
+}
+
+func (j *joined) join(ctx context.Context) (err error) {
+	var kept *registry.Snapshot
+	if j.DataDir != "" {
+		kept = node.Kept(j.stateDir())
+	}
+	if j.origin, err = j.openOrigin(ctx, kept != nil); err != nil {
+		return err
+	}
+	if err := j.bring(ctx, kept); err != nil {
+		return err
+	}
+	if err := j.open(ctx); err != nil {
+		return err
+	}
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	j.stop = stop
+	go func() { j.ended <- j.node.Run(background) }()
+	go j.follow(background)
+	return j.await(ctx)
+}
+
+// bring makes the program's build known.
+func (j *joined) bring(ctx context.Context, kept *registry.Snapshot) error {
+	if j.own == nil {
+		return nil
+	}
+	if j.origin.OpenedStore != nil {
+		result, err := j.own.Publish(ctx, j.origin.Opened, j.origin.OpenedStore)
+		if errors.Is(err, registry.ErrPublished) {
+			err = fmt.Errorf("%w; name another one in Options.App", err)
+		}
+		if err == nil {
+			j.ownID = result.Release.ID
+		}
+		return err
+	}
+	apps, err := j.known(ctx, kept)
+	if err == nil {
+		j.ownID, err = j.own.Recall(ctx, apps)
+	}
+	if err != nil {
+		return fmt.Errorf("bring build: %w: registry and store must be there to make it known", err)
+	}
+	return nil
+}
+
+// known are the apps as of the registry, else as they were kept.
+func (j *joined) known(ctx context.Context, kept *registry.Snapshot) ([]*registry.AppState, error) {
+	if j.origin.Opened != nil {
+		return j.origin.Opened.Apps(ctx)
+	}
+	return kept.Apps, nil
+}
+
+// open makes the node, and what answers beside it.
+func (j *joined) open(ctx context.Context) (err error) {
+	o := blob.Options{Memory: j.Memory, CacheBytes: j.CacheBytes, Logger: j.log}
+	if j.DataDir != "" {
+		o.CacheDir, o.SpoolDir = filepath.Join(j.DataDir, "cache", "objects"), filepath.Join(j.DataDir, "cache", "spool")
+	}
+	if j.bytes, err = blob.New(j.origin.Bytes, o); err != nil {
+		return err
+	}
+	c := node.Config{
+		Registry: j.origin.Registry, Manifests: j.origin.Manifests, Reach: j.origin.Reach, Warmer: j.bytes, Logger: j.log,
+		Name: j.Name, Address: j.Address, Version: version(), Side: j.side, Poll: j.Poll, StateDir: j.stateDir(), NoElection: true,
+	}
+	if j.own != nil {
+		c.Own = map[holdfast.AppName]holdfast.ReleaseID{j.app: j.ownID}
+	}
+	if j.node, err = node.Open(ctx, c); err != nil {
+		return err
+	}
+	j.server = serve.NewHandler(j.node, j.bytes, serve.Options{Logger: j.log})
+	return nil
+}
+
+// await waits until the program is ready, or, without a build, can answer at all.
+func (j *joined) await(ctx context.Context) error {
+	limit := joinTimeout
+	if j.own != nil {
+		limit = ownTimeout
+	}
+	late := time.NewTimer(limit)
+	defer late.Stop()
+	poll := time.NewTicker(readyPoll)
+	defer poll.Stop()
+	for {
+		err := j.status().Err()
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-poll.C:
+		case <-ctx.Done():
+			return errors.Join(err, context.Cause(ctx))
+		case <-late.C:
+			if j.own == nil && j.node.Table() != nil {
+				return nil
+			}
+			return err
+		}
+	}
+}
+
+// follow keeps the view up to date until ctx ends. Until a new one is made, pages
+// refer to the release before, which is still served.
+func (j *joined) follow(ctx context.Context) {
+	defer close(j.idle)
+	var again <-chan time.Time
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-j.node.Changed():
+		case <-again:
+		}
+		again = nil
+		if err := j.renew(ctx); err != nil && ctx.Err() == nil {
+			j.log.Warn("pages still refer to the release before", "app", j.app.String(), "error", err)
+			again = time.After(renewRetry)
+		}
+	}
+}
+
+// wanted returns the release that pages should refer to, nil if there is none or its
+// files are not known yet, and the app.
+func (j *joined) wanted() (*live.App, *live.Release) {
+	table := j.node.Table()
+	if table == nil {
+		return nil, nil
+	}
+	i := slices.IndexFunc(table.Apps(), func(a *live.App) bool { return a.Name == j.app })
+	if i < 0 {
+		return nil, nil
+	}
+	app := table.Apps()[i]
+	release := app.Live() // the program's own, if it brings one
+	if !j.id.IsZero() {
+		release, _ = app.Release(j.id.String())
+	}
+	if release == nil || !release.Loaded() {
+		return app, nil
+	}
+	return app, release
+}
+
+// renew makes the view of what pages should refer to, if it would be another one.
+func (j *joined) renew(ctx context.Context) error {
+	app, release := j.wanted()
+	if release == nil {
+		return nil // Release says so
+	}
+	now := viewed{release.ID, j.manifestOf(release.ID), app.Settings.List()}
+	if j.view.Load() != nil && now.same(j.shown) {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	m, err := j.node.Manifests().Manifest(ctx, now.manifest)
+	if err != nil {
+		return fmt.Errorf("read manifest of release %s: %w", release.ID, err)
+	}
+	read := func(path string) ([]byte, error) { return j.read(release, path) }
+	if release.ID == j.ownID {
+		read = func(path string) ([]byte, error) { return readAll(publish.FS(j.Build), path) }
+	}
+	view, err := newRelease(release.ID, link.New(j.links, release.ID, &app.Settings, m), true, j.EarlyHints, read)
+	if err != nil {
+		return err
+	}
+	j.view.Store(view)
+	j.shown = now
+	return nil
+}
+
+// manifestOf returns the digest of a release's manifest, as of the current table.
+func (j *joined) manifestOf(id holdfast.ReleaseID) (d holdfast.Digest) {
+	for _, app := range j.node.Snapshot().Apps {
+		for i := range app.Releases {
+			if app.Name == j.app && app.Releases[i].ID == id {
+				d = app.Releases[i].Manifest
+			}
+		}
+	}
+	return d
+}
+
+// read returns the bytes of a file of a release.
+func (j *joined) read(r *live.Release, path string) ([]byte, error) {
+	e, ok := r.Lookup(path)
+	if !ok {
+		return nil, fmt.Errorf("read %s of release %s: %w", path, r.ID, holdfast.ErrNotFound)
+	}
+	i := slices.IndexFunc(e.Variants, func(v live.Variant) bool { return v.Coding == holdfast.Identity })
+	ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
+	defer cancel()
+	content, err := j.bytes.Open(ctx, blob.Ref{Name: e.Variants[i].Name, Size: e.Size})
+	if err != nil {
+		return nil, fmt.Errorf("read %s of release %s: %w", path, r.ID, err)
+	}
+	text, err := io.ReadAll(io.NewSectionReader(content, 0, e.Size))
+	return text, errors.Join(err, content.Close())
+}
+
+func (j *joined) release() (*Release, error) {
+	switch r := j.view.Load(); {
+	case r != nil:
+		return r, nil
+	case !j.id.IsZero():
+		return nil, fmt.Errorf("%w: app %s has no servable release %s", holdfast.ErrNotFound, j.app, j.id)
+	case j.own != nil:
+		return nil, fmt.Errorf("%w: release %s, which this program brings, is not loaded yet", holdfast.ErrUnavailable, j.ownID)
+	}
+	return nil, fmt.Errorf("%w: app %s has no live release on this side; holdfast activate makes one live", holdfast.ErrNotFound, j.app)
+}
+
+func (j *joined) handler(next http.Handler) http.Handler {
+	if next == nil {
+		return j.server
+	}
+	return j.server.Before(next)
+}
+
+// status is that of the node, which knows nothing of pages.
+func (j *joined) status() Status {
+	n := j.node.Status()
+	s := Status{Ready: n.Ready, Reason: n.Reason, Revision: n.Revision, Stale: n.Stale, Since: n.Since, Registry: n.Registry}
+	if !s.Ready {
+		return s
+	}
+	if _, release := j.wanted(); release != nil && j.view.Load() == nil {
+		s.Reason = "what pages need of release " + release.ID.String() + " is being read"
+	} else if j.own != nil && !j.node.Warm(j.app, j.ownID) {
+		s.Reason = "release " + j.ownID.String() + ", which this program brings, is being fetched"
+	}
+	s.Ready = s.Reason == ""
+	return s
+}
+
+func (j *joined) Close() error {
+	var errs []error
+	if j.node != nil { // and runs
+		j.stop()
+		errs = append(errs, <-j.ended)
+		<-j.idle
+	}
+	if j.bytes != nil {
+		errs = append(errs, j.bytes.Close())
+	}
+	if j.origin != nil {
+		errs = append(errs, j.origin.Close())
+	}
+	return errors.Join(errs...)
+}

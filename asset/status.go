@@ -1,0 +1,38 @@
+package asset
+
+import (
+	"fmt"
+	"time"
+
+	holdfast "github.com/holdfast-web/holdfast"
+)
+
+// Status says whether a program can answer for its app, for its own /readyz. As JSON
+// it is what the nodes of "holdfast serve" say there.
+type Status struct {
+	Ready    bool   `json:"ready"`
+	Reason   string `json:"reason,omitempty"`   // why it is not ready
+	Revision int64  `json:"revision,omitempty"` // of what it knows of the cluster
+	// Stale: the registry cannot be read. What is served is as of Since, and there may
+	// have been changes. The program is ready all the same: it may be so with all of
+	// them.
+	Stale    bool      `json:"stale,omitempty"`
+	Since    time.Time `json:"since,omitzero"`
+	Registry string    `json:"registry,omitempty"` // why it cannot be read
+}
+
+// Err is nil for a program that is ready, else ErrUnavailable with the reason.
+func (s Status) Err() error {
+	if s.Ready {
+		return nil
+	}
+	return fmt.Errorf("%w: not ready: %s", holdfast.ErrUnavailable, s.Reason)
+}
+
+// Status says how the program fares. One that serves its build alone is ready as long
+// as it is.
+func (a *Assets) Status() Status { return a.site.status() }
+
+// Ready is Status.Err of the current status: it returns nil, or why the program should
+// get no requests yet.
+func (a *Assets) Ready() error { return a.site.status().Err() }

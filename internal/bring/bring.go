@@ -1,0 +1,87 @@
+// Package bring makes the build that a node brings with it a release of the cluster,
+// for the node to own.
+package bring
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+
+	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/coding"
+	"github.com/holdfast-web/holdfast/internal/publish"
+	"github.com/holdfast-web/holdfast/internal/registry"
+	"github.com/holdfast-web/holdfast/internal/store"
+)
+
+// Build is a build that a node brings with it.
+type Build struct {
+	App           holdfast.AppName
+	Identity      Identity
+	Name, Address string // of the node
+	// Scan reads the build.
+	Scan func(context.Context, publish.ScanOptions) (*publish.Build, error)
+	// Logger gets what is wrong with the build, and yet no reason to refuse it.
+	Logger *slog.Logger
+}
+
+// Publish stores what the store lacks of the build and adds the release, unless it is
+// there. Errors: those of publish.Publish, and registry.ErrPublished.
+func (b Build) Publish(ctx context.Context, r *registry.Registry, s *store.Store) (*publish.Result, error) {
+	apps, err := r.Apps(ctx)
+	if err != nil {
+		return nil, err
+	}
+	settings := holdfast.DefaultSettings(b.App)
+	if a := appOf(apps, b.App); a != nil {
+		settings = a.Settings
+	}
+	build, id, err := b.read(ctx, &settings)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.TakeBuilds(ctx, b.App); err != nil { // before there is a release that could be a published one
+		return nil, err
+	}
+	return publish.Publish(ctx, publish.Deps{Store: s, Registry: r, Logger: b.Logger}, build, publish.Options{
+		App: b.App, ID: id, Settings: settings, Effort: coding.Fast, Local: true, Apps: r.Apps,
+	})
+}
+
+// Recall finds the build among the releases that were known before the registry or the
+// store was out of reach. ErrUnavailable if it is none of those that can be served.
+func (b Build) Recall(ctx context.Context, apps []*registry.AppState) (holdfast.ReleaseID, error) {
+	a := appOf(apps, b.App)
+	if a == nil {
+		return holdfast.ReleaseID{}, fmt.Errorf("%w: app %s is not known here", holdfast.ErrUnavailable, b.App)
+	}
+	build, id, err := b.read(ctx, &a.Settings)
+	if err != nil {
+		return id, err
+	}
+	for i := range a.Releases {
+		if r := &a.Releases[i]; a.Local && r.ID == id && r.Manifest == build.Manifest.Digest() && r.State.Servable() {
+			return id, nil
+		}
+	}
+	return id, fmt.Errorf("%w: it is release %s, which is not known here", holdfast.ErrUnavailable, id)
+}
+
+// read scans the build as the settings of the app say.
+func (b Build) read(ctx context.Context, s *holdfast.Settings) (*publish.Build, holdfast.ReleaseID, error) {
+	build, err := b.Scan(ctx, publish.ScanOptions{Mount: s.Mount, SourceMaps: s.SourceMaps})
+	if err != nil {
+		return nil, holdfast.ReleaseID{}, err
+	}
+	id, err := b.Identity.release(build.Manifest, b.Name, b.Address)
+	return build, id, err
+}
+
+func appOf(apps []*registry.AppState, name holdfast.AppName) *registry.AppState {
+	for _, a := range apps {
+		if a.Name == name {
+			return a
+		}
+	}
+	return nil
+}

@@ -1,0 +1,148 @@
+package bring
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/kv/memkv"
+	"github.com/holdfast-web/holdfast/internal/publish"
+	"github.com/holdfast-web/holdfast/internal/registry"
+	"github.com/holdfast-web/holdfast/internal/store"
+	"github.com/holdfast-web/holdfast/internal/store/memstore"
+)
+
+func identity(t *testing.T, text string) Identity {
+	t.Helper()
+	i, err := ParseIdentity(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return i
+}
+
+func build(t *testing.T, what, text string) Build {
+	t.Helper()
+	return Build{
+		App: holdfast.DefaultApp(), Identity: identity(t, what), Name: "n1", Address: "10.0.0.1:80",
+		Scan: publish.FS(fstest.MapFS{"app.js": {Data: []byte(text)}}).Scan, Logger: slog.New(slog.DiscardHandler),
+	}
+}
+
+func cluster(t *testing.T) (*registry.Registry, *store.Store) {
+	t.Helper()
+	client := memkv.New(memkv.Options{}).Client()
+	t.Cleanup(func() {
+		if err := client.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	r, err := registry.Open(t.Context(), client, registry.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r, store.New(memstore.New())
+}
+
+func TestParseIdentity(t *testing.T) {
+	for _, text := range []string{"content", "node", "address", "v7", "Content"} {
+		if got := identity(t, text).String(); got != text {
+			t.Errorf("%s became %s", text, got)
+		}
+	}
+	for _, text := range []string{"", "a b", "null", "auto", "../x", strings.Repeat("x", 65)} {
+		if i, err := ParseIdentity(text); !errors.Is(err, holdfast.ErrInvalid) {
+			t.Errorf("%q is %q (%v)", text, i, err)
+		}
+	}
+}
+
+func TestCheckAddress(t *testing.T) {
+	for address, good := range map[string]bool{
+		"10.0.0.7:80": true, "n1.example.com:80": true, "[::1]:80": true, "localhost:0": true,
+		"": false, ":80": false, "0.0.0.0:80": false, "[::]:80": false, "10.0.0.7": false,
+	} {
+		if err := CheckAddress(address); (err == nil) != good || err != nil && !errors.Is(err, holdfast.ErrInvalid) {
+			t.Errorf("%q: %v", address, err)
+		}
+	}
+}
+
+// TestRecall: only a build whose very bytes are known under its ID, as one that nodes
+// brought, and are served, can do without registry and store.
+func TestRecall(t *testing.T) {
+	r, s := cluster(t)
+	mine := build(t, "v1", "one")
+	recall := func(b Build) error {
+		t.Helper()
+		apps, err := r.Apps(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		id, err := b.Recall(t.Context(), apps)
+		if err == nil && id.String() != "v1" {
+			t.Errorf("recalled as %s", id)
+		}
+		return err
+	}
+	refused := func(what string, b Build) {
+		t.Helper()
+		if err := recall(b); !errors.Is(err, holdfast.ErrUnavailable) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	refused("nothing is known", mine)
+	result, err := mine.Publish(t.Context(), r, s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := recall(mine); err != nil {
+		t.Errorf("published: %v", err)
+	}
+	refused("another build", build(t, "v1", "two"))
+	refused("another ID", build(t, "v2", "one"))
+	other := mine
+	if other.App, err = holdfast.ParseAppName("other"); err != nil {
+		t.Fatal(err)
+	}
+	refused("another app", other)
+	if err := r.Retire(t.Context(), mine.App, result.Release.ID, registry.RetireOptions{Now: true}); err != nil {
+		t.Fatal(err)
+	}
+	refused("retired", mine)
+	if _, err := mine.Publish(t.Context(), r, s); err != nil {
+		t.Fatal(err)
+	}
+	if err := recall(mine); err != nil {
+		t.Errorf("restored: %v", err)
+	}
+}
+
+// TestPublishAgain: a node that died between the publish and its registration has not
+// made the app a published one, for the same build or another.
+func TestPublishAgain(t *testing.T) {
+	r, s := cluster(t)
+	for _, text := range []string{"one", "one", "two"} {
+		if _, err := build(t, Content, text).Publish(t.Context(), r, s); err != nil {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}
+
+// TestUnreadableBuild leaves nothing in the registry.
+func TestUnreadableBuild(t *testing.T) {
+	r, s := cluster(t)
+	b := build(t, Content, "one")
+	broken := errors.New("broken disk")
+	b.Scan = func(context.Context, publish.ScanOptions) (*publish.Build, error) { return nil, broken }
+	if _, err := b.Publish(t.Context(), r, s); !errors.Is(err, broken) {
+		t.Errorf("%v", err)
+	}
+	if apps, err := r.Apps(t.Context()); err != nil || len(apps) > 0 {
+		t.Errorf("%d apps, %v", len(apps), err)
+	}
+}

@@ -1,0 +1,59 @@
+package bring
+
+import (
+	"fmt"
+	"net"
+
+	holdfast "github.com/holdfast-web/holdfast"
+)
+
+// Identity says what the ID of a node's own release is made of.
+type Identity struct{ text string }
+
+// The identities that are no literal.
+const (
+	Content = "content" // the build: nodes with the same one share a release
+	Node    = "node"    // the build and the node's name
+	Address = "address" // the build and the node's address
+)
+
+// ParseIdentity is the inverse of String. What is none of the constants is the ID.
+func ParseIdentity(text string) (Identity, error) {
+	switch text {
+	case Content, Node, Address:
+		return Identity{text}, nil
+	}
+	id, err := holdfast.ParseReleaseID(text)
+	if err != nil {
+		return Identity{}, fmt.Errorf("identity: want %s, %s, %s or an ID: %w", Content, Node, Address, err)
+	}
+	return Identity{id.String()}, nil
+}
+
+func (i Identity) String() string { return i.text }
+
+// release returns the ID of the release that a build is on a node.
+func (i Identity) release(m *holdfast.Manifest, name, address string) (holdfast.ReleaseID, error) {
+	with := func(what string) holdfast.ReleaseID {
+		return holdfast.DigestOf([]byte(m.Digest().String() + "\n" + what)).AutoID()
+	}
+	switch i.text {
+	case Content:
+		return m.Digest().AutoID(), nil
+	case Node:
+		return with(name), nil
+	case Address:
+		return with(address), nil
+	}
+	return holdfast.ParseReleaseID(i.text)
+}
+
+// CheckAddress refuses an address that says nothing about the node that has it: on
+// ":8080" every node listens.
+func CheckAddress(address string) error {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil || host == "" || net.ParseIP(host).IsUnspecified() {
+		return fmt.Errorf("%w: the address %q does not tell this node from others", holdfast.ErrInvalid, address)
+	}
+	return nil
+}

@@ -1,0 +1,127 @@
+// Package origin opens what a node gets all it serves from, the registry and the
+// store of its cluster: at once, or, where they are out of reach, later.
+//
+// What is wrong is an error at once. What is out of reach is put off: a store always,
+// a registry if the node kept what it served.
+package origin
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"slices"
+	"time"
+
+	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/blob"
+	"github.com/holdfast-web/holdfast/internal/live"
+	"github.com/holdfast-web/holdfast/internal/node"
+	"github.com/holdfast-web/holdfast/internal/registry"
+	"github.com/holdfast-web/holdfast/internal/store"
+)
+
+const (
+	// patience is how long a node that could begin without registry and store waits
+	// for them.
+	patience = 2 * time.Second
+	// storePatience is how long one waits for the store that has kept nothing: until
+	// then it answers nobody, so that a store that is wrong can still end it.
+	storePatience = 5 * time.Second
+	// openTimeout bounds how long opening a registry or a store may take otherwise.
+	openTimeout = 15 * time.Second
+)
+
+// Cluster opens the registry and the store of a cluster. Its functions are called
+// again after a failure; whoever calls one closes what it returns.
+type Cluster struct {
+	Registry func(ctx context.Context) (*registry.Registry, io.Closer, error)
+	// Store opens the store of the registry with the identity owner, "" if that is
+	// not known yet.
+	Store func(ctx context.Context, owner string) (*store.Store, io.Closer, error)
+	// Kept: the node kept something to begin from.
+	Kept bool
+	// Wrong reports that a registry could not be opened for a reason that does not
+	// go away by itself.
+	Wrong  func(error) bool
+	Logger *slog.Logger
+}
+
+// Origin is where a node gets all it serves from. Close closes what was opened.
+type Origin struct {
+	Registry  node.Registry
+	Manifests live.Manifests
+	Bytes     blob.Fetcher
+	// Store returns the store, opening it if nobody did so yet.
+	Store func(context.Context) (*store.Store, error)
+	Reach func(context.Context) error // see node.Config; nil if the store is open
+
+	// What was open when the node began; nil for what was out of reach.
+	Opened      *registry.Registry
+	OpenedStore *store.Store
+
+	held []io.Closer // in the order of opening
+}
+
+// Of is what is open already, and what closes it.
+func Of(r *registry.Registry, s *store.Store, held ...io.Closer) *Origin {
+	return &Origin{
+		Registry: r, Manifests: s, Bytes: s, Store: func(context.Context) (*store.Store, error) { return s, nil },
+		Opened: r, OpenedStore: s, held: held,
+	}
+}
+
+// Close closes what was opened, the last first.
+func (o *Origin) Close() error {
+	var errs []error
+	for _, c := range slices.Backward(o.held) {
+		errs = append(errs, c.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// Open opens registry and store.
+func Open(ctx context.Context, c Cluster) (*Origin, error) {
+	limit := openTimeout
+	if c.Kept {
+		limit = patience
+	}
+	opening, cancel := context.WithTimeout(ctx, limit)
+	r, closer, err := c.Registry(opening)
+	cancel()
+	switch {
+	case err == nil:
+		return c.withStore(ctx, r, closer)
+	case !c.Kept, c.Wrong(err), ctx.Err() != nil:
+		return nil, err
+	}
+	c.Logger.Warn("the registry is out of reach; serving what this node kept", "error", err)
+	l := newLate(c, "")
+	return l.origin(l.registry(), nil, l), nil
+}
+
+// withStore adds the store to the registry that is open.
+func (c Cluster) withStore(ctx context.Context, r *registry.Registry, closer io.Closer) (*Origin, error) {
+	limit := storePatience
+	if c.Kept {
+		limit = patience
+	}
+	opening, cancel := context.WithTimeout(ctx, limit)
+	s, storeCloser, err := c.Store(opening, r.ID())
+	cancel()
+	switch {
+	case err == nil:
+		return Of(r, s, closer, storeCloser), nil
+	case !IsUnreachable(err) || ctx.Err() != nil:
+		return nil, errors.Join(err, closer.Close())
+	}
+	c.Logger.Warn("the store is out of reach; until it is back, what this node has not kept answers 503", "error", err)
+	l := newLate(c, r.ID())
+	return l.origin(r, r, closer, l), nil
+}
+
+// IsUnreachable reports whether a store that could not be opened may be right all
+// the same: nobody answered, or not in time.
+func IsUnreachable(err error) bool {
+	return errors.Is(err, holdfast.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded)
+}
