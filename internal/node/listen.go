@@ -100,7 +100,7 @@ type front struct {
 
 // serve serves with TLS if the server has a configuration for it.
 func (f front) serve() error {
-	err := error(nil)
+	var err error
 	if f.TLSConfig == nil {
 		err = f.Serve(f.at)
 	} else {

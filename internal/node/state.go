@@ -13,7 +13,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	holdfast "github.com/holdfast-web/holdfast"
@@ -69,6 +68,8 @@ func openState(path string, log *slog.Logger) (*state, error) {
 	return s, nil
 }
 
+var errLocked = errors.New("locked")
+
 // lockState makes sure that no other node uses the directory. The system lets the
 // lock go with the process, however that ends.
 func lockState(dir string) (*os.File, error) {
@@ -77,9 +78,9 @@ func lockState(dir string) (*os.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("lock state directory %s: %w", dir, err)
 	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+	if err := flock(f); err != nil {
 		holder, _ := io.ReadAll(io.LimitReader(f, 20)) // for the message only
-		if errors.Is(err, syscall.EWOULDBLOCK) {
+		if errors.Is(err, errLocked) {
 			err = fmt.Errorf("%w: another node uses it (process %s): give each node a directory of its own",
 				holdfast.ErrConflict, strings.TrimSpace(string(holder)))
 		}
