@@ -3,9 +3,7 @@ package durable
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
-	"syscall"
 )
 
 // ErrLocked: somebody else has the lock.
@@ -14,21 +12,13 @@ var ErrLocked = errors.New("locked")
 // Lock locks the file at path, which is made if need be, for the caller alone or
 // together with others who do not want it alone. It does not wait: ErrLocked. The
 // lock ends when it is closed, or with the process, however that ends.
-func Lock(path string, alone bool) (io.Closer, error) {
+func Lock(path string, alone bool) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, fileMode)
 	if err != nil {
 		return nil, fmt.Errorf("lock: %w", err)
 	}
-	how := syscall.LOCK_SH
-	if alone {
-		how = syscall.LOCK_EX
+	if err := flock(f, alone); err != nil {
+		return nil, errors.Join(fmt.Errorf("lock %s: %w", path, err), f.Close())
 	}
-	err = syscall.Flock(int(f.Fd()), how|syscall.LOCK_NB)
-	switch {
-	case err == nil:
-		return f, nil
-	case errors.Is(err, syscall.EWOULDBLOCK):
-		err = ErrLocked
-	}
-	return nil, errors.Join(fmt.Errorf("lock %s: %w", path, err), f.Close())
+	return f, nil
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -68,23 +67,18 @@ func openState(path string, log *slog.Logger) (*state, error) {
 	return s, nil
 }
 
-var errLocked = errors.New("locked")
-
 // lockState makes sure that no other node uses the directory. The system lets the
 // lock go with the process, however that ends.
 func lockState(dir string) (*os.File, error) {
 	name := filepath.Join(dir, lockFile)
-	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o644)
+	f, err := durable.Lock(name, true)
+	if errors.Is(err, durable.ErrLocked) {
+		holder, _ := os.ReadFile(name) // for the message only
+		err = fmt.Errorf("%w: another node uses it (process %s): give each node a directory of its own",
+			holdfast.ErrConflict, strings.TrimSpace(string(holder)))
+	}
 	if err != nil {
 		return nil, fmt.Errorf("lock state directory %s: %w", dir, err)
-	}
-	if err := flock(f); err != nil {
-		holder, _ := io.ReadAll(io.LimitReader(f, 20)) // for the message only
-		if errors.Is(err, errLocked) {
-			err = fmt.Errorf("%w: another node uses it (process %s): give each node a directory of its own",
-				holdfast.ErrConflict, strings.TrimSpace(string(holder)))
-		}
-		return nil, errors.Join(fmt.Errorf("lock state directory %s: %w", dir, err), f.Close())
 	}
 	err = f.Truncate(0)
 	if err == nil {
