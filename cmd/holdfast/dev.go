@@ -104,6 +104,6 @@ func runDev(ctx context.Context, s *http.Server, l net.Listener, o serveOptions)
 	if err := s.Shutdown(ending); err != nil {
 		_ = s.Close() // the connections are being given up
 	}
-	<-done // it says that it was shut down
+	<-done //nolint:errcheck // it says that it was shut down
 	return nil
 }

@@ -60,12 +60,13 @@ func ParseMemo(text []byte) (*Memo, error) {
 // proof returns what a Memo of the tree has, as of a walk that began at that time;
 // false if the file system does not tell enough, or something changed just then.
 func (t *tree) proof(began time.Time) (holdfast.Digest, bool) {
-	lines := make([]string, len(t.entries))
-	for i, e := range t.entries {
+	var lines []string
+	for _, e := range t.entries {
 		if !e.change.known || began.Sub(e.modified) < settling || began.Sub(e.change.at) < settling {
 			return holdfast.Digest{}, false
 		}
-		lines[i] = fmt.Sprintf("%d %d %d %d %d %s", e.size, e.modified.UnixNano(), e.change.at.UnixNano(), e.change.device, e.change.number, e.path)
+		lines = append(lines, fmt.Sprintf("%d %d %d %d %d %s",
+			e.size, e.modified.UnixNano(), e.change.at.UnixNano(), e.change.device, e.change.number, e.path))
 	}
 	slices.Sort(lines)
 	for _, p := range bundlerManifestPaths() { // they may be left out of the build, and are small
