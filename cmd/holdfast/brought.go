@@ -18,6 +18,7 @@ type brought struct {
 	Wanted int      `json:"wanted"`
 	Making []making `json:"making"`
 	whose  whose    // are the stores in which its bytes lie
+	lacks  int      // running nodes that could have all of it and have not
 	// What it has not in common with others that running nodes brought.
 	Differs []registry.Difference `json:"differs"`
 }
@@ -48,6 +49,9 @@ func broughtOf(state *registry.AppState, nodes []registry.NodeInfo) (all []broug
 			}
 			if n.Copies == nil {
 				continue
+			}
+			if !slices.Contains(b.Copies, n.Name) {
+				b.lacks++
 			}
 			if m, ok := n.Copies.Making[state.Name][r.ID]; ok {
 				b.Making = append(b.Making, making{n.Name, m})
@@ -97,6 +101,9 @@ func (b *brought) text() string {
 		return text
 	}
 	text += fmt.Sprintf(", %d of %d", len(b.Copies), b.Wanted)
+	if b.lacks == 0 {
+		return text + ": there are no more nodes"
+	}
 	for _, m := range b.Making {
 		text += fmt.Sprintf("; %s has %d %%", m.Node, 100*m.Done/max(m.Total, 1))
 	}

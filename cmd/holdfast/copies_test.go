@@ -95,6 +95,7 @@ func TestBroughtText(t *testing.T) {
 		"brought by no node that runs, held by n2 and n3":                 {{Name: "n2", Copies: &registry.Copies{Wanted: 2, Held: held}}, {Name: "n3", Copies: &registry.Copies{Wanted: 2, Held: held}}},
 		"brought by n1, held by n1":                                       {{Name: "n1", Own: own, Copies: &registry.Copies{Held: held}}},
 		"brought by n1, held by n1, 1 of 3; n2 has 40 %":                  {{Name: "n1", Own: own, Copies: &registry.Copies{Wanted: 2, Held: held}}, {Name: "n2", Copies: &registry.Copies{Wanted: 2, Making: making}}},
+		"brought by n1, held by n1, 1 of 3: there are no more nodes":      {{Name: "n1", Own: own, Copies: &registry.Copies{Wanted: 2, Held: held}}},
 		"brought by no node that runs, held by no node that runs, 0 of 1": {{Name: "n2", Copies: &registry.Copies{Wanted: 1}}},
 	} {
 		if all := broughtOf(state, nodes); len(all) != 1 || all[0].text() != want {
