@@ -29,25 +29,41 @@ const (
 // The browser is closed, and its profile removed, when the test ends.
 func Start(t testing.TB) context.Context {
 	t.Helper()
-	binary, err := find(exec.LookPath)
+	bounded, expire := context.WithTimeout(context.Background(), life)
+	browser, quit, err := Launch(bounded)
 	if err != nil {
+		expire()
 		t.Fatal(err)
 	}
-	bounded, expire := context.WithTimeout(context.Background(), life)
-	allocator, release := chromedp.NewExecAllocator(bounded, options(binary)...)
-	browser, cancel := chromedp.NewContext(allocator)
 	t.Cleanup(func() {
 		defer expire()
-		defer release()
-		defer cancel()
-		if err := chromedp.Cancel(browser); err != nil {
+		if err := quit(); err != nil {
 			t.Errorf("close browser: %v", err)
 		}
 	})
-	if err := chromedp.Do(browser); err != nil {
-		t.Fatalf("start %s: %v", binary, err)
-	}
 	return browser
+}
+
+// Launch is Start for programs that are no tests. quit closes the browser and
+// removes its profile; so does the end of ctx.
+func Launch(ctx context.Context) (browser context.Context, quit func() error, err error) {
+	binary, err := find(exec.LookPath)
+	if err != nil {
+		return nil, nil, err
+	}
+	allocator, release := chromedp.NewExecAllocator(ctx, options(binary)...)
+	browser, cancel := chromedp.NewContext(allocator)
+	quit = func() error {
+		defer release()
+		defer cancel()
+		return chromedp.Cancel(browser)
+	}
+	if err := chromedp.Do(browser); err != nil {
+		cancel()
+		release()
+		return nil, nil, fmt.Errorf("start %s: %w", binary, err)
+	}
+	return browser, quit, nil
 }
 
 // Tab opens a tab, in a window of its own, unless options say otherwise, so that
@@ -55,13 +71,23 @@ func Start(t testing.TB) context.Context {
 // is closed when the test ends.
 func Tab(t testing.TB, browser context.Context, options ...chromedp.ContextOption) (context.Context, *Log) {
 	t.Helper()
-	log := newLog()
-	tab, cancel := chromedp.NewContext(browser, append(options, chromedp.WithListener(log.record))...)
-	t.Cleanup(cancel)
-	if err := chromedp.Do(tab); err != nil {
-		t.Fatalf("open tab: %v", err)
+	tab, log, shut, err := OpenTab(browser, options...)
+	if err != nil {
+		t.Fatal(err)
 	}
+	t.Cleanup(shut)
 	return tab, log
+}
+
+// OpenTab is Tab for programs that are no tests. shut closes the tab.
+func OpenTab(browser context.Context, options ...chromedp.ContextOption) (tab context.Context, log *Log, shut func(), err error) {
+	log = newLog()
+	tab, shut = chromedp.NewContext(browser, append(options, chromedp.WithListener(log.record))...)
+	if err := chromedp.Do(tab); err != nil {
+		shut()
+		return nil, nil, nil, fmt.Errorf("open tab: %w", err)
+	}
+	return tab, log, shut, nil
 }
 
 func options(binary string) []chromedp.ExecAllocatorOption {

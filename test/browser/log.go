@@ -1,9 +1,11 @@
 package browser
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 
 	cdplog "github.com/chromedp/cdproto/log"
@@ -20,6 +22,16 @@ type Response struct {
 	Header    http.Header
 }
 
+// Request is one that a tab sent, or answered from the browser's cache. A redirect
+// is one request, and what it leads to the next.
+type Request struct {
+	ID       network.RequestID // for Body
+	URL      string
+	Response *Response // nil before the answer, and without one
+	Failure  string    // why there is no answer, or half of one; "" if all is well
+	done     bool
+}
+
 // Log is what happened in a tab. Its methods may be called at any time.
 //
 // The script of a dedicated worker is not in it: Chromium reports that fetch to
@@ -29,12 +41,16 @@ type Log struct {
 	mu        sync.Mutex
 	responses []Response
 	problems  []string
-	urls      map[network.RequestID]string
+	requests  []*Request
+	open      map[network.RequestID]*Request
 	cached    map[network.RequestID]bool // answered from memory
+	changed   chan struct{}              // closed when something happens
 }
 
 func newLog() *Log {
-	return &Log{urls: make(map[network.RequestID]string), cached: make(map[network.RequestID]bool)}
+	return &Log{
+		open: make(map[network.RequestID]*Request), cached: make(map[network.RequestID]bool), changed: make(chan struct{}),
+	}
 }
 
 // Responses returns the answers so far, in the order of their arrival,
@@ -55,7 +71,38 @@ func (l *Log) Problems() []string {
 	return slices.Clone(l.problems)
 }
 
-// Reset forgets what was recorded.
+// Take waits until every request so far has come to its end, returns those to
+// servers in the order in which they were begun, and forgets them. Where ctx ends
+// first, those under way are returned too, with that as their failure.
+func (l *Log) Take(ctx context.Context) []Request {
+	for {
+		l.mu.Lock()
+		pending := slices.ContainsFunc(l.requests, func(r *Request) bool { return !r.done })
+		if !pending || ctx.Err() != nil {
+			defer l.mu.Unlock()
+			return l.take()
+		}
+		changed := l.changed
+		l.mu.Unlock()
+		select {
+		case <-changed:
+		case <-ctx.Done():
+		}
+	}
+}
+
+func (l *Log) take() (all []Request) {
+	for _, r := range l.requests {
+		if !r.done {
+			r.Failure = "no end of it was seen"
+		}
+		all = append(all, *r)
+	}
+	l.requests = nil
+	return all
+}
+
+// Reset forgets responses and problems.
 func (l *Log) Reset() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -68,16 +115,19 @@ func (l *Log) record(event any) {
 	defer l.mu.Unlock()
 	switch e := event.(type) {
 	case *network.EventRequestWillBeSent:
-		l.urls[e.RequestID] = e.Request.URL
 		if e.RedirectResponse != nil {
 			l.respond(e.RequestID, e.RedirectResponse)
+			l.finish(e.RequestID, "")
 		}
+		l.begin(e.RequestID, e.Request.URL)
 	case *network.EventRequestServedFromCache:
 		l.cached[e.RequestID] = true
 	case *network.EventResponseReceived:
 		l.respond(e.RequestID, e.Response)
+	case *network.EventLoadingFinished:
+		l.finish(e.RequestID, "")
 	case *network.EventLoadingFailed:
-		l.problem("request %s: %s", l.urls[e.RequestID], e.ErrorText)
+		l.problem("request %s: %s", l.finish(e.RequestID, e.ErrorText), e.ErrorText)
 	case *runtime.EventExceptionThrown:
 		l.problem("exception: %s", describe(e.ExceptionDetails))
 	case *runtime.EventConsoleAPICalled:
@@ -91,18 +141,43 @@ func (l *Log) record(event any) {
 	}
 }
 
+func (l *Log) begin(id network.RequestID, url string) {
+	r := &Request{ID: id, URL: url}
+	l.open[id] = r
+	if strings.HasPrefix(url, "http") { // no data: and the like
+		l.requests = append(l.requests, r)
+	}
+}
+
+// finish returns the URL of the request.
+func (l *Log) finish(id network.RequestID, failure string) string {
+	r := l.open[id]
+	if r == nil {
+		return ""
+	}
+	r.Failure, r.done = failure, true
+	delete(l.open, id)
+	close(l.changed)
+	l.changed = make(chan struct{})
+	return r.URL
+}
+
 func (l *Log) respond(id network.RequestID, r *network.Response) {
 	header := make(http.Header, len(r.Headers))
 	for name, value := range r.Headers {
 		header.Set(name, fmt.Sprint(value))
 	}
-	l.responses = append(l.responses, Response{
+	response := Response{
 		URL:       r.URL,
 		Status:    int(r.Status),
 		MediaType: r.MimeType,
 		FromCache: r.FromDiskCache || l.cached[id],
 		Header:    header,
-	})
+	}
+	l.responses = append(l.responses, response)
+	if request := l.open[id]; request != nil {
+		request.Response = &response
+	}
 }
 
 func (l *Log) problem(format string, args ...any) {

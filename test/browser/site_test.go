@@ -147,6 +147,53 @@ func TestLogTellsCached(t *testing.T) {
 	}
 }
 
+// What Take returns has come to an end, one way or the other, and comes once.
+func TestTake(t *testing.T) {
+	release := make(chan struct{})
+	site := http.FileServerFS(os.DirFS(directory("1")))
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/slow":
+			select {
+			case <-release:
+			case <-r.Context().Done():
+			}
+		case "/broken":
+			panic(http.ErrAbortHandler)
+		}
+		site.ServeHTTP(w, r)
+	}))
+	t.Cleanup(server.Close)
+	tab, log := browser.Tab(t, browser.Start(t))
+	browser.Open(t, tab, server.URL+"/")
+	browser.Text(t, tab, "release")
+	all := log.Take(t.Context())
+	if len(all) < len(assets(t, "1"))-4 { // the lazy panel and the worker have four
+		t.Errorf("only %d requests: %+v", len(all), all)
+	}
+	for _, r := range all {
+		if r.Response == nil || r.Response.Status != 200 || r.Failure != "" || !strings.HasPrefix(r.URL, server.URL) {
+			t.Errorf("unexpected request %+v", r)
+		}
+	}
+
+	browser.Eval[string](t, tab, `fetch('/broken').catch(String)`)
+	if all = log.Take(t.Context()); len(all) != 1 || all[0].Failure == "" || all[0].Response != nil {
+		t.Errorf("after a request without an answer: %+v", all)
+	}
+
+	browser.Eval[bool](t, tab, `void fetch('/slow'), true`)
+	ended, end := context.WithCancel(t.Context())
+	end()
+	for all = nil; len(all) == 0 && tab.Err() == nil; {
+		all = log.Take(ended)
+	}
+	if len(all) != 1 || all[0].Failure == "" {
+		t.Errorf("a request that does not end: %+v", all)
+	}
+	close(release)
+}
+
 func TestOtherPages(t *testing.T) {
 	url, _ := serve(t, "2")
 	tab, log := browser.Tab(t, browser.Start(t))
