@@ -1,15 +1,13 @@
 // Command webapp is a small web application that renders its pages on the server
-// and has its front end inside itself.
+// and has its front end inside itself. By itself it knows its own version alone;
+// joined to a cluster it answers for the front ends of all versions that run.
 package main
 
 import (
 	"context"
-	"embed"
 	"errors"
 	"flag"
 	"fmt"
-	"html/template"
-	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
@@ -17,15 +15,7 @@ import (
 	"os/signal"
 	"syscall"
 	"time"
-
-	"github.com/holdfast-web/holdfast/asset"
 )
-
-//go:embed all:dist
-var embedded embed.FS
-
-//go:embed page.html
-var pageText string
 
 // drain is how long requests in flight may take at the end.
 const drain = 10 * time.Second
@@ -40,14 +30,20 @@ func main() {
 }
 
 func run(ctx context.Context, args []string) (err error) {
+	var f frontEnd
 	flags := flag.NewFlagSet("webapp", flag.ContinueOnError)
-	listen := flags.String("listen", "127.0.0.1:8080", "the `address` to serve on")
-	build := flags.String("build", "", "the `directory` of a build to use instead of the embedded one")
-	dev := flags.Bool("dev", false, "read the build anew for each request")
+	flags.StringVar(&f.listen, "listen", "127.0.0.1:8080", "the `address` to serve on")
+	flags.StringVar(&f.build, "build", "", "the `directory` of a build to use instead of the embedded one")
+	flags.BoolVar(&f.dev, "dev", false, "read the build anew for each request")
+	flags.StringVar(&f.registry, "registry", "", "join the cluster whose registry has this `URL`: etcd://… or zk://…")
+	flags.StringVar(&f.store, "store", "", "the `URL` of the cluster's store: s3://…")
+	flags.StringVar(&f.name, "name", "", "the `name` of this process in the cluster; that of the host unless given")
+	flags.StringVar(&f.data, "data", "", "a `directory` of this process alone, for what it keeps of the cluster")
+	flags.StringVar(&f.identity, "identity", "", "what the ID of the build is made of in the cluster: content (the default), node, address, or the `ID`")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	assets, err := open(*build, asset.Options{Dev: *dev, Logger: slog.Default()})
+	assets, err := f.open(ctx, slog.Default())
 	if err != nil {
 		return err
 	}
@@ -57,56 +53,12 @@ func run(ctx context.Context, args []string) (err error) {
 		return err
 	}
 	var lc net.ListenConfig
-	l, err := lc.Listen(ctx, "tcp", *listen)
+	l, err := lc.Listen(ctx, "tcp", f.listen)
 	if err != nil {
 		return err
 	}
 	fmt.Printf("webapp on http://%s\n", l.Addr())
 	return serve(ctx, l, handler)
-}
-
-func open(build string, o asset.Options) (*asset.Assets, error) {
-	if build != "" {
-		return asset.Open(build, o)
-	}
-	dist, err := fs.Sub(embedded, "dist")
-	if err != nil {
-		return nil, err
-	}
-	return asset.New(dist, o)
-}
-
-// routes returns the whole application: files first, then its own pages.
-func routes(assets *asset.Assets) (http.Handler, error) {
-	page, err := template.New("page").Parse(pageText)
-	if err != nil {
-		return nil, err
-	}
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
-	for path, title := range map[string]string{"/{$}": "Welcome", "/orders": "Your orders"} {
-		mux.HandleFunc("GET "+path, func(w http.ResponseWriter, r *http.Request) { render(w, r, assets, page, title) })
-	}
-	return assets.Handler(mux), nil
-}
-
-// render makes a page of one release.
-func render(w http.ResponseWriter, r *http.Request, assets *asset.Assets, page *template.Template, title string) {
-	release, err := assets.Release()
-	if err == nil {
-		err = release.Preload(w, r, "app.js", "style.css")
-	}
-	if err != nil {
-		slog.Error("page not made", "path", r.URL.Path, "error", err)
-		http.Error(w, "this page cannot be shown right now", http.StatusServiceUnavailable)
-		return
-	}
-	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	w.Header().Set("Cache-Control", "no-cache")
-	w.Header().Set("X-Deployment-Id", release.ID())
-	if err := page.Execute(w, map[string]any{"Title": title, "Release": release}); err != nil {
-		slog.Error("page cut short", "path", r.URL.Path, "error", err)
-	}
 }
 
 // serve serves until ctx ends, and then lets the requests in flight finish.

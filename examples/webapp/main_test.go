@@ -2,19 +2,20 @@ package main
 
 import (
 	"html"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
+	"slices"
+	"strings"
 	"testing"
-
-	"github.com/holdfast-web/holdfast/asset"
 )
 
 // Every page is complete: whatever it refers to is there, and of its release.
 func TestPages(t *testing.T) {
-	for name, build := range map[string]string{"embedded": "", "directory": "dist"} {
+	for name, build := range map[string]string{"embedded": "", "directory": version + "/dist"} {
 		t.Run(name, func(t *testing.T) {
-			assets, err := open(build, asset.Options{})
+			assets, err := frontEnd{build: build}.open(t.Context(), slog.New(slog.DiscardHandler))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -28,10 +29,18 @@ func TestPages(t *testing.T) {
 				h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, target, nil))
 				return w
 			}
-			for _, path := range []string{"/", "/orders"} {
+			page := ask("/")
+			paths := []string{"/"}
+			for _, link := range regexp.MustCompile(`<a href="([^"]*)"`).FindAllStringSubmatch(page.Body.String(), -1) {
+				paths = append(paths, link[1])
+			}
+			if len(paths) < 5 {
+				t.Errorf("the navigation has only %v", paths)
+			}
+			for _, path := range slices.Compact(paths) {
 				page := ask(path)
 				links := regexp.MustCompile(`(?:src|href)="(/@[^"]*)"`).FindAllStringSubmatch(page.Body.String(), -1)
-				if page.Code != 200 || len(links) != 3 || page.Header().Get("X-Deployment-Id") == "" {
+				if page.Code != 200 || len(links) < 4 || page.Header().Get("X-Deployment-Id") == "" {
 					t.Errorf("%s: %d, links %v", path, page.Code, links)
 				}
 				for _, link := range links {
@@ -40,12 +49,24 @@ func TestPages(t *testing.T) {
 					}
 				}
 			}
-			if w := ask("/healthz"); w.Code != 200 {
-				t.Errorf("/healthz: %d", w.Code)
+			if w := ask("/readyz"); w.Code != 200 {
+				t.Errorf("/readyz: %d", w.Code)
 			}
 			if w := ask("/nope"); w.Code != 404 {
 				t.Errorf("/nope: %d", w.Code)
 			}
 		})
+	}
+}
+
+func TestJoinRefuses(t *testing.T) {
+	for want, f := range map[string]frontEnd{
+		"leave -registry":     {registry: "etcd://127.0.0.1:1/x", dev: true},
+		`-registry "file:x"`:  {registry: "file:x"},
+		`-registry "": want `: {store: "s3://x"},
+	} {
+		if assets, err := f.open(t.Context(), slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%+v: %v, %v; want an error with %q", f, assets, err, want)
+		}
 	}
 }

@@ -1,0 +1,1 @@
+import{t as e}from"./picture-D9daoHqc.js";var t=new URL(`berths-3kgxW0Ox.svg`,import.meta.url).href;async function n(n){n.querySelector(`.art`).append(await e(t))}export{n as enhance};

@@ -1,0 +1,1 @@
+import{t as e}from"./part-B9VvCnJ8.js";var t=new URL(`crane-D0No3yL4.svg`,import.meta.url).href,n=n=>e(n,t,`The crane lifts forty tonnes, in winds below force six.`);export{n as show};

@@ -1,0 +1,1 @@
+import{t as e}from"./part-B9VvCnJ8.js";var t=new URL(`customs-B42Tdy6M.svg`,import.meta.url).href,n=n=>e(n,t,`Declare what you bring before you land it.`);export{n as show};

@@ -1,0 +1,1 @@
+import{t as e}from"./part-B9VvCnJ8.js";var t=new URL(`fees-qKw1G3T5.svg`,import.meta.url).href,n=n=>e(n,t,`Fees are by length, and due on arrival.`);export{n as show};

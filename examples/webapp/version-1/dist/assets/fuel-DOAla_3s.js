@@ -1,0 +1,1 @@
+import{t as e}from"./part-B9VvCnJ8.js";var t=new URL(`fuel-JgaBbD4v.svg`,import.meta.url).href,n=n=>e(n,t,`The fuel berth is open from six to ten.`);export{n as show};

@@ -1,0 +1,1 @@
+import{t as e}from"./picture-D9daoHqc.js";async function t(t,n,r){let i=await e(n),a=document.createElement(`p`);a.className=`part`,a.dataset.version=`1`,a.textContent=r,t.replaceChildren(i,a)}export{t};

@@ -1,0 +1,1 @@
+import{t as e}from"./part-B9VvCnJ8.js";var t=new URL(`pilots-Bzh91BI5.svg`,import.meta.url).href,n=n=>e(n,t,`Ships longer than sixty metres take a pilot.`);export{n as show};

@@ -1,0 +1,1 @@
+import{t as e}from"./picture-D9daoHqc.js";var t=new URL(`orders-DK6r8P8o.svg`,import.meta.url).href;async function n(n){n.querySelector(`.art`).append(await e(t))}export{n as enhance};

@@ -1,0 +1,1 @@
+async function e(e){let t=new Image(160,80);return t.src=e,t.alt=``,await t.decode(),t}export{e as t};

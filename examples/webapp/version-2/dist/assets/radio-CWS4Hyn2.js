@@ -1,0 +1,1 @@
+import{t as e}from"./part-BKceSaMo.js";var t=new URL(`radio-s-Ftfwwc.svg`,import.meta.url).href,n=n=>e(n,t,`The office listens on channel twelve.`);export{n as show};

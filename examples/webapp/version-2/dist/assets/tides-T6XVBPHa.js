@@ -1,0 +1,1 @@
+import{t as e}from"./part-BKceSaMo.js";var t=new URL(`tides-CfPBJfa_.svg`,import.meta.url).href,n=n=>e(n,t,`High water comes about twelve and a half hours after high water.`);export{n as show};

@@ -1,0 +1,1 @@
+import{t as e}from"./part-BKceSaMo.js";var t=new URL(`weather-DvNH3l6G.svg`,import.meta.url).href,n=n=>e(n,t,`Gale warnings hang from the mast of the office.`);export{n as show};
