@@ -19,6 +19,7 @@ packages=(
   nfs-ganesha-vfs=/usr/bin/ganesha.nfsd
   iproute2=/sbin/ip
   nftables=/usr/sbin/nft
+  nginx=/usr/sbin/nginx
 )
 
 missing=()

@@ -16,7 +16,8 @@ type law struct {
 	// others that are not listed are forbidden to all, those of the standard
 	// library are free to all. The longest path decides.
 	only map[string]string
-	// testing lists libraries that only tests and the conformance suites import.
+	// testing lists libraries that only tests, the conformance suites and what
+	// drives a browser import.
 	testing string
 	suites  string
 	// drivers may be imported by the files and directories of wiring alone.
@@ -98,9 +99,12 @@ func theLaw() law {
 			"internal/store/memstore":    ". internal/store internal/durable",
 			"internal/store/storetest":   ". internal/store",
 
-			"bench/...":    "*",
-			"examples/...": ". examples/... asset asset/compress asset/etcd asset/local asset/s3 asset/zookeeper",
-			"test/...":     "*",
+			"bench/...":              "*",
+			"examples/...":           ". examples/... asset asset/compress asset/etcd asset/local asset/s3 asset/zookeeper",
+			"examples/rolling":       "examples/... test/browser",
+			"examples/rolling/visit": "test/browser",
+			"test/...":               "*",
+			"test/browser":           "*",
 		},
 		only: map[string]string{
 			"compress":       "internal/coding",
@@ -137,7 +141,7 @@ func theLaw() law {
 		},
 		testing: "github.com/anishathalye/porcupine github.com/chromedp github.com/google/go-cmp " +
 			"github.com/rogpeppe/go-internal go.uber.org/goleak pgregory.net/rapid",
-		suites: "internal/kv/kvtest internal/store/storetest bench/... test/...",
+		suites: "internal/kv/kvtest internal/store/storetest bench/... examples/rolling/visit test/...",
 		drivers: "internal/kv/etcdkv internal/kv/memkv internal/kv/sqlitekv internal/kv/zkkv " +
 			"internal/store/bucketstore internal/store/dirstore internal/store/memstore",
 		wiring: "cmd/holdfast/backends.go asset/etcd/... asset/local/... asset/s3/... asset/zookeeper/... bench/... test/...",

@@ -21,7 +21,10 @@ import (
 // TestExample runs the example as its README says: to its end, and until Ctrl-C.
 // Neither leaves anything behind.
 func TestExample(t *testing.T) {
-	e := runExample(t, 6)
+	run := func(flips string) *example {
+		return runExample(t, "../../examples/cluster/run.sh", fmt.Sprintf("CLUSTER_PORT=%d", freeRange(t, 50)), flips)
+	}
+	e := run("6")
 	if err := e.wait(); err != nil {
 		t.Fatalf("%v\n%s", err, e.out)
 	}
@@ -30,20 +33,7 @@ func TestExample(t *testing.T) {
 		t.Errorf("want the output to match %s:\n%s", want, e.out)
 	}
 
-	e = runExample(t, 1_000_000)
-	program.WaitFor(t, "the example flips", func() bool { return strings.Contains(e.out.String(), "flipping") }, e.out.String)
-	if len(e.children()) < 10 {
-		t.Errorf("only %d processes run: %v", len(e.children()), e.children())
-	}
-	// As a terminal does: to the script and to what runs in its foreground.
-	if err := syscall.Kill(-e.cmd.Process.Pid, syscall.SIGINT); err != nil {
-		t.Fatal(err)
-	}
-	var exit *exec.ExitError
-	if err := e.wait(); !errors.As(err, &exit) || exit.ExitCode() != 130 {
-		t.Errorf("ended with %v, want exit code 130\n%s", err, e.out)
-	}
-	e.expectClean()
+	run("1000000").interrupt("flipping", 10)
 }
 
 type example struct {
@@ -53,11 +43,10 @@ type example struct {
 	dir string // for temporary files; all its processes name it
 }
 
-func runExample(t *testing.T, flips int) *example {
+func runExample(t *testing.T, script, env string, args ...string) *example {
 	t.Helper()
-	script := program.Absolute(t, "../../examples/cluster/run.sh")
-	e := &example{t: t, cmd: exec.Command(script, fmt.Sprint(flips)), out: &program.Buffer{}, dir: t.TempDir()}
-	e.cmd.Env = append(os.Environ(), "TMPDIR="+e.dir, fmt.Sprintf("CLUSTER_PORT=%d", freeRange(t, 50)))
+	e := &example{t: t, cmd: exec.Command(program.Absolute(t, script), args...), out: &program.Buffer{}, dir: t.TempDir()}
+	e.cmd.Env = append(os.Environ(), "TMPDIR="+e.dir, env)
 	e.cmd.Stdout, e.cmd.Stderr = e.out, e.out
 	e.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := e.cmd.Start(); err != nil {
@@ -73,9 +62,28 @@ func runExample(t *testing.T, flips int) *example {
 }
 
 func (e *example) wait() error {
-	timer := time.AfterFunc(2*program.Patience, func() { _ = e.cmd.Process.Signal(syscall.SIGTERM) })
+	timer := time.AfterFunc(4*program.Patience, func() { _ = e.cmd.Process.Signal(syscall.SIGTERM) })
 	defer timer.Stop()
 	return e.cmd.Wait()
+}
+
+// interrupt presses Ctrl-C once the output has said so and at least so many
+// processes run, and expects that nothing is left.
+func (e *example) interrupt(said string, processes int) {
+	e.t.Helper()
+	program.WaitFor(e.t, said, func() bool { return strings.Contains(e.out.String(), said) }, e.out.String)
+	if len(e.children()) < processes {
+		e.t.Errorf("only %d processes run: %v", len(e.children()), e.children())
+	}
+	// As a terminal does: to the script and to what runs in its foreground.
+	if err := syscall.Kill(-e.cmd.Process.Pid, syscall.SIGINT); err != nil {
+		e.t.Fatal(err)
+	}
+	var exit *exec.ExitError
+	if err := e.wait(); !errors.As(err, &exit) || exit.ExitCode() != 130 {
+		e.t.Errorf("ended with %v, want exit code 130\n%s", err, e.out)
+	}
+	e.expectClean()
 }
 
 // children returns the command lines of the processes that work in e.dir.
