@@ -65,8 +65,13 @@ vulncheck: ## look for known vulnerabilities, where the database can be reached
 fmt: ## format the code
 	$(TOOL) gofumpt -w .
 
+# A peer of the benchmarks, at the version that they name.
+$(HOLDFAST_TOOLS)/caddy: bench/asset_test.go
+	GOBIN=$(HOLDFAST_TOOLS) $(GO) install "github.com/caddyserver/caddy/v2/cmd/caddy@$$(sed -n 's/^const caddy = "\(.*\)"/\1/p' $<)"
+	touch $@
+
 .PHONY: bench
-bench: ## run the benchmarks
+bench: $(HOLDFAST_TOOLS)/caddy ## run the benchmarks
 	$(GO) test -run '^$$' -bench . -benchmem ./bench ./internal/serve ./internal/live ./internal/blob
 
 .PHONY: fuzz

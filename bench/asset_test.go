@@ -46,10 +46,8 @@ const caddy = "v2.11.9"
 // server's process for one request of a client that keeps its connection, over
 // HTTP/1.1 on loopback, without encoded forms. All servers run at the same time and
 // are asked in turn, so that what else the machine does hits all of them. An
-// operation is one request to each. Caddy takes part where it is in $PATH, or in
-// $HOLDFAST_TOOLS:
-//
-//	GOBIN=$HOLDFAST_TOOLS go install github.com/caddyserver/caddy/v2/cmd/caddy@v2.11.9
+// operation is one request to each. Caddy takes part where it is in $HOLDFAST_TOOLS,
+// where "make bench" puts it, or in $PATH.
 func BenchmarkFileServers(b *testing.B) {
 	dir := b.TempDir()
 	for name, size := range map[string]int{"small.js": 4 << 10, "large.js": 256 << 10} {
