@@ -50,7 +50,7 @@ func TestJoinedBuilds(t *testing.T) {
 		joins(t, where, asset.Options{})
 	}
 	text := m.Run("status")
-	for _, line := range []string{"release build-a of app default: brought by a, held by a and b", "release build-b of app default: brought by b, held by a and b"} {
+	for _, line := range []string{"release build-a of app default: brought by a, in the store", "release build-b of app default: brought by b, in the store"} {
 		program.WaitFor(t, line, func() bool { text = m.Run("status"); return strings.Contains(text, line) }, func() string { return text })
 	}
 	for _, want := range []string{"a.example.com:80", "b.example.com:80", "2 of 2"} {
