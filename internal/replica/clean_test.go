@@ -253,6 +253,35 @@ func TestRemovesNothing(t *testing.T) {
 	})
 }
 
+// A registry that was replaced by an older one lacks releases that nodes serve, which
+// nobody has decided yet to give up.
+func TestRegistryWentBack(t *testing.T) {
+	inCluster(t, 1, "a b", func(t *testing.T, c *cluster) {
+		c.find("a").restart("v1")
+		c.settle()
+		c.find("a").stop()
+		b := c.find("b")
+		v1 := *c.release("v1")
+		c.revision = 2
+		b.knows = c.registry()
+		c.revision, c.app.Releases = 1, nil
+		for range 3 {
+			time.Sleep(Floor)
+			b.round()
+		}
+		if !b.has(&v1) {
+			t.Error("v1 was removed: the registry that it was restored to does not know it yet")
+		}
+		c.revision = 3 // an operator has decided
+		b.knows = nil
+		time.Sleep(Floor)
+		b.round()
+		if n := b.objects(); n != 0 {
+			t.Errorf("%d objects are left", n)
+		}
+	})
+}
+
 // The disk of a node that comes back is used: what nobody else has any more is served,
 // and copied; what is gone is removed.
 func TestComesBack(t *testing.T) {

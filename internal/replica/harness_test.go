@@ -39,6 +39,8 @@ type cluster struct {
 	members []*member
 	copies  int
 	rate    int64
+
+	revision int64 // of the registry
 }
 
 // member is a machine with a disk, and the node that runs on it, or does not.
@@ -50,6 +52,7 @@ type member struct {
 	own        holdfast.ReleaseID
 	up         bool
 	entry      *registry.NodeInfo // nil: not registered
+	knows      *registry.Snapshot // and goes by; nil: what is in the registry
 	copier     *Copier
 	changes    int
 	locked     bool // something else uses its store
@@ -207,15 +210,26 @@ func (c *cluster) release(id string) *registry.ReleaseInfo {
 	return &c.app.Releases[slices.IndexFunc(c.app.Releases, func(r registry.ReleaseInfo) bool { return r.ID.String() == id })]
 }
 
+// snapshot is what the node knows of the registry.
 func (m *member) snapshot() *registry.Snapshot {
-	app := *m.app
-	app.Releases = slices.Clone(app.Releases)
-	return &registry.Snapshot{Apps: []*registry.AppState{&app}}
+	if m.knows != nil {
+		return m.knows
+	}
+	return m.registry()
 }
 
-// Refresh implements Registry.
-func (m *member) Refresh(context.Context, *registry.Snapshot) (*registry.Snapshot, error) {
-	return m.snapshot(), nil
+func (c *cluster) registry() *registry.Snapshot {
+	app := *c.app
+	app.Releases = slices.Clone(app.Releases)
+	return &registry.Snapshot{Revision: c.revision, Apps: []*registry.AppState{&app}}
+}
+
+// Refresh implements Registry: what was seen before it went back stays known.
+func (m *member) Refresh(_ context.Context, prev *registry.Snapshot) (*registry.Snapshot, error) {
+	if prev != nil && prev.Revision > m.revision {
+		return nil, fmt.Errorf("%w: the registry went back", holdfast.ErrConflict)
+	}
+	return m.registry(), nil
 }
 
 // Nodes implements Registry.

@@ -22,6 +22,7 @@ func TestMutants(t *testing.T) {
 		{Name: "a copy is removed that others rely on", File: "clean.go", From: "case len(says) > 0:", To: "case false:"},
 		{Name: "a node says that it has what it is about to remove", File: "survey.go", From: "j.forsaken = !j.spare.IsZero()", To: "j.forsaken = false"},
 		{Name: "what was removed is still said to be there", File: "clean.go", From: "c.copies[k].complete, c.copies[k].looked = false, time.Time{}", To: "_ = time.Time{}"},
+		{Name: "a registry that went back is gone by", File: "replica.go", From: "c.Registry.Refresh(refresh, c.Snapshot())", To: "c.Registry.Refresh(refresh, nil)"},
 		{Name: "a node cleans that is not registered", File: "clean.go", From: "if len(selves) == 0 {", To: "if false {"},
 		{
 			Name: "an inventory that cannot be read counts as empty", File: "clean.go",

@@ -109,10 +109,9 @@ type Copier struct {
 	hints chan struct{}
 
 	// Of Run's goroutine alone.
-	snapshot *registry.Snapshot // of the last time that the store was cleaned
-	looked   time.Time          // when the last look began
-	cleaned  time.Time
-	told     string // the last failure that was logged
+	looked  time.Time // when the last look began
+	cleaned time.Time
+	told    string // the last failure that was logged
 
 	mu     sync.Mutex
 	copies map[releaseKey]*copying
@@ -271,14 +270,14 @@ type view struct {
 }
 
 // read reads it, the entries last: what they claim of a release is true of it as it
-// is now only if they name its inventory.
+// is now only if they name its inventory. A registry that went back behind what the
+// node knows is an error: it lacks releases that the node serves.
 func (c *Copier) read(ctx context.Context) (v view, err error) {
 	refresh, cancel := context.WithTimeout(ctx, call)
 	defer cancel()
-	if v.snap, err = c.Registry.Refresh(refresh, c.snapshot); err != nil {
+	if v.snap, err = c.Registry.Refresh(refresh, c.Snapshot()); err != nil {
 		return v, err
 	}
-	c.snapshot = v.snap
 	v.nodes, err = c.nodes(ctx)
 	return v, err
 }
