@@ -133,6 +133,32 @@ func TestPublishAgain(t *testing.T) {
 	}
 }
 
+// TestStoresApart: where nodes share no store, one that does not have what another
+// brought says nothing of it, and needs nothing of it.
+func TestStoresApart(t *testing.T) {
+	r, s := cluster(t)
+	if _, err := build(t, Content, "one").Publish(t.Context(), r, s); err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{"one", "two"} {
+		var log strings.Builder
+		b := build(t, Content, text)
+		b.Logger = slog.New(slog.NewTextHandler(&log, nil))
+		other := store.New(memstore.New())
+		result, err := b.Publish(t.Context(), r, other)
+		if err != nil || log.Len() > 0 {
+			t.Errorf("%s: %v, and the log says %s", text, err, log.String())
+			continue
+		}
+		if text == "two" {
+			continue // its inventory is the other's own
+		}
+		if _, err := other.Inventory(t.Context(), result.Release.Inventory); err != nil {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}
+
 // TestUnreadableBuild leaves nothing in the registry.
 func TestUnreadableBuild(t *testing.T) {
 	r, s := cluster(t)

@@ -134,6 +134,9 @@ func (p *publication) listed(ctx context.Context) (map[holdfast.Digest]forms, er
 			break
 		}
 		inv, err := p.Store.Inventory(ctx, r.Inventory)
+		if errors.Is(err, holdfast.ErrNotFound) && p.Local {
+			continue // another node brought it, and has it in a store of its own
+		}
 		if errors.Is(err, holdfast.ErrNotFound) || errors.Is(err, holdfast.ErrCorrupt) {
 			p.Logger.WarnContext(ctx, "inventory cannot be used again", "release", r.ID, "error", err)
 			continue
