@@ -47,6 +47,8 @@ type failure struct {
 const (
 	restLeast = time.Second
 	restMost  = 5 * time.Second
+	// quietFailures is how many in a row are not logged: some three seconds of them.
+	quietFailures = 2
 )
 
 // arrival is the outcome of a fetch.
@@ -190,16 +192,16 @@ func (l *loader) take(ctx context.Context, a arrival) {
 		before := l.failed[a.key]
 		rest := min(restLeast<<min(before.times, 10), restMost)
 		l.failed[a.key] = failure{before.times + 1, time.Now().Add(rest)}
-		// The first time says little: what a node brings is published before the others know
-		// where to find the node.
-		if before.times == 1 {
+		// The first times say little: what a node brings is published before it runs, and
+		// before the others know where to find it.
+		if before.times == quietFailures {
 			l.logger.Error("manifest not loaded; its release answers 503", "manifest", a.key.manifest, "error", a.err)
 		}
 		return
 	}
 	if times := l.failed[a.key].times; times > 0 {
 		delete(l.failed, a.key)
-		if times > 1 {
+		if times > quietFailures {
 			l.logger.Info("manifest loaded at last", "manifest", a.key.manifest)
 		}
 		l.hurry()

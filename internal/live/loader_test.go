@@ -3,7 +3,9 @@ package live
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -103,6 +105,37 @@ func TestKeeperHurriesWhenOneIsBack(t *testing.T) {
 }
 
 // awayManifests answer nothing until a time; of one they take long for any answer.
+// What a node brings is published a moment before it can be asked for it: that is
+// nobody's business. What lasts is.
+func TestKeeperLogsLastingFailures(t *testing.T) {
+	for back, want := range map[time.Duration]string{2900 * time.Millisecond: "", 3100 * time.Millisecond: "ERROR INFO"} {
+		synctest.Test(t, func(t *testing.T) {
+			d := newDepot()
+			var log strings.Builder
+			o := Options{Side: side("main"), Logger: slog.New(slog.NewTextHandler(&log, nil)), Poll: time.Hour}
+			snap := d.snapshot(1, site{releases: []rel{{id: "r1", state: published, published: 1, files: files{"x": "1"}}}})
+			k := NewKeeper(newSource(snap), awayManifests{depot: d, back: time.Now().Add(back)}, o)
+			ctx, cancel := context.WithCancel(t.Context())
+			done := make(chan error, 1)
+			go func() { done <- k.Run(ctx) }()
+			time.Sleep(time.Minute)
+			cancel()
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+			var levels []string
+			for line := range strings.Lines(log.String()) {
+				if _, rest, ok := strings.Cut(line, "level="); ok && strings.Contains(line, "manifest") {
+					levels = append(levels, strings.Fields(rest)[0])
+				}
+			}
+			if got := strings.Join(levels, " "); got != want {
+				t.Errorf("back after %v: logged %q, want %q:\n%s", back, got, want, log.String())
+			}
+		})
+	}
+}
+
 type awayManifests struct {
 	*depot
 	slow holdfast.Digest
