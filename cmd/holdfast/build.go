@@ -29,7 +29,7 @@ type buildOptions struct {
 
 func (o *buildOptions) flags(flags *pflag.FlagSet) {
 	flags.StringVar(&o.dir, "build", "", "serve the build in this `directory` as this node's own release, without a publish")
-	flags.StringVar(&o.identity, "identity", bring.Content, "what the `ID` of that release is made of: content, node (content and the node's name), address (content and --peer-address, or else --listen); anything else is the ID")
+	flags.StringVar(&o.identity, "identity", bring.Content, "what the `ID` of that release is made of: content, node (content and the node's name), address (content and --peer-address, or else --peer-listen or --listen); anything else is the ID")
 	configurable(flags, "build", "identity")
 }
 
@@ -58,10 +58,18 @@ func (c *cli) ownBuild(o serveOptions, log *slog.Logger) (b bring.Build, err err
 	if o.build.dir != "" && o.build.identity == bring.Address {
 		if err := bring.CheckAddress(b.Address); err != nil {
 			return b, hinted(usageError{fmt.Errorf("--identity: %w", plainError(err))},
-				"name the address by which other nodes reach this one with --peer-address, or a host with --listen")
+				"name the address by which other nodes reach this one with --peer-address, or a host with %s", o.addressFlag())
 		}
 	}
 	return b, nil
+}
+
+// addressFlag is the flag that the node's address comes from, unless --peer-address says it.
+func (o *serveOptions) addressFlag() string {
+	if o.peers.listen != "" {
+		return "--peer-listen"
+	}
+	return "--listen"
 }
 
 // bring makes the build that the node brings with it known, for the node to own.

@@ -204,7 +204,7 @@ func (c *cli) demoNode(ctx context.Context, name string, port int) (*demoNode, e
 	o := serveOptions{admin: "off", side: side, name: "node-" + name, memory: 64 << 20, poll: time.Second, drain: 2 * time.Second, debugHeaders: true}
 	for last := port + demoPorts; ; port++ {
 		o.listen = net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
-		n, source, err := c.listen(ctx, origin.Of(b.registry, b.store), o, nil, slog.New(slog.DiscardHandler))
+		n, source, err := c.listen(ctx, origin.Of(b.registry, b.store), o, nil, nil, slog.New(slog.DiscardHandler))
 		if err == nil {
 			return &demoNode{n, b, source}, nil
 		}

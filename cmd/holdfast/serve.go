@@ -167,6 +167,10 @@ func (c *cli) serve(ctx context.Context, o serveOptions) (err error) {
 	if err != nil {
 		return err
 	}
+	peering, err := c.peering(o.peers, log)
+	if err != nil {
+		return err
+	}
 	from, err := c.origin(ctx, o.build.opening(), log)
 	if err != nil {
 		return err
@@ -180,7 +184,7 @@ func (c *cli) serve(ctx context.Context, o serveOptions) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, closeAccess()) }()
-	n, source, err := c.listen(ctx, from, o, access, log)
+	n, source, err := c.listen(ctx, from, o, peering, access, log)
 	if err != nil {
 		return err
 	}
@@ -209,11 +213,7 @@ func (c *cli) logger(format string) *slog.Logger {
 }
 
 // listen opens the listeners of a node. Whoever ran the node closes the source.
-func (c *cli) listen(ctx context.Context, from *origin.Origin, o serveOptions, access *node.AccessLog, log *slog.Logger) (*node.Node, *blob.Source, error) {
-	peering, err := c.peering(o.peers, log)
-	if err != nil {
-		return nil, nil, err
-	}
+func (c *cli) listen(ctx context.Context, from *origin.Origin, o serveOptions, peering *node.Peering, access *node.AccessLog, log *slog.Logger) (*node.Node, *blob.Source, error) {
 	options := c.blobOptions(o, log)
 	if peering != nil {
 		options.Peers = peering.Client
@@ -282,6 +282,9 @@ func (c *cli) tellServing(ctx context.Context, from *origin.Origin, n *node.Node
 		say("answering other nodes on %s", at)
 	}
 	say("data in %s, memory %s", c.dataPlace(), humanMemory(o.memory))
+	if c.private() && o.peers.listen == "" {
+		c.ui.note("nodes share no store, and this one has no --peer-listen: it cannot get what others bring, nor they what it brings; give all of them --peer-listen, or a --store")
+	}
 	if from.Opened == nil {
 		say("the registry is out of reach: serving what this node kept in %s", c.stateDir())
 		return nil
@@ -297,14 +300,23 @@ func (c *cli) tellServing(ctx context.Context, from *origin.Origin, n *node.Node
 		say("nothing is published yet: %s publish DIR --activate%s", c.program, sideValue(o.side))
 	}
 	for _, a := range apps {
-		if id := liveOn(a, o.side); !id.IsZero() {
-			say("app %s at %s: release %s is live", a.Name, a.Settings.Mount, id)
-		} else {
-			say("app %s at %s: nothing is live on side %s; its pages answer 503 until %s activate RELEASE%s",
-				a.Name, a.Settings.Mount, o.side, c.program, flipFlags(a.Name, o.side))
-		}
+		say("app %s at %s: %s", a.Name, a.Settings.Mount, c.showsOf(a, o))
 	}
 	return nil
+}
+
+// showsOf says what this node shows of an app.
+func (c *cli) showsOf(a *registry.AppState, o serveOptions) string {
+	own, live := o.build.own[a.Name], liveOn(a, o.side)
+	switch {
+	case !own.IsZero():
+		return fmt.Sprintf("release %s is live, which this node brings", own)
+	case !live.IsZero():
+		return fmt.Sprintf("release %s is live", live)
+	case a.Local:
+		return "nodes bring its releases, and this one brings none; its pages answer 503 here"
+	}
+	return fmt.Sprintf("nothing is live on side %s; its pages answer 503 until %s activate RELEASE%s", o.side, c.program, flipFlags(a.Name, o.side))
 }
 
 func sideValue(side holdfast.Side) string {

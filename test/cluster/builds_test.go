@@ -82,6 +82,9 @@ func TestBuildRestartsWithoutRegistry(t *testing.T) {
 	n := &clusterNode{m.Serve("--name", "n1", "--build", program.DemoBuild(t, 1), "--identity", "mine"), "n1", "main"}
 	n.fetchAll(t, []*load.Build{build})
 	n.Stop()
+	if !strings.Contains(n.Log.String(), "this one has no --peer-listen") {
+		t.Errorf("it does not say that no other node can have its build:\n%s", n.Log.String())
+	}
 	if _, err := os.Stat(filepath.Join(m.Data(), "build-memo")); err != nil {
 		t.Errorf("the node reads its build again: %v", err)
 	}
