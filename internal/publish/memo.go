@@ -62,7 +62,7 @@ func ParseMemo(text []byte) (*Memo, error) {
 func (t *tree) proof(began time.Time) (holdfast.Digest, bool) {
 	var lines []string
 	for _, e := range t.entries {
-		if !e.change.known || began.Sub(e.modified) < settling || began.Sub(e.change.at) < settling {
+		if !e.change.proves() || began.Sub(e.modified) < settling || began.Sub(e.change.at) < settling {
 			return holdfast.Digest{}, false
 		}
 		lines = append(lines, fmt.Sprintf("%d %d %d %d %d %s",
@@ -81,6 +81,11 @@ type change struct {
 	at             time.Time // of contents, name, owner or mode
 	device, number uint64    // which file it is
 }
+
+// proves reports whether the time is one that a kernel's clock gave. In images that are
+// made reproducibly (squashfs, EROFS) all files have one time that somebody chose, a
+// full second, and the same numbers, whatever is in them.
+func (c change) proves() bool { return c.known && c.at.Nanosecond() != 0 }
 
 // unread makes of a tree that memo is of what readAll and fill would.
 func (b *Build) unread(memo *Memo, siblings map[string][]sibling) {

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -134,6 +135,20 @@ func TestMemoOfFresh(t *testing.T) {
 	}
 	if b, err := FS(os.DirFS(write(t, site()))).Scan(t.Context(), ScanOptions{}); err != nil || b.Memo != nil {
 		t.Errorf("%v, a memo of files that were written just now", err)
+	}
+}
+
+// TestMemoOfImage: of two images of a file system that were made reproducibly, files
+// of the same name and size may differ in nothing but their bytes.
+func TestMemoOfImage(t *testing.T) {
+	chosen := time.Unix(1700000000, 0) // SOURCE_DATE_EPOCH
+	image := &tree{fsys: fstest.MapFS{}, entries: []entry{{"index.html", 55, chosen, change{true, chosen, 1792, 3}}}}
+	if _, ok := image.proof(time.Now()); ok {
+		t.Error("a build in an image counts as unchanged whatever is in it")
+	}
+	image.entries[0].change.at = chosen.Add(time.Nanosecond)
+	if _, ok := image.proof(time.Now()); !ok {
+		t.Error("times of a kernel's clock prove nothing")
 	}
 }
 
