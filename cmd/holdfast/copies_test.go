@@ -3,12 +3,19 @@ package main
 import (
 	"context"
 	"errors"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
 	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/kv/memkv"
 	"github.com/holdfast-web/holdfast/internal/origin"
 	"github.com/holdfast-web/holdfast/internal/registry"
+	"github.com/holdfast-web/holdfast/internal/store"
+	"github.com/holdfast-web/holdfast/internal/store/memstore"
 )
 
 func TestParseCopies(t *testing.T) {
@@ -28,9 +35,12 @@ func TestParseCopies(t *testing.T) {
 // while it is cleaned, who wants to store something waits, but not for ever.
 func TestOwnLock(t *testing.T) {
 	c := &cli{global: globals{data: t.TempDir(), registry: "zk://nowhere/shop"}}
-	config, err := c.replica(copyOptions{copies: 2}, &origin.Origin{}, nil)
+	config, err := c.replica(copyOptions{copies: 3, rate: 5 << 20}, &origin.Origin{}, nil)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if config.Copies != 3 || config.Rate != 5<<20 {
+		t.Errorf("%d copies at %d bytes a second: not what the flags say", config.Copies, config.Rate)
 	}
 	hold := func(d time.Duration) (func(), error) {
 		ctx, cancel := context.WithTimeout(t.Context(), d)
@@ -111,4 +121,44 @@ func mustRelease(t *testing.T, text string) holdfast.ReleaseID {
 		t.Fatal(err)
 	}
 	return id
+}
+
+// TestBringHoldsStore: a node does not bring its build while its store is being cleaned:
+// what it finds there, and counts on, might be about to go.
+func TestBringHoldsStore(t *testing.T) {
+	c := &cli{global: globals{data: t.TempDir(), registry: "zk://nowhere/shop"}, ui: &ui{out: io.Discard, err: io.Discard}}
+	client := memkv.New(memkv.Options{}).Client()
+	defer client.Close()
+	r, err := registry.Open(t.Context(), client, registry.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	from := origin.Of(r, store.New(memstore.New()))
+	config, err := c.replica(copyOptions{}, from, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := serveOptions{app: holdfast.DefaultApp(), name: "n1", build: buildOptions{dir: t.TempDir(), identity: "content"}}
+	if err := os.WriteFile(filepath.Join(o.build.dir, "app.js"), []byte("1"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	b, err := c.ownBuild(o, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	unlock, err := config.Lock()
+	if err != nil {
+		t.Fatal(err)
+	}
+	short, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	if _, err := c.bring(short, from, b, o.build.dir); !errors.Is(err, holdfast.ErrConflict) {
+		t.Errorf("brought while the store is cleaned: %v", err)
+	}
+	if err := unlock(); err != nil {
+		t.Fatal(err)
+	}
+	if own, err := c.bring(t.Context(), from, b, o.build.dir); err != nil || len(own) != 1 {
+		t.Errorf("%v, %v", own, err)
+	}
 }
