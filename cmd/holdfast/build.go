@@ -96,8 +96,11 @@ func (c *cli) bring(ctx context.Context, from *origin.Origin, b bring.Build, dir
 	if errors.Is(err, registry.ErrPublished) {
 		err = hinted(err, "give the build an app of its own with --app, or publish it")
 	}
+	if errors.Is(err, holdfast.ErrExists) {
+		err = hinted(err, "give this build another --identity, or content: then its files alone make the ID")
+	}
 	if err != nil {
-		return nil, advisePublish(err, b.App)
+		return nil, err
 	}
 	c.ui.note("this node's own build is release %s of app %s: %s", result.Release.ID, b.App, outcome(result))
 	return map[holdfast.AppName]holdfast.ReleaseID{b.App: result.Release.ID}, nil
