@@ -16,6 +16,7 @@ import (
 	holdfast "github.com/holdfast-web/holdfast"
 	"github.com/holdfast-web/holdfast/internal/durable"
 	"github.com/holdfast-web/holdfast/internal/origin"
+	"github.com/holdfast-web/holdfast/internal/registry"
 	"github.com/holdfast-web/holdfast/internal/replica"
 )
 
@@ -90,4 +91,24 @@ func (c *cli) holdOwn(ctx context.Context) (io.Closer, error) {
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
+}
+
+// storesForNodes refuses a store in the data directory while nodes run that share
+// another one: they could not serve what is published there, and, once it is live,
+// would not be ready any more.
+func (c *cli) storesForNodes(ctx context.Context, r *registry.Registry) error {
+	if !c.private() {
+		return nil
+	}
+	nodes, err := r.Nodes(ctx)
+	if err != nil {
+		return err
+	}
+	for _, n := range nodes {
+		if n.Copies == nil {
+			return hinted(usageError{fmt.Errorf("node %s could not serve what is stored in %s: it has another store", n.Name, c.storePlace())},
+				"name the store that the nodes share with --store")
+		}
+	}
+	return nil
 }

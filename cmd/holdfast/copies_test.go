@@ -162,3 +162,35 @@ func TestBringHoldsStore(t *testing.T) {
 		t.Errorf("%v, %v", own, err)
 	}
 }
+
+// TestPublishWithoutStore: who forgets --store does not publish what no node can get.
+func TestPublishWithoutStore(t *testing.T) {
+	client := memkv.New(memkv.Options{}).Client()
+	defer client.Close()
+	r, err := registry.Open(t.Context(), client, registry.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &cli{global: globals{data: t.TempDir(), registry: "zk://nowhere/shop"}}
+	refused := func(when string, want bool) {
+		t.Helper()
+		if err := c.storesForNodes(t.Context(), r); isUsage(err) != want || (err != nil) != want {
+			t.Errorf("%s: %v", when, err)
+		}
+	}
+	refused("no node runs", false)
+	own, err := r.RegisterNode(t.Context(), registry.NodeInfo{Name: "n1", Copies: &registry.Copies{}}, time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer own.Close()
+	refused("nodes share no store", false)
+	sharing, err := r.RegisterNode(t.Context(), registry.NodeInfo{Name: "n2"}, time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sharing.Close()
+	refused("a node has a store that others share", true)
+	c.global.store = "dir:/mnt/releases"
+	refused("with --store", false)
+}

@@ -161,6 +161,9 @@ func (c *cli) publishBuild(ctx context.Context, b *backends, dir string, o publi
 	if err := c.apartFromData(dir); err != nil {
 		return nil, err
 	}
+	if err := c.storesForNodes(ctx, b.registry); err != nil {
+		return nil, err
+	}
 	settings, err := b.settings(ctx, o.app)
 	if err != nil {
 		return nil, err
