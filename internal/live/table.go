@@ -145,6 +145,9 @@ type Release struct {
 // Loaded reports whether the release's manifest and inventory are known.
 func (r *Release) Loaded() bool { return r.build != nil }
 
+// SameBuild reports whether both are loaded and have the very same files.
+func (r *Release) SameBuild(o *Release) bool { return r.build != nil && r.build == o.build }
+
 // Lookup returns the file at path of a release that is loaded.
 func (r *Release) Lookup(path string) (*Entry, bool) {
 	if r.build == nil {

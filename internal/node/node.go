@@ -107,14 +107,15 @@ type Node struct {
 	last     kept            // what state holds
 	warmth   warmth
 	usage    usage
+	missing  missing
 	store    reason // open
 	refused  reason // an entry in the registry
 
 	restarted bool // with a table that was kept
 
 	// Hints that there is a new table, one for each who wants to know.
-	swapped, toKeep, toReconcile, toWarm, changed hint
-	toDuty                                        []hint // of each duty
+	swapped, toKeep, toReconcile, toWarm, toCompare, changed hint
+	toDuty                                                   []hint // of each duty
 
 	// patientSince is when the first table was there, or later the store.
 	patientSince atomic.Pointer[time.Time]
@@ -127,7 +128,7 @@ func Open(ctx context.Context, c Config) (*Node, error) {
 	c = withDefaults(c)
 	n := &Node{
 		config: c, started: time.Now().UTC(), warmth: warmth{done: make(map[warmKey]bool)},
-		swapped: newHint(), toKeep: newHint(), toReconcile: newHint(), toWarm: newHint(), changed: newHint(),
+		swapped: newHint(), toKeep: newHint(), toReconcile: newHint(), toWarm: newHint(), toCompare: newHint(), changed: newHint(),
 	}
 	if c.Reach != nil {
 		n.store.set(errNotTried)
@@ -238,7 +239,7 @@ func (n *Node) Run(ctx context.Context) error {
 
 // tasks returns what a node does besides answering, each until its context ends.
 func (n *Node) tasks() []func(context.Context) error {
-	all := []func(context.Context) error{n.keeper.Run, n.follow, n.report}
+	all := []func(context.Context) error{n.keeper.Run, n.follow, n.report, n.compare}
 	if n.config.AccessLog != nil {
 		all = append(all, n.config.AccessLog.Run)
 	}

@@ -90,6 +90,19 @@ func lockState(dir string) (*os.File, error) {
 	return f, nil
 }
 
+// Free returns an error that names the process of the node that uses a state directory,
+// nil if none does.
+func Free(path string) error {
+	if _, err := os.Stat(filepath.Join(path, lockFile)); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	f, err := lockState(path)
+	if err != nil {
+		return err
+	}
+	return f.Close()
+}
+
 // Close lets the directory go.
 func (s *state) Close() error { return errors.Join(s.lock.Close(), s.dir.Close()) }
 

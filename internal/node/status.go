@@ -65,12 +65,14 @@ func (n *Node) withoutStore(reason string) string {
 
 // lacks says which release has to be loaded before the node is ready, "" if none
 // has: those that are live on its side, and for a while all others that are served.
-// A manifest that cannot be had for one of these must not keep a node out for ever.
+// A manifest that cannot be had for one of these must not keep a node out for ever, nor
+// one that no node has all nodes.
 func (n *Node) lacks(t *live.Table) string {
 	since := n.patientSince.Load()
 	patient := since != nil && time.Since(*since) < n.config.WarmFor
 	for _, app := range t.Apps() {
-		if r := app.Live(); r != nil && !r.Loaded() {
+		r := app.Live()
+		if r != nil && !r.Loaded() && (patient || !n.missing.has(warmKey{app.Name, r.ID})) {
 			return "release " + r.ID.String() + " of app " + app.Name.String() + ", which is live, is being loaded"
 		}
 		for r := range app.Releases {
@@ -86,7 +88,7 @@ func (n *Node) onSwap(t *live.Table) {
 	now := time.Now()
 	n.patientSince.CompareAndSwap(nil, &now)
 	n.config.Logger.Info("table swapped", "revision", t.Revision, "live", liveOf(t))
-	for _, h := range append([]hint{n.swapped, n.toKeep, n.toReconcile, n.toWarm, n.changed}, n.toDuty...) {
+	for _, h := range append([]hint{n.swapped, n.toKeep, n.toReconcile, n.toWarm, n.toCompare, n.changed}, n.toDuty...) {
 		h.give()
 	}
 	if n.copier != nil {
