@@ -130,7 +130,10 @@ func (j *joined) bring(ctx context.Context, kept *registry.Snapshot) error {
 	}
 	apps, err := j.known(ctx, kept)
 	if err == nil {
-		j.ownID, err = j.own.Recall(ctx, apps)
+		var r *registry.ReleaseInfo
+		if r, err = j.own.Recall(ctx, apps); err == nil {
+			j.ownID = r.ID
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("bring build: %w: registry and store must be there to make it known", err)

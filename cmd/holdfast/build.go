@@ -18,6 +18,7 @@ import (
 	"github.com/holdfast-web/holdfast/internal/origin"
 	"github.com/holdfast-web/holdfast/internal/publish"
 	"github.com/holdfast-web/holdfast/internal/registry"
+	"github.com/holdfast-web/holdfast/internal/store"
 )
 
 // buildOptions are the flags of serve for a build that the node brings with it.
@@ -80,8 +81,11 @@ func (c *cli) bring(ctx context.Context, from *origin.Origin, b bring.Build, dir
 	if err := c.apartFromData(dir); err != nil {
 		return nil, err
 	}
+	if err := node.Free(c.stateDir()); err != nil { // before anything is stored in its name
+		return nil, err
+	}
 	if from.OpenedStore == nil {
-		return c.recall(ctx, from.Opened, b, dir)
+		return c.recall(ctx, from, b, dir)
 	}
 	if c.private() {
 		opening, cancel := context.WithTimeout(ctx, openTimeout)
@@ -108,24 +112,30 @@ func (c *cli) bring(ctx context.Context, from *origin.Origin, b bring.Build, dir
 
 // recall is bring while the store, and perhaps the registry, are out of reach: then the
 // build must be known already.
-func (c *cli) recall(ctx context.Context, r *registry.Registry, b bring.Build, dir string) (map[holdfast.AppName]holdfast.ReleaseID, error) {
+func (c *cli) recall(ctx context.Context, from *origin.Origin, b bring.Build, dir string) (map[holdfast.AppName]holdfast.ReleaseID, error) {
 	var apps []*registry.AppState
 	var err error
-	if r != nil {
-		apps, err = r.Apps(ctx)
+	if from.Opened != nil {
+		apps, err = from.Opened.Apps(ctx)
 	} else if kept := node.Kept(c.stateDir()); kept != nil {
 		apps = kept.Apps
 	}
 	if err != nil {
 		return nil, err
 	}
-	id, err := b.Recall(ctx, apps)
+	known, err := b.Recall(ctx, apps)
+	if err == nil && c.private() { // nobody else need have it
+		var own *store.Store
+		if own, err = from.Store(ctx); err == nil {
+			err = bring.Stored(ctx, own, known)
+		}
+	}
 	if err != nil {
 		return nil, hinted(fmt.Errorf("serve the build in %s: %w: registry and store must be there to make it known", dir, err),
 			"without --build the node serves what it kept")
 	}
-	c.ui.note("this node's own build is release %s of app %s, which was known before", id, b.App)
-	return map[holdfast.AppName]holdfast.ReleaseID{b.App: id}, nil
+	c.ui.note("this node's own build is release %s of app %s, which was known before", known.ID, b.App)
+	return map[holdfast.AppName]holdfast.ReleaseID{b.App: known.ID}, nil
 }
 
 // memoFile is where, in the data directory, a node remembers its build.

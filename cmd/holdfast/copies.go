@@ -15,6 +15,7 @@ import (
 
 	holdfast "github.com/holdfast-web/holdfast"
 	"github.com/holdfast-web/holdfast/internal/durable"
+	"github.com/holdfast-web/holdfast/internal/node"
 	"github.com/holdfast-web/holdfast/internal/origin"
 	"github.com/holdfast-web/holdfast/internal/registry"
 	"github.com/holdfast-web/holdfast/internal/replica"
@@ -93,9 +94,9 @@ func (c *cli) holdOwn(ctx context.Context) (io.Closer, error) {
 	}
 }
 
-// storesForNodes refuses a store in the data directory while nodes run that share
-// another one: they could not serve what is published there, and, once it is live,
-// would not be ready any more.
+// storesForNodes refuses a store in the data directory while nodes run of which none can
+// get what is published there: they share another one, or have their own, and that of no
+// running node is this one.
 func (c *cli) storesForNodes(ctx context.Context, r *registry.Registry) error {
 	if !c.private() {
 		return nil
@@ -110,5 +111,9 @@ func (c *cli) storesForNodes(ctx context.Context, r *registry.Registry) error {
 				"name the store that the nodes share with --store")
 		}
 	}
-	return nil
+	if len(nodes) == 0 || node.Free(c.stateDir()) != nil {
+		return nil
+	}
+	return hinted(usageError{fmt.Errorf("no running node could serve what is stored in %s: each has a store of its own, and none uses this directory", c.storePlace())},
+		"give the --data of a running node; or have nodes bring their builds: holdfast serve --build")
 }

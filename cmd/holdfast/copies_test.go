@@ -7,10 +7,12 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/durable"
 	"github.com/holdfast-web/holdfast/internal/kv/memkv"
 	"github.com/holdfast-web/holdfast/internal/origin"
 	"github.com/holdfast-web/holdfast/internal/registry"
@@ -114,6 +116,26 @@ func TestBroughtText(t *testing.T) {
 	}
 }
 
+// TestShowDifferences: of two builds that run side by side it is said once where they
+// differ, and nothing of one that nobody runs any more.
+func TestShowDifferences(t *testing.T) {
+	v1, v2, gone := mustRelease(t, "v1"), mustRelease(t, "v2"), mustRelease(t, "v0")
+	from := func(other holdfast.ReleaseID) registry.Difference {
+		return registry.Difference{Release: other, Files: 12, Differ: 3, Paths: []string{"a.js", "b.js"}}
+	}
+	app := appStatus{Name: holdfast.DefaultApp(), Brought: []brought{
+		{Release: v1, By: []string{"n1", "n2"}, Differs: []registry.Difference{from(v2), from(gone)}},
+		{Release: v2, By: []string{"n3"}, Differs: []registry.Difference{from(v1)}},
+		{Release: gone, By: []string{}},
+	}}
+	var out strings.Builder
+	(&cli{ui: &ui{out: &out, err: io.Discard}}).showDifferences(&app)
+	const want = "releases v1 (n1 and n2) and v2 (n3) of app default differ in 3 of 12 files: a.js, b.js and 1 more\n"
+	if out.String() != want {
+		t.Errorf("got %q, want %q", out.String(), want)
+	}
+}
+
 func mustRelease(t *testing.T, text string) holdfast.ReleaseID {
 	t.Helper()
 	id, err := holdfast.ParseReleaseID(text)
@@ -163,6 +185,59 @@ func TestBringHoldsStore(t *testing.T) {
 	}
 }
 
+// runs makes it look as if a node ran with the data directory.
+func (c *cli) runs(t *testing.T) io.Closer {
+	t.Helper()
+	if err := os.MkdirAll(c.stateDir(), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	l, err := durable.Lock(filepath.Join(c.stateDir(), "lock"), true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// TestBringWhatIsThere: nothing is brought in the name of a node that runs, and without
+// the registry only what the node's own store has.
+func TestBringWhatIsThere(t *testing.T) {
+	c := &cli{global: globals{data: t.TempDir(), registry: "zk://nowhere/shop"}, ui: &ui{out: io.Discard, err: io.Discard}}
+	client := memkv.New(memkv.Options{}).Client()
+	defer client.Close()
+	r, err := registry.Open(t.Context(), client, registry.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := serveOptions{app: holdfast.DefaultApp(), name: "n1", build: buildOptions{dir: t.TempDir(), identity: "content"}}
+	if err := os.WriteFile(filepath.Join(o.build.dir, "app.js"), []byte("1"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	b, err := c.ownBuild(o, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	own := store.New(memstore.New())
+	running := c.runs(t)
+	if _, err := c.bring(t.Context(), origin.Of(r, own), b, o.build.dir); !errors.Is(err, holdfast.ErrConflict) {
+		t.Errorf("while a node runs: %v", err)
+	}
+	if apps, err := r.Apps(t.Context()); err != nil || len(apps) > 0 {
+		t.Errorf("something was published: %v, %v", apps, err)
+	}
+	if err := running.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.bring(t.Context(), origin.Of(r, own), b, o.build.dir); err != nil {
+		t.Fatal(err)
+	}
+	for s, want := range map[*store.Store]error{own: nil, store.New(memstore.New()): holdfast.ErrUnavailable} {
+		late := &origin.Origin{Opened: r, Store: func(context.Context) (*store.Store, error) { return s, nil }}
+		if _, err := c.bring(t.Context(), late, b, o.build.dir); !errors.Is(err, want) {
+			t.Errorf("the store opens late: %v, want %v", err, want)
+		}
+	}
+}
+
 // TestPublishWithoutStore: who forgets --store does not publish what no node can get.
 func TestPublishWithoutStore(t *testing.T) {
 	client := memkv.New(memkv.Options{}).Client()
@@ -184,13 +259,18 @@ func TestPublishWithoutStore(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer own.Close()
-	refused("nodes share no store", false)
+	refused("nodes share no store, and none uses this data directory", true)
+	running := c.runs(t)
+	refused("nodes share no store, and one of them uses this data directory", false)
 	sharing, err := r.RegisterNode(t.Context(), registry.NodeInfo{Name: "n2"}, time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer sharing.Close()
 	refused("a node has a store that others share", true)
+	if err := running.Close(); err != nil {
+		t.Fatal(err)
+	}
 	c.global.store = "dir:/mnt/releases"
 	refused("with --store", false)
 }

@@ -50,21 +50,42 @@ func (b Build) Publish(ctx context.Context, r *registry.Registry, s *store.Store
 
 // Recall finds the build among the releases that were known before the registry or the
 // store was out of reach. ErrUnavailable if it is none of those that can be served.
-func (b Build) Recall(ctx context.Context, apps []*registry.AppState) (holdfast.ReleaseID, error) {
+func (b Build) Recall(ctx context.Context, apps []*registry.AppState) (*registry.ReleaseInfo, error) {
 	a := appOf(apps, b.App)
 	if a == nil {
-		return holdfast.ReleaseID{}, fmt.Errorf("%w: app %s is not known here", holdfast.ErrUnavailable, b.App)
+		return nil, fmt.Errorf("%w: app %s is not known here", holdfast.ErrUnavailable, b.App)
 	}
 	build, id, err := b.read(ctx, &a.Settings)
 	if err != nil {
-		return id, err
+		return nil, err
 	}
 	for i := range a.Releases {
 		if r := &a.Releases[i]; a.Local && r.ID == id && r.Manifest == build.Manifest.Digest() && r.State.Servable() {
-			return id, nil
+			return r, nil
 		}
 	}
-	return id, fmt.Errorf("%w: it is release %s, which is not known here", holdfast.ErrUnavailable, id)
+	return nil, fmt.Errorf("%w: it is release %s, which is not known here", holdfast.ErrUnavailable, id)
+}
+
+// Stored reports with ErrUnavailable that a store lacks something of a release.
+func Stored(ctx context.Context, s *store.Store, r *registry.ReleaseInfo) error {
+	lacks := func(what string, err error) error {
+		return fmt.Errorf("%w: the store lacks %s of release %s: %w", holdfast.ErrUnavailable, what, r.ID, err)
+	}
+	inv, err := s.Inventory(ctx, r.Inventory)
+	if err != nil {
+		return lacks("the inventory", err)
+	}
+	for _, o := range inv.Objects() {
+		there, err := s.HasObject(ctx, o.Name, o.Size)
+		if err == nil && !there {
+			err = holdfast.ErrNotFound
+		}
+		if err != nil {
+			return lacks("an object", err)
+		}
+	}
+	return nil
 }
 
 // read scans the build as the settings of the app say.

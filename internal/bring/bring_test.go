@@ -83,9 +83,9 @@ func TestRecall(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		id, err := b.Recall(t.Context(), apps)
-		if err == nil && id.String() != "v1" {
-			t.Errorf("recalled as %s", id)
+		found, err := b.Recall(t.Context(), apps)
+		if err == nil && found.ID.String() != "v1" {
+			t.Errorf("recalled as %s", found.ID)
 		}
 		return err
 	}
@@ -119,6 +119,41 @@ func TestRecall(t *testing.T) {
 	}
 	if err := recall(mine); err != nil {
 		t.Errorf("restored: %v", err)
+	}
+}
+
+// TestStored: what a node has in a store of its own is all of a release, or not enough.
+func TestStored(t *testing.T) {
+	r, s := cluster(t)
+	mine := build(t, "v1", "one")
+	if _, err := mine.Publish(t.Context(), r, s); err != nil {
+		t.Fatal(err)
+	}
+	apps, err := r.Apps(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	found, err := mine.Recall(t.Context(), apps)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := Stored(t.Context(), s, found); err != nil {
+		t.Errorf("published: %v", err)
+	}
+	for o, err := range s.Objects(t.Context()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.DeleteObject(t.Context(), o.Name); err != nil {
+			t.Fatal(err)
+		}
+		break
+	}
+	if err := Stored(t.Context(), s, found); !errors.Is(err, holdfast.ErrUnavailable) || !errors.Is(err, holdfast.ErrNotFound) {
+		t.Errorf("without an object: %v", err)
+	}
+	if err := Stored(t.Context(), store.New(memstore.New()), found); !errors.Is(err, holdfast.ErrUnavailable) {
+		t.Errorf("in an empty store: %v", err)
 	}
 }
 
