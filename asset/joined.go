@@ -205,6 +205,7 @@ func (j *joined) await(ctx context.Context) error {
 func (j *joined) follow(ctx context.Context) {
 	defer close(j.idle)
 	var again <-chan time.Time
+	told := ""
 	for {
 		select {
 		case <-ctx.Done():
@@ -213,10 +214,16 @@ func (j *joined) follow(ctx context.Context) {
 		case <-again:
 		}
 		again = nil
-		if err := j.renew(ctx); err != nil && ctx.Err() == nil {
-			j.log.Warn("pages still refer to the release before", "app", j.app.String(), "error", err)
-			again = time.After(renewRetry)
+		err := j.renew(ctx)
+		if err == nil || ctx.Err() != nil {
+			told = ""
+			continue
 		}
+		if text := err.Error(); text != told {
+			told = text
+			j.log.Warn("pages still refer to the release before", "app", j.app.String(), "error", err)
+		}
+		again = time.After(renewRetry)
 	}
 }
 

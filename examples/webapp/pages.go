@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"html/template"
 	"io/fs"
@@ -57,11 +58,15 @@ func parse() (map[string]*template.Template, error) {
 	return pages, nil
 }
 
-// render makes a page of one release.
+// render makes a page of one release: all of it, or none.
 func render(w http.ResponseWriter, r *http.Request, assets *asset.Assets, page *template.Template, name string) {
+	var text bytes.Buffer
 	release, err := assets.Release()
 	if err == nil {
 		err = release.Preload(w, r, "src/main.js")
+	}
+	if err == nil {
+		err = page.Execute(&text, map[string]any{"Page": name, "Release": release})
 	}
 	if err != nil {
 		slog.Error("page not made", "path", r.URL.Path, "error", err)
@@ -71,7 +76,5 @@ func render(w http.ResponseWriter, r *http.Request, assets *asset.Assets, page *
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-cache")
 	w.Header().Set("X-Deployment-Id", release.ID())
-	if err := page.Execute(w, map[string]any{"Page": name, "Release": release}); err != nil {
-		slog.Error("page cut short", "path", r.URL.Path, "error", err)
-	}
+	_, _ = text.WriteTo(w) // a browser that has gone is no error
 }
