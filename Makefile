@@ -33,6 +33,7 @@ install-deps: ## install what the tests need: browser, servers, real builds
 .PHONY: test
 test: install-deps ## install what the tests need and run them all
 	$(GO) test -timeout 20m $(PACKAGES)
+	$(GO) test -tags version2 ./examples/webapp
 	$(GO) test -race -timeout 20m $(RACEDFAST)
 
 .PHONY: race
@@ -87,6 +88,7 @@ soak: install-deps ## the long runs: of state machines, under faults, of floods
 	HOLDFAST_SOAK=1 $(GO) test -timeout 6h -count 1 -v -run 'TestSchedules|TestMillion' ./internal/prune
 	HOLDFAST_SOAK=1h $(GO) test -timeout 6h -count 1 -v -run 'TestSoak|TestKilledPrune' ./test/lifecycle
 	$(GO) test -timeout 6h -rapid.checks=20000 ./internal/live
+	$(GO) test -timeout 6h -run TestHistories ./internal/replica -rapid.checks=20000
 	$(GO) test -timeout 6h -count 20 ./internal/registry ./test/e2e
 
 .PHONY: scale
