@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"os/user"
 	"slices"
@@ -79,7 +80,11 @@ func actor() string {
 // release ready, and notes which do not.
 func (c *cli) awaitFlip(ctx context.Context, b *backends, f *flip, wait time.Duration) {
 	var err error
+	others := make(map[string]bool) // nodes that show a build of their own
 	f.Nodes, err = b.await(ctx, wait, func(n registry.NodeInfo) string {
+		if own, brings := n.Own[f.App]; brings && own != f.Release {
+			others[n.Name] = true
+		}
 		if slices.Contains(n.Ready[f.App], f.Release) {
 			return ""
 		}
@@ -87,6 +92,11 @@ func (c *cli) awaitFlip(ctx context.Context, b *backends, f *flip, wait time.Dur
 	})
 	if err != nil {
 		c.ui.warn("holdfast status shows the nodes", "release %s is live on side %s, but which nodes know it could not be found out: %v", f.Release, f.Side, err)
+	}
+	if len(others) > 0 {
+		names := slices.Sorted(maps.Keys(others))
+		c.ui.warn("such a node shows another build when it is started with that; a release on a side stays live until another one is activated there",
+			"%s brought a build of app %s, and %s that, not release %s", prose(names, "and"), f.App, verb(len(names), "shows", "show"), f.Release)
 	}
 }
 

@@ -57,6 +57,41 @@ func TestLaggardsAreNamed(t *testing.T) {
 	}
 }
 
+// TestFlipUnderOwnBuilds: who activates a release of an app whose builds nodes bring is
+// told that these show theirs.
+func TestFlipUnderOwnBuilds(t *testing.T) {
+	dir := t.TempDir()
+	for _, id := range []string{"r1", "r2"} {
+		build := t.TempDir()
+		if err := os.WriteFile(filepath.Join(build, "index.html"), []byte("<!doctype html>"+id), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if code, _, stderr := holdfastIn(t, dir, "publish", build, "--release", id); code != exitDone {
+			t.Fatal(stderr)
+		}
+	}
+	c := &cli{ui: newUI(&strings.Builder{}, &strings.Builder{}, noEnv), env: noEnv, global: globals{data: dir}}
+	err := c.with(t.Context(), existing, func(b *backends) error {
+		for _, name := range []string{"n1", "n2"} {
+			own := mustRelease(t, "r1")
+			register(t, b.registry, registry.NodeInfo{
+				Name: name, Revision: 1 << 40, Own: map[holdfast.AppName]holdfast.ReleaseID{holdfast.DefaultApp(): own},
+				Ready: map[holdfast.AppName][]holdfast.ReleaseID{holdfast.DefaultApp(): {own, mustRelease(t, "r2")}},
+			})
+		}
+		for id, want := range map[string]bool{"r1": false, "r2": true} {
+			_, _, stderr := holdfastIn(t, dir, "activate", id)
+			if strings.Contains(stderr, "n1 and n2 brought a build of app default, and show that, not release r2\n") != want {
+				t.Errorf("activate %s says\n%s", id, stderr)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 func register(t *testing.T, r *registry.Registry, info registry.NodeInfo) {
 	t.Helper()
 	info.Side = holdfast.DefaultSide()
