@@ -112,7 +112,7 @@ func (c *cli) storesForNodes(ctx context.Context, r *registry.Registry) error {
 		}
 	}
 	if len(nodes) == 0 || node.Free(c.stateDir()) != nil {
-		return nil
+		return nil //nolint:nilerr // a directory in use is that of a running node
 	}
 	return hinted(usageError{fmt.Errorf("no running node could serve what is stored in %s: each has a store of its own, and none uses this directory", c.storePlace())},
 		"give the --data of a running node; or have nodes bring their builds: holdfast serve --build")
