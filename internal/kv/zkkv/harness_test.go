@@ -18,7 +18,10 @@ import (
 	"github.com/holdfast-web/holdfast/test/services"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// TestMain: what the driver has to leave behind is no leak of its own.
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/go-zookeeper/zk.(*Conn).flushRequests"))
+}
 
 // patience bounds every wait of the tests.
 const patience = 30 * time.Second

@@ -19,6 +19,11 @@ const (
 	// inFlight bounds the requests of one session, and so the goroutines that
 	// wait for a server that does not answer.
 	inFlight = 256
+	// goodbye is how long the library may take to end a connection that was cut. It
+	// may never do: up to three parts of it answer a request that is being given up
+	// (queueRequest, sendData and flushRequests of version 1.0.4), the channel of the
+	// request has room for two answers, and the third waits for ever if nobody reads.
+	goodbye = 2 * time.Second
 	// maxPacket bounds what a server may make us read at once.
 	maxPacket = 64 << 20
 	// maxRequest holds the largest commit, kv.MaxCommit with paths and ACLs.
@@ -37,7 +42,7 @@ var (
 type session struct {
 	cfg      *Config
 	conn     *zk.Conn
-	events   <-chan zk.Event // closed when the library's goroutines have ended
+	events   <-chan zk.Event // closed when the library's goroutines have ended, if they do
 	onEvent  func(zk.Event)  // must not block
 	onFailed func(server string, err error)
 	patience time.Duration // of a handshake
@@ -119,15 +124,32 @@ func (s *session) kill() {
 }
 
 // close ends the session on the server, if it answers within a second, and
-// waits for all goroutines.
+// waits for all goroutines, for those of the library at most goodbye.
 func (s *session) close() {
 	s.closing.Do(func() {
 		s.conn.Close()
 		s.kill()
-		for range s.events { //nolint:revive // until it is closed
+		if !drained(s.events, goodbye) {
+			s.cfg.Logger.Debug("the ZooKeeper library has not ended a connection that was cut")
 		}
 	})
 	s.running.Wait()
+}
+
+// drained reads from a channel until that is closed, or for d: then it is false.
+func drained(events <-chan zk.Event, d time.Duration) bool {
+	late := time.NewTimer(d)
+	defer late.Stop()
+	for {
+		select {
+		case _, open := <-events:
+			if !open {
+				return true
+			}
+		case <-late.C:
+			return false
+		}
+	}
 }
 
 // authenticate makes the session that of the configured user.
