@@ -23,7 +23,7 @@ func TestFlood(t *testing.T) {
 	c := start(t, 1)
 	builds := c.publishDemo()
 	way := newTap(t, c.zk.Addresses[0])
-	n := c.serve(c.machine(zookeeper(way.Addr)), "a", "--poll", "1h")
+	n := c.serve(c.machine(zookeeper(way.Addr)), "a", "--poll", "1h", "--prune", "off", "--scrub", "off")
 	c.awaitNodes()
 
 	_, before := way.Reads()
@@ -53,7 +53,9 @@ func TestFlood(t *testing.T) {
 	}
 	took := time.Since(began)
 	readsAfter, syncsAfter := way.Reads()
-	most := int(took.Seconds()) + 2 // reads of the registry
+	// One a second, one at each end, and some that no request asks for: the node begins to
+	// lead, and begins a read anew that a busy machine does not answer.
+	most := int(took.Seconds()) + 2 + 4
 	t.Logf("%d requests in %v: %.1f reads of the registry, which took %d syncs and %d reads of ZooKeeper",
 		requests, took, float64(syncsAfter-syncs)/float64(perRead), syncsAfter-syncs, readsAfter-reads)
 	if syncsAfter-syncs > most*perRead { // with which each begins; the leases' renewals are reads, too
