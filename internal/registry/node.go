@@ -124,7 +124,7 @@ func (i NodeInfo) clone() NodeInfo {
 	for app, ids := range i.Ready {
 		i.Ready[app] = slices.Clone(ids)
 	}
-	i.Own, i.Copies = maps.Clone(i.Own), i.Copies.clone()
+	i.Own, i.Copies, i.Differs = maps.Clone(i.Own), i.Copies.clone(), maps.Clone(i.Differs)
 	i.Asked = maps.Clone(i.Asked)
 	for app, asked := range i.Asked {
 		i.Asked[app] = maps.Clone(asked)
