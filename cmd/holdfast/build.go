@@ -5,9 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"os"
+	"path/filepath"
 
 	"github.com/spf13/pflag"
 
@@ -148,7 +148,7 @@ func (c *cli) scanOwn(ctx context.Context, build string, o publish.ScanOptions) 
 		return nil, fmt.Errorf("open data directory: %w", err)
 	}
 	defer dir.Close() //nolint:errcheck // what was written is synced
-	if text, err := fs.ReadFile(os.DirFS(c.global.data), memoFile); err == nil {
+	if text, err := os.ReadFile(filepath.Join(c.global.data, memoFile)); err == nil {
 		o.Memo, _ = publish.ParseMemo(text) // else the build is read
 	}
 	b, err := publish.Scan(ctx, build, o)

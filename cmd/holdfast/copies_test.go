@@ -7,14 +7,17 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
 
 	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/bring"
 	"github.com/holdfast-web/holdfast/internal/durable"
 	"github.com/holdfast-web/holdfast/internal/kv/memkv"
 	"github.com/holdfast-web/holdfast/internal/origin"
+	"github.com/holdfast-web/holdfast/internal/publish"
 	"github.com/holdfast-web/holdfast/internal/registry"
 	"github.com/holdfast-web/holdfast/internal/store"
 	"github.com/holdfast-web/holdfast/internal/store/memstore"
@@ -145,26 +148,53 @@ func mustRelease(t *testing.T, text string) holdfast.ReleaseID {
 	return id
 }
 
-// TestBringHoldsStore: a node does not bring its build while its store is being cleaned:
-// what it finds there, and counts on, might be about to go.
-func TestBringHoldsStore(t *testing.T) {
-	c := &cli{global: globals{data: t.TempDir(), registry: "zk://nowhere/shop"}, ui: &ui{out: io.Discard, err: io.Discard}}
+// bringing is a node with a store of its own that is about to bring a build.
+func bringing(t *testing.T) (c *cli, r *registry.Registry, b bring.Build, dir string) {
+	t.Helper()
+	c = &cli{global: globals{data: t.TempDir(), registry: "zk://nowhere/shop"}, ui: &ui{out: io.Discard, err: io.Discard}}
 	client := memkv.New(memkv.Options{}).Client()
-	defer client.Close()
+	t.Cleanup(func() { _ = client.Close() })
 	r, err := registry.Open(t.Context(), client, registry.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
+	dir = t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "app.js"), []byte("1"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	o := serveOptions{app: holdfast.DefaultApp(), name: "n1", build: buildOptions{dir: dir, identity: "content"}}
+	if b, err = c.ownBuild(o, slog.New(slog.DiscardHandler)); err != nil {
+		t.Fatal(err)
+	}
+	return c, r, b, dir
+}
+
+// TestBuildIsNotReadAgain: what a node remembers of its build is used at its next start.
+func TestBuildIsNotReadAgain(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("builds are always read here")
+	}
+	t.Parallel() // it waits until the files are old enough to prove something
+	_, _, b, _ := bringing(t)
+	for range 100 {
+		build, err := b.Scan(t.Context(), publish.ScanOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if build.Unread {
+			return
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	t.Error("the build is read at each start")
+}
+
+// TestBringHoldsStore: a node does not bring its build while its store is being cleaned:
+// what it finds there, and counts on, might be about to go.
+func TestBringHoldsStore(t *testing.T) {
+	c, r, b, dir := bringing(t)
 	from := origin.Of(r, store.New(memstore.New()))
 	config, err := c.replica(copyOptions{}, from, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	o := serveOptions{app: holdfast.DefaultApp(), name: "n1", build: buildOptions{dir: t.TempDir(), identity: "content"}}
-	if err := os.WriteFile(filepath.Join(o.build.dir, "app.js"), []byte("1"), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	b, err := c.ownBuild(o, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -174,13 +204,13 @@ func TestBringHoldsStore(t *testing.T) {
 	}
 	short, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
-	if _, err := c.bring(short, from, b, o.build.dir); !errors.Is(err, holdfast.ErrConflict) {
+	if _, err := c.bring(short, from, b, dir); !errors.Is(err, holdfast.ErrConflict) {
 		t.Errorf("brought while the store is cleaned: %v", err)
 	}
 	if err := unlock(); err != nil {
 		t.Fatal(err)
 	}
-	if own, err := c.bring(t.Context(), from, b, o.build.dir); err != nil || len(own) != 1 {
+	if own, err := c.bring(t.Context(), from, b, dir); err != nil || len(own) != 1 {
 		t.Errorf("%v, %v", own, err)
 	}
 }
@@ -201,24 +231,10 @@ func (c *cli) runs(t *testing.T) io.Closer {
 // TestBringWhatIsThere: nothing is brought in the name of a node that runs, and without
 // the registry only what the node's own store has.
 func TestBringWhatIsThere(t *testing.T) {
-	c := &cli{global: globals{data: t.TempDir(), registry: "zk://nowhere/shop"}, ui: &ui{out: io.Discard, err: io.Discard}}
-	client := memkv.New(memkv.Options{}).Client()
-	defer client.Close()
-	r, err := registry.Open(t.Context(), client, registry.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	o := serveOptions{app: holdfast.DefaultApp(), name: "n1", build: buildOptions{dir: t.TempDir(), identity: "content"}}
-	if err := os.WriteFile(filepath.Join(o.build.dir, "app.js"), []byte("1"), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	b, err := c.ownBuild(o, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
+	c, r, b, dir := bringing(t)
 	own := store.New(memstore.New())
 	running := c.runs(t)
-	if _, err := c.bring(t.Context(), origin.Of(r, own), b, o.build.dir); !errors.Is(err, holdfast.ErrConflict) {
+	if _, err := c.bring(t.Context(), origin.Of(r, own), b, dir); !errors.Is(err, holdfast.ErrConflict) {
 		t.Errorf("while a node runs: %v", err)
 	}
 	if apps, err := r.Apps(t.Context()); err != nil || len(apps) > 0 {
@@ -227,12 +243,12 @@ func TestBringWhatIsThere(t *testing.T) {
 	if err := running.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.bring(t.Context(), origin.Of(r, own), b, o.build.dir); err != nil {
+	if _, err := c.bring(t.Context(), origin.Of(r, own), b, dir); err != nil {
 		t.Fatal(err)
 	}
 	for s, want := range map[*store.Store]error{own: nil, store.New(memstore.New()): holdfast.ErrUnavailable} {
 		late := &origin.Origin{Opened: r, Store: func(context.Context) (*store.Store, error) { return s, nil }}
-		if _, err := c.bring(t.Context(), late, b, o.build.dir); !errors.Is(err, want) {
+		if _, err := c.bring(t.Context(), late, b, dir); !errors.Is(err, want) {
 			t.Errorf("the store opens late: %v, want %v", err, want)
 		}
 	}
