@@ -126,36 +126,49 @@ const partLacks = `((button) => {
 
 // requests judges what the tab asked for since it was called last, once that has
 // come to an end, and tells fault what is wrong.
+//
+// Chromium lets go of the bytes of some answers, that of a page's icon above all,
+// which belongs to no document. The page asks for these once more, and what it gets
+// is one more request.
 func (t *tab) requests(base string, fault func(format string, args ...any)) (c Counts) {
 	ctx, cancel := context.WithTimeout(t.ctx, patience)
 	defer cancel()
-	for _, r := range t.log.Take(ctx) {
-		c.Requests++
-		if r.URL == base+t.page {
-			c.Documents++
-		}
-		if r.Response != nil && r.Response.FromCache {
-			c.Cached++
-		}
-		var count *int
-		var what string
-		switch {
-		case r.Response != nil && r.Response.Status >= 400:
-			count, what = &c.Statuses, fmt.Sprintf("has the status %d", r.Response.Status)
-		case r.Response == nil || r.Failure != "":
-			count, what = &c.NoAnswer, "got no answer: "+r.Failure
-		default:
-			count, what = &c.Wrong, t.judge(base, r)
-		}
-		if what != "" {
-			*count++
-			fault("%s %s", r.URL, what)
+	again := make(map[string]bool) // by URL: asked for once more
+	for all := t.log.Take(ctx); len(all) > 0; all = t.log.Take(ctx) {
+		for _, r := range all {
+			t.count(&c, base, r, again, fault)
 		}
 	}
 	return c
 }
 
-func (t *tab) judge(base string, r browser.Request) string {
+func (t *tab) count(c *Counts, base string, r browser.Request, again map[string]bool, fault func(format string, args ...any)) {
+	c.Requests++
+	if r.URL == base+t.page {
+		c.Documents++
+	}
+	if r.Response != nil && r.Response.FromCache {
+		c.Cached++
+	}
+	var count *int
+	var what string
+	switch {
+	case r.Response != nil && r.Response.Status >= 400:
+		count, what = &c.Statuses, fmt.Sprintf("has the status %d", r.Response.Status)
+	case r.Response == nil || r.Failure != "":
+		count, what = &c.NoAnswer, "got no answer: "+r.Failure
+	default:
+		count, what = &c.Wrong, t.judge(base, r, again)
+	}
+	if what != "" {
+		*count++
+		fault("%s %s", r.URL, what)
+	}
+}
+
+// judge says what is wrong with an answer, and returns "" if nothing is, or if the
+// page asks again.
+func (t *tab) judge(base string, r browser.Request, again map[string]bool) string {
 	switch {
 	case r.URL == base+t.page && r.Response.MediaType != "text/html":
 		return "has the media type " + r.Response.MediaType
@@ -165,11 +178,21 @@ func (t *tab) judge(base string, r browser.Request) string {
 		return "belongs to a page of no known version"
 	}
 	body, err := call(t, network.GetResponseBody, network.GetResponseBodyParams{RequestID: r.ID})
-	if err != nil { // a page that failed may have let go of it
+	if err == nil {
+		return t.version.judge(r.URL, r.Response.MediaType, body.Body)
+	}
+	if !again[r.URL] {
+		again[r.URL] = true
+		_, err = run(t, chromedp.Evaluate[any](fmt.Sprintf(fetchAgain, r.URL), chromedp.EvalAwaitPromise))
+	}
+	if err != nil {
 		return fmt.Sprintf("has bytes that cannot be read any more: %v", err)
 	}
-	return t.version.judge(r.URL, r.Response.MediaType, body.Body)
+	return ""
 }
+
+// fetchAgain waits for all of the answer; what that is worth is judged like any other.
+const fetchAgain = `fetch(%q).then((r) => r.arrayBuffer()).then(() => null)`
 
 func run[T any](t *tab, action chromedp.Action[T]) (T, error) {
 	ctx, cancel := context.WithTimeout(t.ctx, step)
