@@ -82,6 +82,10 @@ func (z *ZooKeeper) server(t testing.TB, i int, members string, o ZooKeeperOptio
 	args := []string{
 		"-Xms32m", "-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
 		"-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+		// A member that is paused takes no connections once its backlog is full. While
+		// the others try, and wait ever longer to try again (for a minute at last), they
+		// elect nobody.
+		"-Dzookeeper.cnxTimeout=1000", "-Dzookeeper.fastleader.maxNotificationInterval=1000",
 	}
 	if o.TLS && i == 0 {
 		config += z.secure(t, dir)
