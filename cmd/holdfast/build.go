@@ -14,11 +14,10 @@ import (
 	holdfast "github.com/holdfast-web/holdfast"
 	"github.com/holdfast-web/holdfast/internal/bring"
 	"github.com/holdfast-web/holdfast/internal/durable"
-	"github.com/holdfast-web/holdfast/internal/node"
 	"github.com/holdfast-web/holdfast/internal/origin"
+	"github.com/holdfast-web/holdfast/internal/own"
 	"github.com/holdfast-web/holdfast/internal/publish"
 	"github.com/holdfast-web/holdfast/internal/registry"
-	"github.com/holdfast-web/holdfast/internal/store"
 )
 
 // buildOptions are the flags of serve for a build that the node brings with it.
@@ -46,6 +45,7 @@ func (o *buildOptions) opening() opening {
 func (c *cli) ownBuild(o serveOptions, log *slog.Logger) (b bring.Build, err error) {
 	b = bring.Build{
 		App: o.app, Name: o.name, Address: cmp.Or(o.peers.address, o.peers.listen, o.listen), Logger: log,
+		StateDir: c.stateDir(), Own: c.ownStore(),
 		Scan: func(ctx context.Context, s publish.ScanOptions) (*publish.Build, error) {
 			return c.scanOwn(ctx, o.build.dir, s)
 		},
@@ -81,61 +81,22 @@ func (c *cli) bring(ctx context.Context, from *origin.Origin, b bring.Build, dir
 	if err := c.apartFromData(dir); err != nil {
 		return nil, err
 	}
-	if err := node.Free(c.stateDir()); err != nil { // before anything is stored in its name
+	id, result, err := b.Enter(ctx, from)
+	switch {
+	case err == nil && result == nil:
+		c.ui.note("this node's own build is release %s of app %s, which was known before", id, b.App)
+	case err == nil:
+		c.ui.note("this node's own build is release %s of app %s: %s", id, b.App, outcome(result))
+	case from.OpenedStore == nil && !errors.Is(err, holdfast.ErrConflict):
+		return nil, hinted(fmt.Errorf("serve the build in %s: %w", dir, err), "without --build the node serves what it kept")
+	case errors.Is(err, registry.ErrPublished):
+		return nil, hinted(err, "give the build an app of its own with --app, or publish it")
+	case errors.Is(err, holdfast.ErrExists):
+		return nil, hinted(err, "give this build another --identity, or content: then its files alone make the ID")
+	default:
 		return nil, err
 	}
-	if from.OpenedStore == nil {
-		return c.recall(ctx, from, b, dir)
-	}
-	if c.private() {
-		opening, cancel := context.WithTimeout(ctx, openTimeout)
-		defer cancel()
-		hold, err := c.holdOwn(opening)
-		if err != nil {
-			return nil, err
-		}
-		defer hold.Close() //nolint:errcheck // a lock
-	}
-	result, err := b.Publish(ctx, from.Opened, from.OpenedStore)
-	if errors.Is(err, registry.ErrPublished) {
-		err = hinted(err, "give the build an app of its own with --app, or publish it")
-	}
-	if errors.Is(err, holdfast.ErrExists) {
-		err = hinted(err, "give this build another --identity, or content: then its files alone make the ID")
-	}
-	if err != nil {
-		return nil, err
-	}
-	c.ui.note("this node's own build is release %s of app %s: %s", result.Release.ID, b.App, outcome(result))
-	return map[holdfast.AppName]holdfast.ReleaseID{b.App: result.Release.ID}, nil
-}
-
-// recall is bring while the store, and perhaps the registry, are out of reach: then the
-// build must be known already.
-func (c *cli) recall(ctx context.Context, from *origin.Origin, b bring.Build, dir string) (map[holdfast.AppName]holdfast.ReleaseID, error) {
-	var apps []*registry.AppState
-	var err error
-	if from.Opened != nil {
-		apps, err = from.Opened.Apps(ctx)
-	} else if kept := node.Kept(c.stateDir()); kept != nil {
-		apps = kept.Apps
-	}
-	if err != nil {
-		return nil, err
-	}
-	known, err := b.Recall(ctx, apps)
-	if err == nil && c.private() { // nobody else need have it
-		var own *store.Store
-		if own, err = from.Store(ctx); err == nil {
-			err = bring.Stored(ctx, own, known)
-		}
-	}
-	if err != nil {
-		return nil, hinted(fmt.Errorf("serve the build in %s: %w: registry and store must be there to make it known", dir, err),
-			"without --build the node serves what it kept")
-	}
-	c.ui.note("this node's own build is release %s of app %s, which was known before", known.ID, b.App)
-	return map[holdfast.AppName]holdfast.ReleaseID{b.App: known.ID}, nil
+	return map[holdfast.AppName]holdfast.ReleaseID{b.App: id}, nil
 }
 
 // memoFile is where, in the data directory, a node remembers its build.
@@ -163,3 +124,11 @@ func (c *cli) scanOwn(ctx context.Context, build string, o publish.ScanOptions) 
 
 // private reports whether the node's store is its own, on a cluster that shares none.
 func (c *cli) private() bool { return c.global.store == "" && !c.embedded() }
+
+// ownStore is where that store lies; nil if there is none.
+func (c *cli) ownStore() *own.Place {
+	if !c.private() {
+		return nil
+	}
+	return &own.Place{Data: c.global.data}
+}

@@ -6,17 +6,15 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"path/filepath"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/spf13/pflag"
 
 	holdfast "github.com/holdfast-web/holdfast"
-	"github.com/holdfast-web/holdfast/internal/durable"
 	"github.com/holdfast-web/holdfast/internal/node"
 	"github.com/holdfast-web/holdfast/internal/origin"
+	"github.com/holdfast-web/holdfast/internal/own"
 	"github.com/holdfast-web/holdfast/internal/registry"
 	"github.com/holdfast-web/holdfast/internal/replica"
 )
@@ -27,11 +25,8 @@ type copyOptions struct {
 	rate   int64
 }
 
-// mostCopies is far more than anybody needs.
-const mostCopies = 100
-
 func (o *copyOptions) flags(flags *pflag.FlagSet) {
-	o.copies, o.rate = 2, 32<<20
+	o.copies, o.rate = own.Copies, own.Rate
 	flags.Var(&value[int]{&o.copies, parseCopies, "number", "2"}, "copies", "without a shared store: on how many other nodes each build of a node should be; 0: this node copies nothing")
 	flags.Var(&value[int64]{&o.rate, parseCopyRate, "rate", "32MiB/s"}, "copy-rate", "how fast this node copies builds of others, at most")
 	configurable(flags, "copies", "copy-rate")
@@ -39,8 +34,8 @@ func (o *copyOptions) flags(flags *pflag.FlagSet) {
 
 func parseCopies(text string) (int, error) {
 	n, err := strconv.Atoi(text)
-	if err != nil || n < 0 || n > mostCopies {
-		return 0, fmt.Errorf("want a number from 0 to %d", mostCopies)
+	if err != nil || n < 0 || n > own.MostCopies {
+		return 0, fmt.Errorf("want a number from 0 to %d", own.MostCopies)
 	}
 	return n, nil
 }
@@ -55,43 +50,26 @@ func parseCopyRate(text string) (int64, error) {
 
 // replica says how what nodes bring is copied; nil where all share a store.
 func (c *cli) replica(o copyOptions, from *origin.Origin, log *slog.Logger) (*replica.Config, error) {
-	if !c.private() {
+	place := c.ownStore()
+	if place == nil {
 		return nil, nil
 	}
 	floor, err := pruneFloor()
 	if err != nil {
 		return nil, err
 	}
-	clean := func() (func() error, error) {
-		l, err := durable.Lock(c.ownLock(), true)
-		if errors.Is(err, durable.ErrLocked) {
-			err = fmt.Errorf("%w: %w", holdfast.ErrConflict, err)
-		}
-		if err != nil {
-			return nil, err
-		}
-		return l.Close, nil
-	}
-	return &replica.Config{Copies: o.copies, Rate: o.rate, Store: from.Store, Lock: clean, Logger: log, Floor: floor}, nil
+	r := place.Replica(from.Store, o.copies, o.rate, log)
+	r.Floor = floor
+	return r, nil
 }
-
-// ownLock is the file that who stores something in a node's own store has locked
-// together with others, and who cleans it alone.
-func (c *cli) ownLock() string { return filepath.Join(c.global.data, "store.lock") }
 
 // holdOwn keeps a store that is a node's own from being cleaned until it is closed.
 func (c *cli) holdOwn(ctx context.Context) (io.Closer, error) {
-	for {
-		l, err := durable.Lock(c.ownLock(), false)
-		if !errors.Is(err, durable.ErrLocked) {
-			return l, err
-		}
-		select {
-		case <-ctx.Done():
-			return nil, hinted(fmt.Errorf("use store %s: %w: the node that it is of cleans it", c.storePlace(), holdfast.ErrConflict), "wait a minute, and run the same command again")
-		case <-time.After(100 * time.Millisecond):
-		}
+	hold, err := c.ownStore().Hold(ctx)
+	if errors.Is(err, holdfast.ErrConflict) {
+		err = hinted(err, "wait a minute, and run the same command again")
 	}
+	return hold, err
 }
 
 // storesForNodes refuses a store in the data directory while nodes run of which none can

@@ -1,22 +1,16 @@
 package main
 
 import (
-	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 
 	"github.com/spf13/pflag"
 
-	holdfast "github.com/holdfast-web/holdfast"
-	"github.com/holdfast-web/holdfast/internal/blob"
 	"github.com/holdfast-web/holdfast/internal/node"
-	"github.com/holdfast-web/holdfast/internal/origin"
 	"github.com/holdfast-web/holdfast/internal/peer"
-	"github.com/holdfast-web/holdfast/internal/store"
 )
 
 // peerOptions are the flags of serve that let nodes fetch from each other.
@@ -62,44 +56,11 @@ func (c *cli) peering(o peerOptions, log *slog.Logger) (*node.Peering, error) {
 	if err != nil {
 		return nil, err
 	}
-	server, client, err := o.tls()
+	trust, err := o.tls()
 	if err != nil {
 		return nil, err
 	}
-	return &node.Peering{
-		Listen: o.listen, Address: o.address, TLS: server, Secrets: secrets,
-		Client: peer.NewClient(peer.ClientConfig{Secrets: secrets, TLS: client, Logger: log}),
-	}, nil
-}
-
-// near is what a node answers others from: memory and disk cache, and its store if
-// that is its own.
-func (c *cli) near(source *blob.Source, from *origin.Origin) peer.Objects {
-	if !c.private() {
-		return source
-	}
-	return nearby{source, from.Store}
-}
-
-type nearby struct {
-	*blob.Source
-	store func(context.Context) (*store.Store, error)
-}
-
-// OpenLocal implements peer.Objects.
-func (n nearby) OpenLocal(ctx context.Context, ref blob.Ref) (blob.Content, error) {
-	content, err := n.Source.OpenLocal(ctx, ref)
-	if !errors.Is(err, holdfast.ErrNotFound) {
-		return content, err
-	}
-	s, err := n.store(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if there, err := s.HasObject(ctx, ref.Name, ref.Size); err != nil || !there {
-		return nil, errors.Join(holdfast.ErrNotFound, err)
-	}
-	return n.Open(ctx, ref) // the store is asked first
+	return node.NewPeering(o.listen, o.address, secrets, trust, log)
 }
 
 // peerSecrets come from the file, else from the environment. There is no flag for
@@ -123,27 +84,22 @@ func (c *cli) peerSecrets(file string) (peer.Secrets, error) {
 	return secrets, nil
 }
 
-// tls returns the configurations of the listener and of the client: both sides
-// show a certificate.
-func (o *peerOptions) tls() (server, client *tls.Config, err error) {
+// tls returns the configuration of both sides, nil without flags for it.
+func (o *peerOptions) tls() (*tls.Config, error) {
 	if o.ca == "" {
-		return nil, nil, nil
+		return nil, nil
 	}
 	text, err := os.ReadFile(o.ca)
 	if err != nil {
-		return nil, nil, fmt.Errorf("read --peer-ca: %w", err)
+		return nil, fmt.Errorf("read --peer-ca: %w", err)
 	}
 	roots := x509.NewCertPool()
 	if !roots.AppendCertsFromPEM(text) {
-		return nil, nil, usage("--peer-ca %s: no PEM certificate in it", o.ca)
+		return nil, usage("--peer-ca %s: no PEM certificate in it", o.ca)
 	}
 	pair, err := tls.LoadX509KeyPair(o.cert, o.key)
 	if err != nil {
-		return nil, nil, fmt.Errorf("load --peer-cert and --peer-key: %w", err)
+		return nil, fmt.Errorf("load --peer-cert and --peer-key: %w", err)
 	}
-	both := &tls.Config{
-		MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{pair},
-		RootCAs: roots, ClientCAs: roots, ClientAuth: tls.RequireAndVerifyClientCert,
-	}
-	return both, both.Clone(), nil
+	return &tls.Config{Certificates: []tls.Certificate{pair}, RootCAs: roots}, nil
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/holdfast-web/holdfast/internal/blob"
 	"github.com/holdfast-web/holdfast/internal/node"
 	"github.com/holdfast-web/holdfast/internal/origin"
+	"github.com/holdfast-web/holdfast/internal/own"
 	"github.com/holdfast-web/holdfast/internal/registry"
 )
 
@@ -223,7 +224,10 @@ func (c *cli) listen(ctx context.Context, from *origin.Origin, o serveOptions, p
 		return nil, nil, err
 	}
 	if peering != nil {
-		peering.Objects = c.near(source, from)
+		peering.Objects = source
+		if c.private() {
+			peering.Objects = own.Lend(source, from.Store)
+		}
 	}
 	if o.admin == "off" {
 		o.admin = ""

@@ -47,8 +47,8 @@ func theLaw() law {
 		imports: map[string]string{
 			".": "",
 			// A program that joins a cluster is a node of it.
-			"asset": ". internal/blob internal/bring internal/kv internal/link internal/live internal/node internal/origin internal/publish " +
-				"internal/registry internal/serve internal/store",
+			"asset": ". internal/blob internal/bring internal/kv internal/link internal/live internal/node internal/origin internal/own internal/peer internal/publish " +
+				"internal/registry internal/replica internal/serve internal/store",
 			"asset/compress":  ". asset internal/coding",
 			"asset/etcd":      ". asset internal/kv internal/kv/etcdkv",
 			"asset/local":     ". asset internal/kv internal/kv/sqlitekv internal/store internal/store/dirstore",
@@ -56,13 +56,13 @@ func theLaw() law {
 			"asset/zookeeper": ". asset internal/kv internal/kv/zkkv",
 			"cmd/holdfast": ". asset internal/admin internal/blob internal/bring internal/coding internal/delta internal/durable internal/fastpath internal/hook " +
 				"internal/kv internal/kv/etcdkv internal/kv/memkv internal/kv/sqlitekv internal/kv/zkkv internal/lifecycle internal/link " +
-				"internal/live internal/node internal/origin internal/peer internal/prune internal/publish internal/registry internal/replica internal/scrub internal/serve " +
+				"internal/live internal/node internal/origin internal/own internal/peer internal/prune internal/publish internal/registry internal/replica internal/scrub internal/serve " +
 				"internal/store internal/store/bucketstore internal/store/dirstore internal/store/memstore",
 
 			"internal/admin":     ". internal/lifecycle internal/live internal/registry",
 			"internal/archtest":  "",
 			"internal/blob":      ". internal/durable internal/lane",
-			"internal/bring":     ". internal/coding internal/publish internal/registry internal/store",
+			"internal/bring":     ". internal/coding internal/node internal/origin internal/own internal/publish internal/registry internal/store",
 			"internal/coding":    ".",
 			"internal/delta":     ". internal/coding",
 			"internal/fastpath":  ". internal/blob internal/live internal/serve",
@@ -74,6 +74,7 @@ func theLaw() law {
 			"internal/node":      ". internal/admin internal/blob internal/durable internal/live internal/peer internal/registry internal/replica internal/serve",
 			"internal/pace":      "",
 			"internal/origin":    ". internal/blob internal/live internal/node internal/registry internal/store",
+			"internal/own":       ". internal/blob internal/durable internal/peer internal/replica internal/store internal/store/dirstore",
 			"internal/peer":      ". internal/blob",
 			"internal/prune":     ". internal/lifecycle internal/registry internal/store",
 			"internal/publish":   ". internal/coding internal/registry",
@@ -144,7 +145,7 @@ func theLaw() law {
 		suites: "internal/kv/kvtest internal/store/storetest bench/... examples/rolling/visit test/...",
 		drivers: "internal/kv/etcdkv internal/kv/memkv internal/kv/sqlitekv internal/kv/zkkv " +
 			"internal/store/bucketstore internal/store/dirstore internal/store/memstore",
-		wiring: "cmd/holdfast/backends.go asset/etcd/... asset/local/... asset/s3/... asset/zookeeper/... bench/... test/...",
+		wiring: "internal/own/... cmd/holdfast/backends.go asset/etcd/... asset/local/... asset/s3/... asset/zookeeper/... bench/... test/...",
 		apart: map[string]string{
 			"internal/live":      "net/http golang.org/x/net internal/blob internal/publish internal/serve",
 			"internal/publish":   "net/http internal/live internal/serve",

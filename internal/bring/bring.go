@@ -9,6 +9,7 @@ import (
 
 	holdfast "github.com/holdfast-web/holdfast"
 	"github.com/holdfast-web/holdfast/internal/coding"
+	"github.com/holdfast-web/holdfast/internal/own"
 	"github.com/holdfast-web/holdfast/internal/publish"
 	"github.com/holdfast-web/holdfast/internal/registry"
 	"github.com/holdfast-web/holdfast/internal/store"
@@ -19,6 +20,10 @@ type Build struct {
 	App           holdfast.AppName
 	Identity      Identity
 	Name, Address string // of the node
+	// StateDir is where the node keeps what it serves; "" if it does not.
+	StateDir string
+	// Own is where the node's own store lies; nil for a store that nodes share.
+	Own *own.Place
 	// Scan reads the build.
 	Scan func(context.Context, publish.ScanOptions) (*publish.Build, error)
 	// Logger gets what is wrong with the build, and yet no reason to refuse it.

@@ -1,15 +1,18 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"net"
 	"net/http"
 	"slices"
+	"strconv"
 	"time"
 
 	holdfast "github.com/holdfast-web/holdfast"
@@ -30,7 +33,7 @@ const (
 )
 
 // Peering makes a node one of those that fetch from each other what the store does
-// not give. All but Address and TLS are required.
+// not give. All but Address and TLS are required. NewPeering makes all but Objects.
 type Peering struct {
 	Listen  string       // host:port to answer peers on
 	Address string       // host:port by which they reach it; that of the listener
@@ -40,15 +43,42 @@ type Peering struct {
 	Objects peer.Objects // to answer from
 }
 
-// settle checks the address that others are told.
-func (p *Peering) settle(listening net.Addr) error {
-	if p.Address == "" {
-		p.Address = listening.String()
-		if host, _, err := net.SplitHostPort(p.Address); err != nil || net.ParseIP(host).IsUnspecified() {
-			return fmt.Errorf("listen for peers: %w: at %s no other machine finds this one: name the address by which they reach it", holdfast.ErrInvalid, p.Address)
+// NewPeering returns what answers on listen, and is known to others by address, or else
+// by that of the listener. trust, nil for cleartext, has this node's certificate and the
+// authorities that both sides trust: each shows a certificate to the other.
+func NewPeering(listen, address string, secrets peer.Secrets, trust *tls.Config, log *slog.Logger) (*Peering, error) {
+	if trust != nil {
+		if trust.RootCAs == nil || len(trust.Certificates) == 0 && (trust.GetCertificate == nil || trust.GetClientCertificate == nil) {
+			return nil, fmt.Errorf("%w: TLS between nodes needs authorities and a certificate: each node shows one to the other", holdfast.ErrInvalid)
 		}
+		trust = trust.Clone()
+		trust.MinVersion, trust.ClientCAs, trust.ClientAuth = tls.VersionTLS13, trust.RootCAs, tls.RequireAndVerifyClientCert
+	}
+	return &Peering{
+		Listen: listen, Address: address, TLS: trust, Secrets: secrets,
+		Client: peer.NewClient(peer.ClientConfig{Secrets: secrets, TLS: trust, Logger: log}),
+	}, nil
+}
+
+// Check refuses an address that other machines cannot use, as far as that shows before
+// the node listens.
+func (p *Peering) Check() error {
+	at := cmp.Or(p.Address, p.Listen)
+	host, port, err := net.SplitHostPort(at)
+	number, err2 := strconv.ParseUint(port, 10, 16)
+	switch {
+	case err != nil || err2 != nil || p.Address != "" && number == 0:
+		return fmt.Errorf("listen for peers: %w: address %q: want host:port", holdfast.ErrInvalid, at)
+	case host == "" || net.ParseIP(host).IsUnspecified():
+		return fmt.Errorf("listen for peers: %w: at %s no other machine finds this one: name the address by which they reach it", holdfast.ErrInvalid, at)
 	}
 	return nil
+}
+
+// settle fills in the address that others are told.
+func (p *Peering) settle(listening net.Addr) error {
+	p.Address = cmp.Or(p.Address, listening.String())
+	return p.Check()
 }
 
 // PeerAddr returns the address by which peers reach the node, "" if they do not.

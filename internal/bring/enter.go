@@ -1,0 +1,73 @@
+package bring
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/node"
+	"github.com/holdfast-web/holdfast/internal/origin"
+	"github.com/holdfast-web/holdfast/internal/publish"
+	"github.com/holdfast-web/holdfast/internal/registry"
+	"github.com/holdfast-web/holdfast/internal/store"
+)
+
+// holdTimeout bounds how long a node waits at its start for its store to be cleaned,
+// which an earlier life of it may be at.
+const holdTimeout = 15 * time.Second
+
+// Enter makes the build a release that is known to the cluster, for the node to own. The
+// result of its publish is nil where registry or store are out of reach: then it was
+// known before. Errors: those of Publish, else ErrUnavailable, and ErrConflict if another
+// node uses the directory.
+func (b Build) Enter(ctx context.Context, from *origin.Origin) (holdfast.ReleaseID, *publish.Result, error) {
+	if b.StateDir != "" {
+		if err := node.Free(b.StateDir); err != nil { // before anything is stored in its name
+			return holdfast.ReleaseID{}, nil, err
+		}
+	}
+	if from.OpenedStore == nil {
+		id, err := b.recall(ctx, from)
+		return id, nil, err
+	}
+	if b.Own != nil {
+		holding, cancel := context.WithTimeout(ctx, holdTimeout)
+		defer cancel()
+		hold, err := b.Own.Hold(holding)
+		if err != nil {
+			return holdfast.ReleaseID{}, nil, err
+		}
+		defer hold.Close() //nolint:errcheck // a lock
+	}
+	result, err := b.Publish(ctx, from.Opened, from.OpenedStore)
+	if err != nil {
+		return holdfast.ReleaseID{}, nil, err
+	}
+	return result.Release.ID, result, nil
+}
+
+// recall finds the build in what the registry says, or what the node kept of that. In a
+// store of its own all of it must be, too: nobody else need have it.
+func (b Build) recall(ctx context.Context, from *origin.Origin) (id holdfast.ReleaseID, err error) {
+	var apps []*registry.AppState
+	if from.Opened != nil {
+		apps, err = from.Opened.Apps(ctx)
+	} else if kept := node.Kept(b.StateDir); kept != nil {
+		apps = kept.Apps
+	}
+	var r *registry.ReleaseInfo
+	if err == nil {
+		r, err = b.Recall(ctx, apps)
+	}
+	if err == nil && b.Own != nil {
+		var own *store.Store
+		if own, err = from.Store(ctx); err == nil {
+			err = Stored(ctx, own, r)
+		}
+	}
+	if err != nil {
+		return id, fmt.Errorf("%w: registry and store must be there to make it known", err)
+	}
+	return r.ID, nil
+}

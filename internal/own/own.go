@@ -1,0 +1,115 @@
+// Package own is about the store that is one node's own, on a cluster whose nodes share
+// none: where it lies, how it is lent to other nodes, and who may change it when.
+//
+// What other nodes brought is copied into it by package replica, which cleans it, too.
+// Who stores something else there, a publish or the node's own build at its start,
+// holds it meanwhile.
+package own
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"path/filepath"
+	"time"
+
+	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/blob"
+	"github.com/holdfast-web/holdfast/internal/durable"
+	"github.com/holdfast-web/holdfast/internal/peer"
+	"github.com/holdfast-web/holdfast/internal/replica"
+	"github.com/holdfast-web/holdfast/internal/store"
+	"github.com/holdfast-web/holdfast/internal/store/dirstore"
+)
+
+// What nodes give for copies unless they are told otherwise.
+const (
+	Copies     = 2        // of each release, besides those of its owners
+	MostCopies = 100      // far more than anybody needs
+	Rate       = 32 << 20 // bytes a second
+)
+
+// holdRetry is how long Hold waits between two attempts.
+const holdRetry = 100 * time.Millisecond
+
+// Place is where the store lies: below the node's data directory.
+type Place struct{ Data string }
+
+// Dir is the directory of the store.
+func (p Place) Dir() string { return filepath.Join(p.Data, "store") }
+
+// lock is the file that who stores something has locked together with others, and who
+// cleans alone.
+func (p Place) lock() string { return filepath.Join(p.Data, "store.lock") }
+
+// Open opens the store, which is made if need be.
+func (p Place) Open(ctx context.Context, log *slog.Logger) (store.Driver, error) {
+	driver, err := dirstore.Open(ctx, p.Dir(), dirstore.Options{Logger: log})
+	if err != nil {
+		return nil, err
+	}
+	return driver, nil
+}
+
+// Hold keeps the store, which must have been opened, from being cleaned until it is let
+// go. It waits for a cleaning that is under way: holdfast.ErrConflict if ctx ends first.
+func (p Place) Hold(ctx context.Context) (io.Closer, error) {
+	for {
+		l, err := durable.Lock(p.lock(), false)
+		if !errors.Is(err, durable.ErrLocked) {
+			return l, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("use store %s: %w: the node that it is of cleans it", p.Dir(), holdfast.ErrConflict)
+		case <-time.After(holdRetry):
+		}
+	}
+}
+
+// alone keeps everybody else from storing anything, without waiting for who does.
+func (p Place) alone() (unlock func() error, err error) {
+	l, err := durable.Lock(p.lock(), true)
+	if errors.Is(err, durable.ErrLocked) {
+		err = fmt.Errorf("%w: %w", holdfast.ErrConflict, err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return l.Close, nil
+}
+
+// Opener opens a store, or returns the one that is open.
+type Opener func(context.Context) (*store.Store, error)
+
+// Replica says how what nodes bring is copied into the store.
+func (p Place) Replica(open Opener, copies int, rate int64, log *slog.Logger) *replica.Config {
+	return &replica.Config{Copies: copies, Rate: rate, Store: open, Lock: p.alone, Logger: log}
+}
+
+// Lend returns what a node answers others from: memory and disk cache, and the store.
+// The source must read that first.
+func Lend(source *blob.Source, open Opener) peer.Objects { return lent{source, open} }
+
+type lent struct {
+	*blob.Source
+	open Opener
+}
+
+// OpenLocal implements peer.Objects.
+func (l lent) OpenLocal(ctx context.Context, ref blob.Ref) (blob.Content, error) {
+	content, err := l.Source.OpenLocal(ctx, ref)
+	if !errors.Is(err, holdfast.ErrNotFound) {
+		return content, err
+	}
+	s, err := l.open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if there, err := s.HasObject(ctx, ref.Name, ref.Size); err != nil || !there {
+		return nil, errors.Join(holdfast.ErrNotFound, err)
+	}
+	return l.Open(ctx, ref)
+}
