@@ -16,7 +16,9 @@ import (
 	holdfast "github.com/holdfast-web/holdfast"
 	"github.com/holdfast-web/holdfast/internal/bring"
 	"github.com/holdfast-web/holdfast/internal/kv"
+	"github.com/holdfast-web/holdfast/internal/node"
 	"github.com/holdfast-web/holdfast/internal/origin"
+	"github.com/holdfast-web/holdfast/internal/own"
 	"github.com/holdfast-web/holdfast/internal/publish"
 	"github.com/holdfast-web/holdfast/internal/registry"
 	"github.com/holdfast-web/holdfast/internal/store"
@@ -42,10 +44,14 @@ type Store interface {
 	OpenStore(ctx context.Context, log *slog.Logger) (store.Driver, error)
 }
 
-// Cluster is what Join joins. Registry and Store are required.
+// Cluster is what Join joins. Registry is required, and one of Store and Peers.
 type Cluster struct {
 	Registry Registry
-	Store    Store
+	// Store is one that all nodes share. Without it this program has one of its own, in
+	// DataDir, and Peers. Nodes of one cluster do the same, "holdfast serve" among them.
+	Store Store
+	// Peers has nodes fetch from each other; nil: they do not.
+	Peers *Peers
 	// Side is that of this program, "main" by default.
 	Side string
 	// Name is this program's among the nodes of the cluster; that of the host by
@@ -57,9 +63,10 @@ type Cluster struct {
 	// DataDir is a directory on a local disk, for this program alone, made if need be.
 	// It keeps what is needed to start while the registry, the store or both are out
 	// of reach: in node the last table with its manifests, in cache what was fetched
-	// from the store. "" for none.
+	// from the store or other nodes. Without Store, what this program brought lies
+	// there, in store, and copies of what others did. "" for none.
 	DataDir string
-	// CacheBytes bounds what DataDir keeps of the store's files, 8 GiB by default.
+	// CacheBytes bounds the cache in DataDir, 8 GiB by default.
 	CacheBytes int64
 	// Poll is how often the registry is read without being told to; 5 s by default.
 	Poll time.Duration
@@ -72,8 +79,8 @@ type Cluster struct {
 	Build fs.FS
 	// Identity is what the ID of that release is made of: "content" (the default)
 	// makes it of the build alone, so that programs with the same one share it;
-	// "node" of the build and Name, "address" of the build and Address. Anything else
-	// is the ID.
+	// "node" of the build and Name, "address" of the build and Address, or else the
+	// address of Peers. Anything else is the ID.
 	Identity string
 }
 
@@ -83,13 +90,16 @@ type member struct {
 	Cluster
 	side holdfast.Side
 	own  *bring.Build // nil if the program brings none
+
+	peering *node.Peering // nil if nodes do not fetch from each other
+	place   *own.Place    // of the program's own store; nil if it shares one
 }
 
 // check refuses options that would be ignored.
 func (where Cluster) check(o Options) (m member, err error) {
 	switch {
-	case where.Registry == nil || where.Store == nil:
-		return m, fmt.Errorf("%w: Cluster needs a Registry and a Store", holdfast.ErrInvalid)
+	case where.Registry == nil:
+		return m, fmt.Errorf("%w: Cluster needs a Registry", holdfast.ErrInvalid)
 	case o.Mount != "" || o.SPA || len(o.Settings) > 0 || o.Encoder != nil || o.Dev:
 		return m, fmt.Errorf("%w: Mount, SPA, Settings, Encoder and Dev are of builds that a program serves alone; those of an app are in the registry (holdfast app set)", holdfast.ErrInvalid)
 	case where.Build != nil && o.Release != "":
@@ -112,7 +122,10 @@ func (where Cluster) check(o Options) (m member, err error) {
 			return m, fmt.Errorf("%w: this host has no name, so Cluster needs one: %w", holdfast.ErrInvalid, err)
 		}
 	}
-	if m.config, err = o.check(); err != nil || where.Build == nil {
+	if m.config, err = o.check(); err != nil {
+		return m, err
+	}
+	if err := m.checkPeers(); err != nil || m.Build == nil {
 		return m, err
 	}
 	return m, m.checkBuild()
@@ -123,13 +136,18 @@ func (m *member) checkBuild() error {
 	if err != nil {
 		return err
 	}
+	address := m.Address
+	if m.Peers != nil {
+		address = cmp.Or(address, m.Peers.Address, m.Peers.Listen)
+	}
 	if m.Identity == bring.Address {
-		if err := bring.CheckAddress(m.Address); err != nil {
+		if err := bring.CheckAddress(address); err != nil {
 			return fmt.Errorf("identity: %w", err)
 		}
 	}
 	m.own = &bring.Build{
-		App: m.app, Identity: identity, Name: m.Name, Address: m.Address,
+		App: m.app, Identity: identity, Name: m.Name, Address: address,
+		StateDir: m.stateDir(), Own: m.place,
 		Scan: publish.FS(m.Build).Scan, Logger: m.log,
 	}
 	return nil
@@ -182,7 +200,11 @@ func (m *member) openRegistry(ctx context.Context, create bool) (*registry.Regis
 
 // openStore opens the store of a registry, "" if it is not known yet.
 func (m *member) openStore(ctx context.Context, owner string) (*store.Store, io.Closer, error) {
-	driver, err := m.Store.OpenStore(ctx, m.log)
+	open := m.ownStore
+	if m.Store != nil {
+		open = func(ctx context.Context) (store.Driver, error) { return m.Store.OpenStore(ctx, m.log) }
+	}
+	driver, err := open(ctx)
 	if err != nil {
 		return nil, nil, fmt.Errorf("open store: %w", err)
 	}

@@ -30,6 +30,9 @@ const (
 	// callTimeout bounds calls to registry and store beside requests.
 	callTimeout = 10 * time.Second
 	renewRetry  = time.Second
+	// peersDrain is how long answers to other nodes may take when the program leaves.
+	// They ask another one for what is cut off.
+	peersDrain = 5 * time.Second
 	// readyPoll is how often Join looks whether the program is ready.
 	readyPoll = 10 * time.Millisecond
 )
@@ -65,7 +68,7 @@ func (v viewed) same(o viewed) bool {
 }
 
 // Join makes the program a node of a cluster: all releases of the cluster are served,
-// from the shared store; the program is listed among the nodes, activations wait for
+// from the store that nodes share, or from each other's; the program is listed among the nodes, activations wait for
 // it, and its requests count when releases are retired. The helpers give URLs of
 // Cluster.Build if there is one, else of Options.Release, else of the release that is
 // live on the side. What becomes live is taken up as it does.
@@ -74,7 +77,7 @@ func (v viewed) same(o viewed) bool {
 // registry: it is an error to set them. ctx bounds the joining, not what follows:
 // Close ends that, and takes the program off the list of nodes.
 //
-// Join returns when the program is ready: with a build, when that is in the store, the
+// Join returns when the program is ready: with a build, when that is in a store, the
 // program is registered as an owner, and its files are near. Without one it does not
 // wait longer than 15 s; Assets.Ready says what is missing then. A registry in which
 // nothing is published is an error without a build; an app of which nothing is live
@@ -93,14 +96,11 @@ func Join(ctx context.Context, where Cluster, o Options) (*Assets, error) {
 }
 
 func (j *joined) join(ctx context.Context) (err error) {
-	var kept *registry.Snapshot
-	if j.DataDir != "" {
-		kept = node.Kept(j.stateDir())
-	}
-	if j.origin, err = j.openOrigin(ctx, kept != nil); err != nil {
+	kept := j.DataDir != "" && node.Kept(j.stateDir()) != nil
+	if j.origin, err = j.openOrigin(ctx, kept); err != nil {
 		return err
 	}
-	if err := j.bring(ctx, kept); err != nil {
+	if err := j.bring(ctx); err != nil {
 		return err
 	}
 	if err := j.open(ctx); err != nil {
@@ -114,39 +114,18 @@ func (j *joined) join(ctx context.Context) (err error) {
 }
 
 // bring makes the program's build known.
-func (j *joined) bring(ctx context.Context, kept *registry.Snapshot) error {
+func (j *joined) bring(ctx context.Context) (err error) {
 	if j.own == nil {
 		return nil
 	}
-	if j.origin.OpenedStore != nil {
-		result, err := j.own.Publish(ctx, j.origin.Opened, j.origin.OpenedStore)
-		if errors.Is(err, registry.ErrPublished) {
-			err = fmt.Errorf("%w; name another one in Options.App", err)
-		}
-		if err == nil {
-			j.ownID = result.Release.ID
-		}
-		return err
+	j.ownID, _, err = j.own.Enter(ctx, j.origin)
+	if errors.Is(err, registry.ErrPublished) {
+		err = fmt.Errorf("%w; name another one in Options.App", err)
 	}
-	apps, err := j.known(ctx, kept)
-	if err == nil {
-		var r *registry.ReleaseInfo
-		if r, err = j.own.Recall(ctx, apps); err == nil {
-			j.ownID = r.ID
-		}
+	if err != nil && j.origin.OpenedStore == nil {
+		err = fmt.Errorf("bring build: %w", err)
 	}
-	if err != nil {
-		return fmt.Errorf("bring build: %w: registry and store must be there to make it known", err)
-	}
-	return nil
-}
-
-// known are the apps as of the registry, else as they were kept.
-func (j *joined) known(ctx context.Context, kept *registry.Snapshot) ([]*registry.AppState, error) {
-	if j.origin.Opened != nil {
-		return j.origin.Opened.Apps(ctx)
-	}
-	return kept.Apps, nil
+	return err
 }
 
 // open makes the node, and what answers beside it.
@@ -155,13 +134,17 @@ func (j *joined) open(ctx context.Context) (err error) {
 	if j.DataDir != "" {
 		o.CacheDir, o.SpoolDir = filepath.Join(j.DataDir, "cache", "objects"), filepath.Join(j.DataDir, "cache", "spool")
 	}
+	if j.peering != nil {
+		o.Peers = j.peering.Client
+	}
 	if j.bytes, err = blob.New(j.origin.Bytes, o); err != nil {
 		return err
 	}
 	c := node.Config{
 		Registry: j.origin.Registry, Manifests: j.origin.Manifests, Reach: j.origin.Reach, Warmer: j.bytes, Logger: j.log,
-		Name: j.Name, Address: j.Address, Version: version(), Side: j.side, Poll: j.Poll, StateDir: j.stateDir(), NoElection: true,
+		Name: j.Name, Address: j.Address, Version: version(), Side: j.side, Poll: j.Poll, StateDir: j.stateDir(), NoElection: true, Drain: peersDrain,
 	}
+	j.peers(&c, j.bytes)
 	if j.own != nil {
 		c.Own = map[holdfast.AppName]holdfast.ReleaseID{j.app: j.ownID}
 	}
@@ -329,7 +312,7 @@ func (j *joined) handler(next http.Handler) http.Handler {
 // status is that of the node, which knows nothing of pages.
 func (j *joined) status() Status {
 	n := j.node.Status()
-	s := Status{Ready: n.Ready, Reason: n.Reason, Revision: n.Revision, Stale: n.Stale, Since: n.Since, Registry: n.Registry}
+	s := Status{Ready: n.Ready, Reason: n.Reason, Revision: n.Revision, Stale: n.Stale, Since: n.Since, Registry: n.Registry, Copies: j.copies()}
 	if !s.Ready {
 		return s
 	}

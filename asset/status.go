@@ -19,6 +19,22 @@ type Status struct {
 	Stale    bool      `json:"stale,omitempty"`
 	Since    time.Time `json:"since,omitzero"`
 	Registry string    `json:"registry,omitempty"` // why it cannot be read
+	// Copies says how far copying is, nil for a program that shares a store or is alone.
+	// The program is ready whatever it says.
+	Copies *Copies `json:"copies,omitempty"`
+}
+
+// Copies are those that nodes without a shared store have of what they bring, as of the
+// last look: some seconds ago while the program's build is being copied, and at most half
+// a minute.
+type Copies struct {
+	// Held is how many nodes have all of the program's own build, this one among them,
+	// and Wanted how many should: before there are as many, it may be lost with this
+	// program and its DataDir. Both are 0 without a build, and until it is known.
+	Held   int `json:"held"`
+	Wanted int `json:"wanted"`
+	// Left is what this program is still to copy of builds of others, in bytes.
+	Left int64 `json:"left"`
 }
 
 // Err is nil for a program that is ready, else ErrUnavailable with the reason.

@@ -1,6 +1,7 @@
 package node
 
 import (
+	holdfast "github.com/holdfast-web/holdfast"
 	"github.com/holdfast-web/holdfast/internal/registry"
 	"github.com/holdfast-web/holdfast/internal/replica"
 )
@@ -20,6 +21,15 @@ func (n *Node) newCopier() *replica.Copier {
 		c.Copies = 0 // nobody could be asked, nor could ask
 	}
 	return replica.New(c)
+}
+
+// Copied returns how far copying is, of a release and altogether; the zero value without
+// Config.Replica.
+func (n *Node) Copied(app holdfast.AppName, id holdfast.ReleaseID) replica.Progress {
+	if n.copier == nil {
+		return replica.Progress{}
+	}
+	return n.copier.Progress(app, id)
 }
 
 // copies is what the node's entry says of its own store.

@@ -62,15 +62,14 @@ func (s *Standing) Safe() bool { return s.Wanted > 0 && len(s.Holders) >= s.Want
 // settled reports whether all nodes that should have all of it, and as many as there
 // should be, have: whoever else has any of it may forget it.
 func (s *Standing) settled() bool {
-	if s.copies == 0 || len(s.Chosen) < s.copies {
-		return false
-	}
-	for _, n := range s.Chosen {
-		if !slices.ContainsFunc(s.Holders, func(h registry.NodeInfo) bool { return same(&h, &n) }) {
-			return false
-		}
-	}
-	return true
+	return s.copies > 0 && len(s.Chosen) >= s.copies && !s.lacking()
+}
+
+// lacking reports whether a node that should have all of it has not.
+func (s *Standing) lacking() bool {
+	return slices.ContainsFunc(s.Chosen, func(n registry.NodeInfo) bool {
+		return !slices.ContainsFunc(s.Holders, func(h registry.NodeInfo) bool { return same(&h, &n) })
+	})
 }
 
 // choose returns k of the candidates by rendezvous hashing: who comes or goes moves

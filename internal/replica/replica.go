@@ -111,7 +111,9 @@ type Copier struct {
 	// Of Run's goroutine alone.
 	looked  time.Time // when the last look began
 	cleaned time.Time
-	told    string // the last failure that was logged
+	told    string        // the last failure that was logged
+	awaits  bool          // others are to copy what this node brought, and have not
+	soon    time.Duration // how long it last waited for them
 
 	mu     sync.Mutex
 	copies map[releaseKey]*copying
@@ -131,6 +133,7 @@ type copying struct {
 	total     int64 // bytes of all objects
 	left      int64 // of these, bytes to come
 	wanted    bool  // here
+	held, due int   // nodes that have all of it, and how many should
 	forsaken  bool  // the node does not say any more that it has it
 
 	// Of Run's goroutine alone.
@@ -175,6 +178,27 @@ func (c *Copier) Says() *registry.Copies {
 		}
 	}
 	return says
+}
+
+// Progress is how far copying is.
+type Progress struct {
+	Held, Wanted int   // nodes that have all of a release, and how many should
+	Left         int64 // bytes that this node is to copy of all releases, as far as it knows
+}
+
+// Progress returns how far it is with a release, as of the last look.
+func (c *Copier) Progress(app holdfast.AppName, id holdfast.ReleaseID) (p Progress) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s := c.copies[releaseKey{app, id}]; s != nil {
+		p.Held, p.Wanted = s.held, s.due
+	}
+	for _, s := range c.copies {
+		if s.wanted {
+			p.Left += s.left
+		}
+	}
+	return p
 }
 
 func put[T any](m *map[holdfast.AppName]map[holdfast.ReleaseID]T, k releaseKey, v T) {
@@ -231,6 +255,7 @@ func (c *Copier) rest(ctx context.Context, wait time.Duration) {
 	select {
 	case <-ctx.Done():
 	case <-c.hints:
+		c.soon = 0
 	case <-most.C:
 	}
 }
@@ -260,7 +285,18 @@ func (c *Copier) round(ctx context.Context) (time.Duration, error) {
 			c.cleaned = now
 		}
 	}
-	return c.copy(ctx, s, wanted, c.overdue), err
+	return min(c.copy(ctx, s, wanted, c.overdue), c.awaited()), err
+}
+
+// awaited returns when to look whether others have copied what this node brought: soon
+// after something changed, and less and less often, for one that cannot do so.
+func (c *Copier) awaited() time.Duration {
+	if !c.awaits {
+		c.soon = 0
+		return lookEvery
+	}
+	c.soon = min(max(2*c.soon, lookLeast), lookEvery)
+	return c.soon
 }
 
 // view is what the registry says.

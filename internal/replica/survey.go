@@ -28,6 +28,7 @@ type job struct {
 func (c *Copier) survey(ctx context.Context, s *store.Store, v view) []job {
 	before := c.Says()
 	served := make(map[releaseKey]bool)
+	c.awaits = false
 	var wanted []job
 	for _, app := range v.snap.Apps {
 		for i := range app.Releases {
@@ -37,6 +38,7 @@ func (c *Copier) survey(ctx context.Context, s *store.Store, v view) []job {
 			}
 			j := job{releaseKey: releaseKey{app.Name, r.ID}, release: r, standing: Stand(app.Name, r, v.nodes)}
 			served[j.releaseKey] = true
+			c.awaits = c.awaits || j.standing.lacking() && slices.ContainsFunc(j.standing.Owners, func(n registry.NodeInfo) bool { return c.isSelf(&n) })
 			if c.surveyOne(ctx, s, &j); j.wanted && !j.complete {
 				wanted = append(wanted, j)
 			}
@@ -68,6 +70,7 @@ func (c *Copier) surveyOne(ctx context.Context, s *store.Store, j *job) {
 		j.copying = &copying{inventory: j.release.Inventory}
 		c.copies[j.releaseKey] = j.copying
 	}
+	j.held, j.due = len(j.standing.Holders), j.standing.Wanted
 	before := j.wanted
 	j.wanted = slices.ContainsFunc(slices.Concat(j.standing.Owners, j.standing.Chosen), func(n registry.NodeInfo) bool { return c.isSelf(&n) })
 	switch {

@@ -1,0 +1,106 @@
+package asset
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"fmt"
+
+	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/blob"
+	"github.com/holdfast-web/holdfast/internal/node"
+	"github.com/holdfast-web/holdfast/internal/own"
+	"github.com/holdfast-web/holdfast/internal/peer"
+	"github.com/holdfast-web/holdfast/internal/replica"
+	"github.com/holdfast-web/holdfast/internal/store"
+)
+
+// Peers makes a program one of the nodes that fetch from each other. Listen and Secret
+// are required, and Cluster.DataDir.
+//
+// Without Cluster.Store that is how nodes get what the others brought, and each build
+// is copied to Copies nodes besides those that brought it, so that any of these may die.
+// With it, nodes ask each other for what the store does not give, or not in time.
+type Peers struct {
+	// Listen is host:port on which this program answers the other nodes. Open the port
+	// between nodes only.
+	Listen string
+	// Address is host:port by which they reach it; needed if Listen has no host that
+	// they could connect to, as ":7946" has none.
+	Address string
+	// Secret is what all nodes of the cluster share: 16 characters at least, such as
+	// "openssl rand -hex 32" makes them. To change it, give several, one a line, to one
+	// node after the other: requests are signed with the first, and all are accepted.
+	// "holdfast serve" has it from --peer-secret-file.
+	Secret string
+	// TLS, if not nil, has nodes speak TLS with each other. It needs RootCAs and a
+	// certificate: each node shows one to the other. Nil: what is asked for and the
+	// answers can be read on the way.
+	TLS *tls.Config
+
+	// Copies is, without a Store, on how many other nodes each build should be: 2 by
+	// default, none if negative: then this program copies nothing. Where nodes differ,
+	// the largest number counts.
+	Copies int
+	// CopyRate bounds how fast this program copies builds of others, in bytes a second:
+	// 32 MiB by default, 1 MiB at least.
+	CopyRate int64
+}
+
+// checkPeers refuses what cannot work, and makes of Peers what the node needs.
+func (m *member) checkPeers() (err error) {
+	p := m.Peers
+	switch {
+	case m.Store == nil && p == nil:
+		return fmt.Errorf("%w: Cluster needs a Store that all nodes share, or Peers, to fetch from each other", holdfast.ErrInvalid)
+	case p == nil:
+		return nil
+	case m.DataDir == "":
+		return fmt.Errorf("%w: Peers wants a DataDir: what other nodes ask this one for lies there", holdfast.ErrInvalid)
+	case p.Listen == "" || p.Secret == "":
+		return fmt.Errorf("%w: Peers wants an address to Listen on, and the Secret that all nodes share", holdfast.ErrInvalid)
+	case m.Store != nil && (p.Copies != 0 || p.CopyRate != 0):
+		return fmt.Errorf("%w: Copies and CopyRate are of programs without a Store: what lies in one that all share is not copied", holdfast.ErrInvalid)
+	case p.Copies > own.MostCopies:
+		return fmt.Errorf("%w: %d Copies: want at most %d", holdfast.ErrInvalid, p.Copies, own.MostCopies)
+	case p.CopyRate != 0 && p.CopyRate < replica.LeastRate:
+		return fmt.Errorf("%w: CopyRate %d: want at least %d bytes a second: a node that gives less is taken for broken by the others", holdfast.ErrInvalid, p.CopyRate, replica.LeastRate)
+	}
+	secrets, err := peer.ParseSecrets(p.Secret)
+	if err != nil {
+		return fmt.Errorf("peers: %w", err)
+	}
+	if m.peering, err = node.NewPeering(p.Listen, p.Address, secrets, p.TLS, m.log); err != nil {
+		return err
+	}
+	if m.Store == nil {
+		m.place = &own.Place{Data: m.DataDir}
+	}
+	return m.peering.Check()
+}
+
+// ownStore is the store of a program that shares none.
+func (m *member) ownStore(ctx context.Context) (store.Driver, error) { return m.place.Open(ctx, m.log) }
+
+// peers makes the node one that fetches from others, if it is to be. source is where
+// it has what it gives them.
+func (j *joined) peers(c *node.Config, source *blob.Source) {
+	c.Peering = j.peering
+	if c.Peering == nil {
+		return
+	}
+	c.Peering.Objects = source
+	if j.place != nil {
+		c.Peering.Objects = own.Lend(source, j.origin.Store)
+		c.Replica = j.place.Replica(j.origin.Store, max(cmp.Or(j.Peers.Copies, own.Copies), 0), cmp.Or(j.Peers.CopyRate, own.Rate), j.log)
+	}
+}
+
+// copies is how far copying is, nil where nothing is copied.
+func (j *joined) copies() *Copies {
+	if j.place == nil {
+		return nil
+	}
+	p := j.node.Copied(j.app, j.ownID)
+	return &Copies{p.Held, p.Wanted, p.Left}
+}
