@@ -23,6 +23,7 @@ type frontEnd struct {
 	registry, store string // URLs; "" for no cluster
 	name, data      string
 	identity        string
+	peers, secret   string // where others reach this process, and what all of them share
 }
 
 // open returns what serves the front end.
@@ -55,11 +56,18 @@ func (f frontEnd) join(ctx context.Context, dist fs.FS, log *slog.Logger) (*asse
 	if err != nil {
 		return nil, err
 	}
-	return asset.Join(ctx, asset.Cluster{
-		Registry: registry, Store: s3.Store{URL: f.store},
-		Name: f.name, Address: f.listen, DataDir: f.data,
+	where := asset.Cluster{
+		Registry: registry,
+		Name:     f.name, Address: f.listen, DataDir: f.data,
 		Build: dist, Identity: f.identity,
-	}, asset.Options{Logger: log})
+	}
+	if f.store != "" {
+		where.Store = s3.Store{URL: f.store}
+	}
+	if f.peers != "" {
+		where.Peers = &asset.Peers{Listen: f.peers, Secret: f.secret}
+	}
+	return asset.Join(ctx, where, asset.Options{Logger: log})
 }
 
 // registryAt returns the registry that a URL means.

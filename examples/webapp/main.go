@@ -36,10 +36,12 @@ func run(ctx context.Context, args []string) (err error) {
 	flags.StringVar(&f.build, "build", "", "the `directory` of a build to use instead of the embedded one")
 	flags.BoolVar(&f.dev, "dev", false, "read the build anew for each request")
 	flags.StringVar(&f.registry, "registry", "", "join the cluster whose registry has this `URL`: etcd://… or zk://…")
-	flags.StringVar(&f.store, "store", "", "the `URL` of the cluster's store: s3://…")
+	flags.StringVar(&f.store, "store", "", "the `URL` of the cluster's store: s3://…; without one, processes have their own, and peers")
 	flags.StringVar(&f.name, "name", "", "the `name` of this process in the cluster; that of the host unless given")
 	flags.StringVar(&f.data, "data", "", "a `directory` of this process alone, for what it keeps of the cluster")
 	flags.StringVar(&f.identity, "identity", "", "what the ID of the build is made of in the cluster: content (the default), node, address, or the `ID`")
+	flags.StringVar(&f.peers, "peers", "", "the `address` on which to answer the other processes; HOLDFAST_PEER_SECRET is what they share")
+	f.secret = os.Getenv("HOLDFAST_PEER_SECRET")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}

@@ -48,14 +48,19 @@ func TestStoreStopped(t *testing.T) {
 // fetchAll gets every file of the builds from a node, and compares it.
 func (n *clusterNode) fetchAll(t *testing.T, builds []*load.Build) {
 	t.Helper()
+	fetchAll(t, n.name, n.Base, builds)
+}
+
+func fetchAll(t *testing.T, name, base string, builds []*load.Build) {
+	t.Helper()
 	for _, b := range builds {
 		for _, f := range b.Files {
-			resp, body, err := program.Fetch(t.Context(), browser, n.Base+"/@"+b.Release+"/"+f.Path, nil)
+			resp, body, err := program.Fetch(t.Context(), browser, base+"/@"+b.Release+"/"+f.Path, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
 			if resp.StatusCode != http.StatusOK || sha256.Sum256(body) != f.Digest {
-				t.Errorf("%s: %s of release %s: %s, %d bytes", n.name, f.Path, b.Release, resp.Status, len(body))
+				t.Errorf("%s: %s of release %s: %s, %d bytes", name, f.Path, b.Release, resp.Status, len(body))
 			}
 		}
 	}

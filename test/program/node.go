@@ -9,20 +9,70 @@ import (
 	"net"
 	"net/http"
 	"os/exec"
+	"path/filepath"
 	"syscall"
 	"testing"
 	"time"
 )
 
+// Process is a program that runs by itself.
+type Process struct {
+	Log *Buffer
+
+	t   testing.TB
+	cmd *exec.Cmd // nil once it has ended
+}
+
+// Launch starts a program. It ends, and must end well, with the test.
+func Launch(t testing.TB, cmd *exec.Cmd) *Process {
+	t.Helper()
+	p := &Process{Log: &Buffer{}, t: t}
+	t.Cleanup(p.Stop)
+	p.Again(cmd)
+	return p
+}
+
+// Again starts a program that ended.
+func (p *Process) Again(cmd *exec.Cmd) {
+	p.t.Helper()
+	cmd.Stdout, cmd.Stderr = p.Log, p.Log
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := cmd.Start(); err != nil {
+		p.t.Fatal(err)
+	}
+	p.cmd = cmd
+}
+
+// Stop ends a program by SIGTERM, which must end well. One that ended is left alone.
+func (p *Process) Stop() {
+	p.t.Helper()
+	if p.cmd == nil {
+		return
+	}
+	_ = p.cmd.Process.Signal(syscall.SIGTERM)
+	timer := time.AfterFunc(Patience, func() { _ = p.cmd.Process.Kill() })
+	defer timer.Stop()
+	if err := p.cmd.Wait(); err != nil {
+		p.t.Errorf("%s ended: %v\n%s", filepath.Base(p.cmd.Path), err, p.Log.String())
+	}
+	p.cmd = nil
+}
+
+// Kill ends a program as a crash would.
+func (p *Process) Kill() {
+	_ = p.cmd.Process.Kill() // it may have ended by itself
+	_ = p.cmd.Wait()         // says that it was killed
+	p.cmd = nil
+}
+
 // Node is a `holdfast serve` of its own process.
 type Node struct {
+	*Process
 	Base  string // URL of the sites, without a slash at the end
 	Admin string // URL of the admin listener
-	Log   *Buffer
 
 	machine *Machine
 	args    []string
-	cmd     *exec.Cmd
 }
 
 // Serve starts a node with the flags and waits until it is ready. It ends, and
@@ -38,25 +88,14 @@ func (m *Machine) Serve(flags ...string) *Node {
 func (m *Machine) Start(flags ...string) *Node {
 	m.T.Helper()
 	listen, admin := FreeAddress(m.T), FreeAddress(m.T)
-	n := &Node{
-		Base: "http://" + listen, Admin: "http://" + admin, Log: &Buffer{}, machine: m,
-		args: append([]string{"serve", "--listen", listen, "--admin", admin, "--drain", "2s"}, flags...),
-	}
-	m.T.Cleanup(n.Stop)
-	n.Restart()
-	return n
+	args := append([]string{"serve", "--listen", listen, "--admin", admin, "--drain", "2s"}, flags...)
+	return &Node{Base: "http://" + listen, Admin: "http://" + admin, machine: m, args: args, Process: Launch(m.T, m.Command(args...))}
 }
 
 // Restart starts a node that ended, on the same addresses.
 func (n *Node) Restart() {
 	n.machine.T.Helper()
-	cmd := n.machine.Command(n.args...)
-	cmd.Stdout, cmd.Stderr = n.Log, n.Log
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := cmd.Start(); err != nil {
-		n.machine.T.Fatal(err)
-	}
-	n.cmd = cmd
+	n.Again(n.machine.Command(n.args...))
 }
 
 // AwaitReady waits until the node says that it is ready.
@@ -81,29 +120,6 @@ func (n *Node) Status() (s Status) {
 		return Status{}
 	}
 	return s
-}
-
-// Stop ends a node by SIGTERM, which must end well. A node that ended is left alone.
-func (n *Node) Stop() {
-	t := n.machine.T
-	t.Helper()
-	if n.cmd == nil {
-		return
-	}
-	_ = n.cmd.Process.Signal(syscall.SIGTERM)
-	timer := time.AfterFunc(Patience, func() { _ = n.cmd.Process.Kill() })
-	defer timer.Stop()
-	if err := n.cmd.Wait(); err != nil {
-		t.Errorf("node ended: %v\n%s", err, n.Log.String())
-	}
-	n.cmd = nil
-}
-
-// Kill ends a node as a crash would.
-func (n *Node) Kill() {
-	_ = n.cmd.Process.Kill() // it may have ended by itself
-	_ = n.cmd.Wait()         // says that it was killed
-	n.cmd = nil
 }
 
 // FreeAddress returns an address of loopback that was free a moment ago.
