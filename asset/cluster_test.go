@@ -268,7 +268,8 @@ func TestJoinRefuses(t *testing.T) {
 		o     asset.Options
 		says  string
 	}{
-		{asset.Cluster{Registry: m}, asset.Options{}, "needs a Registry and a Store"},
+		{asset.Cluster{Store: m}, asset.Options{}, "needs a Registry"},
+		{asset.Cluster{Registry: m}, asset.Options{}, "needs a Store that all nodes share, or Peers"},
 		{whole, asset.Options{Mount: "/x"}, "holdfast app set"},
 		{whole, asset.Options{Dev: true}, "Dev"},
 		{asset.Cluster{Registry: m, Store: m, Side: "a/b"}, asset.Options{}, "side"},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -22,13 +23,14 @@ func (w *world) peered(name, secret string, from *store.Store, trust *tls.Config
 	w.t.Helper()
 	secrets, err := peer.ParseSecrets(secret)
 	w.check(err)
-	client := peer.NewClient(peer.ClientConfig{Secrets: secrets, TLS: trust, Logger: slog.New(slog.DiscardHandler)})
-	blobs, err := blob.New(from, blob.Options{SpoolDir: w.t.TempDir(), CacheDir: w.t.TempDir(), Peers: client})
+	peering, err := NewPeering("127.0.0.1:0", "", secrets, trust, slog.New(slog.DiscardHandler))
+	w.check(err)
+	blobs, err := blob.New(from, blob.Options{SpoolDir: w.t.TempDir(), CacheDir: w.t.TempDir(), Peers: peering.Client})
 	w.check(err)
 	w.t.Cleanup(func() { w.check(blobs.Close()) })
 	c := w.config()
 	c.Name, c.Manifests, c.Blobs, c.Warmer, c.StateDir = name, from, blobs, blobs, w.t.TempDir()
-	c.Peering = &Peering{Listen: "127.0.0.1:0", Client: client, Secrets: secrets, Objects: blobs, TLS: trust}
+	peering.Objects, c.Peering = blobs, peering
 	return c
 }
 
@@ -76,7 +78,7 @@ func mutual(t *testing.T) *tls.Config {
 	if _, err := pair.Leaf.Verify(x509.VerifyOptions{Roots: pool, DNSName: "127.0.0.1", KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}}); err != nil {
 		t.Fatal(err)
 	}
-	return &tls.Config{MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{pair}, RootCAs: pool, ClientCAs: pool, ClientAuth: tls.RequireAndVerifyClientCert}
+	return &tls.Config{MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{pair}, RootCAs: pool}
 }
 
 // TestPeersWithOtherSecrets are of no use to each other.
@@ -132,4 +134,41 @@ func TestPeerAddressMustBeNamed(t *testing.T) {
 		t.Errorf("address %s", n.PeerAddr())
 	}
 	w.check(n.close())
+}
+
+// TestPeeringCheck: an address that other machines could not use is refused before
+// anything listens on it.
+func TestPeeringCheck(t *testing.T) {
+	secrets, err := peer.ParseSecrets(peerSecret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct{ listen, address, says string }{
+		{"127.0.0.1:0", "", ""},
+		{":7946", "n1.example:7946", ""},
+		{"[::1]:7946", "", ""},
+		{":7946", "", "at :7946 no other machine"},
+		{"0.0.0.0:7946", "", "at 0.0.0.0:7946 no other machine"},
+		{"127.0.0.1:0", "[::]:7946", "at [::]:7946 no other machine"},
+		{"127.0.0.1:0", "n1.example", "want host:port"},
+		{"127.0.0.1:0", "n1.example:0", "want host:port"},
+		{"nowhere", "", "want host:port"},
+		{"127.0.0.1:http", "", "want host:port"},
+	} {
+		p, err := NewPeering(tt.listen, tt.address, secrets, nil, slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := p.Check(); (err == nil) != (tt.says == "") || err != nil && (!errors.Is(err, holdfast.ErrInvalid) || !strings.Contains(err.Error(), tt.says)) {
+			t.Errorf("listen %q, address %q: %v, want %q", tt.listen, tt.address, err, tt.says)
+		}
+	}
+	for name, trust := range map[string]*tls.Config{
+		"nothing": {MinVersion: tls.VersionTLS13}, "no certificate": {MinVersion: tls.VersionTLS13, RootCAs: x509.NewCertPool()},
+		"no authorities": {MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{{}}},
+	} {
+		if _, err := NewPeering("127.0.0.1:0", "", secrets, trust, slog.New(slog.DiscardHandler)); !errors.Is(err, holdfast.ErrInvalid) {
+			t.Errorf("TLS with %s: %v", name, err)
+		}
+	}
 }

@@ -95,6 +95,11 @@ func TestHeldWhenComplete(t *testing.T) {
 			if held := len(b.entry.Copies.Held) > 0; held != (came == 5) || held != b.has(c.release("v1")) {
 				t.Fatalf("with %d objects it is held: %v", came, held)
 			}
+			a.round()
+			p, q := a.copier.Progress(c.app.Name, a.own), b.copier.Progress(c.app.Name, a.own)
+			if p.Held != 1+came/5 || p.Wanted != 2 || p.Left != 0 || (q.Left > 0) != (came < 5) {
+				t.Errorf("with %d objects it is at %+v, %+v", came, p, q)
+			}
 			if m := b.entry.Copies.Making[c.app.Name][c.release("v1").ID]; came < 5 && (m.Done == 0 || m.Done >= m.Total) {
 				t.Errorf("with %d objects: %+v", came, m)
 			}
@@ -372,6 +377,37 @@ func TestOff(t *testing.T) {
 		c.wantHolders("v1", "a c")
 		if s := Stand(c.app.Name, c.release("v1"), c.nodes()); s.Safe() || s.Wanted != 3 {
 			t.Errorf("it stands %+v", s)
+		}
+	})
+}
+
+// A node looks soon whether others have copied what it brought, and not soon for ever
+// where one cannot.
+func TestAwaited(t *testing.T) {
+	inCluster(t, 1, "a b", func(t *testing.T, c *cluster) {
+		a, b := c.find("a"), c.find("b")
+		a.restart("v1")
+		a.round()
+		a.tell()
+		a.gives = 0
+		var waits []time.Duration
+		look := func() time.Duration {
+			wait, err := a.copier.round(c.ctx)
+			c.check(err)
+			a.tell()
+			return wait
+		}
+		for range 7 {
+			waits = append(waits, look())
+		}
+		if want := []time.Duration{2, 4, 8, 16, 30, 30, 30}; !slices.EqualFunc(waits, want, func(w, s time.Duration) bool { return w == s*time.Second }) {
+			t.Errorf("it waits %v", waits)
+		}
+		a.gives = -1
+		b.round()
+		b.tell()
+		if w := look(); w != lookEvery || !a.copier.copies[releaseKey{c.app.Name, a.own}].complete {
+			t.Errorf("copied, and it waits %v", w)
 		}
 	})
 }
