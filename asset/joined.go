@@ -142,9 +142,10 @@ func (j *joined) open(ctx context.Context) (err error) {
 	}
 	c := node.Config{
 		Registry: j.origin.Registry, Manifests: j.origin.Manifests, Reach: j.origin.Reach, Warmer: j.bytes, Logger: j.log,
-		Name: j.Name, Address: j.Address, Version: version(), Side: j.side, Poll: j.Poll, StateDir: j.stateDir(), NoElection: true, Drain: peersDrain,
+		Name: j.Name, Address: j.Address, Version: version(), Side: j.side, Poll: j.Poll, StateDir: j.stateDir(), Drain: peersDrain,
 	}
 	j.peers(&c, j.bytes)
+	j.lead(&c)
 	if j.own != nil {
 		c.Own = map[holdfast.AppName]holdfast.ReleaseID{j.app: j.ownID}
 	}

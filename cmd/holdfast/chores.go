@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -103,23 +102,5 @@ func pruneOnce(ctx context.Context, from *origin.Origin, l *registry.Leadership,
 	if err != nil {
 		return 0, err
 	}
-	space, _, err := s.Space(ctx)
-	if err != nil {
-		return 0, err
-	}
-	if space.Scarce() {
-		log.Warn("the store is running full: retired releases lose their bytes at once", "free", space.Free, "total", space.Total)
-	}
-	o.Urgent = space.Scarce()
-	r, err := prune.Run(ctx, prune.Config{Registry: l.Registry(), Store: s, Logger: log, Floor: floor}, o)
-	if errors.Is(err, holdfast.ErrNotFound) {
-		return 0, nil // nothing was published yet
-	}
-	var again time.Duration
-	for _, p := range r.Pending {
-		if due := max(time.Until(p.Due), leastEvery); again == 0 || due < again {
-			again = due
-		}
-	}
-	return again, err
+	return prune.Turn(ctx, prune.Config{Registry: l.Registry(), Store: s, Logger: log, Floor: floor}, o)
 }

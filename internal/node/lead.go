@@ -31,7 +31,7 @@ func (n *Node) lead(ctx context.Context) error {
 
 // term is one campaign and, if it is won, one epoch.
 func (n *Node) term(ctx context.Context) error {
-	if !n.confirmed(ctx) {
+	if !n.confirmed(ctx) || !n.mayLead() {
 		return nil
 	}
 	l, err := n.config.Registry.Campaign(ctx, registry.LeaderInfo{
@@ -47,9 +47,17 @@ func (n *Node) term(ctx context.Context) error {
 	return errors.Join(err, l.Close())
 }
 
-// work does the cluster's work until the epoch ends, or may have ended. What is
-// in progress then changes nothing any more.
+// mayLead reports whether the node can do the cluster's work.
+func (n *Node) mayLead() bool {
+	return n.config.MayLead == nil || n.config.MayLead(n.keeper.Snapshot())
+}
+
+// work does the cluster's work until the epoch ends, or may have ended, or the node
+// cannot do it any more. What is in progress then changes nothing any more.
 func (n *Node) work(ctx context.Context, l *registry.Leadership) error {
+	if !n.mayLead() {
+		return nil // that came while it campaigned
+	}
 	var told said
 	ctx, cancel := context.WithCancel(ctx)
 	var chores sync.WaitGroup
@@ -68,6 +76,10 @@ func (n *Node) work(ctx context.Context, l *registry.Leadership) error {
 			return fmt.Errorf("epoch %d: %w", l.Epoch(), holdfast.ErrLeaseLost)
 		case <-n.toReconcile:
 		case <-again.C:
+		}
+		if !n.mayLead() {
+			n.config.Logger.Info("leadership given up: another node has to do what the cluster's work is now", "epoch", l.Epoch())
+			return nil
 		}
 		err := n.reconcile(ctx, l)
 		if errors.Is(err, holdfast.ErrLeaseLost) {

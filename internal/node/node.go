@@ -87,6 +87,9 @@ type Config struct {
 	Replica *replica.Config
 	// NoElection keeps the node from leading the cluster.
 	NoElection bool
+	// MayLead reports whether the node can do what the cluster's work is now. One that
+	// cannot does not campaign, and gives the leadership up. Nil: it always can.
+	MayLead func(*registry.Snapshot) bool
 	// Chores and Duties are what the elected node does besides; none without an
 	// election.
 	Chores []Chore

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -107,8 +108,8 @@ func awaitCopies(t *testing.T, admin *program.Machine, releases []string) {
 
 // TestProgramsWithoutStore: Go programs on three machines that share a registry alone
 // bring builds of their own. All answer for all, byte for byte; what one brought is there
-// when it was killed; one starts again without the registry; and a holdfast serve beside
-// them is one of them.
+// when it was killed; one of them leads; one starts again without the registry; and a
+// holdfast serve beside them is one of them.
 func TestProgramsWithoutStore(t *testing.T) {
 	t.Parallel() // it waits most of the time
 	path, e := buildWebapp(t), services.StartEtcd(t, services.EtcdOptions{})
@@ -142,6 +143,9 @@ func TestProgramsWithoutStore(t *testing.T) {
 		admin.RunJSON(&s, "releases")
 		return slices.Contains(s.Releases, struct{ ID, State string }{"of-p1", "draining"})
 	}, func() string { return admin.Run("status") })
+
+	program.WaitFor(t, "another program leads", func() bool { return regexp.MustCompile(`(?m)^p[23] leads`).MatchString(admin.Run("status")) },
+		func() string { return admin.Run("status") })
 
 	m := program.NewMachine(t, "--registry", registry)
 	m.Env = []string{"HOLDFAST_PEER_SECRET=" + sharedSecret}
