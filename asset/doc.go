@@ -54,12 +54,17 @@
 //
 // # A cluster
 //
-// Join makes the program a node of a cluster: it serves the files of all releases from
-// the cluster's shared store, "holdfast status" lists it, "holdfast activate" waits for
-// it, and its requests count. With Cluster.Build it brings a build of its own: no
+// Join makes the program a node of a cluster: it serves the files of all releases,
+// "holdfast status" lists it, "holdfast activate" waits for it, and its requests count. With Cluster.Build it brings a build of its own: no
 // publish is needed, pages refer to that build, and all other nodes serve its files as
 // well, also when the program has gone. Without one, it serves what "holdfast publish"
 // published, and pages refer to the release that "holdfast activate" made live.
+//
+// Files come from a store that all nodes share, Cluster.Store. Or there is none: then
+// each program has its own below Cluster.DataDir, nodes fetch from each other
+// (Cluster.Peers, with a secret that all share), and each build is copied to two nodes
+// besides those that brought it, so that a program may die at any time. Three machines
+// with etcd or ZooKeeper need nothing else.
 //
 // A program links the clients of those services only that it imports: packages
 // asset/zookeeper, asset/etcd and asset/s3, or asset/local for SQLite and a

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing/fstest"
+	"time"
 
 	"github.com/holdfast-web/holdfast/asset"
 	"github.com/holdfast-web/holdfast/asset/local"
@@ -184,6 +185,50 @@ func ExampleJoin() {
 	fmt.Println(w.Code, w.Body, after.Ready())
 	// Output:
 	// 200 one <nil>
+}
+
+// Two programs that share a registry and no store: each keeps its build in a directory of
+// its own, and copies that of the other one. On machines of their own they would have a
+// registry of package zookeeper or etcd, and all the same port.
+func ExampleJoin_peers() {
+	dir, err := os.MkdirTemp("", "cluster")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	start := func(name string, build fs.FS) *asset.Assets {
+		assets, err := asset.Join(context.Background(), asset.Cluster{
+			Registry: local.Registry{Path: filepath.Join(dir, "registry.db")},
+			Peers:    &asset.Peers{Listen: "127.0.0.1:0", Secret: "what openssl rand -hex 32 printed", Copies: 1},
+			Name:     name,
+			DataDir:  filepath.Join(dir, name),
+			Build:    build,
+		}, asset.Options{})
+		if err != nil {
+			log.Fatal(err)
+		}
+		return assets
+	}
+	before := start("n1", fstest.MapFS{"app.js": {Data: []byte("one")}})
+	after := start("n2", fstest.MapFS{"app.js": {Data: []byte("two")}})
+	defer after.Close()
+
+	url, err := before.URL("app.js")
+	if err != nil {
+		log.Fatal(err)
+	}
+	copies := before.Status().Copies
+	for ; copies.Held < 2; copies = before.Status().Copies { // until then its end takes the build along
+		time.Sleep(50 * time.Millisecond)
+	}
+	if err := before.Close(); err != nil {
+		log.Fatal(err)
+	}
+	w := httptest.NewRecorder()
+	after.ServeHTTP(w, httptest.NewRequest("GET", url, nil))
+	fmt.Println(w.Code, w.Body, copies.Held, copies.Wanted)
+	// Output:
+	// 200 one 2 2
 }
 
 // A path that the build does not have is an error, never a broken link.

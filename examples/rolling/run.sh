@@ -98,7 +98,7 @@ await etcd etcd curl -sf "http://127.0.0.1:$((base + 1))/health"
 await "the S3 store" s3 curl -s "http://127.0.0.1:$((base + 3))"
 
 # cluster NAME: let processes join the cluster of that name, which is empty. Somebody
-# has to do its work: programs that joined never lead.
+# has to do its work: programs that share a store never lead.
 cluster() {
   cluster=$1
   export HOLDFAST_REGISTRY="etcd://127.0.0.1:$((base + 1))/$cluster"

@@ -192,9 +192,14 @@ func TestProgramsWithOtherSecret(t *testing.T) {
 			t.Errorf("%s logs %q %d times:\n%s", p.of.name, p.line, n, p.of.Log.String())
 		}
 	}
+	manifests := func() int {
+		texts, _ := os.ReadDir(filepath.Join(stranger.data, "node", "manifests"))
+		return len(texts)
+	}
+	program.WaitFor(t, "the stranger has its own manifest", func() bool { return manifests() > 0 }, stranger.Log.String)
 	stranger.Kill() // it is still waiting to be ready
-	if texts, err := os.ReadDir(filepath.Join(stranger.data, "node", "manifests")); err != nil || len(texts) != 1 {
-		t.Errorf("a stranger has manifests besides its own: %v %v", texts, err)
+	if n := manifests(); n != 1 {
+		t.Errorf("a stranger has %d manifests", n)
 	}
 	cmd := exec.Command(path, "-registry", registry, "-peers", "127.0.0.1:0", "-data", t.TempDir())
 	cmd.Env = append(os.Environ(), "HOLDFAST_PEER_SECRET=short")
