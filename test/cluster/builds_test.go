@@ -36,17 +36,8 @@ func TestBuildsWithoutStore(t *testing.T) {
 	}
 	admin := program.NewMachine(t, "--registry", zookeeper(zk.Addresses...))
 	program.WaitFor(t, "copies everywhere", func() bool {
-		var s struct {
-			Apps []struct {
-				Brought []struct {
-					Release    string
-					By, Copies []string
-				}
-			}
-		}
-		admin.RunJSON(&s, "status")
 		got := make(map[string]int)
-		for _, b := range s.Apps[0].Brought {
+		for _, b := range brought(admin) {
 			got[b.Release] = 10*len(b.By) + len(b.Copies)
 		}
 		return got["old"] == 13 && got["new"] == 23
@@ -58,14 +49,36 @@ func TestBuildsWithoutStore(t *testing.T) {
 	for _, n := range nodes[1:] {
 		n.fetchAll(t, builds)
 	}
-	program.WaitFor(t, "the old build drains", func() bool {
-		var s struct{ Releases []struct{ ID, State string } }
-		admin.RunJSON(&s, "releases")
-		return slices.Contains(s.Releases, struct{ ID, State string }{"old", "draining"})
-	}, nil)
+	awaitDraining(t, admin, "old")
 	for _, n := range nodes[1:] {
 		n.fetchAll(t, builds)
 	}
+}
+
+// broughtRelease is what status says of a release that nodes brought.
+type broughtRelease struct {
+	Release    string
+	By, Copies []string
+	Wanted     int
+}
+
+func brought(admin *program.Machine) []broughtRelease {
+	admin.T.Helper()
+	var s struct {
+		Apps []struct{ Brought []broughtRelease }
+	}
+	admin.RunJSON(&s, "status")
+	return s.Apps[0].Brought
+}
+
+// awaitDraining waits until nobody who brought a release is registered any more.
+func awaitDraining(t *testing.T, admin *program.Machine, release string) {
+	t.Helper()
+	program.WaitFor(t, release+" drains", func() bool {
+		var s struct{ Releases []struct{ ID, State string } }
+		admin.RunJSON(&s, "releases")
+		return slices.Contains(s.Releases, struct{ ID, State string }{release, "draining"})
+	}, nil)
 }
 
 // TestBuildRestartsWithoutRegistry: a node whose build was known before starts with it

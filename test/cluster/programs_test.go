@@ -86,18 +86,8 @@ func variant(t *testing.T, name string, release int) *load.Build {
 func awaitCopies(t *testing.T, admin *program.Machine, releases []string) {
 	t.Helper()
 	program.WaitFor(t, fmt.Sprintf("copies of each of %v", releases), func() bool {
-		var s struct {
-			Apps []struct {
-				Brought []struct {
-					Release string
-					Copies  []string
-					Wanted  int
-				}
-			}
-		}
-		admin.RunJSON(&s, "status")
 		safe := 0
-		for _, b := range s.Apps[0].Brought {
+		for _, b := range brought(admin) {
 			if slices.Contains(releases, b.Release) && b.Wanted >= 2 && len(b.Copies) >= b.Wanted {
 				safe++
 			}
@@ -138,12 +128,7 @@ func TestProgramsWithoutStore(t *testing.T) {
 	for _, w := range programs[1:] {
 		w.fetchAll(t, builds)
 	}
-	program.WaitFor(t, "what was brought by the one that died drains", func() bool {
-		var s struct{ Releases []struct{ ID, State string } }
-		admin.RunJSON(&s, "releases")
-		return slices.Contains(s.Releases, struct{ ID, State string }{"of-p1", "draining"})
-	}, func() string { return admin.Run("status") })
-
+	awaitDraining(t, admin, "of-p1")
 	program.WaitFor(t, "another program leads", func() bool { return regexp.MustCompile(`(?m)^p[23] leads`).MatchString(admin.Run("status")) },
 		func() string { return admin.Run("status") })
 
