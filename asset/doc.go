@@ -55,10 +55,11 @@
 // # A cluster
 //
 // Join makes the program a node of a cluster: it serves the files of all releases,
-// "holdfast status" lists it, "holdfast activate" waits for it, and its requests count. With Cluster.Build it brings a build of its own: no
-// publish is needed, pages refer to that build, and all other nodes serve its files as
-// well, also when the program has gone. Without one, it serves what "holdfast publish"
-// published, and pages refer to the release that "holdfast activate" made live.
+// "holdfast status" lists it, "holdfast activate" waits for it, and its requests count.
+// With Cluster.Build it brings a build of its own: no publish is needed, pages refer to
+// that build, and all other nodes serve its files as well, also when the program has
+// gone. Without one, it serves what "holdfast publish" published, and pages refer to the
+// release that "holdfast activate" made live.
 //
 // Files come from a store that all nodes share, Cluster.Store. Or there is none: then
 // each program has its own below Cluster.DataDir, nodes fetch from each other

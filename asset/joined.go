@@ -68,10 +68,11 @@ func (v viewed) same(o viewed) bool {
 }
 
 // Join makes the program a node of a cluster: all releases of the cluster are served,
-// from the store that nodes share, or from each other's; the program is listed among the nodes, activations wait for
-// it, and its requests count when releases are retired. The helpers give URLs of
-// Cluster.Build if there is one, else of Options.Release, else of the release that is
-// live on the side. What becomes live is taken up as it does.
+// from the store that nodes share, or from those of each other; the program is listed
+// among the nodes, activations wait for it, and its requests count when releases are
+// retired. The helpers give URLs of Cluster.Build if there is one, else of
+// Options.Release, else of the release that is live on the side. What becomes live is
+// taken up as it does.
 //
 // Mount, settings and the rest of what Options say of the build come from the
 // registry: it is an error to set them. ctx bounds the joining, not what follows:
