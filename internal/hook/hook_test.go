@@ -484,7 +484,7 @@ func (h *holding) List(ctx context.Context, dir string) ([]string, kv.Revision, 
 	return h.Driver.List(context.WithoutCancel(ctx), dir)
 }
 
-func (h *holding) Commit(ctx context.Context, ops ...kv.Op) (kv.Revision, error) {
+func (h *holding) Commit(ctx context.Context, ops ...kv.Op) (kv.Receipt, error) {
 	h.pass()
 	return h.Driver.Commit(context.WithoutCancel(ctx), ops...)
 }

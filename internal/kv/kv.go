@@ -44,9 +44,9 @@ var (
 // revision. Revisions are not consecutive.
 type Revision int64
 
-// Token stands for the state of one key as a read saw it. Callers get tokens
-// from Entry values only, hand them back unchanged, and compare them for
-// equality at most. The zero Token fits no key.
+// Token stands for the state of one key as a read saw it, or as a Commit left it.
+// Callers get tokens from Entry and Receipt values only, hand them back unchanged,
+// and compare them for equality at most. The zero Token fits no key.
 type Token struct{ s string }
 
 // MakeToken is for drivers.
@@ -66,6 +66,33 @@ type Entry struct {
 	Created  Revision // of the commit that created the key
 	Modified Revision // of the last commit that changed it
 	Leased   bool     // vanishes with a lease
+}
+
+// Receipt is what is known of a Commit that was applied. There is none of a Commit
+// that failed: after ErrUnknown only a read tells what the keys are like.
+type Receipt struct {
+	// Revision is that of the commit; that of a commit of Checks alone is one that
+	// the answer reflects.
+	Revision Revision
+	// Tokens are those that the operations' keys have now, in the order of the
+	// operations: what a read shows until the next change. It is the zero Token of
+	// a key that was deleted.
+	Tokens []Token
+}
+
+// MakeReceipt is for drivers. changed is the token of all keys that the commit of
+// ops made or changed.
+func MakeReceipt(rev Revision, changed Token, ops []Op) Receipt {
+	r := Receipt{Revision: rev, Tokens: make([]Token, len(ops))}
+	for i, op := range ops {
+		switch op.Kind {
+		case KindCheck:
+			r.Tokens[i] = op.Token
+		case KindCreate, KindSet:
+			r.Tokens[i] = changed
+		}
+	}
+	return r
 }
 
 // Driver is a database of keys. All methods may be called concurrently.
@@ -91,9 +118,8 @@ type Driver interface {
 	// the server is out of reach; after a reconnect there is one. The channel is
 	// closed when ctx ends or the driver is closed.
 	Watch(ctx context.Context, dir string) (<-chan struct{}, error)
-	// Commit applies all ops or none, and returns the revision of the commit;
-	// that of a commit of Checks alone is one that the answer reflects.
-	Commit(ctx context.Context, ops ...Op) (Revision, error)
+	// Commit applies all ops or none.
+	Commit(ctx context.Context, ops ...Op) (Receipt, error)
 	// Lease begins a lease that is renewed until Close, whatever becomes of ctx.
 	// Keys created under it are deleted at most ttl, and a little, after its
 	// holder vanished. A service may round ttl up to what it grants.

@@ -71,21 +71,27 @@ func (d db) list(ctx context.Context, dir string) ([]string, error) {
 }
 
 func (d db) commit(ctx context.Context, ops ...kv.Op) error {
+	_, err := d.apply(ctx, ops...)
+	return err
+}
+
+// apply is commit for who wants the receipt.
+func (d db) apply(ctx context.Context, ops ...kv.Op) (kv.Receipt, error) {
 	if d.fence != nil {
 		if err := d.fence.suspected(); err != nil {
-			return err
+			return kv.Receipt{}, err
 		}
 		ops = slices.Concat(ops, d.fence.fence)
 	}
-	_, err := bounded(ctx, d.timeout, func(ctx context.Context) (kv.Revision, error) {
+	receipt, err := bounded(ctx, d.timeout, func(ctx context.Context) (kv.Receipt, error) {
 		return d.driver.Commit(ctx, ops...)
 	})
 	if d.fence != nil && errors.Is(err, kv.ErrConflict) {
 		if lost := d.fence.verify(ctx, d); lost != nil {
-			return lost
+			return kv.Receipt{}, lost
 		}
 	}
-	return mapped(err)
+	return receipt, mapped(err)
 }
 
 func (d db) lease(ctx context.Context, ttl time.Duration) (kv.Lease, error) {

@@ -134,10 +134,12 @@ func (l *Leadership) enter(ctx context.Context, d db) error {
 	if numbered {
 		next = kv.Set(epochKey, []byte(l.info.Term), epoch.Token)
 	}
-	if err := d.commit(ctx, kv.CreateLeased(leaderKey, text, l.lease), next); err != nil {
+	receipt, err := d.apply(ctx, kv.CreateLeased(leaderKey, text, l.lease), next)
+	if err != nil {
 		return err
 	}
-	return errAgain // for the tokens, which only a read tells
+	l.begin(receipt.Revision, receipt.Tokens[0], receipt.Tokens[1])
+	return nil
 }
 
 // entered looks whether the leader is this one. The two keys may have been read
@@ -153,9 +155,13 @@ func (l *Leadership) entered(leader, epoch kv.Entry) error {
 	if leader.Created != epoch.Modified {
 		return fmt.Errorf("%w: another was elected already", holdfast.ErrLeaseLost)
 	}
-	l.info.Epoch = int64(leader.Created)
-	l.fence = []kv.Op{kv.Check(leaderKey, leader.Token), kv.Check(epochKey, epoch.Token)}
+	l.begin(leader.Created, leader.Token, epoch.Token)
 	return nil
+}
+
+func (l *Leadership) begin(at kv.Revision, leader, epoch kv.Token) {
+	l.info.Epoch = int64(at)
+	l.fence = []kv.Op{kv.Check(leaderKey, leader), kv.Check(epochKey, epoch)}
 }
 
 // Info returns what the registry says of the leader.
@@ -202,7 +208,7 @@ func (l *Leadership) verify(ctx context.Context, d db) error {
 	if err := l.suspected(); err != nil {
 		return err
 	}
-	_, err := bounded(ctx, d.timeout, func(ctx context.Context) (kv.Revision, error) {
+	_, err := bounded(ctx, d.timeout, func(ctx context.Context) (kv.Receipt, error) {
 		return d.driver.Commit(ctx, l.fence...)
 	})
 	if errors.Is(err, kv.ErrConflict) {

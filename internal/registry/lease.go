@@ -62,21 +62,25 @@ func (p *publishLease) create(ctx context.Context, r *Registry) error {
 }
 
 // createLeased makes a key of a random name under lease, in one commit with
-// further operations, and returns its token, which only a read tells.
+// further operations, and returns its token.
 func (r *Registry) createLeased(ctx context.Context, key string, value any, lease kv.Lease, further ...kv.Op) (kv.Token, error) {
 	text, err := json.Marshal(value)
 	if err != nil {
 		return kv.Token{}, fmt.Errorf("encode key %s: %w", key, err)
 	}
+	var token kv.Token
 	err = r.retry(ctx, "create key "+key, func(unsure bool) error {
-		err := r.db.commit(ctx, slices.Concat(further, []kv.Op{kv.CreateLeased(key, text, lease)})...)
+		receipt, err := r.db.apply(ctx, slices.Concat([]kv.Op{kv.CreateLeased(key, text, lease)}, further)...)
 		if unsure && errors.Is(err, kv.ErrConflict) {
 			return nil // by the attempt whose outcome was lost: nobody else has the name
 		}
+		if err == nil {
+			token = receipt.Tokens[0]
+		}
 		return err
 	})
-	if err != nil {
-		return kv.Token{}, err
+	if err != nil || !token.IsZero() {
+		return token, err
 	}
 	got, err := r.db.get(ctx, key)
 	if e, ok := got[key]; ok || err != nil {

@@ -278,12 +278,12 @@ func seedReleases(t *testing.T, d kv.Driver, app string, ids ...string) {
 		h.Releases++
 	}
 	ops := append(e.ops, kv.Create(headKey(appName(app)), must(h.encode())))
-	patiently(t, func() (kv.Revision, error) {
-		rev, err := d.Commit(t.Context(), ops...)
+	patiently(t, func() (kv.Receipt, error) {
+		receipt, err := d.Commit(t.Context(), ops...)
 		if errors.Is(err, kv.ErrConflict) {
 			err = nil // a try before this one made them
 		}
-		return rev, err
+		return receipt, err
 	})
 }
 

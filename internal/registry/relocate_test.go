@@ -139,11 +139,11 @@ type losing struct {
 	applied bool
 }
 
-func (l *losing) Commit(ctx context.Context, ops ...kv.Op) (kv.Revision, error) {
-	rev, err := l.Driver.Commit(ctx, ops...)
+func (l *losing) Commit(ctx context.Context, ops ...kv.Op) (kv.Receipt, error) {
+	receipt, err := l.Driver.Commit(ctx, ops...)
 	if *l.lose && l.applied && err == nil {
 		*l.lose = false
-		return 0, kv.ErrUnknown
+		return kv.Receipt{}, kv.ErrUnknown
 	}
-	return rev, err
+	return receipt, err
 }

@@ -189,7 +189,7 @@ func (s *stopping) List(ctx context.Context, dir string) ([]string, kv.Revision,
 	return s.Driver.List(context.WithoutCancel(ctx), dir)
 }
 
-func (s *stopping) Commit(ctx context.Context, ops ...kv.Op) (kv.Revision, error) {
+func (s *stopping) Commit(ctx context.Context, ops ...kv.Op) (kv.Receipt, error) {
 	s.pass()
 	return s.Driver.Commit(context.WithoutCancel(ctx), ops...)
 }

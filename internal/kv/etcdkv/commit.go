@@ -19,26 +19,27 @@ import (
 const logins = 2
 
 // Commit implements kv.Driver.
-func (d *Driver) Commit(ctx context.Context, ops ...kv.Op) (kv.Revision, error) {
+func (d *Driver) Commit(ctx context.Context, ops ...kv.Op) (kv.Receipt, error) {
 	if err := d.checkOps(ops); err != nil {
-		return 0, fmt.Errorf("commit: %w", err)
+		return kv.Receipt{}, fmt.Errorf("commit: %w", err)
 	}
 	ctx, leave, err := d.handle.Enter(ctx)
 	if err != nil {
-		return 0, fmt.Errorf("commit: %w", err)
+		return kv.Receipt{}, fmt.Errorf("commit: %w", err)
 	}
 	defer leave()
 	if err := usable(ops); err != nil {
-		return 0, fmt.Errorf("commit: %w", err)
+		return kv.Receipt{}, fmt.Errorf("commit: %w", err)
 	}
 	resp, err := d.send(ctx, ops)
 	if err == nil && !resp.Succeeded {
 		err = conflict(ops)
 	}
 	if err != nil {
-		return 0, fmt.Errorf("commit to %s: %w", d.name, err)
+		return kv.Receipt{}, fmt.Errorf("commit to %s: %w", d.name, err)
 	}
-	return kv.Revision(resp.Header.Revision), nil
+	rev := kv.Revision(resp.Header.Revision)
+	return kv.MakeReceipt(rev, token(rev), ops), nil
 }
 
 func (d *Driver) checkOps(ops []kv.Op) error {

@@ -102,13 +102,13 @@ func (c *counted) List(ctx context.Context, dir string) (keys []string, rev kv.R
 	return keys, rev, err
 }
 
-func (c *counted) Commit(ctx context.Context, ops ...kv.Op) (kv.Revision, error) {
+func (c *counted) Commit(ctx context.Context, ops ...kv.Op) (kv.Receipt, error) {
 	c.calls++
-	rev, err := retried(ctx, func() (kv.Revision, error) { return c.Driver.Commit(ctx, ops...) })
+	receipt, err := retried(ctx, func() (kv.Receipt, error) { return c.Driver.Commit(ctx, ops...) })
 	if errors.Is(err, kv.ErrUnknown) {
 		c.unknown++
 	}
-	return rev, err
+	return receipt, err
 }
 
 func retried[T any](ctx context.Context, call func() (T, error)) (T, error) {
@@ -205,8 +205,8 @@ func TestCheckNeedsQuorum(t *testing.T) {
 	}
 	etcd.Pause(1)
 	etcd.Pause(2)
-	if rev, err := one.Commit(t.Context(), kv.Check("k", entries[0].Token)); err == nil {
-		t.Errorf("a check of a member without a quorum succeeded at revision %d", rev)
+	if receipt, err := one.Commit(t.Context(), kv.Check("k", entries[0].Token)); err == nil {
+		t.Errorf("a check of a member without a quorum succeeded: %v", receipt)
 	}
 	if got, err := one.Get(t.Context(), "k"); err == nil {
 		t.Errorf("Get of a member without a quorum = %v", got)

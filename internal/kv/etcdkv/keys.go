@@ -48,14 +48,17 @@ func entry(key string, e *mvccpb.KeyValue) kv.Entry {
 	return kv.Entry{
 		Key:      key,
 		Value:    e.Value,
-		Token:    kv.MakeToken(strconv.FormatInt(e.ModRevision, 10)),
+		Token:    token(kv.Revision(e.ModRevision)),
 		Created:  kv.Revision(e.CreateRevision),
 		Modified: kv.Revision(e.ModRevision),
 		Leased:   e.Lease != 0,
 	}
 }
 
-// modified is the revision that a token stands for; of a token that fits no key
+// token is the revision of a key's last change: revisions are never used twice.
+func token(rev kv.Revision) kv.Token { return kv.MakeToken(strconv.FormatInt(int64(rev), 10)) }
+
+// modified is the inverse of token; of a token that fits no key
 // it is one that no key has.
 func modified(t kv.Token) int64 {
 	rev, err := strconv.ParseInt(t.Raw(), 10, 64)

@@ -146,9 +146,9 @@ func TestAuth(t *testing.T) {
 	if _, err := before.Get(t.Context(), "k"); err != nil {
 		t.Errorf("Get after authentication was switched on: %v", err)
 	}
-	rev, err := before.Commit(t.Context(), kv.Create("k", nil))
+	receipt, err := before.Commit(t.Context(), kv.Create("k", nil))
 	if err == nil || errors.Is(err, kv.ErrUnknown) || errors.Is(err, kv.ErrConflict) {
-		t.Errorf("Commit without permission = %d, %v, want a plain failure", rev, err)
+		t.Errorf("Commit without permission = %v, %v, want a plain failure", receipt, err)
 	}
 }
 

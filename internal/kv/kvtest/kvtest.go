@@ -54,6 +54,9 @@ func Run(t *testing.T, fresh func(t *testing.T) Cluster) {
 		{"Conditions", testConditions},
 		{"AllOrNothing", testAllOrNothing},
 		{"Tokens", testTokens},
+		{"Receipts", testReceipts},
+		{"ReceiptsFollow", testReceiptsFollow},
+		{"ReceiptsOfLeased", testReceiptsOfLeased},
 		{"Recreated", testRecreated},
 		{"Large", testLarge},
 		{"Invalid", testInvalid},
@@ -111,19 +114,28 @@ func (f *fixture) open() Client {
 // commit commits through a, which must succeed.
 func (f *fixture) commit(ops ...kv.Op) kv.Revision {
 	f.Helper()
-	rev, err := f.a.Commit(f.ctx, ops...)
+	return f.receipt(ops...).Revision
+}
+
+// receipt is commit for who wants the tokens as well.
+func (f *fixture) receipt(ops ...kv.Op) kv.Receipt {
+	f.Helper()
+	r, err := f.a.Commit(f.ctx, ops...)
 	if err != nil {
 		f.Fatalf("Commit: %v", err)
 	}
-	return rev
+	if len(r.Tokens) != len(ops) {
+		f.Fatalf("Commit of %d operations returned %d tokens", len(ops), len(r.Tokens))
+	}
+	return r
 }
 
 // fails wants a commit through c to fail with an error that is want.
 func (f *fixture) fails(want error, c Client, ops ...kv.Op) {
 	f.Helper()
-	rev, err := c.Commit(f.ctx, ops...)
-	if !errors.Is(err, want) {
-		f.Errorf("Commit = %v, %v; want error %q", rev, err, want)
+	r, err := c.Commit(f.ctx, ops...)
+	if !errors.Is(err, want) || r.Revision != 0 || r.Tokens != nil {
+		f.Errorf("Commit = %v, %v; want nothing and error %q", r, err, want)
 	}
 }
 

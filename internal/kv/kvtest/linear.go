@@ -62,8 +62,8 @@ type work struct {
 	driver kv.Driver
 	rand   *rand.Rand
 	writes int
-	seen   [keyCount]kv.Token // of the last read of a key, if not used yet
-	values [keyCount]string   // what that read saw
+	seen   [keyCount]kv.Token // of the last read of a key, or of a commit after it
+	values [keyCount]string   // what the key held then
 
 	group kv.Reader // nil: each read is one of its own
 	began int64     // when the group did
@@ -159,11 +159,12 @@ func (w *work) commit(ctx context.Context, e *Event) error {
 		ops[i] = op
 	}
 	e.Call = now()
-	rev, err := w.driver.Commit(ctx, ops...)
+	receipt, err := w.driver.Commit(ctx, ops...)
 	e.Return = now()
 	switch {
 	case err == nil:
-		e.Outcome, e.Revision = Applied, rev
+		e.Outcome, e.Revision = Applied, receipt.Revision
+		w.learn(e.Write, receipt.Tokens)
 	case errors.Is(err, kv.ErrConflict):
 		e.Outcome = Conflict
 	case errors.Is(err, kv.ErrUnknown):
@@ -174,7 +175,20 @@ func (w *work) commit(ctx context.Context, e *Event) error {
 	return nil
 }
 
-// op chooses an operation on a key from what was last read of it.
+// learn takes, half of the time, the tokens of a commit for the next ones.
+func (w *work) learn(writes []Write, tokens []kv.Token) {
+	for i, write := range writes {
+		if w.rand.IntN(2) == 0 {
+			continue
+		}
+		w.seen[write.Key] = tokens[i]
+		if write.Kind != kv.KindCheck {
+			w.values[write.Key] = write.Value
+		}
+	}
+}
+
+// op chooses an operation on a key from what is known of it.
 func (w *work) op(key int) (Write, kv.Op) {
 	w.writes++
 	write := Write{Key: key, Expect: w.values[key], Value: fmt.Sprintf("%d-%d", w.Client, w.writes)}

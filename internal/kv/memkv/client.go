@@ -70,23 +70,23 @@ func (c *Client) Watch(ctx context.Context, dir string) (<-chan struct{}, error)
 }
 
 // Commit implements kv.Driver.
-func (c *Client) Commit(ctx context.Context, ops ...kv.Op) (kv.Revision, error) {
+func (c *Client) Commit(ctx context.Context, ops ...kv.Op) (kv.Receipt, error) {
 	if err := kv.CheckOps(ops); err != nil {
-		return 0, fmt.Errorf("commit: %w", err)
+		return kv.Receipt{}, fmt.Errorf("commit: %w", err)
 	}
 	call := Call{Client: c, Method: "commit", Ops: ops}
-	var rev kv.Revision
+	var receipt kv.Receipt
 	err := c.do(ctx, call, func() (err error) {
-		rev, err = c.db.commit(c, ops)
+		receipt, err = c.db.commit(c, ops)
 		return err
 	})
 	if err == nil && c.db.opts.After != nil {
 		err = c.db.opts.After(ctx, call)
 	}
 	if err != nil {
-		return 0, fmt.Errorf("commit: %w", err)
+		return kv.Receipt{}, fmt.Errorf("commit: %w", err)
 	}
-	return rev, nil
+	return receipt, nil
 }
 
 // Lease implements kv.Driver.

@@ -96,23 +96,24 @@ func (r record) entry(key string) kv.Entry {
 }
 
 // token is the revision of the last change: revisions are never used twice.
-func (r record) token() kv.Token { return kv.MakeToken(strconv.FormatInt(int64(r.modified), 10)) }
+func token(rev kv.Revision) kv.Token { return kv.MakeToken(strconv.FormatInt(int64(rev), 10)) }
+
+func (r record) token() kv.Token { return token(r.modified) }
 
 // commit applies ops of client c, which CheckOps has passed.
-func (db *DB) commit(c *Client, ops []kv.Op) (kv.Revision, error) {
+func (db *DB) commit(c *Client, ops []kv.Op) (kv.Receipt, error) {
 	for _, op := range ops {
 		if err := db.holds(c, op); err != nil {
-			return 0, err
+			return kv.Receipt{}, err
 		}
 	}
-	if slices.IndexFunc(ops, func(op kv.Op) bool { return op.Kind != kv.KindCheck }) < 0 {
-		return db.rev, nil
+	if slices.ContainsFunc(ops, func(op kv.Op) bool { return op.Kind != kv.KindCheck }) {
+		db.rev += step
+		for _, op := range ops {
+			db.apply(op)
+		}
 	}
-	db.rev += step
-	for _, op := range ops {
-		db.apply(op)
-	}
-	return db.rev, nil
+	return kv.MakeReceipt(db.rev, token(db.rev), ops), nil
 }
 
 // holds returns an error unless the condition of op is met.

@@ -22,13 +22,13 @@ func modified(t kv.Token) int64 {
 }
 
 // Commit implements kv.Driver.
-func (d *Driver) Commit(ctx context.Context, ops ...kv.Op) (kv.Revision, error) {
+func (d *Driver) Commit(ctx context.Context, ops ...kv.Op) (kv.Receipt, error) {
 	if err := d.checkOps(ops); err != nil {
-		return 0, fmt.Errorf("commit: %w", err)
+		return kv.Receipt{}, fmt.Errorf("commit: %w", err)
 	}
 	ctx, leave, err := d.handle.Enter(ctx)
 	if err != nil {
-		return 0, fmt.Errorf("commit: %w", err)
+		return kv.Receipt{}, fmt.Errorf("commit: %w", err)
 	}
 	defer leave()
 	rev, err := d.write(ctx, func(ctx context.Context, t *tx) error {
@@ -40,9 +40,9 @@ func (d *Driver) Commit(ctx context.Context, ops ...kv.Op) (kv.Revision, error) 
 		return nil
 	})
 	if err != nil {
-		return 0, fmt.Errorf("commit to %s: %w", d.path, err)
+		return kv.Receipt{}, fmt.Errorf("commit to %s: %w", d.path, err)
 	}
-	return rev, nil
+	return kv.MakeReceipt(rev, token(rev), ops), nil
 }
 
 func (d *Driver) checkOps(ops []kv.Op) error {

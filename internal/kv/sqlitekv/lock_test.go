@@ -104,14 +104,14 @@ func TestReboot(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rev, err := d.Commit(t.Context(), kv.CreateLeased("d/leased", nil, l), kv.Create("d/kept", nil))
+	made, err := d.Commit(t.Context(), kv.CreateLeased("d/leased", nil, l), kv.Create("d/kept", nil))
 	if err != nil {
 		t.Fatal(err)
 	}
 	change(t, path, `UPDATE leases SET boot = 'the boot before'`)
 	keys, now, err := open(t, path).List(t.Context(), "d")
-	if err != nil || len(keys) != 1 || keys[0] != "d/kept" || now <= rev {
-		t.Errorf("List = %v, %d, %v; want d/kept after revision %d", keys, now, err, rev)
+	if err != nil || len(keys) != 1 || keys[0] != "d/kept" || now <= made.Revision {
+		t.Errorf("List = %v, %d, %v; want d/kept after revision %d", keys, now, err, made.Revision)
 	}
 	if _, err := d.Commit(t.Context(), kv.CreateLeased("d/new", nil, l)); !errors.Is(err, kv.ErrLeaseLost) {
 		t.Errorf("Commit = %v, want %v", err, kv.ErrLeaseLost)

@@ -20,34 +20,39 @@ const young = 8
 
 // Commit implements kv.Driver. A key that is deleted while something lies below
 // it, or created below a leased one, fails with ErrInvalid.
-func (d *Driver) Commit(ctx context.Context, ops ...kv.Op) (kv.Revision, error) {
+func (d *Driver) Commit(ctx context.Context, ops ...kv.Op) (kv.Receipt, error) {
 	if err := kv.CheckOps(ops); err != nil {
-		return 0, fmt.Errorf("commit: %w", err)
+		return kv.Receipt{}, fmt.Errorf("commit: %w", err)
 	}
 	leave, err := d.enter(ctx)
 	if err != nil {
-		return 0, fmt.Errorf("commit: %w", err)
+		return kv.Receipt{}, fmt.Errorf("commit: %w", err)
 	}
 	defer leave()
 	for {
-		rev, err := d.try(ctx, ops)
+		receipt, err := d.try(ctx, ops)
 		if err == nil {
-			return rev, nil
+			return receipt, nil
 		}
 		if !errors.Is(err, errNotSent) || ctx.Err() != nil {
-			return 0, fmt.Errorf("commit of %s %s: %w", ops[0].Kind, ops[0].Key, errLost(err))
+			return kv.Receipt{}, fmt.Errorf("commit of %s %s: %w", ops[0].Kind, ops[0].Key, errLost(err))
 		}
 		rest(ctx, pauseLeast) // nothing was sent: there may be another connection soon
 	}
 }
 
 // try does a commit over the connection that there is.
-func (d *Driver) try(ctx context.Context, ops []kv.Op) (kv.Revision, error) {
-	s, err := d.carrier(ctx, ops)
+func (d *Driver) try(ctx context.Context, ops []kv.Op) (kv.Receipt, error) {
+	s, l, err := d.carrier(ctx, ops)
 	if err != nil {
-		return 0, err
+		return kv.Receipt{}, err
 	}
-	return newTrial(d, s, ops).run(ctx)
+	t := newTrial(d, s, l, ops)
+	steps, results, err := t.run(ctx)
+	if err != nil {
+		return kv.Receipt{}, err
+	}
+	return t.receipt(ops, steps, results)
 }
 
 // unsent marks the error of a read before a multi, unless it is an answer.
@@ -62,7 +67,8 @@ func unsent(err error) error {
 type trial struct {
 	d      *Driver
 	s      *session
-	acts   []*act
+	l      *link            // whose session s is; nil if it is that of a lease
+	acts   []*act           // in the order of their keys
 	guards map[string]int64 // how many children each directory has had when it was read
 }
 
@@ -70,13 +76,13 @@ type trial struct {
 type act struct {
 	op    kv.Op
 	path  string
-	token token
+	token token    // that the op wants; after the commit, that its znode has
 	over  *zk.Stat // of the mere directory that a create turns into a key
 }
 
 // newTrial puts creations in order, so that keys come before those below them.
-func newTrial(d *Driver, s *session, ops []kv.Op) *trial {
-	t := &trial{d: d, s: s}
+func newTrial(d *Driver, s *session, l *link, ops []kv.Op) *trial {
+	t := &trial{d: d, s: s, l: l}
 	for _, op := range ops {
 		t.acts = append(t.acts, &act{op: op, path: d.path(op.Key)})
 	}
@@ -86,13 +92,13 @@ func newTrial(d *Driver, s *session, ops []kv.Op) *trial {
 
 // run looks at the state of things and tries the multi that fits it, until it
 // fits: others may be changing the same.
-func (t *trial) run(ctx context.Context) (kv.Revision, error) {
+func (t *trial) run(ctx context.Context) ([]step, []zk.MultiResponse, error) {
 	for n := range tries {
 		if n > 1 {
 			rest(ctx, min(time.Millisecond<<min(n, 6), 50*time.Millisecond))
 		}
 		if err := t.look(ctx); err != nil {
-			return 0, unsent(err)
+			return nil, nil, unsent(err)
 		}
 		steps := t.steps()
 		if before := t.d.beforeMulti.Load(); before != nil {
@@ -101,13 +107,13 @@ func (t *trial) run(ctx context.Context) (kv.Revision, error) {
 		t.d.stats.multis.Add(1)
 		results, err := call(ctx, t.s, multi(steps))
 		if err == nil {
-			return revision(results)
+			return steps, results, nil
 		}
 		if err := t.learn(ctx, steps, results, err); err != nil {
-			return 0, err
+			return nil, nil, err
 		}
 	}
-	return 0, errBusy
+	return nil, nil, errBusy
 }
 
 func multi(steps []step) func(*zk.Conn) ([]zk.MultiResponse, error) {
@@ -116,15 +122,6 @@ func multi(steps []step) func(*zk.Conn) ([]zk.MultiResponse, error) {
 		requests[i] = steps[i].request
 	}
 	return func(c *zk.Conn) ([]zk.MultiResponse, error) { return c.Multi(requests...) }
-}
-
-func revision(results []zk.MultiResponse) (kv.Revision, error) {
-	for _, r := range results {
-		if r.Stat != nil {
-			return kv.Revision(r.Stat.Mzxid), nil
-		}
-	}
-	return 0, fmt.Errorf("%w: the answer lacks the transaction's number", kv.ErrUnknown)
 }
 
 // look compares tokens with the znodes. What does not fit is looked at again
@@ -159,19 +156,26 @@ func (t *trial) compare(ctx context.Context) (misfit *act, err error) {
 		return nil, err
 	}
 	fits := make([]bool, len(t.acts))
-	err = each(ctx, len(t.acts), func(ctx context.Context, i int) error {
+	err = each(ctx, len(t.acts), func(ctx context.Context, i int) (err error) {
 		a := t.acts[i]
 		if fits[i] = a.op.Kind == kv.KindCreate; fits[i] {
 			return nil
 		}
-		n, ok, err := t.d.exists(ctx, t.s, a.path)
-		fits[i] = ok && tokenOf(&n.stat) == a.token
+		fits[i], err = t.fits(ctx, a)
 		return err
 	})
 	if i := slices.Index(fits, false); i >= 0 {
 		misfit = t.acts[i]
 	}
 	return misfit, err
+}
+
+func (t *trial) fits(ctx context.Context, a *act) (bool, error) {
+	if t.l != nil && a.op.Kind == kv.KindSet && a.token.leased && a.token.version >= young {
+		return t.d.lasts(ctx, t.l, a.path, a.token)
+	}
+	n, ok, err := t.d.exists(ctx, t.s, a.path)
+	return ok && tokenOf(&n.stat) == a.token, err
 }
 
 // count finds out which directories the multi must guard: those of young tokens,

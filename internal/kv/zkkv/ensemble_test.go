@@ -154,7 +154,7 @@ func (c countedGroup) List(ctx context.Context, dir string) ([]string, kv.Revisi
 	return c.Reader.List(ctx, dir)
 }
 
-func (c counted) Commit(ctx context.Context, ops ...kv.Op) (kv.Revision, error) {
+func (c counted) Commit(ctx context.Context, ops ...kv.Op) (kv.Receipt, error) {
 	defer c.done.Add(1)
 	return c.Driver.Commit(ctx, ops...)
 }

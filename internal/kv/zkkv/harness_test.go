@@ -135,11 +135,17 @@ func (c cluster) TTL() time.Duration { return 3 * time.Second }
 // commit commits, which must succeed.
 func commit(t testing.TB, d kv.Driver, ops ...kv.Op) kv.Revision {
 	t.Helper()
-	rev, err := d.Commit(t.Context(), ops...)
+	return receipt(t, d, ops...).Revision
+}
+
+// receipt is commit for who wants the tokens as well.
+func receipt(t testing.TB, d kv.Driver, ops ...kv.Op) kv.Receipt {
+	t.Helper()
+	r, err := d.Commit(t.Context(), ops...)
 	if err != nil {
 		t.Fatalf("Commit: %v", err)
 	}
-	return rev
+	return r
 }
 
 // values returns what d sees of keys, as key=value.

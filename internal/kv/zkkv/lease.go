@@ -205,8 +205,8 @@ func (l *lease) end() {
 }
 
 // carrier returns the session for a commit of ops: that of the lease of the keys
-// it creates.
-func (d *Driver) carrier(ctx context.Context, ops []kv.Op) (*session, error) {
+// it creates, or of the link.
+func (d *Driver) carrier(ctx context.Context, ops []kv.Op) (*session, *link, error) {
 	var used *lease
 	for _, op := range ops {
 		if op.Lease == nil {
@@ -214,21 +214,21 @@ func (d *Driver) carrier(ctx context.Context, ops []kv.Op) (*session, error) {
 		}
 		l, ok := op.Lease.(*lease)
 		if !ok || l.driver != d {
-			return nil, fmt.Errorf("create %s: lease of another driver: %w", op.Key, kv.ErrInvalid)
+			return nil, nil, fmt.Errorf("create %s: lease of another driver: %w", op.Key, kv.ErrInvalid)
 		}
 		if used != nil && used != l {
-			return nil, fmt.Errorf("create %s: keys of two leases in one commit: %w", op.Key, kv.ErrInvalid)
+			return nil, nil, fmt.Errorf("create %s: keys of two leases in one commit: %w", op.Key, kv.ErrInvalid)
 		}
 		used = l
 	}
 	if used != nil {
-		return used.session, used.connected(ctx)
+		return used.session, nil, used.connected(ctx)
 	}
 	l, err := d.alive(ctx)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return l.session, nil
+	return l.session, l, nil
 }
 
 // errLost turns what the server says of a session that has ended into what

@@ -30,14 +30,15 @@ type link struct {
 
 	tending sync.WaitGroup // the mirrors' goroutines
 
-	state   sync.Mutex         // guards what follows, and the mirrors
-	mirrors map[string]*mirror // by the path of their directory
-	batch   *batch             // the last one
+	state   sync.Mutex          // guards what follows, and the mirrors
+	mirrors map[string]*mirror  // by the path of their directory
+	batch   *batch              // the last one
+	lasting map[string]*lasting // by path
 }
 
 // connect makes a link to server, or says what went wrong.
 func (d *Driver) connect(ctx context.Context, server string) (*link, error) {
-	l := &link{server: server, up: make(chan struct{}), dead: make(chan struct{}), mirrors: map[string]*mirror{}}
+	l := &link{server: server, up: make(chan struct{}), dead: make(chan struct{}), mirrors: map[string]*mirror{}, lasting: map[string]*lasting{}}
 	l.session = &session{cfg: &d.cfg, onEvent: l.event, onFailed: func(_ string, err error) { l.die(err) }}
 	if err := l.start([]string{server}, d.cfg.SessionTimeout); err != nil {
 		return nil, err

@@ -83,6 +83,9 @@ func (l *link) notice(e zk.Event) {
 	}
 	l.state.Lock()
 	defer l.state.Unlock()
+	if e.Type == zk.EventNodeDeleted {
+		l.outlive(e.Path)
+	}
 	if m := l.mirrors[e.Path]; m != nil && e.Type != zk.EventNodeDataChanged {
 		m.list.fire()
 		l.join(m)

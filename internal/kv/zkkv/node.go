@@ -58,15 +58,18 @@ func (n node) entry(key string) (kv.Entry, bool) {
 type token struct {
 	czxid   int64
 	version int32
+	leased  bool
 }
 
-func tokenOf(stat *zk.Stat) token { return token{stat.Czxid, stat.Version} }
+func tokenOf(stat *zk.Stat) token { return token{stat.Czxid, stat.Version, stat.EphemeralOwner != 0} }
 
-func (t token) pack() kv.Token { return kv.MakeToken(fmt.Sprintf("%x.%d", t.czxid, t.version)) }
+func (t token) pack() kv.Token {
+	return kv.MakeToken(fmt.Sprintf("%x.%d.%t", t.czxid, t.version, t.leased))
+}
 
 // unpack is the inverse of pack; ok is false for what fits no key.
 func unpack(packed kv.Token) (t token, ok bool) {
-	_, err := fmt.Sscanf(packed.Raw(), "%x.%d", &t.czxid, &t.version)
+	_, err := fmt.Sscanf(packed.Raw(), "%x.%d.%t", &t.czxid, &t.version, &t.leased)
 	return t, err == nil && t.pack() == packed
 }
 

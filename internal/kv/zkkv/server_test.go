@@ -32,6 +32,7 @@ func TestServer(t *testing.T) {
 		{"ForeignRecreation", testForeignRecreation},
 		{"LeasedRecreation", testLeasedRecreation},
 		{"Reads", testReads},
+		{"Lasting", testLasting},
 		{"GroupSyncs", testGroupSyncs},
 		{"Users", testUsers},
 		{"Reconnect", testReconnect},

@@ -38,6 +38,11 @@
 // that: within that one round trip the key would have to be deleted, made again
 // and set as often as before.
 //
+// That read is left out where a leased key is set with such a token: once over each
+// connection the driver asks the server to tell of the znode's end, and as long as
+// it has not, the znode is the same. "That round trip" is then the time which the
+// word takes (see decision 19).
+//
 // A multi that was refused because of what this driver assumed, such as that a
 // parent exists, is made anew. One that may have been carried out never is.
 //
