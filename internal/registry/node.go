@@ -22,7 +22,7 @@ type NodeEntry struct {
 	key   string
 	busy  chan struct{} // holds one token; guards what follows
 	info  NodeInfo
-	reads db // begun after the entry was made, and again when they were too old
+	token kv.Token // of the last write; zero if that is not known to be it
 }
 
 // RegisterNode enters a node; the entry vanishes at most ttl, and a little,
@@ -44,10 +44,9 @@ func (r *Registry) RegisterNode(ctx context.Context, info NodeInfo, ttl time.Dur
 	for app, id := range info.Own {
 		owns = append(owns, kv.CreateLeased(ownDir(app)+"/"+n.info.ID, []byte(id.String()), lease))
 	}
-	if _, err := r.createLeased(ctx, n.key, n.info, lease, owns...); err != nil {
+	if n.token, err = r.createLeased(ctx, n.key, n.info, lease, owns...); err != nil {
 		return nil, errors.Join(wrap("register node "+info.Name, err), lease.Close())
 	}
-	n.reads = r.db.group()
 	return n, nil
 }
 
@@ -68,24 +67,16 @@ func (n *NodeEntry) Update(ctx context.Context, change func(*NodeInfo)) error {
 		return fmt.Errorf("update node %s: %w: %w", n.info.Name, holdfast.ErrUnavailable, ctx.Err())
 	}
 	return n.r.retry(ctx, "update node "+n.info.Name, func(bool) error {
-		err := n.write(ctx, change)
-		if err != nil {
-			n.reads = n.r.db.group()
-		}
-		return err
+		return n.write(ctx, change)
 	})
 }
 
-// write needs no read that is newer than the last write: a token that is too old
-// is a conflict.
+// write reads nothing as long as all goes well: nobody else writes the entry.
 func (n *NodeEntry) write(ctx context.Context, change func(*NodeInfo)) error {
-	got, err := n.reads.get(ctx, n.key)
-	if err != nil {
-		return err
-	}
-	e, ok := got[n.key]
-	if !ok {
-		return fmt.Errorf("%w: the entry has vanished", holdfast.ErrLeaseLost)
+	if n.token.IsZero() {
+		if err := n.look(ctx); err != nil {
+			return err
+		}
 	}
 	info := n.info.clone()
 	change(&info)
@@ -94,10 +85,26 @@ func (n *NodeEntry) write(ctx context.Context, change func(*NodeInfo)) error {
 	if err != nil {
 		return fmt.Errorf("encode key %s: %w", n.key, err)
 	}
-	if err := n.r.db.commit(ctx, kv.Set(n.key, text, e.Token)); err != nil {
+	receipt, err := n.r.db.apply(ctx, kv.Set(n.key, text, n.token))
+	if err != nil {
+		n.token = kv.Token{}
 		return err
 	}
-	n.info = info.clone()
+	n.token, n.info = receipt.Tokens[0], info.clone()
+	return nil
+}
+
+// look reads the token of the entry.
+func (n *NodeEntry) look(ctx context.Context) error {
+	got, err := n.r.db.get(ctx, n.key)
+	if err != nil {
+		return err
+	}
+	e, ok := got[n.key]
+	if !ok {
+		return fmt.Errorf("%w: the entry has vanished", holdfast.ErrLeaseLost)
+	}
+	n.token = e.Token
 	return nil
 }
 
