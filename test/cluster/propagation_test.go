@@ -28,33 +28,25 @@ func TestPropagation(t *testing.T) {
 	for _, n := range sizes {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			f := newFleet(t, services.StartZooKeeper(t, services.ZooKeeperOptions{Servers: 3}), n)
-			before := f.total()
+			sessions := f.total().Sessions
+			var cost costs
 			var all, calls []time.Duration
 			for i := range flips {
+				before := f.stats()
 				took, call := f.flip(i)
 				all, calls = append(all, took...), append(calls, call)
+				for i, after := range f.stats() {
+					cost.add(int(after.Reads-before[i].Reads), int(after.Syncs-before[i].Syncs))
+				}
 			}
-			f.settle()
-			after, each := f.total(), float64(n*flips)
-			reads, syncs := float64(after.Reads-before.Reads)/each, float64(after.Syncs-before.Syncs)/each
-			t.Logf("| %d clients | %d flips | %s | activate itself %s | %.2f reads | %.2f syncs |", n, flips, quantiles(all), quantiles(calls), reads, syncs)
-			if reads > mostReads || syncs > mostSyncs {
-				t.Errorf("a flip costs each client %.2f reads and %.2f syncs, want %.1f and %.1f at most", reads, syncs, mostReads, mostSyncs)
-			}
-			if after.Sessions != before.Sessions {
-				t.Errorf("%d sessions were lost", after.Sessions-before.Sessions)
+			t.Logf("| %d clients | %d flips | %s | activate itself %s | %v |", n, flips, quantiles(all), quantiles(calls), cost)
+			cost.check(t)
+			if lost := f.total().Sessions - sessions; lost != 0 {
+				t.Errorf("%d sessions were lost", lost)
 			}
 		})
 	}
 }
-
-// What a flip may cost a client at most. It costs 2 reads, of the two keys that
-// changed, and one sync. More are allowed for hints that came so far apart that
-// they led to two refreshes, as they may on a busy machine.
-const (
-	mostReads = 2.5
-	mostSyncs = 1.5
-)
 
 // firstFlips are those of an app that are not counted: until keys have been
 // changed so often, the driver guards commits in a way that costs watchers a
@@ -226,9 +218,16 @@ func (f *fleet) settle() {
 	}, nil)
 }
 
+func (f *fleet) stats() []zkkv.Stats {
+	all := make([]zkkv.Stats, len(f.drivers))
+	for i, d := range f.drivers {
+		all[i] = d.Stats()
+	}
+	return all
+}
+
 func (f *fleet) total() (sum zkkv.Stats) {
-	for _, d := range f.drivers {
-		s := d.Stats()
+	for _, s := range f.stats() {
 		sum.Reads += s.Reads
 		sum.Syncs += s.Syncs
 		sum.Sessions += s.Sessions
