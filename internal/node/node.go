@@ -111,8 +111,9 @@ type Node struct {
 	warmth   warmth
 	usage    usage
 	missing  missing
-	store    reason // open
-	refused  reason // an entry in the registry
+	newcomer atomic.Pointer[registry.NodeInfo] // the node's entry, while others may not know what it brought
+	store    reason                            // open
+	refused  reason                            // an entry in the registry
 
 	restarted bool // with a table that was kept
 

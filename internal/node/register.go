@@ -50,7 +50,8 @@ func (n *Node) registered(ctx context.Context) error {
 		return fmt.Errorf("register node: %w", err)
 	}
 	defer entry.Close()
-	defer n.becomesKnown(ctx, entry)()
+	info := entry.Info()
+	defer n.introduce(&info)()
 	for {
 		select {
 		case <-ctx.Done():
