@@ -45,6 +45,8 @@ type keptBriefly struct {
 type nodeStatus struct {
 	registry.NodeInfo
 	Behind bool `json:"behind"`
+	// Entries that it had before it began anew, and that have not ended yet, by ID.
+	Before []string `json:"before,omitempty"`
 	// What of the live and draining releases of all apps the node has not loaded.
 	Lacks map[holdfast.AppName][]holdfast.ReleaseID `json:"lacks,omitempty"`
 	wants int                                       // how many there are
@@ -65,19 +67,19 @@ another program set to something invalid, a hook that fails, or was given up wit
 the last day.
 
 Of a node, SEEN is when it last told of a change: it has nothing to tell between two
-flips, and one that is gone is not listed a few seconds later. READY is how many of
-the live and draining releases of all apps it has loaded. STATE compares what it
-knows with the registry's last revision.
+flips, and one that is gone is not listed a few seconds later. One that was killed
+and began anew, with its name and address, is listed once, as it is now. READY is
+how many of the live and draining releases of all apps it has loaded. STATE compares
+what it knows with the registry's last revision.
 
 JSON keys: registry, revision, apps (name, mount, sides: side, live, activated,
 pending, problem; releases by state, draining, kept: release, state, asked,
 share, action, reasons, at; brought: release, by, copies, wanted, making: node,
 done, total, differs: release, files, differ, paths), nodes (id, name, side,
 address, peer, version, started, seen, revision, ready, own, copies: wanted, held,
-making, behind, lacks),
-leader (name, address, version, since, epoch, term), publishing (id, app,
-manifest, started), hooks (app, name, at, givenUp, failing and last: event, tries,
-since, tried, error), problems.`,
+making, behind, lacks, before), leader (name, address, version, since, epoch, term),
+publishing (id, app, manifest, started), hooks (app, name, at, givenUp, failing and
+last: event, tries, since, tried, error), problems.`,
 		Example: `  holdfast status
   holdfast status --app shop --side canary
   holdfast status --json`,
@@ -141,9 +143,10 @@ func (b *backends) status(ctx context.Context, app holdfast.AppName, side holdfa
 	if led {
 		s.Leader = &leader
 	}
+	nodes, before := registry.Latest(nodes)
 	for _, n := range nodes {
 		if side.IsZero() || n.Side == side {
-			s.Nodes = append(s.Nodes, newNodeStatus(n, snap))
+			s.Nodes = append(s.Nodes, newNodeStatus(n, before[n.ID], snap))
 		}
 	}
 	for _, state := range snap.Apps {
@@ -205,8 +208,11 @@ func draining(state *registry.AppState) []holdfast.ReleaseID {
 	return ids
 }
 
-func newNodeStatus(n registry.NodeInfo, snap *registry.Snapshot) nodeStatus {
+func newNodeStatus(n registry.NodeInfo, before []registry.NodeInfo, snap *registry.Snapshot) nodeStatus {
 	s := nodeStatus{NodeInfo: n, Behind: n.Revision < snap.Revision, Lacks: map[holdfast.AppName][]holdfast.ReleaseID{}}
+	for _, b := range before {
+		s.Before = append(s.Before, b.ID)
+	}
 	for _, app := range snap.Apps {
 		for _, r := range app.Releases {
 			if r.State != holdfast.Live && r.State != holdfast.Draining {
@@ -360,6 +366,11 @@ func (c *cli) showNodes(s *clusterStatus, now time.Time) {
 	c.ui.table([]string{"NODE", "SIDE", "ADDRESS", "VERSION", "STARTED", "SEEN", "READY", "STATE"}, rows)
 	if behind > 0 {
 		c.ui.say("%s %s behind", count(behind, "node"), verb(behind, "is", "are"))
+	}
+	for _, n := range s.Nodes {
+		if len(n.Before) > 0 {
+			c.ui.say("%s began anew; what the registry knows of it from before goes within seconds", n.Name)
+		}
 	}
 	if s.Leader != nil {
 		c.ui.say("%s leads, since %s", s.Leader.Name, humanTime(s.Leader.Since, now))

@@ -136,7 +136,7 @@ func (n *Node) enter(entry *registry.NodeInfo) {
 // life of self left behind does not count.
 func known(self *registry.NodeInfo, nodes []registry.NodeInfo) bool {
 	return !slices.ContainsFunc(nodes, func(other registry.NodeInfo) bool {
-		if other.ID == self.ID || other.Name == self.Name && other.Address == self.Address {
+		if other.ID == self.ID || self.Succeeds(other) {
 			return false
 		}
 		for app, id := range self.Own {

@@ -125,6 +125,39 @@ func compareNodes(a, b NodeInfo) int {
 	return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
 }
 
+// Succeeds reports whether i is the entry of a node that began anew, or lost its entry
+// and made another, and before is the one it had before, which lasts until the lease of
+// that ends. Such nodes have one name and one address; of nodes without an address there
+// may be several of one name.
+func (i NodeInfo) Succeeds(before NodeInfo) bool {
+	if i.Name != before.Name || i.Address != before.Address || i.Address == "" {
+		return false
+	}
+	return cmp.Or(i.Started.Compare(before.Started), i.Seen.Compare(before.Seen), cmp.Compare(i.ID, before.ID)) > 0
+}
+
+// Latest returns those of nodes that no other one succeeds, in their order, and by the
+// ID of each what it succeeds.
+func Latest(nodes []NodeInfo) (latest []NodeInfo, before map[string][]NodeInfo) {
+	type place struct{ name, address string }
+	newest := make(map[place]NodeInfo)
+	for _, n := range nodes {
+		at := place{n.Name, n.Address}
+		if other, taken := newest[at]; !taken || n.Succeeds(other) {
+			newest[at] = n
+		}
+	}
+	before = make(map[string][]NodeInfo)
+	for _, n := range nodes {
+		if by := newest[place{n.Name, n.Address}]; by.Succeeds(n) {
+			before[by.ID] = append(before[by.ID], n)
+		} else {
+			latest = append(latest, n)
+		}
+	}
+	return latest, before
+}
+
 // clone copies what change functions and callers might write to.
 func (i NodeInfo) clone() NodeInfo {
 	i.Ready = maps.Clone(i.Ready)

@@ -83,7 +83,8 @@ func awaitDraining(t *testing.T, admin *program.Machine, release string) {
 
 // TestBuildRestartsWithoutRegistry: a node whose build was known before starts with it
 // although nobody answers for the registry. One with another build does not: nobody
-// could know that.
+// could know that. While the entry of a killed node lasts, the one that it has after a
+// restart is listed alone.
 func TestBuildRestartsWithoutRegistry(t *testing.T) {
 	t.Parallel() // it waits most of the time
 	zk := services.StartZooKeeper(t, services.ZooKeeperOptions{Servers: 1})
@@ -101,6 +102,16 @@ func TestBuildRestartsWithoutRegistry(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(m.Data(), "build-memo")); err != nil {
 		t.Errorf("the node reads its build again: %v", err)
 	}
+	n.Restart()
+	n.AwaitReady()
+	n.Kill()
+	n.Restart()
+	n.AwaitReady()
+	var s status
+	if program.NewMachine(t, "--registry", zookeeper(zk.Addresses...)).RunJSON(&s, "status"); len(s.Nodes) != 1 {
+		t.Errorf("one node is listed as %+v", s.Nodes)
+	}
+	n.Stop()
 	zk.Kill(0)
 	n.Restart()
 	n.AwaitReady()
