@@ -47,10 +47,7 @@ func (r *Registry) update(ctx context.Context, what string, app holdfast.AppName
 		}
 		e.unsure = unsure
 		if more := e.adopt(); more {
-			if err := e.commit(ctx); err != nil {
-				return err
-			}
-			return errAgain
+			return e.again(ctx)
 		}
 		if err := change(e); err != nil {
 			return err
@@ -151,14 +148,38 @@ func (e *edit) createJSON(key string, value any) {
 	e.ops = append(e.ops, kv.Create(key, text))
 }
 
+// again commits what was planned so far, and has the change planned anew.
+func (e *edit) again(ctx context.Context) error {
+	if err := e.commit(ctx); err != nil {
+		return err
+	}
+	return errAgain
+}
+
 // commit makes what was planned true, all or nothing.
 func (e *edit) commit(ctx context.Context) error {
-	if !e.dirty || e.err != nil {
-		return e.err
+	if !e.dirty && e.err == nil {
+		return nil
+	}
+	ops, err := e.plan()
+	if err != nil {
+		return err
+	}
+	return e.r.db.commit(ctx, ops...)
+}
+
+// plan returns the operations of what was planned: of nothing, that the head of an app
+// that there is stays what it is.
+func (e *edit) plan() ([]kv.Op, error) {
+	if e.err != nil {
+		return nil, e.err
+	}
+	if !e.dirty {
+		return []kv.Op{kv.Check(headKey(e.app), e.before.head.Token)}, nil
 	}
 	text, err := e.head.encode()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	ops := slices.Clone(e.ops)
 	if e.old == nil {
@@ -171,7 +192,7 @@ func (e *edit) commit(ctx context.Context) error {
 			ops = append(ops, kv.Check(key, e.checks[key]))
 		}
 	}
-	return e.r.db.commit(ctx, ops...)
+	return ops, nil
 }
 
 // release returns the record of a release of the app, or ErrNotFound.

@@ -214,8 +214,8 @@ func (y *tally) add(history []event) {
 	}
 }
 
-// arena is a database with an app of three releases and the clients that fight
-// over its sides, each on ways of its own.
+// arena is a database with an app of three releases, and one more that nodes bring, and
+// the clients that fight over its sides and own that one, each on ways of its own.
 type arena struct {
 	t       *testing.T
 	number  int
@@ -242,7 +242,7 @@ func newArena(t *testing.T, f faults, number int) *arena {
 		}
 		d := f.open(t, number, ways)
 		if i == 0 {
-			seedReleases(t, d, "shop", "one", "two", "three")
+			seedReleases(t, d, "shop", "one", "two", "three", "brought")
 		}
 		c.r = patiently(t, func() (*Registry, error) { return Open(t.Context(), d, Options{Timeout: 3 * time.Second}) })
 		if c.watches {
@@ -323,8 +323,14 @@ func (a *arena) history(number int) []event {
 	var running sync.WaitGroup
 	for i, c := range a.clients {
 		seed := uint64(a.number*arenaHistories + number)
+		h := &holder{app: "shop", client: i, lossy: true, slow: true}
+		if number == 0 { // to own something costs a lease, and often its time
+			h.release = "brought"
+		}
 		running.Go(func() {
-			parts[i], errs[i] = c.part(a.t.Context(), rand.New(rand.NewPCG(seed, uint64(i))), i, fmt.Sprint("a", number), fmt.Sprint("b", number))
+			parts[i], errs[i] = c.part(a.t.Context(), rand.New(rand.NewPCG(seed, uint64(i))), h, fmt.Sprint("a", number), fmt.Sprint("b", number))
+			parts[i] = append(parts[i], h.end()...)
+			parts[i] = append(parts[i], abandoned(parts[i])...)
 		})
 	}
 	running.Wait()
@@ -337,22 +343,22 @@ func (a *arena) history(number int) []event {
 // part does a client's operations. Reads that fail are tried again; a change of
 // which nobody knows whether it was made ends the part, which keeps histories
 // short enough to check.
-func (c *fighter) part(ctx context.Context, rnd *rand.Rand, number int, sides ...string) ([]event, error) {
+func (c *fighter) part(ctx context.Context, rnd *rand.Rand, h *holder, sides ...string) ([]event, error) {
 	var events []event
 	for len(events) < arenaCalls {
-		e := choose(rnd, "shop", number, sides...)
+		e := h.choose(rnd, false, sides...)
 		var err error
 		if e.Kind == "read" && c.watches {
 			err = c.read(ctx, &e)
 		} else {
-			err = e.do(ctx, c.r)
+			err = h.do(ctx, c.r, &e)
 		}
 		switch {
 		case err == nil:
-			events = append(events, e)
+			events = append(append(events, e), h.also(e)...)
 		case !errors.Is(err, holdfast.ErrUnavailable):
-			return nil, fmt.Errorf("client %d: %s: %w", number, e.Kind, err)
-		case e.Kind != "read":
+			return nil, fmt.Errorf("client %d: %s: %w", h.client, e.Kind, err)
+		case e.Kind != "read" && e.Kind != "state":
 			e.Failure = "unknown"
 			return append(events, e), nil
 		}

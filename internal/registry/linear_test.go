@@ -20,12 +20,13 @@ import (
 	"github.com/holdfast-web/holdfast/internal/kv/memkv"
 )
 
-// event is one operation of one client on one side, and its outcome.
+// event is one operation of one client on one side, or on who owns a release, and its
+// outcome.
 type event struct {
 	Client       int
-	App, Side    string
+	App, Side    string // no side: see ownedStep
 	Kind         string // "activate", "rollback" or "read"
-	Release      string // to activate
+	Release      string // to activate, or that is owned
 	Expect       *string
 	Call, Return int64 // nanoseconds of the machine's monotonic clock
 
@@ -33,6 +34,11 @@ type event struct {
 	Live     string // what is live after it
 	Previous string
 	Failure  string // "conflict", "none", or "unknown" of a change that may have been made
+
+	Owner   string // who begins or ceases to own the release
+	Owners  int    // that a read shows
+	Retired bool   // what a read shows
+	Late    bool   // it may happen after its return
 }
 
 // sideModel is what a side does: its state is the list of what was live on it,
@@ -43,7 +49,11 @@ func sideModel() porcupine.Model {
 			parts := map[string][]porcupine.Operation{}
 			for _, op := range history {
 				e := op.Input.(event)
-				parts[e.App+"/"+e.Side] = append(parts[e.App+"/"+e.Side], op)
+				on := e.App + "/" + e.Side
+				if e.Side == "" {
+					on += " " + e.Release
+				}
+				parts[on] = append(parts[on], op)
 			}
 			var list [][]porcupine.Operation
 			for _, part := range parts {
@@ -53,7 +63,11 @@ func sideModel() porcupine.Model {
 		},
 		Init: func() any { return "" },
 		Step: func(state, input, _ any) (bool, any) {
-			next, legal := step(state.(string), input.(event))
+			e, step := input.(event), step
+			if e.Side == "" {
+				step = ownedStep
+			}
+			next, legal := step(state.(string), e)
 			return legal, next
 		},
 	}
@@ -99,7 +113,7 @@ func check(t *testing.T, history []event) {
 	ops := make([]porcupine.Operation, len(history))
 	for i, e := range history {
 		ops[i] = porcupine.Operation{ClientId: e.Client, Input: e, Call: e.Call, Output: e, Return: e.Return}
-		if e.Failure == "unknown" {
+		if e.Failure == "unknown" || e.Late {
 			ops[i].Return = math.MaxInt64
 		}
 	}
@@ -138,20 +152,6 @@ func TestModelRefuses(t *testing.T) {
 			t.Errorf("%s: legal = %v", tt.name, legal)
 		}
 	}
-}
-
-// client does n operations on two sides of an app, chosen by chance.
-func client(ctx context.Context, r *Registry, app string, number, n int, sides ...string) ([]event, error) {
-	rnd := rand.New(rand.NewPCG(uint64(number), uint64(len(app))+uint64(n)))
-	events := make([]event, 0, n)
-	for range n {
-		e := choose(rnd, app, number, sides...)
-		if err := e.do(ctx, r); err != nil {
-			return nil, fmt.Errorf("client %d: %s of app %s: %w", number, e.Kind, app, err)
-		}
-		events = append(events, e)
-	}
-	return events, nil
 }
 
 // choose chooses the next operation of a client.
@@ -298,17 +298,21 @@ func lossyHistory(t *testing.T, number, clients, operations int) {
 	d, _ := newLossy(t, uint64(number))
 	app := fmt.Sprintf("app%d", number)
 	events, errs := make([][]event, clients), make([]error, clients)
-	var wg sync.WaitGroup
+	var wg, published sync.WaitGroup
+	published.Add(clients)
 	for i := range clients {
 		wg.Go(func() {
 			r, err := Open(t.Context(), d, Options{})
-			for _, id := range []string{"one", "two", "three"} {
+			for _, id := range []string{"one", "two", "three", "brought"} {
 				if err == nil { // all publish the same: one adds, the others find it
 					_, _, err = publish(t.Context(), r, build(app, id, id, id))
 				}
 			}
+			published.Done()
+			published.Wait() // to publish what is retired restores it
 			if errs[i] = err; err == nil {
-				events[i], errs[i] = client(t.Context(), r, app, number*clients+i, operations, "a", "b")
+				h := &holder{app: app, release: "brought", client: number*clients + i, lossy: true}
+				events[i], errs[i] = h.operations(t.Context(), r, operations, "a", "b")
 			}
 		})
 	}

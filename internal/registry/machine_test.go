@@ -196,7 +196,7 @@ func (m *machine) Retire(rt *rapid.T) {
 		case next.liveAnywhere(id) || next.owners[id] > 0 || r.pinned && !now:
 			return holdfast.ErrConflict
 		}
-		next.update(id, func(r *modelRelease) { r.retired, r.pinned = true, false })
+		next.update(id, func(r *modelRelease) { r.retired, r.pinned, r.left = true, false, r.owned })
 		return nil
 	}, func(id holdfast.ReleaseID) error {
 		return m.r.Retire(m.t.Context(), m.name(), id, RetireOptions{Now: now})

@@ -15,6 +15,8 @@ import (
 	"github.com/holdfast-web/holdfast/internal/kv"
 )
 
+var errVanished = fmt.Errorf("%w: the entry has vanished", holdfast.ErrLeaseLost)
+
 // NodeEntry is a node's own entry in the registry.
 type NodeEntry struct {
 	r     *Registry
@@ -30,9 +32,6 @@ type NodeEntry struct {
 // with the entry the releases in info.Own become live; ErrNotFound or ErrGone if one
 // cannot.
 func (r *Registry) RegisterNode(ctx context.Context, info NodeInfo, ttl time.Duration) (*NodeEntry, error) {
-	if err := r.own(ctx, info.Own); err != nil {
-		return nil, wrap("register node "+info.Name, err)
-	}
 	lease, err := r.db.lease(ctx, ttl)
 	if err != nil {
 		return nil, wrap("register node "+info.Name, err)
@@ -40,14 +39,36 @@ func (r *Registry) RegisterNode(ctx context.Context, info NodeInfo, ttl time.Dur
 	n := &NodeEntry{r: r, lease: lease, busy: make(chan struct{}, 1), info: info.clone()}
 	n.info.ID, n.info.Seen = rand.Text(), r.clock().UTC()
 	n.key = nodeDir + "/" + n.info.ID
-	var owns []kv.Op
-	for app, id := range info.Own {
-		owns = append(owns, kv.CreateLeased(ownDir(app)+"/"+n.info.ID, []byte(id.String()), lease))
-	}
-	if n.token, err = r.createLeased(ctx, n.key, n.info, lease, owns...); err != nil {
-		return nil, errors.Join(wrap("register node "+info.Name, err), lease.Close())
+	if err := r.retry(ctx, "register node "+info.Name, func(unsure bool) error { return n.enter(ctx, unsure) }); err != nil {
+		return nil, errors.Join(err, lease.Close())
 	}
 	return n, nil
+}
+
+// enter makes the entry, and with it the keys that say what the node owns.
+func (n *NodeEntry) enter(ctx context.Context, unsure bool) error {
+	if unsure {
+		if err := n.look(ctx); !errors.Is(err, errVanished) {
+			return err // nil: by the attempt whose outcome was lost
+		}
+	}
+	text, err := json.Marshal(n.info)
+	if err != nil {
+		return fmt.Errorf("encode key %s: %w", n.key, err)
+	}
+	ops := []kv.Op{kv.CreateLeased(n.key, text, n.lease)}
+	for app, id := range n.info.Own {
+		head, err := n.r.own(ctx, app, id)
+		if err != nil {
+			return err
+		}
+		ops = append(append(ops, head...), kv.CreateLeased(ownDir(app)+"/"+n.info.ID, []byte(id.String()), n.lease))
+	}
+	receipt, err := n.r.db.apply(ctx, ops...)
+	if err == nil {
+		n.token = receipt.Tokens[0]
+	}
+	return err
 }
 
 // Info returns the entry as it was last written.
@@ -102,7 +123,7 @@ func (n *NodeEntry) look(ctx context.Context) error {
 	}
 	e, ok := got[n.key]
 	if !ok {
-		return fmt.Errorf("%w: the entry has vanished", holdfast.ErrLeaseLost)
+		return errVanished
 	}
 	n.token = e.Token
 	return nil

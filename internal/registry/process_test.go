@@ -27,6 +27,7 @@ const workerEnv = "HOLDFAST_REGISTRY_WORKER"
 type round struct {
 	App           string
 	Client, Count int
+	Brought       string // the release that the workers own now and then, if any
 }
 
 func work(ctx context.Context, path string, in *bufio.Reader, out io.Writer) (err error) {
@@ -48,14 +49,18 @@ func work(ctx context.Context, path string, in *bufio.Reader, out io.Writer) (er
 			return err
 		}
 		rnd := rand.New(rand.NewPCG(uint64(q.Client), uint64(q.Count)))
-		for range q.Count {
-			e := choose(rnd, q.App, q.Client, "a", "b")
-			do := e.do
-			if e.Kind == "read" {
-				do = e.readApp // since there are many others
+		h := &holder{app: q.App, release: q.Brought, client: q.Client}
+		for i := range q.Count + 1 {
+			e := h.choose(rnd, i == q.Count, "a", "b")
+			do := func() error { return h.do(ctx, r, &e) }
+			switch e.Kind {
+			case "read":
+				do = func() error { return e.readApp(ctx, r) } // since there are many others
+			case "":
+				do = func() error { return nil }
 			}
 			e.Call = now() // a little early, which allows for more
-			if err := errors.Join(answers.Encode(e), do(ctx, r), answers.Encode(e)); err != nil {
+			if err := errors.Join(answers.Encode(e), do(), answers.Encode(e)); err != nil {
 				return err
 			}
 		}
@@ -98,22 +103,25 @@ func (w *worker) end(t *testing.T) {
 	}
 }
 
-// read returns the events that the worker makes, and whether it lives: if it was
-// killed, nobody knows what became of the change that it was about to make.
+// read returns the n events that the worker makes, and the one that ends what it began,
+// and whether it lives: if it was killed, nobody knows what became of the change that it
+// was about to make.
 func (w *worker) read(n int) (events []event, alive bool) {
-	for range n {
+	for range n + 1 {
 		var before, after event
 		if w.out.Decode(&before) != nil {
 			return events, false
 		}
 		if w.out.Decode(&after) != nil {
-			if before.Kind == "read" {
+			if before.Kind == "read" || before.Kind == "state" || before.Kind == "" {
 				return events, false
 			}
 			before.Failure = "unknown"
 			return append(events, before), false
 		}
-		events = append(events, after)
+		if after.Kind != "" {
+			events = append(events, after)
+		}
 	}
 	return events, true
 }
@@ -133,9 +141,10 @@ func TestLinearizableProcesses(t *testing.T) {
 	kills := 0
 	for h := 0; total.made() < soak.Calls(100_000, 10_000) && !t.Failed(); h++ {
 		app := fmt.Sprintf("app%d", h)
-		seedReleases(t, d, app, "one", "two", "three")
+		seedReleases(t, d, app, "one", "two", "three", "brought")
+		brought := []string{"brought", "", ""}[h%3] // to own something costs three commits more
 		for i, w := range workers {
-			_ = json.NewEncoder(w.in).Encode(round{app, h*processes + i, calls}) // it may have been killed late
+			_ = json.NewEncoder(w.in).Encode(round{app, h*processes + i, calls, brought}) // it may have been killed late
 		}
 		if h%killEvery == 0 {
 			victim := workers[h/killEvery%processes]
@@ -144,7 +153,7 @@ func TestLinearizableProcesses(t *testing.T) {
 		var history []event
 		for i, w := range workers {
 			events, alive := w.read(calls)
-			history = append(history, events...)
+			history = append(append(history, events...), abandoned(events)...)
 			if !alive {
 				kills++
 				_ = w.cmd.Wait() // it was killed

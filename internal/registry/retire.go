@@ -49,6 +49,8 @@ func (r *Registry) Retire(ctx context.Context, app holdfast.AppName, id holdfast
 			return fmt.Errorf("%w: it is pinned: unpin it first", holdfast.ErrConflict)
 		case f.Retired != 0 && !f.Pinned:
 			return nil
+		case !e.unowned([]holdfast.ReleaseID{id}):
+			return e.again(ctx)
 		}
 		e.undisturbed()
 		if f.Retired == 0 {
@@ -112,6 +114,9 @@ func (r *Registry) Transit(ctx context.Context, app holdfast.AppName, decide fun
 			return err
 		}
 		done = decide(state)
+		if !e.unowned(done.Retire) {
+			return e.again(ctx)
+		}
 		return e.transit(state, done)
 	})
 	return done, err
