@@ -32,21 +32,22 @@ type NodeEntry struct {
 // with the entry the releases in info.Own become live; ErrNotFound or ErrGone if one
 // cannot.
 func (r *Registry) RegisterNode(ctx context.Context, info NodeInfo, ttl time.Duration) (*NodeEntry, error) {
-	lease, err := r.db.lease(ctx, ttl)
-	if err != nil {
-		return nil, wrap("register node "+info.Name, err)
-	}
-	n := &NodeEntry{r: r, lease: lease, busy: make(chan struct{}, 1), info: info.clone()}
+	n := &NodeEntry{r: r, busy: make(chan struct{}, 1), info: info.clone()}
 	n.info.ID, n.info.Seen = rand.Text(), r.clock().UTC()
 	n.key = nodeDir + "/" + n.info.ID
-	if err := r.retry(ctx, "register node "+info.Name, func(unsure bool) error { return n.enter(ctx, unsure) }); err != nil {
-		return nil, errors.Join(err, lease.Close())
+	err := r.retry(ctx, "register node "+info.Name, func(unsure bool) error { return n.enter(ctx, ttl, unsure) })
+	if err != nil && n.lease != nil {
+		err = errors.Join(err, n.lease.Close())
+	}
+	if err != nil {
+		return nil, err
 	}
 	return n, nil
 }
 
-// enter makes the entry, and with it the keys that say what the node owns.
-func (n *NodeEntry) enter(ctx context.Context, unsure bool) error {
+// enter makes the entry, and with it the keys that say what the node owns. A lease costs
+// some services a session, so there is none for a node that cannot own what it wants to.
+func (n *NodeEntry) enter(ctx context.Context, ttl time.Duration, unsure bool) error {
 	if unsure {
 		if err := n.look(ctx); !errors.Is(err, errVanished) {
 			return err // nil: by the attempt whose outcome was lost
@@ -56,13 +57,22 @@ func (n *NodeEntry) enter(ctx context.Context, unsure bool) error {
 	if err != nil {
 		return fmt.Errorf("encode key %s: %w", n.key, err)
 	}
-	ops := []kv.Op{kv.CreateLeased(n.key, text, n.lease)}
+	var heads []kv.Op
 	for app, id := range n.info.Own {
 		head, err := n.r.own(ctx, app, id)
 		if err != nil {
 			return err
 		}
-		ops = append(append(ops, head...), kv.CreateLeased(ownDir(app)+"/"+n.info.ID, []byte(id.String()), n.lease))
+		heads = append(heads, head...)
+	}
+	if n.lease == nil {
+		if n.lease, err = n.r.db.lease(ctx, ttl); err != nil {
+			return err
+		}
+	}
+	ops := append([]kv.Op{kv.CreateLeased(n.key, text, n.lease)}, heads...)
+	for app, id := range n.info.Own {
+		ops = append(ops, kv.CreateLeased(ownDir(app)+"/"+n.info.ID, []byte(id.String()), n.lease))
 	}
 	receipt, err := n.r.db.apply(ctx, ops...)
 	if err == nil {

@@ -1,6 +1,8 @@
 package registry
 
 import (
+	"context"
+	"strings"
 	"testing"
 	"time"
 
@@ -236,4 +238,76 @@ func TestTakeBuilds(t *testing.T) {
 		_, err := r.CreateApp(t.Context(), appName("c"), func(s *holdfast.Settings) error { return s.Set("mount", "/a") }, nil)
 		wantError(t, err, holdfast.ErrExists, "app a lies there")
 	})
+}
+
+// TestOwnersMeanwhile: whatever a node begins or ceases to own between two steps of
+// somebody else's, a release that was owned all the time is shown as live, and none is
+// retired that somebody has begun to own.
+func TestOwnersMeanwhile(t *testing.T) {
+	var meanwhile func(memkv.Call) bool // done
+	d := memory(t, memkv.Options{Before: func(_ context.Context, c memkv.Call) error {
+		if do := meanwhile; do != nil {
+			meanwhile = nil // what it does has steps, too
+			if !do(c) {
+				meanwhile = do
+			}
+		}
+		return nil
+	}})()
+	r := openRegistry(t, d, newClock())
+	mustPublish(t, r, "a", "v1")
+	state := func() *ReleaseInfo { return infoOf(t, mustRefresh(t, r, nil), "v1") }
+	leave := func(e *NodeEntry) {
+		t.Helper()
+		if err := e.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	retire := func() error { return r.Retire(t.Context(), appName("a"), release("v1"), RetireOptions{}) }
+
+	first := owner(t, r, "v1")
+	var second *NodeEntry
+	meanwhile = func(c memkv.Call) bool {
+		if c.Method != "get" || !strings.HasPrefix(c.Keys[0], ownDir(appName("a"))) {
+			return false
+		}
+		second = owner(t, r, "v1")
+		leave(first)
+		return true
+	}
+	if info := state(); info.Owners == 0 || second == nil {
+		t.Errorf("one made way for another, and it is %+v", info)
+	}
+	leave(second)
+
+	commits := 0
+	meanwhile = func(c memkv.Call) bool {
+		if c.Method != "commit" {
+			return false
+		}
+		if commits++; commits == 2 { // the first says that nobody owns it
+			first = owner(t, r, "v1")
+		}
+		return commits == 2
+	}
+	wantError(t, retire(), holdfast.ErrConflict, "1 nodes")
+	leave(first)
+	if info := state(); info.State != holdfast.Draining {
+		t.Errorf("it was owned when it was to be retired, and is %s", info.State)
+	}
+
+	meanwhile = func(c memkv.Call) bool {
+		if c.Method != "commit" {
+			return false
+		}
+		if err := retire(); err != nil {
+			t.Error(err)
+		}
+		return true
+	}
+	second = owner(t, r, "v1")
+	leave(second)
+	if info := state(); info.State != holdfast.Draining || meanwhile != nil {
+		t.Errorf("it was retired while its owner registered, and is %s", info.State)
+	}
 }
