@@ -1,12 +1,18 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
+	"github.com/spf13/cobra"
+
+	holdfast "github.com/holdfast-web/holdfast"
 	"github.com/holdfast-web/holdfast/internal/hook"
 	"github.com/holdfast-web/holdfast/internal/node"
 	"github.com/holdfast-web/holdfast/internal/registry"
@@ -50,7 +56,14 @@ func duties(o serveOptions, log *slog.Logger) []node.Duty {
 	}}
 }
 
-// hookProblems says what is wrong with hooks; what was given up, for a day.
+// A hook's failures are told by status for so long after the event was given up, and
+// so many of each hook.
+const (
+	missedToldFor  = 7 * 24 * time.Hour
+	missedToldMost = 3
+)
+
+// hookProblems says what is wrong with hooks, and what they were given up for.
 func hookProblems(hooks []registry.Hook, now time.Time) (problems []string) {
 	for _, h := range hooks {
 		if f := h.Failing; f != nil && f.Tries == 0 {
@@ -58,9 +71,26 @@ func hookProblems(hooks []registry.Hook, now time.Time) (problems []string) {
 		} else if f != nil {
 			problems = append(problems, fmt.Sprintf("%s fails for %s (%s, the last %s): %s", hookOf(h), eventOf(f.Event), tries(f.Tries), humanTime(f.Tried, now), f.Error))
 		}
-		if f := h.Last; f != nil && now.Sub(f.Tried) < 24*time.Hour {
-			problems = append(problems, fmt.Sprintf("%s was given up for %s, %s after %s: %s", hookOf(h), eventOf(f.Event), humanTime(f.Tried, now), tries(f.Tries), f.Error))
+		problems = append(problems, missedProblems(h, now)...)
+	}
+	return problems
+}
+
+// missedProblems tells what a hook was given up for and was not run for since, the
+// last first.
+func missedProblems(h registry.Hook, now time.Time) (problems []string) {
+	for i, m := range slices.Backward(h.Missed) {
+		if now.Sub(m.Tried) >= missedToldFor {
+			break
 		}
+		if len(problems) == missedToldMost {
+			return append(problems, fmt.Sprintf("%s was given up for %s before; holdfast hooks lists them", hookOf(h), count(i+1, "event")))
+		}
+		next := "holdfast hooks --retry runs it again"
+		if m.Again {
+			next = "it is to be run again"
+		}
+		problems = append(problems, fmt.Sprintf("%s was given up for %s, %s after %s: %s; %s", hookOf(h), eventOf(m.Event), humanTime(m.Tried, now), tries(m.Tries), m.Error, next))
 	}
 	return problems
 }
@@ -74,4 +104,150 @@ func tries(n int) string {
 		return "1 try"
 	}
 	return grouped(n) + " tries"
+}
+
+// anyEvent is what --retry stands for without an ID.
+const anyEvent = "all"
+
+func (c *cli) hooksCommand() *cobra.Command {
+	var app holdfast.AppName
+	var retry string
+	cmd := &cobra.Command{
+		Use:   "hooks",
+		Short: "Show how far hooks are, and run again what they were given up for",
+		Long: `Shows the hooks of the apps, how far each is, and the events that it was given up
+for and has not been run for since: the last 50 of each hook, with the last error.
+
+With --retry the leading node runs hooks for them again, before the events that
+come after that, in the order in which they were given up and with as many tries as
+a new event gets. An event has the ID and the time that it had: a receiver that
+remembers IDs may have seen it already, and others may have come in between.
+--retry=EVENT does so for one event, by its ID or the beginning of that, as it is
+shown.
+
+holdfast status --json has all of this for programs, with the whole IDs.`,
+		Example: `  holdfast hooks
+  holdfast hooks --app shop --retry
+  holdfast hooks --retry=3e52651b`,
+		Args: exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return c.withRegistry(cmd.Context(), func(b *backends) error {
+				hooks, err := b.hooks(cmd.Context(), app)
+				if err != nil {
+					return err
+				}
+				if retry == "" {
+					c.showHooks(hooks)
+					return nil
+				}
+				return c.retryHooks(cmd.Context(), b, hooks, retry)
+			})
+		},
+	}
+	flags := cmd.Flags()
+	flags.Var(&value[holdfast.AppName]{&app, holdfast.ParseAppName, "name", ""}, "app", "this app alone")
+	flags.Var(&value[string]{&retry, parseEventID, "event", ""}, "retry", "run again what was given up, or this event alone")
+	flags.Lookup("retry").NoOptDefVal = anyEvent
+	return cmd
+}
+
+// shownID is how many characters of an event's ID are shown, and have to be given.
+const shownID = 8
+
+func parseEventID(text string) (string, error) {
+	hex := strings.TrimLeft(text, "0123456789abcdef") == ""
+	if text != anyEvent && (!hex || len(text) < shownID || len(text) > 32) {
+		return "", fmt.Errorf("want the ID of an event, of which %d hexadecimal digits do", shownID)
+	}
+	return text, nil
+}
+
+// hooks returns how far the hooks are, of one app if that is not zero.
+func (b *backends) hooks(ctx context.Context, app holdfast.AppName) ([]registry.Hook, error) {
+	if !app.IsZero() {
+		if _, err := b.app(ctx, app); err != nil {
+			return nil, err
+		}
+	}
+	snap, err := b.registry.Refresh(ctx, nil)
+	if err != nil {
+		return nil, fmt.Errorf("look at hooks: %w", err)
+	}
+	hooks, err := b.registry.Hooks(ctx, snap)
+	if err != nil {
+		return nil, fmt.Errorf("look at hooks: %w", err)
+	}
+	return slices.DeleteFunc(hooks, func(h registry.Hook) bool { return !app.IsZero() && h.App != app }), nil
+}
+
+func (c *cli) showHooks(hooks []registry.Hook) {
+	if len(hooks) == 0 {
+		c.ui.say("no hooks; holdfast app set NAME hooks=… names some")
+		return
+	}
+	now := time.Now()
+	var rows, missed [][]cell
+	for _, h := range hooks {
+		rows = append(rows, []cell{{h.Name.String(), bold}, {h.App.String(), plain}, hookState(h)})
+		for _, m := range h.Missed {
+			missed = append(missed, missedRow(h, m, now))
+		}
+	}
+	c.ui.table([]string{"HOOK", "APP", "STATE"}, rows)
+	if len(missed) == 0 {
+		return
+	}
+	c.ui.say("")
+	c.ui.table([]string{"GIVEN UP", "APP", "HOOK", "EVENT", "WHEN", "TRIES", "ERROR"}, missed)
+	c.next("hooks --retry")
+}
+
+func hookState(h registry.Hook) cell {
+	switch f := h.Failing; {
+	case f == nil:
+		return cell{"up to date", green}
+	case f.Tries == 0:
+		return cell{"waits with " + eventOf(f.Event) + ": " + f.Error, yellow}
+	default:
+		return cell{"fails for " + eventOf(f.Event) + ", " + tries(f.Tries) + ": " + f.Error, yellow}
+	}
+}
+
+func missedRow(h registry.Hook, m registry.Missed, now time.Time) []cell {
+	cause := m.Error
+	if m.Again {
+		cause += " (to be run again)"
+	}
+	return cells(m.Event.ID[:shownID], h.App.String(), h.Name.String(), eventOf(m.Event), humanTime(m.Tried, now), grouped(m.Tries), cause)
+}
+
+// retryHooks has hooks run again for what they were given up for: for one event, or
+// for all of them.
+func (c *cli) retryHooks(ctx context.Context, b *backends, hooks []registry.Hook, event string) error {
+	wanted := func(m registry.Missed) bool { return event == anyEvent || strings.HasPrefix(m.Event.ID, event) }
+	found := 0
+	for _, h := range hooks {
+		if !slices.ContainsFunc(h.Missed, wanted) {
+			continue
+		}
+		chosen, err := b.registry.RetryHook(ctx, h.App, h.Name, wanted)
+		if err != nil {
+			return err
+		}
+		for _, m := range chosen {
+			c.ui.say("%s is to be run again for %s", strings.TrimSuffix(hookOf(h), ":"), eventOf(m.Event))
+		}
+		found += len(chosen)
+	}
+	switch _, led, err := b.registry.Leader(ctx); {
+	case err != nil:
+		return fmt.Errorf("look for the leader: %w", err)
+	case found == 0 && event == anyEvent:
+		c.ui.say("no hook was given up")
+	case found == 0:
+		return hinted(fmt.Errorf("no hook was given up for event %s", event), "%s hooks lists those events", c.program)
+	case !led:
+		c.ui.warn(c.program+" serve starts one", "no node leads: hooks are run when one does")
+	}
+	return nil
 }

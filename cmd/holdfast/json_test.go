@@ -71,7 +71,7 @@ func keysOf(t reflect.Type, prefix string) (keys []string) {
 			inner, _ := content(f.Type)
 			keys = append(keys, keysOf(inner, prefix)...)
 			continue
-		case !f.IsExported():
+		case !f.IsExported(), name == "-":
 			continue
 		}
 		always := " yes"

@@ -64,7 +64,7 @@ nodes are running, whether they have taken notice of the last change, which of t
 leads (does the work that one node does for all), which publishes are going on, and
 what is wrong: a side set to a release that is not published yet, a version key that
 another program set to something invalid, a hook that fails, or was given up within
-the last day.
+the last week and not run again (see holdfast hooks).
 
 Of a node, SEEN is when it last told of a change: it has nothing to tell between two
 flips, and one that is gone is not listed a few seconds later. One that was killed
@@ -79,7 +79,7 @@ done, total, differs: release, files, differ, paths), nodes (id, name, side,
 address, peer, version, started, seen, revision, ready, own, copies: wanted, held,
 making, behind, lacks, before), leader (name, address, version, since, epoch, term),
 publishing (id, app, manifest, started), hooks (app, name, at, givenUp, failing and
-last: event, tries, since, tried, error), problems.`,
+missed: event, tries, since, tried, error; of missed also rounds, again), problems.`,
 		Example: `  holdfast status
   holdfast status --app shop --side canary
   holdfast status --json`,

@@ -259,10 +259,49 @@ func TestHopelessEventIsGivenUp(t *testing.T) {
 		defer leader.end()
 		time.Sleep(time.Minute)
 		w.wantRan(one, one, one, one, two)
-		if h := w.hook("shop"); tried < 2 || h.GivenUp != 1 || h.Last == nil || h.Last.Tries != 4 || h.Last.Error != "no" || h.Failing != nil {
+		if h := w.hook("shop"); tried < 2 || h.GivenUp != 1 || len(h.Missed) != 1 || h.Missed[0].Tries != 4 || h.Missed[0].Error != "no" || h.Failing != nil {
 			t.Errorf("%d tries before; %+v", tried, h)
 		}
 	})
+}
+
+// What was given up is run again when somebody asks for that, however old it is by
+// then, before what is new, and as often as anything else before it is given up again.
+func TestGivenUpEventIsRunAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, memkv.Options{}, "shop")
+		one, two, three := "purge: shop activate one", "purge: shop activate two", "purge: shop activate three"
+		w.fail(one, slices.Repeat([]error{errors.New("no")}, 5)...)
+		leader := w.lead(New(Options{Find: w.find, Tag: tag, Tries: 2}))
+		defer func() { leader.end() }()
+		w.activate("shop", "one", "two")
+		time.Sleep(10 * 24 * time.Hour)
+		w.wantRan(one, one, two)
+		w.retry() // is given up again
+		time.Sleep(time.Minute)
+		w.wantRan(one, one, two, one, one)
+		if h := w.hook("shop"); h.GivenUp != 1 || len(h.Missed) != 1 || h.Missed[0].Rounds != 2 || h.Missed[0].Again || h.Failing != nil {
+			t.Errorf("given up again: %+v", h)
+		}
+		leader.end()
+		w.retry()
+		w.activate("shop", "three")
+		leader = w.lead(New(Options{Find: w.find, Tag: tag, Tries: 2}))
+		time.Sleep(time.Minute)
+		w.wantRan(one, one, two, one, one, one, one, three)
+		if h := w.hook("shop"); h.GivenUp != 1 || len(h.Missed) != 0 || h.Failing != nil {
+			t.Errorf("in the end: %+v", h)
+		}
+	})
+}
+
+// retry asks for all that the hook purge was given up for.
+func (w *world) retry() {
+	w.t.Helper()
+	if chosen := must(w.truth.RetryHook(w.t.Context(), must(holdfast.ParseAppName("shop")), must(holdfast.ParseHookName("purge")),
+		func(registry.Missed) bool { return true })); len(chosen) != 1 {
+		w.t.Errorf("to be run again: %+v", chosen)
+	}
 }
 
 // A hook that the node does not know keeps its events, but not for ever.
@@ -293,7 +332,7 @@ func TestUnknownHookWaits(t *testing.T) {
 		w.mu.Unlock()
 		time.Sleep(time.Minute)
 		w.wantRan("purge: shop activate two")
-		if h := w.hook("shop"); h.GivenUp != 1 || h.Last.Event.Release.String() != "one" || h.Failing != nil {
+		if h := w.hook("shop"); h.GivenUp != 1 || h.Missed[0].Event.Release.String() != "one" || h.Failing != nil {
 			t.Errorf("%+v", h)
 		}
 	})

@@ -86,10 +86,10 @@ func (w *worker) pass(ctx context.Context) (pause time.Duration, err error) {
 	}
 }
 
-// deliver tries one event once, unless it is too old, and writes down what came of
+// deliver tries one event once, unless it is too old and nobody asked for it, and writes down what came of
 // it: it is done with, or to be tried again after a pause.
 func (w *worker) deliver(ctx context.Context, state registry.Hook, e *registry.Event) (registry.Hook, time.Duration, error) {
-	if age := w.Clock().Sub(e.Time); age > oldest {
+	if age := w.Clock().Sub(e.Time); age > oldest && !e.Again {
 		if state.Failing == nil || state.Failing.Event.ID != e.ID {
 			state = state.Failed(e, false, w.now(), "it is older than a week")
 		}

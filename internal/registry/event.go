@@ -39,6 +39,8 @@ type Event struct {
 	By       string             `json:"by,omitempty"`      // who or what asked for it
 	// Now: by hand and in a hurry, because nobody must get the release any more.
 	Now bool `json:"now,omitempty"`
+	// Again: the hook that the event is for was given up for it before.
+	Again bool `json:"-"`
 
 	at Place
 }

@@ -171,7 +171,7 @@ func TestHook(t *testing.T) {
 		}
 		must(r.SaveHook(ctx, hook.Done(&events[1])))
 		all := must(r.Hooks(ctx, mustRefresh(t, r, nil)))
-		if len(all) != 1 || all[0].GivenUp != 1 || all[0].Last.Tries != 1 || all[0].Failing != nil || len(eventsOf(t, r, "shop", "purge")) != 0 {
+		if len(all) != 1 || all[0].GivenUp != 1 || all[0].Missed[0].Tries != 1 || all[0].Failing != nil || len(eventsOf(t, r, "shop", "purge")) != 0 {
 			t.Errorf("%+v", all)
 		}
 
@@ -208,6 +208,16 @@ func TestSaveHookSurvivesLostAnswers(t *testing.T) {
 	}
 	lose = 1
 	hook = must(r.SaveHook(ctx, hook.Failed(&events[0], true, time.Time{}, "no")))
+	lose = 1
+	must(r.SaveHook(ctx, hook.PassOver(&events[0])))
+	lose = 1
+	if chosen := must(r.RetryHook(ctx, appName("shop"), hookName("purge"), all)); len(chosen) != 1 {
+		t.Errorf("chose %+v", chosen)
+	}
+	hook, events, err = r.HookEvents(ctx, appName("shop"), hookName("purge"))
+	if err != nil || len(events) != 1 {
+		t.Fatal(allTold(events), err)
+	}
 	lose = 1
 	must(r.SaveHook(ctx, hook.Done(&events[0])))
 	if left := eventsOf(t, r, "shop", "purge"); len(left) != 0 {

@@ -35,6 +35,10 @@ type head struct {
 	Retirements int64                        `json:"retirements,omitempty"` // sequence number of the last one
 	Hooks       map[holdfast.HookName]Place  `json:"hooks,omitempty"`       // where each begins
 
+	// Events that hooks were given up for and are to be run for again: by their IDs,
+	// how often they had been given up when that was asked for.
+	Again map[holdfast.HookName]map[string]int `json:"again,omitempty"`
+
 	buried map[holdfast.ReleaseID]flags // of tombstones, by loadBuried; not written to
 }
 

@@ -5,6 +5,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	holdfast "github.com/holdfast-web/holdfast"
@@ -17,12 +19,14 @@ type Hook struct {
 	Name holdfast.HookName `json:"name"`
 	// At is the place of the first event that is not done with.
 	At Place `json:"at"`
-	// Failing says of that event why it is not, if that was tried.
+	// Failing is the event that comes next, if it was tried and failed: that at At,
+	// or one of Missed that is to be run again.
 	Failing *HookFailure `json:"failing,omitempty"`
-	// GivenUp counts the events that were passed over since the hook was set, and
-	// Last is the last one of them.
-	GivenUp int          `json:"givenUp,omitempty"`
-	Last    *HookFailure `json:"last,omitempty"`
+	// GivenUp counts the events that were passed over since the hook was set. Missed
+	// are those of them that were not run since, in the order in which they were given
+	// up; of many, the last ones.
+	GivenUp int      `json:"givenUp,omitempty"`
+	Missed  []Missed `json:"missed,omitempty"`
 
 	raw []byte // as it was read
 }
@@ -36,9 +40,15 @@ type HookFailure struct {
 	Error string    `json:"error"`
 }
 
-// Done returns the state after e, which is the first event that h is not done with.
+// Done returns the state after e, which is the first event that h is not done with,
+// or one that was given up and has been run again.
 func (h Hook) Done(e *Event) Hook {
-	h.At, h.Failing = e.at.next(), nil
+	h.Failing = nil
+	if e.Again {
+		h.Missed = h.without(e)
+	} else {
+		h.At = e.at.next()
+	}
 	return h
 }
 
@@ -57,14 +67,6 @@ func (h Hook) Failed(e *Event, tried bool, at time.Time, cause string) Hook {
 	return h
 }
 
-// PassOver returns the state after e, whose last try failed, was given up.
-func (h Hook) PassOver(e *Event) Hook {
-	last := h.Failing
-	h = h.Done(e)
-	h.GivenUp, h.Last = h.GivenUp+1, last
-	return h
-}
-
 // hook plans where the hooks that are new begin: what has happened before they
 // were set does not concern them.
 func (e *edit) hook(names []holdfast.HookName) {
@@ -80,10 +82,12 @@ func (e *edit) hook(names []holdfast.HookName) {
 		}
 		e.head.Hooks[name] = at
 	}
+	maps.DeleteFunc(e.head.Again, func(name holdfast.HookName, _ map[string]int) bool { return !slices.Contains(names, name) })
 }
 
-// HookEvents returns how far a hook of app is, and the events it is not done with,
-// the oldest first. ErrNotFound if the app does not have the hook.
+// HookEvents returns how far a hook of app is, and the events it is not done with:
+// those that are to be run again, and the others, the oldest first; before all of
+// them the one that is failing. ErrNotFound if the app does not have the hook.
 func (r *Registry) HookEvents(ctx context.Context, app holdfast.AppName, name holdfast.HookName) (Hook, []Event, error) {
 	what := fmt.Sprintf("read events for hook %s of app %s", name, app)
 	got, err := r.db.get(ctx, headKey(app), hookKey(app, name), registryKey)
@@ -108,7 +112,7 @@ func (r *Registry) HookEvents(ctx context.Context, app holdfast.AppName, name ho
 		return Hook{}, nil, wrap(what, err)
 	}
 	events, err := r.events(ctx, app, h, hook.At)
-	return hook, events, wrap(what, err)
+	return hook, hook.inTurn(events), wrap(what, err)
 }
 
 // hookOf returns the state of a hook whose key holds e.
@@ -127,6 +131,10 @@ func (h *head) hookOf(app holdfast.AppName, name holdfast.HookName, e kv.Entry) 
 		hook = Hook{At: begin}
 	}
 	hook.App, hook.Name, hook.raw = app, name, e.Value
+	for i := range hook.Missed {
+		m := &hook.Missed[i]
+		m.Again = h.Again[name][m.Event.ID] == m.Rounds
+	}
 	return hook, nil
 }
 
@@ -138,8 +146,9 @@ func (r *Registry) SaveHook(ctx context.Context, h Hook) (Hook, error) {
 		return h, fmt.Errorf("encode hook %s: %w", h.Name, err)
 	}
 	key := hookKey(h.App, h.Name)
-	// A state never comes back: the place, the tries or a time rises. So the text
-	// tells whether an attempt whose outcome was lost has written it.
+	// A state never comes back: the place, the tries, the rounds or a time rises, or an
+	// event leaves those that were missed. So the text tells whether an attempt whose
+	// outcome was lost has written it.
 	err = r.retry(ctx, fmt.Sprintf("save hook %s of app %s", h.Name, h.App), func(bool) error {
 		got, err := r.db.get(ctx, key)
 		if err != nil {
