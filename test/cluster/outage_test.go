@@ -127,6 +127,7 @@ type status struct {
 		Side   string
 		Behind bool
 	}
+	Leader   struct{ Name string }
 	Problems []string
 }
 

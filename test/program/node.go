@@ -65,6 +65,19 @@ func (p *Process) Kill() {
 	p.cmd = nil
 }
 
+// Pause stops a program without closing anything; Resume lets it go on.
+func (p *Process) Pause() { p.signal(syscall.SIGSTOP) }
+
+// Resume is the opposite of Pause.
+func (p *Process) Resume() { p.signal(syscall.SIGCONT) }
+
+func (p *Process) signal(s syscall.Signal) {
+	p.t.Helper()
+	if err := p.cmd.Process.Signal(s); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
 // Node is a `holdfast serve` of its own process.
 type Node struct {
 	*Process
