@@ -17,8 +17,10 @@ type brought struct {
 	// How many should have, 0 where all share a store; and those that are copying it.
 	Wanted int      `json:"wanted"`
 	Making []making `json:"making"`
-	whose  whose    // are the stores in which its bytes lie
-	lacks  int      // running nodes that could have all of it and have not
+	// Refused are the running nodes whose own stores do not take it.
+	Refused []string `json:"refused"`
+	whose   whose    // are the stores in which its bytes lie
+	lacks   int      // running nodes that could have all of it and have not
 	// What it has not in common with others that running nodes brought.
 	Differs []registry.Difference `json:"differs"`
 }
@@ -63,9 +65,12 @@ func broughtOf(state *registry.AppState, nodes []registry.NodeInfo) (all []broug
 }
 
 func (b *brought) stand(s replica.Standing) {
-	b.Copies, b.Making, b.Wanted = []string{}, []making{}, s.Wanted
+	b.Copies, b.Making, b.Refused, b.Wanted = []string{}, []making{}, []string{}, s.Wanted
 	for _, n := range s.Holders {
 		b.Copies = append(b.Copies, n.Name)
+	}
+	for _, n := range s.Refused {
+		b.Refused = append(b.Refused, n.Name)
 	}
 }
 
@@ -97,6 +102,9 @@ func (b *brought) text() string {
 		return "brought by " + nobody(b.By) + ", in the store"
 	}
 	text := fmt.Sprintf("brought by %s, held by %s", nobody(b.By), nobody(b.Copies))
+	if len(b.Refused) > 0 {
+		text += fmt.Sprintf(", not taken by the %s of %s", verb(len(b.Refused), "store", "stores"), prose(b.Refused, "and"))
+	}
 	if len(b.Copies) >= b.Wanted {
 		return text
 	}

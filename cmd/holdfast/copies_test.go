@@ -75,12 +75,16 @@ func TestBroughtText(t *testing.T) {
 	held := map[holdfast.AppName]map[holdfast.ReleaseID]holdfast.Digest{app: {id: inventory}}
 	making := map[holdfast.AppName]map[holdfast.ReleaseID]registry.Making{app: {id: {Done: 40, Total: 100}}}
 	for want, nodes := range map[string][]registry.NodeInfo{
-		"brought by no node that runs":                                    nil,
-		"brought by n1, in the store":                                     {{Name: "n1", Own: own}},
-		"brought by no node that runs, held by n2 and n3":                 {{Name: "n2", Copies: &registry.Copies{Wanted: 2, Held: held}}, {Name: "n3", Copies: &registry.Copies{Wanted: 2, Held: held}}},
-		"brought by n1, held by n1":                                       {{Name: "n1", Own: own, Copies: &registry.Copies{Held: held}}},
-		"brought by n1, held by n1, 1 of 3; n2 has 40 %":                  {{Name: "n1", Own: own, Copies: &registry.Copies{Wanted: 2, Held: held}}, {Name: "n2", Copies: &registry.Copies{Wanted: 2, Making: making}}},
-		"brought by n1, held by n1, 1 of 3: there are no more nodes":      {{Name: "n1", Own: own, Copies: &registry.Copies{Wanted: 2, Held: held}}},
+		"brought by no node that runs":                               nil,
+		"brought by n1, in the store":                                {{Name: "n1", Own: own}},
+		"brought by no node that runs, held by n2 and n3":            {{Name: "n2", Copies: &registry.Copies{Wanted: 2, Held: held}}, {Name: "n3", Copies: &registry.Copies{Wanted: 2, Held: held}}},
+		"brought by n1, held by n1":                                  {{Name: "n1", Own: own, Copies: &registry.Copies{Held: held}}},
+		"brought by n1, held by n1, 1 of 3; n2 has 40 %":             {{Name: "n1", Own: own, Copies: &registry.Copies{Wanted: 2, Held: held}}, {Name: "n2", Copies: &registry.Copies{Wanted: 2, Making: making}}},
+		"brought by n1, held by n1, 1 of 3: there are no more nodes": {{Name: "n1", Own: own, Copies: &registry.Copies{Wanted: 2, Held: held}}},
+		"brought by n1, held by n1, not taken by the store of n2, 1 of 3": {
+			{Name: "n1", Own: own, Copies: &registry.Copies{Wanted: 2, Held: held}},
+			{Name: "n2", Peer: "n2:1", Copies: &registry.Copies{Wanted: 2, Refused: held}},
+		},
 		"brought by no node that runs, held by no node that runs, 0 of 1": {{Name: "n2", Copies: &registry.Copies{Wanted: 1}}},
 	} {
 		if all := broughtOf(state, nodes); len(all) != 1 || all[0].text() != want {

@@ -75,11 +75,12 @@ what it knows with the registry's last revision.
 JSON keys: registry, revision, apps (name, mount, sides: side, live, activated,
 pending, problem; releases by state, draining, kept: release, state, asked,
 share, action, reasons, at; brought: release, by, copies, wanted, making: node,
-done, total, differs: release, files, differ, paths), nodes (id, name, side,
-address, peer, version, started, seen, revision, ready, own, copies: wanted, held,
-making, behind, lacks, before), leader (name, address, version, since, epoch, term),
-publishing (id, app, manifest, started), hooks (app, name, at, givenUp, failing and
-missed: event, tries, since, tried, error; of missed also rounds, again), problems.`,
+done, total, refused, differs: release, files, differ, paths), nodes (id, name,
+side, address, peer, version, started, seen, revision, ready, own, copies: wanted,
+held, making, refused, behind, lacks, before), leader (name, address, version,
+since, epoch, term), publishing (id, app, manifest, started), hooks (app, name, at,
+givenUp, failing and missed: event, tries, since, tried, error; of missed also
+rounds, again), problems.`,
 		Example: `  holdfast status
   holdfast status --app shop --side canary
   holdfast status --json`,

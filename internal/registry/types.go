@@ -196,6 +196,10 @@ type Copies struct {
 	Held map[holdfast.AppName]map[holdfast.ReleaseID]holdfast.Digest `json:"held,omitempty"`
 	// Making are those that it is copying.
 	Making map[holdfast.AppName]map[holdfast.ReleaseID]Making `json:"making,omitempty"`
+	// Refused are those that its store did not take, since it is full for instance,
+	// each with the digest of the inventory that this is true of: others should have
+	// them instead.
+	Refused map[holdfast.AppName]map[holdfast.ReleaseID]holdfast.Digest `json:"refused,omitempty"`
 }
 
 // Making is how far a copy is, in bytes.
@@ -209,12 +213,15 @@ func (c *Copies) clone() *Copies {
 	if c == nil {
 		return nil
 	}
-	made := &Copies{Wanted: c.Wanted, Held: maps.Clone(c.Held), Making: maps.Clone(c.Making)}
+	made := &Copies{Wanted: c.Wanted, Held: maps.Clone(c.Held), Making: maps.Clone(c.Making), Refused: maps.Clone(c.Refused)}
 	for app, held := range made.Held {
 		made.Held[app] = maps.Clone(held)
 	}
 	for app, making := range made.Making {
 		made.Making[app] = maps.Clone(making)
+	}
+	for app, refused := range made.Refused {
+		made.Refused[app] = maps.Clone(refused)
 	}
 	return made
 }

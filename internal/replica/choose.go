@@ -16,6 +16,7 @@ type Standing struct {
 	Owners  []registry.NodeInfo // brought it and are registered
 	Holders []registry.NodeInfo // have all of it, owners included
 	Chosen  []registry.NodeInfo // should have all of it, besides the owners
+	Refused []registry.NodeInfo // say that their stores do not take it
 	// Wanted is how many should have all of it: as many as are to be copied to, and
 	// one of its owners as long as there is any. 0 where nothing is copied.
 	Wanted int
@@ -27,7 +28,7 @@ type Standing struct {
 // the same entries comes to the same.
 func Stand(app holdfast.AppName, r *registry.ReleaseInfo, nodes []registry.NodeInfo) Standing {
 	var s Standing
-	var candidates []registry.NodeInfo
+	var able, refusing []registry.NodeInfo
 	for _, n := range latest(nodes) {
 		owns := n.Own[app] == r.ID
 		if owns {
@@ -40,11 +41,19 @@ func Stand(app holdfast.AppName, r *registry.ReleaseInfo, nodes []registry.NodeI
 			continue
 		}
 		s.copies = max(s.copies, n.Copies.Wanted)
-		if !owns && n.Peer != "" {
-			candidates = append(candidates, n)
+		switch {
+		case refuses(&n, app, r):
+			s.Refused = append(s.Refused, n)
+			if !owns && n.Peer != "" {
+				refusing = append(refusing, n)
+			}
+		case !owns && n.Peer != "":
+			able = append(able, n)
 		}
 	}
-	s.Chosen = choose(r.Manifest, candidates, s.copies)
+	// Who refuses goes on trying where there are not enough others.
+	s.Chosen = choose(r.Manifest, able, s.copies)
+	s.Chosen = append(s.Chosen, choose(r.Manifest, refusing, s.copies-len(s.Chosen))...)
 	if s.copies > 0 {
 		s.Wanted = s.copies + min(len(s.Owners), 1)
 	}
@@ -54,6 +63,12 @@ func Stand(app holdfast.AppName, r *registry.ReleaseInfo, nodes []registry.NodeI
 // holds reports whether a node says that it has all of a release, as that is now.
 func holds(n *registry.NodeInfo, app holdfast.AppName, r *registry.ReleaseInfo) bool {
 	return n.Copies != nil && n.Copies.Held[app][r.ID] == r.Inventory && !r.Inventory.IsZero()
+}
+
+// refuses reports whether a node says that its store does not take a release, as that
+// is now.
+func refuses(n *registry.NodeInfo, app holdfast.AppName, r *registry.ReleaseInfo) bool {
+	return !holds(n, app, r) && n.Copies != nil && n.Copies.Refused[app][r.ID] == r.Inventory && !r.Inventory.IsZero()
 }
 
 // Safe reports whether as many nodes have all of the release as should.

@@ -52,6 +52,9 @@ func (c *Copier) failed(j *job, err error) {
 		c.Logger.Warn("release of other nodes not copied; trying again, and not logged again for this cause",
 			"app", j.app.String(), "release", j.releaseKey.release.String(), "cause", why, "error", err)
 	}
+	if errors.Is(err, errStore) {
+		c.refuse(j, err)
+	}
 }
 
 // copyOne gets what is missing of a release.
@@ -82,7 +85,7 @@ func (c *Copier) copyOne(ctx context.Context, s *store.Store, j *job, overdue fu
 	}
 	j.fails, j.told = 0, nil
 	c.mu.Lock()
-	j.complete = true
+	j.accept(true)
 	c.mu.Unlock()
 	c.Logger.Info("release of other nodes copied", "app", j.app.String(), "release", j.releaseKey.release.String(),
 		"bytes", j.total, "took", time.Since(start).Round(time.Millisecond))

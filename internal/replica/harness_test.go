@@ -55,7 +55,9 @@ type member struct {
 	knows      *registry.Snapshot // and goes by; nil: what is in the registry
 	copier     *Copier
 	changes    int
-	locked     bool // something else uses its store
+	locked     bool   // something else uses its store
+	full       bool   // its disk takes no objects
+	free       uint64 // of its disk, of 1,000,000 bytes; 0: nobody knows
 	log        bytes.Buffer
 
 	mu       sync.Mutex
@@ -87,11 +89,34 @@ func (c *cluster) find(name string) *member {
 // join adds a machine and starts its node.
 func (c *cluster) join(name string) *member {
 	m := &member{cluster: c, name: name, peer: fmt.Sprintf("10.0.0.%d:8082", len(c.members)+1), gives: -1}
-	m.disk = memstore.New()
-	m.store = store.New(m.disk)
+	m.use(memstore.New())
 	c.members = append(c.members, m)
 	m.start("")
 	return m
+}
+
+// use gives the machine another disk.
+func (m *member) use(disk *memstore.Driver) {
+	m.disk = disk
+	m.store = store.New(disk)
+	disk.SetHook(func(_ context.Context, op memstore.Op, key string) error {
+		if m.full && op == memstore.Create && strings.HasPrefix(key, "objects/") {
+			return errFull
+		}
+		return nil
+	})
+}
+
+var errFull = errors.New("no space left on device")
+
+// measured is a disk whose room is known.
+type measured struct {
+	*memstore.Driver
+	free *uint64
+}
+
+func (d measured) Space(context.Context) (free, total uint64, err error) {
+	return *d.free, 1_000_000, nil
 }
 
 // start starts the node, which brings a build if its name is not empty.
@@ -324,17 +349,22 @@ func (m *member) round() {
 	m.check(err)
 }
 
-// settle has all nodes do all there is to do, until nothing changes.
+// settle has all nodes do all there is to do, until nothing changes for as long as a
+// store has to fail before its node says so.
 func (c *cluster) settle() {
 	c.Helper()
-	for range 10 {
+	quiet := 0
+	for range 40 {
 		time.Sleep(time.Minute) // all who failed try again
 		before := c.picture()
 		for _, m := range c.up() {
 			m.round()
 			m.tell()
 		}
-		if c.picture() == before {
+		if quiet++; c.picture() != before {
+			quiet = 0
+		}
+		if quiet > 0 && (quiet > refuseAfter || !slices.ContainsFunc(c.up(), func(m *member) bool { return m.full })) {
 			return
 		}
 	}

@@ -12,7 +12,6 @@ import (
 
 	holdfast "github.com/holdfast-web/holdfast"
 	"github.com/holdfast-web/holdfast/internal/registry"
-	"github.com/holdfast-web/holdfast/internal/store"
 	"github.com/holdfast-web/holdfast/internal/store/memstore"
 )
 
@@ -35,7 +34,7 @@ type step struct {
 func drawStep(rt *rapid.T) step {
 	n := rapid.IntRange(0, 63)
 	return step{
-		rapid.SampledFrom([]string{"join", "update", "stop", "start", "round", "round", "round", "round", "wait", "leave", "copy", "copy", "rest"}).Draw(rt, "verb"),
+		rapid.SampledFrom([]string{"join", "update", "stop", "start", "round", "round", "round", "round", "wait", "leave", "copy", "copy", "rest", "fill", "fill"}).Draw(rt, "verb"),
 		n.Draw(rt, "a"), n.Draw(rt, "b"), n.Draw(rt, "c"),
 	}
 }
@@ -106,6 +105,9 @@ func (h *history) take(s step) bool {
 		time.Sleep([]time.Duration{time.Second, time.Minute, Floor + time.Second, recheck}[s.A%4])
 	case s.Verb == "leave" && len(h.app.Releases) > 0:
 		return h.leave(&h.app.Releases[s.A%len(h.app.Releases)], s.B%2 == 0)
+	case s.Verb == "fill" && len(up) > 0:
+		m := up[s.A%len(up)]
+		m.full = !m.full
 	case s.Verb == "copy":
 		h.copy()
 	case s.Verb == "rest":
@@ -148,6 +150,7 @@ func (h *history) again(m *member, s step) {
 	if m.up {
 		m.stop()
 	}
+	m.full = false
 	build := ""
 	switch {
 	case s.B%4 == 1 && len(h.app.Releases) > 0:
@@ -167,8 +170,7 @@ func (h *history) stop(m *member, forGood bool) {
 	m.stop()
 	h.deaths++
 	if forGood {
-		m.disk = memstore.New()
-		m.store = store.New(m.disk)
+		m.use(memstore.New())
 	}
 }
 
@@ -211,7 +213,7 @@ func (h *history) copy() {
 		if !serves(r) || h.lacks(r) != nil {
 			continue
 		}
-		want, got := min(h.k+min(r.Owners, 1), len(h.up())), len(h.holders(r.ID.String()))
+		want, got := min(h.k+min(r.Owners, 1), h.able(r)), len(h.holders(r.ID.String()))
 		if got < want {
 			h.Fatalf("%s has %d copies, want %d", r.ID, got, want)
 		}
@@ -219,10 +221,33 @@ func (h *history) copy() {
 	}
 }
 
-// rest gives them the time to clean as well.
+// able counts the nodes that have all of a release, or could: who said that its store
+// does not take it may have room again and not know.
+func (h *history) able(r *registry.ReleaseInfo) (n int) {
+	for _, m := range h.up() {
+		if m.has(r) || !m.full && !refuses(m.entry, h.app.Name, r) {
+			n++
+		}
+	}
+	return n
+}
+
+// changes counts what the nodes had to tell so far.
+func (h *history) changes() (n int) {
+	for _, m := range h.members {
+		n += m.changes
+	}
+	return n
+}
+
+// rest gives them the time to clean as well: until for as long as that takes nothing
+// changes, since a node whose store is full tries again now and then.
 func (h *history) rest() {
 	h.copy()
-	h.wait(4 * Floor)
+	for changes := -1; changes != h.changes(); {
+		changes = h.changes()
+		h.wait(4 * Floor)
+	}
 	for _, m := range h.up() {
 		needed := make(map[holdfast.ObjectName]bool)
 		for i := range h.app.Releases {

@@ -33,6 +33,13 @@ func TestMutants(t *testing.T) {
 		{Name: "a copy of other bytes counts as one of these", File: "choose.go", From: "n.Copies.Held[app][r.ID] == r.Inventory && !r.Inventory.IsZero()", To: "!n.Copies.Held[app][r.ID].IsZero()"},
 		{Name: "the owner is not asked first", File: "copy.go", From: "slices.Concat(s.Owners, s.Holders)", To: "slices.Concat(s.Holders[:0], s.Chosen)"},
 		{Name: "a failed look-up counts as one that found all", File: "survey.go", From: "if !j.complete {\n			j.looked = time.Time{}", To: "if j.complete {\n			j.looked = time.Time{}"},
+		{Name: "a node whose disk is full is chosen all the same", File: "choose.go", From: "case refuses(&n, app, r):", To: "case false && refuses(&n, app, r):"},
+		{Name: "who refused is given up where nobody else is left", File: "choose.go", From: "choose(r.Manifest, refusing, s.copies-len(s.Chosen))", To: "choose(r.Manifest, refusing, 0)"},
+		{Name: "one failure of the store is enough", File: "refuse.go", From: "j.strikes < refuseAfter", To: "j.strikes < 1"},
+		{Name: "who refused never tries again", File: "refuse.go", From: "if j.refused.IsZero() ||", To: "if true ||"},
+		{Name: "who refused tries again at once", File: "refuse.go", From: "c.Clock().Sub(j.refused) < refusal(j.refusals)", To: "false"},
+		{Name: "who refused tries again as often for ever", File: "refuse.go", From: "refuseFor<<min(times-1, 10)", To: "refuseFor<<min(times-1, 0)"},
+		{Name: "who refused tries again without room", File: "refuse.go", From: "|| !hasRoom(ctx, s, j.total)", To: "|| hasRoom(ctx, s, j.total) && false"},
 	} {
 		t.Run(m.Name, func(t *testing.T) { mutant.Test(t, m, "-skip", "TestHistories|TestMutants") })
 	}

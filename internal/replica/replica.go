@@ -5,7 +5,9 @@
 // All nodes go by the same entries in the registry. Of each release that is live or
 // drains, the k nodes that rendezvous hashing of its manifest's digest and the nodes'
 // names puts first have a copy, besides those that brought it. A node says of itself in
-// its entry what it has, once it is complete and durable.
+// its entry what it has, once it is complete and durable. It also says there what its
+// store does not take, because it is full or broken: the next node has that instead,
+// until the other wants to try again.
 //
 // What that promises: a release that was copied completely (Standing.Safe) is lost only
 // if all nodes that have it are lost before one of those that take their places has
@@ -130,19 +132,22 @@ type releaseKey struct {
 type copying struct {
 	inventory holdfast.Digest
 	complete  bool
-	total     int64 // bytes of all objects
-	left      int64 // of these, bytes to come
-	wanted    bool  // here
-	held, due int   // nodes that have all of it, and how many should
-	forsaken  bool  // the node does not say any more that it has it
+	total     int64     // bytes of all objects
+	left      int64     // of these, bytes to come
+	wanted    bool      // here
+	held, due int       // nodes that have all of it, and how many should
+	refused   time.Time // when the store last failed so often that the node said so; zero: it does not say so
+	forsaken  bool      // the node does not say any more that it has it
 
 	// Of Run's goroutine alone.
-	missing []holdfast.Object
-	looked  time.Time // when it was last looked what is there; zero: never
-	spare   time.Time // since when it is not needed here; zero: it is
-	fails   int       // in a row
-	next    time.Time // when it is tried again
-	told    []string  // the causes that were logged
+	missing  []holdfast.Object
+	looked   time.Time // when it was last looked what is there; zero: never
+	spare    time.Time // since when it is not needed here; zero: it is
+	fails    int       // in a row
+	next     time.Time // when it is tried again
+	told     []string  // the causes that were logged
+	strikes  int       // failures of the store since all of it was here, or since it was refused
+	refusals int       // in a row
 }
 
 // New returns a Copier.
@@ -175,6 +180,9 @@ func (c *Copier) Says() *registry.Copies {
 			put(&says.Held, k, s.inventory)
 		case s.wanted && s.total > 0:
 			put(&says.Making, k, registry.Making{Done: s.total - s.left, Total: s.total})
+		}
+		if !s.complete && !s.refused.IsZero() {
+			put(&says.Refused, k, s.inventory)
 		}
 	}
 	return says

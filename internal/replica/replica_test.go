@@ -1,8 +1,6 @@
 package replica
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -12,7 +10,6 @@ import (
 
 	holdfast "github.com/holdfast-web/holdfast"
 	"github.com/holdfast-web/holdfast/internal/registry"
-	"github.com/holdfast-web/holdfast/internal/store/memstore"
 )
 
 // inCluster runs a test of a cluster that copies to k nodes.
@@ -227,26 +224,21 @@ func TestFailures(t *testing.T) {
 	inCluster(t, 1, "a b", func(t *testing.T, c *cluster) {
 		a, b := c.find("a"), c.find("b")
 		a.restart("v1")
-		b.disk.SetHook(func(_ context.Context, op memstore.Op, key string) error {
-			if op == memstore.Create && strings.HasPrefix(key, "objects/") {
-				return errors.New("no space left on device")
-			}
-			return nil
-		})
+		b.full = true
 		for range 20 {
 			b.round()
 			time.Sleep(time.Minute)
 		}
-		if n := strings.Count(b.log.String(), "level=WARN"); n != 1 {
+		if n := strings.Count(b.log.String(), "level=WARN"); n != 2 { // and that it refuses
 			t.Errorf("%d lines:\n%s", n, b.log.String())
 		}
-		b.disk.SetHook(nil)
+		b.full = false
 		a.up = false // but registered
 		b.round()
 		a.up = true
 		time.Sleep(time.Minute)
 		b.round()
-		if n := strings.Count(b.log.String(), "level=WARN"); n != 2 || !b.has(c.release("v1")) {
+		if n := strings.Count(b.log.String(), "level=WARN"); n != 3 || !b.has(c.release("v1")) {
 			t.Errorf("%d lines, copied: %v:\n%s", n, b.has(c.release("v1")), b.log.String())
 		}
 	})

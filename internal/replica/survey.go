@@ -81,6 +81,7 @@ func (c *Copier) surveyOne(ctx context.Context, s *store.Store, j *job) {
 	}
 	j.forsaken = !j.spare.IsZero()
 	c.mu.Unlock()
+	c.reconsider(ctx, s, j)
 	if fresh := !j.looked.IsZero() && now.Sub(j.looked) < recheck; fresh && before == j.wanted || now.Before(j.next) {
 		return
 	}
@@ -124,7 +125,7 @@ func (c *Copier) lookUp(ctx context.Context, s *store.Store, j *job) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	j.missing, j.total, j.left, j.looked = missing, total, left, c.Clock()
-	j.complete = len(missing) == 0
+	j.accept(len(missing) == 0)
 	return nil
 }
 
