@@ -19,7 +19,14 @@ const (
 	Zstd
 )
 
-// Codings lists all codings, Identity first.
+// The codings of deltas (RFC 9842). They are made for clients that hold certain other
+// bytes: no inventory lists them, and ParseCoding does not know them.
+const (
+	DeltaBrotli Coding = iota + Zstd + 1
+	DeltaZstd
+)
+
+// Codings lists the codings made at publish, Identity first.
 func Codings() [4]Coding { return [4]Coding{Identity, Brotli, Gzip, Zstd} }
 
 // String returns the token of the HTTP content coding registry.
@@ -33,6 +40,10 @@ func (c Coding) String() string {
 		return "gzip"
 	case Zstd:
 		return "zstd"
+	case DeltaBrotli:
+		return "dcb"
+	case DeltaZstd:
+		return "dcz"
 	}
 	return "coding(" + strconv.Itoa(int(c)) + ")"
 }
