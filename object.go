@@ -26,6 +26,10 @@ const (
 	DeltaZstd
 )
 
+// MaxDelta is the size in bytes above which a file is neither sent as a delta nor the
+// dictionary of one: what a brotli window reaches (RFC 9842, section 4.1).
+const MaxDelta = 16<<20 - 16
+
 // Codings lists the codings made at publish, Identity first.
 func Codings() [4]Coding { return [4]Coding{Identity, Brotli, Gzip, Zstd} }
 

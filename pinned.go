@@ -20,6 +20,15 @@ func (s *Settings) PinnedPath(release ReleaseID, path string) string {
 	return strings.NewReplacer(releasePlace, release.name, pathPlace, path).Replace(s.Pinned[1:])
 }
 
+// PinnedPattern returns the URL Pattern that PinnedPath gives a file in whatever
+// release, if path has no characters that such patterns give a meaning to but "*".
+func (s *Settings) PinnedPattern(path string) string {
+	if s.Pinned == "" {
+		return "@*/" + path
+	}
+	return strings.NewReplacer(releasePlace, "*", pathPlace, path).Replace(s.Pinned[1:])
+}
+
 // CutPinned takes a path of the app's own shape of pinned URLs apart. Many paths
 // can have that shape: it is a pinned URL only if release is one of the app's.
 func (s *Settings) CutPinned(path string) (release, below string, ok bool) {

@@ -20,6 +20,16 @@ const (
 	SourceMapsDrop    SourceMaps = "drop"    // left out at publish
 )
 
+// Deltas says who is sent deltas (RFC 9842) of an app's files.
+type Deltas string
+
+// The policies for deltas.
+const (
+	DeltasPrivate Deltas = "private" // browsers, but no cache that they share
+	DeltasShared  Deltas = "shared"  // caches that heed Vary, too
+	DeltasOff     Deltas = "off"     // nobody; files are not offered as dictionaries either
+)
+
 // Settings are the settings of an app, kept in the registry so that every node
 // agrees. Its JSON form is an object of strings with the keys of SettingKeys
 // that differ from the app's defaults.
@@ -37,6 +47,7 @@ type Settings struct {
 	CORS       string        // Access-Control-Allow-Origin of assets, or "off"
 	CORP       string        // Cross-Origin-Resource-Policy of assets, or "off"
 	Timing     string        // Timing-Allow-Origin of assets, or "off"
+	Deltas     Deltas        //
 	Hooks      []HookName    // what nodes run when a release becomes live, retired or gone
 	extra      map[string]string
 }
@@ -47,7 +58,7 @@ func DefaultSettings(app AppName) Settings {
 	s := Settings{
 		Preview: true, SourceMaps: SourceMapsPrivate,
 		Keep: 10, Grace: 7 * 24 * time.Hour, Idle: 24 * time.Hour,
-		CORS: "*", CORP: "cross-origin", Timing: "*",
+		CORS: "*", CORP: "cross-origin", Timing: "*", Deltas: DeltasPrivate,
 	}
 	if app != DefaultApp() {
 		s.Mount.path = "/" + app.name
@@ -76,6 +87,7 @@ func settingTable() []setting {
 		{"cors", "Access-Control-Allow-Origin of assets, or off", func(s *Settings) string { return s.CORS }, func(s *Settings, v string) error { return setOrigin(&s.CORS, v) }},
 		{"corp", "Cross-Origin-Resource-Policy of assets, or off", func(s *Settings) string { return s.CORP }, setCORP},
 		{"timing", "Timing-Allow-Origin of assets, or off", func(s *Settings) string { return s.Timing }, func(s *Settings, v string) error { return setOrigin(&s.Timing, v) }},
+		{"deltas", "private (for browsers alone), shared (caches may keep them) or off", func(s *Settings) string { return string(s.Deltas) }, setDeltas},
 		{"hooks", "names, separated by commas, of hooks that nodes run", func(s *Settings) string { return hookList(s.Hooks) }, setHooks},
 	}
 }
@@ -178,6 +190,14 @@ func setSourceMaps(s *Settings, v string) error {
 		return fmt.Errorf("%w: want private, public or drop", ErrInvalid)
 	}
 	s.SourceMaps = SourceMaps(v)
+	return nil
+}
+
+func setDeltas(s *Settings, v string) error {
+	if !slices.Contains([]Deltas{DeltasPrivate, DeltasShared, DeltasOff}, Deltas(v)) {
+		return fmt.Errorf("%w: want private, shared or off", ErrInvalid)
+	}
+	s.Deltas = Deltas(v)
 	return nil
 }
 

@@ -12,10 +12,6 @@ import (
 	holdfast "github.com/holdfast-web/holdfast"
 )
 
-// MaxDelta is the size in bytes above which a file is neither the target of a delta
-// nor its dictionary: what a brotli window reaches (RFC 9842, section 4.1).
-const MaxDelta = 16<<20 - 16
-
 // deltaLevel is the brotli level of deltas. Level 11 saves another sixth to a fifth and
 // takes fifty times as long: deltas are made while requests are answered.
 const deltaLevel = 5
@@ -23,11 +19,11 @@ const deltaLevel = 5
 // Delta returns identity in coding c, DeltaBrotli or DeltaZstd, for a client that holds
 // dictionary: the whole content of an answer, with the header of RFC 9842, sections
 // 4.1 and 4.2. It was checked by decoding it, and is a function of the arguments alone.
-// Empty bytes, more than MaxDelta of them, and other codings are holdfast.ErrInvalid.
+// Empty bytes, more than holdfast.MaxDelta of them, and other codings are holdfast.ErrInvalid.
 func Delta(c holdfast.Coding, dictionary, identity []byte) ([]byte, error) {
 	for _, b := range [][]byte{dictionary, identity} {
-		if len(b) == 0 || len(b) > MaxDelta {
-			return nil, fmt.Errorf("%w: no delta is made of %d bytes: want 1 to %d", holdfast.ErrInvalid, len(b), MaxDelta)
+		if len(b) == 0 || len(b) > holdfast.MaxDelta {
+			return nil, fmt.Errorf("%w: no delta is made of %d bytes: want 1 to %d", holdfast.ErrInvalid, len(b), holdfast.MaxDelta)
 		}
 	}
 	out := bytes.NewBuffer(deltaHeader(c, dictionary))

@@ -11,7 +11,9 @@ import (
 	holdfast "github.com/holdfast-web/holdfast"
 )
 
-func deltaCodings() []holdfast.Coding { return []holdfast.Coding{holdfast.DeltaBrotli, holdfast.DeltaZstd} }
+func deltaCodings() []holdfast.Coding {
+	return []holdfast.Coding{holdfast.DeltaBrotli, holdfast.DeltaZstd}
+}
 
 // edited is b with some words in its middle exchanged.
 func edited(b []byte) []byte {
@@ -101,8 +103,8 @@ func TestDeltaRefuses(t *testing.T) {
 		"other coding":     second(Delta(holdfast.Brotli, old, old)),
 		"no dictionary":    second(Delta(holdfast.DeltaBrotli, nil, old)),
 		"nothing":          second(Delta(holdfast.DeltaZstd, old, nil)),
-		"large":            second(Delta(holdfast.DeltaBrotli, old, make([]byte, MaxDelta+1))),
-		"large dictionary": second(Delta(holdfast.DeltaBrotli, make([]byte, MaxDelta+1), old)),
+		"large":            second(Delta(holdfast.DeltaBrotli, old, make([]byte, holdfast.MaxDelta+1))),
+		"large dictionary": second(Delta(holdfast.DeltaBrotli, make([]byte, holdfast.MaxDelta+1), old)),
 	} {
 		if !errors.Is(err, holdfast.ErrInvalid) {
 			t.Errorf("%s: %v", name, err)

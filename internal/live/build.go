@@ -14,7 +14,8 @@ import (
 // Build is what one manifest and one inventory come to: entries by path.
 type Build struct {
 	entries   map[string]*Entry
-	inventory holdfast.Digest // says where their bytes lie
+	leads     map[string]*Entry // by logical name, see leadsOf
+	inventory holdfast.Digest   // says where their bytes lie
 }
 
 // An interner gives equal entries of different builds one address, so that a
@@ -47,26 +48,31 @@ func (in *interner) build(m *holdfast.Manifest, inv *holdfast.Inventory) (*Build
 		e := in.intern(f, variants(inv.Of(f.Digest)))
 		b.entries[e.Path] = e
 	}
+	b.leads = leadsOf(b.entries)
 	return b, nil
 }
 
 func (in *interner) intern(f *holdfast.File, vs []Variant) *Entry {
 	key := internKey{f.Path, f.Digest}
 	for _, s := range in.entries[key] {
-		if e := s.entry; e.MediaType == f.MediaType && e.Fingerprinted == f.Fingerprinted() && slices.Equal(e.Variants, vs) {
+		if e := s.entry; e.MediaType == f.MediaType && e.Logical == f.Logical && slices.Equal(e.Variants, vs) {
 			s.builds++
 			return e
 		}
 	}
 	// Cloned: a parsed field is a part of the whole manifest's text.
 	key.path = strings.Clone(f.Path)
+	logical := key.path
+	if f.Fingerprinted() {
+		logical = unique.Make(f.Logical).Value()
+	}
 	e := &Entry{
 		Path: key.path, Digest: f.Digest, Size: f.Size, MediaType: unique.Make(f.MediaType).Value(),
-		Fingerprinted: f.Fingerprinted(),
-		Document:      holdfast.IsDocument(f.MediaType),
-		SourceMap:     holdfast.IsSourceMap(f.Path),
-		Variants:      vs,
-		hex:           f.Digest.String(),
+		Logical: logical, Fingerprinted: f.Fingerprinted(),
+		Document:  holdfast.IsDocument(f.MediaType),
+		SourceMap: holdfast.IsSourceMap(f.Path),
+		Variants:  vs,
+		hex:       f.Digest.String(),
 	}
 	in.entries[key] = append(in.entries[key], &shared{e, 1})
 	return e

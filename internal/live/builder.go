@@ -54,7 +54,8 @@ type appBuilder struct {
 	holders map[string][]holder // of servable, loaded releases, by path
 	types   map[string]int      // how many held files have an extension
 	live    holdfast.ReleaseID  // effectively, on the table's side
-	never   map[string]bool     // paths under which different bytes were published knowingly
+	kin     kinship
+	never   map[string]bool // paths under which different bytes were published knowingly
 	asked   map[holdfast.ReleaseID]*Asked
 }
 
@@ -92,6 +93,7 @@ func newAppBuilder(previous *appBuilder) *appBuilder {
 		holders: make(map[string][]holder),
 		types:   make(map[string]int),
 		asked:   make(map[holdfast.ReleaseID]*Asked),
+		kin:     newKinship(),
 	}
 	if previous != nil {
 		ab.live, ab.asked = previous.live, previous.asked
@@ -239,6 +241,8 @@ func (ab *appBuilder) hold(s *slot, paths touched, content bool) {
 	}
 	paths.build(now, content)
 	s.held = now
+	ab.kin.hold(before, -1)
+	ab.kin.hold(now, +1)
 	if before != nil {
 		for p := range before.entries {
 			ab.holders[p] = slices.DeleteFunc(ab.holders[p], func(h holder) bool { return h.slot == s })

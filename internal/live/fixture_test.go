@@ -72,21 +72,26 @@ func mediaType(p string) string {
 	return "application/octet-stream"
 }
 
-// put makes manifest and inventory for fs; the objects have the incarnation.
+// put makes manifest and inventory for fs; the objects have the incarnation. Long
+// contents have a coding besides identity.
 func (d *depot) put(fs files, incarnation uint32) buildKey {
 	logical := holdfast.LogicalNames(slices.Collect(maps.Keys(fs)), nil)
 	var list []holdfast.File
-	objects := make(map[holdfast.Digest]holdfast.Object)
+	objects := make(map[holdfast.Digest][]holdfast.Object)
 	for p, content := range fs {
 		f := holdfast.File{Path: p, Logical: p, Digest: holdfast.DigestOf([]byte(content)), Size: int64(len(content)), MediaType: mediaType(p)}
 		if l, ok := logical[p]; ok {
 			f.Logical = l
 		}
 		list = append(list, f)
-		objects[f.Digest] = holdfast.Object{Digest: f.Digest, Name: holdfast.ObjectName{Digest: f.Digest, Incarnation: incarnation}, Size: f.Size}
+		objects[f.Digest] = []holdfast.Object{{Digest: f.Digest, Name: holdfast.ObjectName{Digest: f.Digest, Incarnation: incarnation}, Size: f.Size}}
+		if f.Size >= minDelta {
+			br := holdfast.ObjectName{Digest: holdfast.DigestOf([]byte("br " + content)), Incarnation: incarnation}
+			objects[f.Digest] = append(objects[f.Digest], holdfast.Object{Digest: f.Digest, Coding: holdfast.Brotli, Name: br, Size: f.Size / 2})
+		}
 	}
 	m := must(holdfast.NewManifest(list))
-	inv := must(holdfast.NewInventory(slices.Collect(maps.Values(objects))))
+	inv := must(holdfast.NewInventory(slices.Concat(slices.Collect(maps.Values(objects))...)))
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.manifests[m.Digest()], d.inventories[inv.Digest()] = m, inv

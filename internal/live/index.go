@@ -23,7 +23,9 @@ func (ab *appBuilder) index(app *App, paths touched) {
 	} else {
 		app.plain = cloneIf(len(paths) > 0, last.plain)
 		app.content = cloneIf(anyContent, last.content)
+		app.kin = last.kin
 	}
+	app.kin = ab.kin.index(app.kin)
 	for p, content := range paths {
 		holders := ab.holders[p]
 		if len(holders) == 0 {

@@ -56,6 +56,7 @@ type App struct {
 	releases     map[string]*Release // by ID, all states
 	plain        map[string]Resolved
 	content      map[string][]*Entry // by path; distinct digests, sorted
+	kin          map[string][]*Entry // by logical name; see kinship
 	extensions   map[string]bool     // that servable manifests use, with the dot
 	local        bool                // nodes bring their own builds: a plain path has other bytes elsewhere
 	incomplete   bool                // a servable release is not loaded yet
@@ -176,6 +177,7 @@ type Entry struct {
 	Size          int64 // of the identity bytes
 	MediaType     string
 	Fingerprinted bool
+	Logical       string    // the path without its hash: equal for versions of one file
 	Document      bool      // an HTML document
 	SourceMap     bool      // served only where the app's setting says so
 	Variants      []Variant // smallest first; Identity is among them

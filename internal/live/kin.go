@@ -1,0 +1,151 @@
+package live
+
+import (
+	"bytes"
+	"cmp"
+	"maps"
+	"slices"
+
+	holdfast "github.com/holdfast-web/holdfast"
+)
+
+// minDelta is the size in bytes below which deltas are not worth their header.
+const minDelta = 1 << 10
+
+// upgradable reports whether a file may be sent as a delta, or be the dictionary of
+// one: it can be compressed, is neither too small nor too large, and all may have it.
+func (e *Entry) upgradable() bool {
+	return len(e.Variants) > 1 && e.Size >= minDelta && e.Size <= holdfast.MaxDelta && !e.Document && !e.SourceMap
+}
+
+// leadsOf returns the one file for each logical name of a build that browsers are to
+// keep as a dictionary. A bundler may give many files one logical name ("chunk-*.js"),
+// and browsers can tell which they have by nothing else: of these it is the largest.
+func leadsOf(entries map[string]*Entry) map[string]*Entry {
+	leads := make(map[string]*Entry)
+	for _, e := range entries {
+		if !e.upgradable() {
+			continue
+		}
+		if l := leads[e.Logical]; l == nil || cmp.Or(cmp.Compare(e.Size, l.Size), cmp.Compare(l.Path, e.Path)) > 0 {
+			leads[e.Logical] = e
+		}
+	}
+	return leads
+}
+
+// kinship knows, of an app, which files are versions of one another: the leads of all
+// releases that are held, by logical name.
+type kinship struct {
+	held    map[string]map[*Entry]int // in how many builds
+	touched map[string]bool           // since the last index
+}
+
+func newKinship() kinship {
+	return kinship{make(map[string]map[*Entry]int), make(map[string]bool)}
+}
+
+// hold adds the leads of a build, or takes them away again: by is 1 or -1.
+func (k *kinship) hold(b *Build, by int) {
+	if b == nil {
+		return
+	}
+	for logical, e := range b.leads {
+		of := k.held[logical]
+		if of == nil {
+			of = make(map[*Entry]int)
+			k.held[logical] = of
+		}
+		if of[e] += by; of[e] == 0 {
+			delete(of, e)
+		}
+		k.touched[logical] = true
+	}
+}
+
+// index returns last with what was touched brought up to date: distinct files, sorted
+// by digest.
+func (k *kinship) index(last map[string][]*Entry) map[string][]*Entry {
+	if len(k.touched) == 0 {
+		return last
+	}
+	next := maps.Clone(last)
+	if next == nil {
+		next = make(map[string][]*Entry)
+	}
+	for logical := range k.touched {
+		all := slices.SortedFunc(maps.Keys(k.held[logical]), func(a, b *Entry) int {
+			return cmp.Or(bytes.Compare(a.Digest[:], b.Digest[:]), cmp.Compare(a.Path, b.Path))
+		})
+		all = slices.CompactFunc(all, func(a, b *Entry) bool { return a.Digest == b.Digest })
+		if next[logical] = slices.Clip(all); len(all) == 0 {
+			delete(next, logical)
+			delete(k.held, logical)
+		}
+	}
+	clear(k.touched)
+	return next
+}
+
+// Dictionary returns the file with that digest if it is another version of e, or e
+// itself, of a release that is served, and a delta from it to e may be sent.
+func (a *App) Dictionary(e *Entry, digest *holdfast.Digest) (*Entry, bool) {
+	if !e.upgradable() {
+		return nil, false
+	}
+	kin := a.kin[e.Logical]
+	i, found := slices.BinarySearchFunc(kin, digest, func(e *Entry, d *holdfast.Digest) int { return bytes.Compare(e.Digest[:], d[:]) })
+	if !found {
+		return nil, false
+	}
+	return kin[i], true
+}
+
+// Offers reports whether browsers are to keep e as a dictionary for later versions.
+func (a *App) Offers(e *Entry) bool {
+	_, ok := a.Dictionary(e, &e.Digest)
+	return ok
+}
+
+// Upgrade is a delta that somebody may ask for: to Target, for a browser that has Dictionary.
+type Upgrade struct{ Dictionary, Target *Entry }
+
+// Upgrades returns, for what is live on the side, the upgrades of browsers that have
+// one of the back releases that were live before it, the last of these first.
+func (a *App) Upgrades(back int) (all []Upgrade) {
+	if a.side == nil {
+		return nil
+	}
+	var targets []*Entry
+	for e := range a.side.Entries {
+		if e.upgradable() {
+			targets = append(targets, e)
+		}
+	}
+	slices.SortFunc(targets, func(a, b *Entry) int { return cmp.Or(cmp.Compare(b.Size, a.Size), cmp.Compare(a.Path, b.Path)) })
+	seen := make(map[Upgrade]bool)
+	for _, r := range a.former(back) {
+		for _, target := range targets {
+			u := Upgrade{r.build.leads[target.Logical], target}
+			if u.Dictionary != nil && u.Dictionary.Digest != target.Digest && !seen[u] {
+				seen[u] = true
+				all = append(all, u)
+			}
+		}
+	}
+	return all
+}
+
+// former returns the n releases that were live last, or are on other sides, without
+// the one that is live on this one.
+func (a *App) former(n int) (all []*Release) {
+	for r := range a.Releases {
+		if r != a.side && r.Loaded() && (r.State == holdfast.Live || r.State == holdfast.Draining) {
+			all = append(all, r)
+		}
+	}
+	slices.SortFunc(all, func(a, b *Release) int {
+		return cmp.Or(b.Plain.Compare(a.Plain), cmp.Compare(a.ID.String(), b.ID.String()))
+	})
+	return all[:min(n, len(all))]
+}
