@@ -169,6 +169,7 @@ func (c *config) set() error {
 		return err
 	}
 	c.settings.SPA = c.SPA
+	c.settings.Deltas = holdfast.DeltasOff // there is no earlier version here to make them of
 	for key, value := range c.Settings {
 		if err := c.settings.Set(key, value); err != nil {
 			return err

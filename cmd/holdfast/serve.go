@@ -39,6 +39,7 @@ type serveOptions struct {
 	scrub         time.Duration
 	scrubRate     int64
 	cache         int64
+	deltas        int64
 	accept        string
 	hooks         string
 	hookTimeout   time.Duration
@@ -85,7 +86,7 @@ that does not exist or the store of another registry, ends the node at once.
 SIGTERM or Ctrl-C drains: no new connections, requests in flight are finished, at
 most for --drain. A second one ends the process at once. Logs go to standard
 error. The access log has one JSON object a line: time, remote, method, host, uri,
-proto, status, bytes, ms, app, release, hot, referer, agent.
+proto, status, bytes, ms, app, release, hot, delta, referer, agent.
 
 With --dev DIR it serves a directory as it changes, for development: no answer is
 stored, or is "304 Not Modified". Neither registry nor store is needed, and nothing
@@ -125,6 +126,8 @@ func (o *serveOptions) flags(flags *pflag.FlagSet) {
 	durationFlag(flags, &o.notice, "notice", 0, "how long /readyz says no before connections are refused")
 	o.cache = cacheByStore
 	flags.Var(&value[int64]{&o.cache, parseCache, "size", ""}, "cache", "how much of a shared store to keep on this machine's disk; off: nothing (8GiB; off for the store in --data)")
+	o.deltas = 32 << 20
+	flags.Var(&value[int64]{&o.deltas, parseCache, "size", "32MiB"}, "deltas", "how much to keep in memory of deltas, for browsers that have an earlier release; off: none are made")
 	o.prune = time.Hour
 	flags.Var(&value[time.Duration]{&o.prune, parseEvery, "duration", "1h"}, "prune", "how often to retire and remove what no release needs, if this node leads; off: never")
 	o.scrub, o.scrubRate = 7*24*time.Hour, 20_000_000
@@ -142,7 +145,7 @@ func (o *serveOptions) flags(flags *pflag.FlagSet) {
 	o.build.flags(flags)
 	o.copies.flags(flags)
 	configurable(flags, "listen", "admin", "tls-cert", "tls-key", "memory", "access-log", "log-format", "debug-headers", "name", "poll", "drain",
-		"notice", "cache", "prune", "scrub", "scrub-rate", "hooks", "hook-timeout", "hook-tries")
+		"notice", "cache", "deltas", "prune", "scrub", "scrub-rate", "hooks", "hook-timeout", "hook-tries")
 }
 
 func (c *cli) serve(ctx context.Context, o serveOptions) (err error) {
@@ -236,8 +239,12 @@ func (c *cli) listen(ctx context.Context, from *origin.Origin, o serveOptions, p
 	if err != nil {
 		return nil, nil, errors.Join(err, source.Close())
 	}
+	deltas, err := newDeltas(source, o.deltas, log)
+	if err != nil {
+		return nil, nil, errors.Join(err, source.Close())
+	}
 	n, err := node.Open(ctx, node.Config{
-		Registry: from.Registry, Manifests: from.Manifests, Reach: from.Reach, Blobs: source, Warmer: source, Logger: log, Peering: peering, Own: o.build.own, Replica: copies,
+		Registry: from.Registry, Manifests: from.Manifests, Reach: from.Reach, Blobs: source, Warmer: source, Deltas: deltas, Logger: log, Peering: peering, Own: o.build.own, Replica: copies,
 		StateDir: c.stateDir(), AcceptRegistry: o.accept, Notice: o.notice,
 		Name: o.name, Version: programVersion(), Side: o.side,
 		Listen: o.listen, Admin: o.admin, CertFile: o.cert, KeyFile: o.key,

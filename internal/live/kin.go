@@ -12,9 +12,9 @@ import (
 // minDelta is the size in bytes below which deltas are not worth their header.
 const minDelta = 1 << 10
 
-// upgradable reports whether a file may be sent as a delta, or be the dictionary of
+// Upgradable reports whether a file may be sent as a delta, or be the dictionary of
 // one: it can be compressed, is neither too small nor too large, and all may have it.
-func (e *Entry) upgradable() bool {
+func (e *Entry) Upgradable() bool {
 	return len(e.Variants) > 1 && e.Size >= minDelta && e.Size <= holdfast.MaxDelta && !e.Document && !e.SourceMap
 }
 
@@ -24,7 +24,7 @@ func (e *Entry) upgradable() bool {
 func leadsOf(entries map[string]*Entry) map[string]*Entry {
 	leads := make(map[string]*Entry)
 	for _, e := range entries {
-		if !e.upgradable() {
+		if !e.Upgradable() {
 			continue
 		}
 		if l := leads[e.Logical]; l == nil || cmp.Or(cmp.Compare(e.Size, l.Size), cmp.Compare(l.Path, e.Path)) > 0 {
@@ -90,7 +90,7 @@ func (k *kinship) index(last map[string][]*Entry) map[string][]*Entry {
 // Dictionary returns the file with that digest if it is another version of e, or e
 // itself, of a release that is served, and a delta from it to e may be sent.
 func (a *App) Dictionary(e *Entry, digest *holdfast.Digest) (*Entry, bool) {
-	if !e.upgradable() {
+	if !e.Upgradable() {
 		return nil, false
 	}
 	kin := a.kin[e.Logical]
@@ -118,7 +118,7 @@ func (a *App) Upgrades(back int) (all []Upgrade) {
 	}
 	var targets []*Entry
 	for e := range a.side.Entries {
-		if e.upgradable() {
+		if e.Upgradable() {
 			targets = append(targets, e)
 		}
 	}

@@ -13,7 +13,7 @@ import (
 )
 
 // AccessLog writes one JSON object a line for each answer: time, remote, method,
-// host, uri, proto, status, bytes, ms, app, release, hot, referer, agent.
+// host, uri, proto, status, bytes, ms, app, release, hot, delta, referer, agent.
 type AccessLog struct {
 	logger *slog.Logger
 	mu     sync.Mutex
@@ -72,6 +72,6 @@ func (l *AccessLog) write(r *http.Request, a serve.Access) {
 		slog.String("remote", r.RemoteAddr), slog.String("method", r.Method), slog.String("host", r.Host),
 		slog.String("uri", r.RequestURI), slog.String("proto", r.Proto), slog.Int("status", a.Status),
 		slog.Int64("bytes", a.Sent), slog.Float64("ms", float64(a.Duration.Microseconds())/1000),
-		slog.String("app", a.App), slog.String("release", a.Release), slog.Bool("hot", a.Hot),
+		slog.String("app", a.App), slog.String("release", a.Release), slog.Bool("hot", a.Hot), slog.Bool("delta", a.Delta),
 		slog.String("referer", r.Referer()), slog.String("agent", r.UserAgent()))
 }

@@ -151,6 +151,9 @@ func (n *Node) handler() http.Handler {
 	if n.config.AccessLog != nil {
 		o.Access = n.config.AccessLog.write
 	}
+	if n.config.Deltas != nil {
+		o.Deltas = n.config.Deltas
+	}
 	return serve.NewHandler(n, n.config.Blobs, o)
 }
 

@@ -76,6 +76,8 @@ type Config struct {
 	// the node's entry says that it is ready. Nil for none.
 	Warmer  Warmer
 	WarmFor time.Duration
+	// Deltas are sent to browsers that have an earlier version of a file. Nil for none.
+	Deltas Deltas
 	// Own are published releases that the node brought with it: it registers as
 	// their owner, so that they are live while it is, and answers documents and
 	// plain URLs with them.
@@ -118,8 +120,8 @@ type Node struct {
 	restarted bool // with a table that was kept
 
 	// Hints that there is a new table, one for each who wants to know.
-	swapped, toKeep, toReconcile, toWarm, toCompare, changed hint
-	toDuty                                                   []hint // of each duty
+	swapped, toKeep, toReconcile, toWarm, toCompare, toPrepare, changed hint
+	toDuty                                                              []hint // of each duty
 
 	// patientSince is when the first table was there, or later the store.
 	patientSince atomic.Pointer[time.Time]
@@ -132,7 +134,7 @@ func Open(ctx context.Context, c Config) (*Node, error) {
 	c = withDefaults(c)
 	n := &Node{
 		config: c, started: time.Now().UTC(), warmth: warmth{done: make(map[warmKey]bool)},
-		swapped: newHint(), toKeep: newHint(), toReconcile: newHint(), toWarm: newHint(), toCompare: newHint(), changed: newHint(),
+		swapped: newHint(), toKeep: newHint(), toReconcile: newHint(), toWarm: newHint(), toCompare: newHint(), toPrepare: newHint(), changed: newHint(),
 	}
 	if c.Reach != nil {
 		n.store.set(errNotTried)
@@ -252,6 +254,9 @@ func (n *Node) tasks() []func(context.Context) error {
 	}
 	if n.config.Warmer != nil {
 		all = append(all, n.warm)
+	}
+	if n.config.Deltas != nil {
+		all = append(all, n.config.Deltas.Run, n.prepare)
 	}
 	if !n.config.NoElection {
 		all = append(all, n.lead)

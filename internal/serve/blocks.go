@@ -3,6 +3,7 @@ package serve
 import (
 	"net/http"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	holdfast "github.com/holdfast-web/holdfast"
@@ -52,11 +53,13 @@ func (b *Block) addTo(h http.Header) {
 // The values that many blocks share.
 const (
 	cacheForEver   = "public, max-age=31536000, immutable"
+	cacheForOne    = "private, max-age=31536000, immutable"
 	cacheChecked   = "no-cache"
 	cachePrivate   = "private, no-cache"
 	cacheNever     = "no-store"
 	varyCoding     = "Accept-Encoding"
 	varyDeployment = "Accept-Encoding, X-Deployment-Id"
+	varyDictionary = "Accept-Encoding, Available-Dictionary"
 	allowedMethods = "GET, HEAD, OPTIONS"
 	textPlain      = "text/plain; charset=utf-8"
 )
@@ -76,6 +79,8 @@ type prepared struct {
 	part  []*Block // 206: no Content-Length
 	same  []*Block // 304
 	page  []*Block // body of an error answer: no validators, no ranges
+
+	offers atomic.Pointer[offers]
 }
 
 // prepare returns what was derived from e, deriving it if it is asked for first.
@@ -129,6 +134,9 @@ type class struct {
 	// are unique, so quick flips run ahead of the clock, and no origin may say that
 	// a file changed after it was sent (RFC 9110, section 8.8.2.1).
 	early *class
+	// Of what never changes under its URL, where the app sends deltas: the class for
+	// files that may be sent as one, and that of the deltas. Else nil.
+	varied, delta *class
 }
 
 // at returns the class for an answer whose Date is now, in seconds since 1970; 0
@@ -163,9 +171,9 @@ func classesOf(a *live.App, r *live.Release) *releaseClasses {
 		preview = cachePrivate
 	}
 	c := &releaseClasses{
-		pinnedAsset:    newClass(cacheForEver, varyCoding, tagged, r.Published, asset...),
+		pinnedAsset:    newForEver(a.Settings.Deltas, tagged, r.Published, asset...),
 		pinnedDocument: newClass(preview, varyCoding, tagged, r.Published, id...),
-		plainForEver:   newClass(cacheForEver, varyCoding, app, r.Plain, asset...),
+		plainForEver:   newForEver(a.Settings.Deltas, app, r.Plain, asset...),
 		plainChecked:   newClass(cacheChecked, varyDeployment, app, r.Plain, asset...),
 		selected:       newClass(cachePrivate, varyDeployment, tagged, r.Published, asset...),
 		document:       newClass(cacheChecked, varyCoding, tagged, r.Plain, id...),
@@ -198,6 +206,21 @@ func newClass(cache, vary, tags string, modified time.Time, more ...Field) class
 	return cl
 }
 
+// newForEver makes a class of answers whose URL never means other bytes.
+func newForEver(deltas holdfast.Deltas, tags string, modified time.Time, more ...Field) class {
+	cl := newClass(cacheForEver, varyCoding, tags, modified, more...)
+	if deltas == holdfast.DeltasOff {
+		return cl
+	}
+	varied := newClass(cacheForEver, varyDictionary, tags, modified, more...)
+	cl.varied, cl.delta = &varied, &varied
+	if deltas == holdfast.DeltasPrivate {
+		private := newClass(cacheForOne, varyDictionary, tags, modified, more...)
+		cl.delta = &private
+	}
+	return cl
+}
+
 // appClasses are the parts of headers that depend on an app's settings alone.
 type appClasses struct {
 	asset       []Field // what every asset carries for other origins
@@ -226,7 +249,7 @@ func appClassesOf(a *live.App) *appClasses {
 	}
 	c := &appClasses{
 		asset:       asset,
-		content:     newClass(cacheForEver, varyCoding, a.Name.String(), time.Time{}, asset...),
+		content:     newForEver(s.Deltas, a.Name.String(), time.Time{}, asset...),
 		client:      newClass(cacheChecked, varyCoding, a.Name.String(), time.Time{}, asset...),
 		clientEntry: clientEntry(),
 		failed:      newBlock(append(failureFields(), asset...)...),

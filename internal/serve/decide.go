@@ -11,9 +11,9 @@ import (
 // Decision is the answer to a request.
 type Decision struct {
 	Status int
-	// Entry and Class are the prepared header; either may be nil. What depends on
+	// Entry, Class and Offer are the prepared header; each may be nil. What depends on
 	// the request alone is in the fields that follow.
-	Entry, Class *Block
+	Entry, Class, Offer *Block
 
 	ContentLength int64  // of the body, or of the one a GET would get; -1: in Entry, or none
 	Range         Range  // of 206 and 416; Total is 0 for other answers
@@ -29,6 +29,12 @@ type Decision struct {
 	Length int64
 	Text   string
 
+	// Upgrade, if it has a Dictionary, is what the client would take a delta of, in
+	// Coding, instead of the body. SendDelta makes it the answer, and Delta its body.
+	Upgrade live.Upgrade
+	Coding  holdfast.Coding
+	Delta   []byte
+
 	// Wait, when not empty, names what the table does not know and the registry
 	// may: the caller should wait for a read of the registry and decide again,
 	// with Waited set. Where that read cannot be had, a failure (404) must become
@@ -39,6 +45,8 @@ type Decision struct {
 	Release *live.Release // whose file, or whose state, the answer gives; nil for none
 	File    *live.Entry   // that was asked for; nil if there is none
 	Form    bool          // the URL has one of our own forms: it can mean nothing else
+
+	upgraded *Block // the Class of the delta
 }
 
 // Range is the value of a Content-Range field, in bytes.
@@ -49,6 +57,8 @@ type decider struct {
 	r *Request
 	d *Decision
 	a *live.App
+
+	form form
 }
 
 // Decide answers r from t. It does no I/O, takes no lock and, for a file that is
@@ -119,14 +129,20 @@ func (c *decider) resolve(rest string) {
 	case named && times == 1 && id != asked:
 		c.fail(404, "the path and the query name different releases")
 	case named:
+		c.form = pinnedForm
+		if rest[0] != '@' {
+			c.form = shapeForm
+		}
 		c.pinned(id, below, slash)
 	case times == 1:
 		c.pinned(asked, rest, true)
 	case rest == holdfast.ClientHelper:
 		c.client()
 	case rest != "" && rest[0] == '~' && holdfast.IsReserved(firstSegment(rest)):
+		c.form = contentForm
 		c.content(rest[1:])
 	default:
+		c.form = plainForm
 		c.plain(rest)
 	}
 }

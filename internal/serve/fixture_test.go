@@ -212,7 +212,7 @@ func get(path string, more ...func(*Request)) *Request {
 // headers returns the fields of an answer that Decide prepared.
 func headers(d *Decision) map[string]string {
 	h := map[string]string{}
-	for _, b := range []*Block{d.Entry, d.Class} {
+	for _, b := range []*Block{d.Entry, d.Class, d.Offer} {
 		for _, f := range b.Fields() {
 			h[f.Name] = f.Value
 		}

@@ -9,6 +9,7 @@ func (r *Request) forget() {
 		r.Range = ""
 	}
 	r.IfMatch, r.IfModifiedSince, r.IfNoneMatch, r.IfRange, r.IfUnmodifiedSince = "", "", "", "", ""
+	r.AvailableDictionary = ""
 }
 
 // freshen makes an answer one that nobody keeps, or asks about later.
@@ -17,4 +18,5 @@ func freshen(h http.Header) {
 	delete(h, "Etag")
 	delete(h, "Last-Modified")
 	delete(h, "Cache-Tag")
+	delete(h, "Use-As-Dictionary")
 }

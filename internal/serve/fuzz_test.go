@@ -25,7 +25,7 @@ func fuzzTables(f *testing.F) []*live.Table {
 	below.app = "below"
 	return []*live.Table{
 		nil, table(f, "main", shop()), table(f, "b", shop("spa=on", "immutable=**")), table(f, "main", below, longSite()),
-		table(f, "main", below), table(f, "main", lagging), table(f, "main", nothing), table(f, "main"),
+		table(f, "main", below), table(f, "main", lagging), table(f, "main", nothing), table(f, "main"), table(f, "main", versions()),
 	}
 }
 
@@ -33,7 +33,7 @@ func FuzzDecide(f *testing.F) {
 	tables := fuzzTables(f)
 	seed := func(kind, flags byte, r *Request) {
 		f.Add(kind, flags, r.Method, r.Host, r.Path, r.Query, r.Accept, r.AcceptEncoding, r.DeploymentID, r.FetchMode,
-			r.IfMatch, r.IfModifiedSince, r.IfNoneMatch, r.IfRange, r.IfUnmodifiedSince, r.Range)
+			r.IfMatch, r.IfModifiedSince, r.IfNoneMatch, r.IfRange, r.IfUnmodifiedSince, r.Range, r.AvailableDictionary)
 	}
 	for kind := range tables {
 		for i, p := range []string{
@@ -47,11 +47,15 @@ func FuzzDecide(f *testing.F) {
 			}))
 		}
 	}
-	f.Fuzz(func(t *testing.T, kind, flags byte, method, host, path, query, accept, acceptEncoding, id, mode, ifMatch, ifModified, ifNone, ifRange, ifUnmodified, rng string) {
+	for _, p := range []string{"/@r1/app.js", "/assets/app-DtbK3_aB.js", "/~" + hexOf(version(2))[:16] + "/app.js"} {
+		seed(byte(len(tables)-1), 0, get(p, has(version(1), "br, dcb, dcz")))
+		seed(byte(len(tables)-1), 0, get(p, has(version(2), "dcz;q=0.5, *"), func(r *Request) { r.IfNoneMatch = `"` + hexOf(version(2))[:32] + `-dcz.01234567"` }))
+	}
+	f.Fuzz(func(t *testing.T, kind, flags byte, method, host, path, query, accept, acceptEncoding, id, mode, ifMatch, ifModified, ifNone, ifRange, ifUnmodified, rng, dictionary string) {
 		r := &Request{
 			Method: method, Host: host, Path: path, Query: query, HasBody: flags&1 != 0, Waited: flags&2 != 0,
 			Accept: accept, AcceptEncoding: acceptEncoding, DeploymentID: id, FetchMode: mode, IfMatch: ifMatch, IfModifiedSince: ifModified,
-			IfNoneMatch: ifNone, IfRange: ifRange, IfUnmodifiedSince: ifUnmodified, Range: rng,
+			IfNoneMatch: ifNone, IfRange: ifRange, IfUnmodifiedSince: ifUnmodified, Range: rng, AvailableDictionary: dictionary,
 		}
 		d := decideLawfully(t, tables[int(kind)%len(tables)], r)
 		if (method == "GET" || method == "HEAD") && !r.HasBody && d.Status < 400 && d.Status != 308 {
@@ -179,9 +183,10 @@ func slowAcceptEncoding(field string) acceptance {
 		}
 	}
 	var a acceptance
-	for _, c := range holdfast.Codings() {
+	for c := range holdfast.Coding(len(a)) {
 		q, ok := named[c.String()]
 		star, starred := named["*"]
+		starred = starred && c <= holdfast.Zstd
 		switch {
 		case ok:
 			a[c] = uint16(math.Round(q * 2000))

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	holdfast "github.com/holdfast-web/holdfast"
 	"github.com/holdfast-web/holdfast/internal/blob"
 	"github.com/holdfast-web/holdfast/internal/live"
 )
@@ -27,6 +28,13 @@ type Blobs interface {
 	Open(ctx context.Context, ref blob.Ref) (blob.Content, error)
 }
 
+// Deltas is where deltas between files come from (RFC 9842); *delta.Maker is one.
+type Deltas interface {
+	// Find returns the delta in coding c, and its digest, if it is at hand. It does no
+	// I/O. One that is not may be made for the requests that follow.
+	Find(c holdfast.Coding, u live.Upgrade) (delta []byte, digest holdfast.Digest, ok bool)
+}
+
 // Options configure a Handler. The zero values mean the defaults named.
 type Options struct {
 	Logger *slog.Logger // nil discards
@@ -38,6 +46,8 @@ type Options struct {
 	// how long it waits for a body that is not at hand (30 s), and Stall how long
 	// a client may take for each piece of a large body (60 s).
 	Wait, Fetch, Stall time.Duration
+	// Deltas are sent to browsers that have an earlier version of a file; nil for none.
+	Deltas Deltas
 	// Fresh is for development: conditions of requests are ignored, and every
 	// answer says that it must not be stored, and has no validators.
 	Fresh bool
@@ -48,6 +58,7 @@ type Access struct {
 	Status   int
 	Sent     int64 // bytes of the body
 	Hot      bool  // the body was in memory
+	Delta    bool  // it was a delta
 	App      string
 	Release  string
 	Duration time.Duration
@@ -91,6 +102,7 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, d *Decision, st
 	if !r.ProtoAtLeast(1, 1) {
 		d.Close = true // net/http drops Transfer-Encoding there: what follows may be no request
 	}
+	h.upgrade(r, d)
 	body, err := h.open(r, d)
 	if err != nil {
 		h.noBody(r, d, err)
@@ -103,7 +115,7 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, d *Decision, st
 		d.Release.Asked.Add()
 	}
 	sent, err := h.send(w, &body)
-	h.report(r, d, Access{Status: d.Status, Sent: sent, Hot: body.hot, Duration: time.Since(start)})
+	h.report(r, d, Access{Status: d.Status, Sent: sent, Hot: body.hot, Delta: d.Delta != nil, Duration: time.Since(start)})
 	if err != nil {
 		h.options.Logger.Debug("answer cut short", "path", r.URL.Path, "sent", sent, "error", err)
 		panic(http.ErrAbortHandler) // so that the client sees it, too
@@ -154,17 +166,18 @@ func (h *Handler) requestOf(r *http.Request) Request {
 	header := r.Header
 	req := Request{
 		Now: time.Now().Unix(), Method: r.Method, Host: r.Host, Path: path, Query: query,
-		HasBody:           r.ContentLength != 0 || len(r.TransferEncoding) > 0,
-		Accept:            field(header, "Accept"),
-		AcceptEncoding:    field(header, "Accept-Encoding"),
-		DeploymentID:      field(header, "X-Deployment-Id"),
-		FetchMode:         field(header, "Sec-Fetch-Mode"),
-		IfMatch:           field(header, "If-Match"),
-		IfModifiedSince:   field(header, "If-Modified-Since"),
-		IfNoneMatch:       field(header, "If-None-Match"),
-		IfRange:           field(header, "If-Range"),
-		IfUnmodifiedSince: field(header, "If-Unmodified-Since"),
-		Range:             field(header, "Range"),
+		HasBody:             r.ContentLength != 0 || len(r.TransferEncoding) > 0,
+		Accept:              field(header, "Accept"),
+		AcceptEncoding:      field(header, "Accept-Encoding"),
+		AvailableDictionary: field(header, "Available-Dictionary"),
+		DeploymentID:        field(header, "X-Deployment-Id"),
+		FetchMode:           field(header, "Sec-Fetch-Mode"),
+		IfMatch:             field(header, "If-Match"),
+		IfModifiedSince:     field(header, "If-Modified-Since"),
+		IfNoneMatch:         field(header, "If-None-Match"),
+		IfRange:             field(header, "If-Range"),
+		IfUnmodifiedSince:   field(header, "If-Unmodified-Since"),
+		Range:               field(header, "Range"),
 	}
 	if h.options.Fresh {
 		req.forget()

@@ -18,7 +18,7 @@ func law(r *Request, d *Decision) error {
 	if err != nil {
 		return err
 	}
-	for _, check := range []func(*Request, *Decision, map[string]string) error{lawOfStatus, lawOfCaching, lawOfBody, lawOfParts} {
+	for _, check := range []func(*Request, *Decision, map[string]string) error{lawOfStatus, lawOfCaching, lawOfBody, lawOfParts, lawOfDeltas} {
 		if err := check(r, d, h); err != nil {
 			return fmt.Errorf("%d: %w (%v)", d.Status, err, h)
 		}
@@ -28,7 +28,7 @@ func law(r *Request, d *Decision) error {
 
 func fieldsOf(d *Decision) (map[string]string, error) {
 	h := map[string]string{}
-	for _, b := range []*Block{d.Entry, d.Class} {
+	for _, b := range []*Block{d.Entry, d.Class, d.Offer} {
 		for _, f := range b.Fields() {
 			if _, twice := h[f.Name]; twice || f.Value == "" || f.Name != textproto.CanonicalMIMEHeaderKey(f.Name) {
 				return nil, fmt.Errorf("field %q twice, empty or not canonical", f.Name)
@@ -78,7 +78,7 @@ func lawOfCaching(r *Request, d *Decision, h map[string]string) error {
 		}
 		return nil
 	case 200, 206, 304:
-		known := []string{cacheForEver, cacheChecked, cachePrivate}
+		known := []string{cacheForEver, cacheForOne, cacheChecked, cachePrivate}
 		if !slices.Contains(known, cache) || !strings.HasPrefix(h["Etag"], `"`) || !strings.HasPrefix(h["Vary"], "Accept-Encoding") {
 			return fmt.Errorf("caching, tag or vary is wrong")
 		}
@@ -155,6 +155,37 @@ func lawOfParts(r *Request, d *Decision, h map[string]string) error {
 	}
 	if l != "" && (l[0] != '/' || strings.HasPrefix(l, "//") || strings.ContainsFunc(l, func(c rune) bool { return c <= ' ' || c > '~' || c == '\\' })) {
 		return fmt.Errorf("location %q", l)
+	}
+	return nil
+}
+
+// lawOfDeltas: what may be sent as a delta, or is offered as a dictionary, never means
+// anything else, and says in Vary what its form depends on. Neither is part of a file.
+func lawOfDeltas(r *Request, d *Decision, h map[string]string) error {
+	offered, u := h["Use-As-Dictionary"], d.Upgrade
+	if offered == "" && u.Dictionary == nil {
+		if h["Cache-Control"] == cacheForOne && (d.Status != 304 || !strings.Contains(h["Etag"], "-dc")) {
+			return fmt.Errorf("private for ever without a delta")
+		}
+		return nil
+	}
+	if d.Status != 200 || h["Cache-Control"] != cacheForEver || h["Vary"] != varyDictionary || r.Method != "GET" && r.Method != "HEAD" {
+		return fmt.Errorf("a delta of, or a dictionary from, what may change")
+	}
+	if u.Dictionary == nil {
+		return nil
+	}
+	digest, ok := parseDictionary(r.AvailableDictionary)
+	switch {
+	case !ok || digest != u.Dictionary.Digest || u.Target != d.File || u.Target.Logical != u.Dictionary.Logical:
+		return fmt.Errorf("a delta from %s to %s", u.Dictionary.Path, u.Target.Path)
+	case r.Range != "" || !strings.Contains(strings.ToLower(r.AcceptEncoding), d.Coding.String()):
+		return fmt.Errorf("a delta that was not asked for")
+	}
+	sent := *d
+	sent.SendDelta([]byte("delta"), digest)
+	if h, err := fieldsOf(&sent); err != nil || h["Content-Length"] != "5" || h["Content-Encoding"] != d.Coding.String() || h["Vary"] != varyDictionary || h["Accept-Ranges"] != "" {
+		return fmt.Errorf("the header of a delta: %v, %v", h, err)
 	}
 	return nil
 }

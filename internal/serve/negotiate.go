@@ -10,12 +10,12 @@ import (
 // acceptance is how much a client wants each coding (RFC 9110, section 12.5.3):
 // twice the thousandths of the q-value, 0 for refused. Identity that the client
 // does not name is accepted below all that it does name.
-type acceptance [4]uint16
+type acceptance [6]uint16
 
 func parseAcceptEncoding(s string) acceptance {
 	const unnamed = 1
 	var a acceptance
-	var named [4]bool
+	var named [len(a)]bool
 	star, starred := uint16(0), false
 	for s != "" {
 		var item string
@@ -32,7 +32,7 @@ func parseAcceptEncoding(s string) acceptance {
 			a[c], named[c] = q, true
 		}
 	}
-	for c := range a {
+	for _, c := range holdfast.Codings() { // "*" never means deltas (RFC 9842, section 4)
 		if !named[c] && starred {
 			a[c] = star
 		}
@@ -51,6 +51,10 @@ func codingOf(token string) (holdfast.Coding, bool) {
 		return holdfast.Gzip, true
 	case strings.EqualFold(token, "zstd"):
 		return holdfast.Zstd, true
+	case strings.EqualFold(token, "dcb"):
+		return holdfast.DeltaBrotli, true
+	case strings.EqualFold(token, "dcz"):
+		return holdfast.DeltaZstd, true
 	case strings.EqualFold(token, "identity"):
 		return holdfast.Identity, true
 	}

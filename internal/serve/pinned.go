@@ -14,7 +14,7 @@ func (c *decider) pinned(id, below string, slash bool) {
 	if !ok {
 		return
 	}
-	if prefix, file, full := fullForm(below); full {
+	if prefix, file, full := cutFull(below); full {
 		c.full(rel, prefix, file)
 		return
 	}
@@ -27,7 +27,7 @@ func (c *decider) pinned(id, below string, slash bool) {
 	case e.Document:
 		c.file(e, &classesOf(c.a, rel).pinnedDocument)
 	default:
-		c.file(e, &classesOf(c.a, rel).pinnedAsset)
+		c.asset(e, &classesOf(c.a, rel).pinnedAsset)
 	}
 }
 
@@ -49,8 +49,8 @@ func (c *decider) release(id string) (*live.Release, bool) {
 	return nil, false
 }
 
-// fullForm takes "~<8 to 64 hex>/<path>" apart.
-func fullForm(below string) (prefix, file string, ok bool) {
+// cutFull takes "~<8 to 64 hex>/<path>" apart.
+func cutFull(below string) (prefix, file string, ok bool) {
 	if below == "" || below[0] != '~' {
 		return "", "", false
 	}
@@ -65,7 +65,12 @@ func (c *decider) full(rel *live.Release, prefix, file string) {
 		c.fail(404, "this release has no such file with that digest")
 		return
 	}
-	c.file(e, &classesOf(c.a, rel).pinnedAsset)
+	if c.form == pinnedForm {
+		c.form = fullForm
+	} else {
+		c.form = noForm
+	}
+	c.asset(e, &classesOf(c.a, rel).pinnedAsset)
 }
 
 // content answers with the file that has both path and digest, in any release:
@@ -79,7 +84,7 @@ func (c *decider) content(form string) {
 	e, ok := c.a.Content(prefix, file)
 	switch {
 	case ok && c.public(e):
-		c.file(e, &appClassesOf(c.a).content)
+		c.asset(e, &appClassesOf(c.a).content)
 	case !ok && c.a.Incomplete():
 		c.unavailable("some release is being loaded")
 	default:

@@ -34,7 +34,7 @@ func (c *decider) resolved(res *live.Resolved) {
 	case res.Entry.Document:
 		c.file(res.Entry, &classes.document)
 	case res.Immutable:
-		c.file(res.Entry, &classes.plainForEver)
+		c.asset(res.Entry, &classes.plainForEver)
 	default:
 		c.file(res.Entry, &classes.plainChecked)
 	}

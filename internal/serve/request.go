@@ -28,16 +28,17 @@ type Request struct {
 	Now int64
 
 	// Header fields; several lines of one field are joined with ", ".
-	Accept            string
-	AcceptEncoding    string
-	DeploymentID      string // X-Deployment-Id
-	FetchMode         string // Sec-Fetch-Mode
-	IfMatch           string
-	IfModifiedSince   string
-	IfNoneMatch       string
-	IfRange           string
-	IfUnmodifiedSince string
-	Range             string
+	Accept              string
+	AcceptEncoding      string
+	AvailableDictionary string
+	DeploymentID        string // X-Deployment-Id
+	FetchMode           string // Sec-Fetch-Mode
+	IfMatch             string
+	IfModifiedSince     string
+	IfNoneMatch         string
+	IfRange             string
+	IfUnmodifiedSince   string
+	Range               string
 }
 
 // navigates reports whether a browser wants to show what it asks for, or, where

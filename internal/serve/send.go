@@ -22,6 +22,9 @@ type payload struct {
 
 // open gets the body before anything is sent, so that a failure can still be told.
 func (h *Handler) open(r *http.Request, d *Decision) (payload, error) {
+	if d.Delta != nil && r.Method == http.MethodGet {
+		return payload{bytes: d.Delta, hot: true, n: int64(len(d.Delta))}, nil
+	}
 	if d.Length == 0 {
 		return textOf(d), nil
 	}
@@ -101,6 +104,7 @@ func (h *Handler) send(w http.ResponseWriter, p *payload) (sent int64, err error
 func (h *Handler) writeHeader(header http.Header, d *Decision, hot bool) {
 	d.Entry.addTo(header)
 	d.Class.addTo(header)
+	d.Offer.addTo(header)
 	if d.ContentLength >= 0 {
 		header["Content-Length"] = []string{strconv.FormatInt(d.ContentLength, 10)}
 	}
