@@ -21,7 +21,7 @@ func version(n int) string { return fmt.Sprint("version ", n, strings.Repeat(";"
 func versions(settings ...string) site {
 	s := shop(slices.DeleteFunc(settings, func(kv string) bool { return kv == "" })...)
 	s.releases, s.sides = nil, map[string]string{"main": "r2"}
-	for i, hash := range []string{"DtbK3_aB", "Ab3dEf12", "Zx8cVb4T"} {
+	for i, hash := range []string{"Dt4K3xaB", "Ab3dEf12", "Zx8cVb4T"} {
 		state := holdfast.Live
 		if i == 2 {
 			state = holdfast.Retired
@@ -80,7 +80,7 @@ func TestUpgrades(t *testing.T) {
 	}{
 		"earlier version":  {script, has(version(1), all), "dcb of app.js"},
 		"same version":     {script, has(version(2), all), "dcb of app.js"},
-		"plain":            {"/assets/app-Ab3dEf12.js", has(version(1), all), "dcb of assets/app-DtbK3_aB.js"},
+		"plain":            {"/assets/app-Ab3dEf12.js", has(version(1), all), "dcb of assets/app-Dt4K3xaB.js"},
 		"content":          {"/~" + hexOf(version(2))[:16] + "/app.js", has(version(1), all), "dcb of app.js"},
 		"rolled back":      {"/@r1/app.js", has(version(2), all), "dcb of app.js"},
 		"head":             {script, func(r *Request) { has(version(1), all)(r); r.Method = "HEAD" }, "dcb of app.js"},
