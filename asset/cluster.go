@@ -68,6 +68,9 @@ type Cluster struct {
 	DataDir string
 	// CacheBytes bounds the cache in DataDir, 8 GiB by default.
 	CacheBytes int64
+	// DeltaBytes bounds the memory for deltas, which browsers get that have an earlier
+	// release; 32 MiB by default. None are made for apps with the setting deltas=off.
+	DeltaBytes int64
 	// Poll is how often the registry is read without being told to; 5 s by default.
 	Poll time.Duration
 
@@ -108,8 +111,8 @@ func (where Cluster) check(o Options) (m member, err error) {
 		return m, fmt.Errorf("%w: Identity is that of a Build, and there is none", holdfast.ErrInvalid)
 	case where.DataDir == "" && where.CacheBytes != 0:
 		return m, fmt.Errorf("%w: CacheBytes bounds what is kept in DataDir, and there is none", holdfast.ErrInvalid)
-	case where.CacheBytes < 0 || where.Poll < 0:
-		return m, fmt.Errorf("%w: CacheBytes and Poll must not be negative", holdfast.ErrInvalid)
+	case where.CacheBytes < 0 || where.DeltaBytes < 0 || where.Poll < 0:
+		return m, fmt.Errorf("%w: CacheBytes, DeltaBytes and Poll must not be negative", holdfast.ErrInvalid)
 	}
 	m.Cluster, m.side = where, holdfast.DefaultSide()
 	if where.Side != "" {

@@ -13,6 +13,7 @@ import (
 
 	holdfast "github.com/holdfast-web/holdfast"
 	"github.com/holdfast-web/holdfast/internal/blob"
+	"github.com/holdfast-web/holdfast/internal/delta"
 	"github.com/holdfast-web/holdfast/internal/link"
 	"github.com/holdfast-web/holdfast/internal/live"
 	"github.com/holdfast-web/holdfast/internal/node"
@@ -141,8 +142,12 @@ func (j *joined) open(ctx context.Context) (err error) {
 	if j.bytes, err = blob.New(j.origin.Bytes, o); err != nil {
 		return err
 	}
+	deltas, err := delta.New(j.bytes, delta.Options{Memory: j.DeltaBytes, Logger: j.log})
+	if err != nil {
+		return err
+	}
 	c := node.Config{
-		Registry: j.origin.Registry, Manifests: j.origin.Manifests, Reach: j.origin.Reach, Warmer: j.bytes, Logger: j.log,
+		Registry: j.origin.Registry, Manifests: j.origin.Manifests, Reach: j.origin.Reach, Warmer: j.bytes, Deltas: deltas, Logger: j.log,
 		Name: j.Name, Address: j.Address, Version: version(), Side: j.side, Poll: j.Poll, StateDir: j.stateDir(), Drain: peersDrain,
 	}
 	j.peers(&c, j.bytes)
@@ -153,7 +158,7 @@ func (j *joined) open(ctx context.Context) (err error) {
 	if j.node, err = node.Open(ctx, c); err != nil {
 		return err
 	}
-	j.server = serve.NewHandler(j.node, j.bytes, serve.Options{Logger: j.log})
+	j.server = serve.NewHandler(j.node, j.bytes, serve.Options{Deltas: deltas, Logger: j.log})
 	return nil
 }
 

@@ -47,7 +47,7 @@ func theLaw() law {
 		imports: map[string]string{
 			".": "",
 			// A program that joins a cluster is a node of it.
-			"asset": ". internal/blob internal/bring internal/kv internal/link internal/live internal/node internal/origin internal/own internal/peer internal/prune internal/publish " +
+			"asset": ". internal/blob internal/bring internal/delta internal/kv internal/link internal/live internal/node internal/origin internal/own internal/peer internal/prune internal/publish " +
 				"internal/registry internal/replica internal/serve internal/store",
 			"asset/compress":  ". asset internal/coding",
 			"asset/etcd":      ". asset internal/kv internal/kv/etcdkv",
