@@ -116,7 +116,7 @@ func (p *publisher) activate(id string) {
 // awaitURL waits until pages refer to a URL.
 func awaitURL(t *testing.T, a *asset.Assets, path, want string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	for {
 		got, err := a.URL(path)

@@ -42,10 +42,14 @@ func join(t *testing.T, where asset.Cluster, o asset.Options) *asset.Assets {
 	return opened(t, a, err)
 }
 
+// patience is more than anything takes that is waited for: copying is looked after
+// every 30 s at least.
+const patience = 90 * time.Second
+
 // eventually waits for something that must happen.
 func eventually(t *testing.T, what string, until func() bool) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	for !until() {
 		select {
