@@ -96,8 +96,8 @@ scale: install-deps ## measure how flips spread, the tables of docs/scale.md
 	HOLDFAST_SOAK=1 $(GO) test -v -count 1 -timeout 30m -run 'TestPropagation|TestSwaps' ./test/cluster
 
 .PHONY: storage
-storage: install-deps ## measure what releases cost in the store, the tables of docs/storage.md
-	HOLDFAST_STORAGE=1 $(GO) test -v -run '^$$' -bench Storage -benchtime 1x -timeout 90m ./bench
+storage: install-deps ## measure what releases cost in the store, the tables of docs/storage.md and docs/deltas.md
+	HOLDFAST_STORAGE=1 $(GO) test -v -run '^$$' -bench 'Storage|Upgrade' -benchtime 1x -timeout 90m ./bench
 
 .PHONY: clean
 clean: ## remove what was built

@@ -127,7 +127,7 @@ func (o *serveOptions) flags(flags *pflag.FlagSet) {
 	o.cache = cacheByStore
 	flags.Var(&value[int64]{&o.cache, parseCache, "size", ""}, "cache", "how much of a shared store to keep on this machine's disk; off: nothing (8GiB; off for the store in --data)")
 	o.deltas = 32 << 20
-	flags.Var(&value[int64]{&o.deltas, parseCache, "size", "32MiB"}, "deltas", "how much to keep in memory of deltas, for browsers that have an earlier release; off: none are made")
+	flags.Var(&value[int64]{&o.deltas, parseDeltas, "size", "32MiB"}, "deltas", "how much to keep in memory of deltas, for browsers that have an earlier release; off: none are made")
 	o.prune = time.Hour
 	flags.Var(&value[time.Duration]{&o.prune, parseEvery, "duration", "1h"}, "prune", "how often to retire and remove what no release needs, if this node leads; off: never")
 	o.scrub, o.scrubRate = 7*24*time.Hour, 20_000_000

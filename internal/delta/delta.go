@@ -3,9 +3,10 @@
 //
 // Deltas are made ahead for what becomes live, from what was live before, and when a
 // browser asks for one that is not there: that browser is sent the whole file, and the
-// next one the delta. One is made at a time, so that requests have the processors. A
-// delta that is not clearly smaller than the smallest form of the file is remembered
-// as one that is not worth making. What is kept is bounded, and made again if need be.
+// next one the delta. One is made at a time, with as long a rest after it, so that
+// requests have the processors. A delta that is not clearly smaller than the smallest
+// form of the file, or takes too much of the memory, is remembered as one that is not
+// worth making. What is kept is bounded, and made again if need be.
 package delta
 
 import (
@@ -36,7 +37,14 @@ const (
 	overhead = 256
 	// failureFor is how long a delta that could not be made is not tried again.
 	failureFor = time.Minute
+	// maxPart is how many of the largest deltas the memory must have room for.
+	maxPart = 8
+	// maxRest bounds the rest after a delta.
+	maxRest = time.Second
 )
+
+// MinMemory is the least Options.Memory, in bytes.
+const MinMemory = 1 << 20
 
 // Bytes is where files are read; *blob.Source is one.
 type Bytes interface {
@@ -45,7 +53,7 @@ type Bytes interface {
 
 // Options of a Maker. The zero value of a field means its default.
 type Options struct {
-	Memory int64        // bytes of deltas that are kept, 32 MiB by default
+	Memory int64        // bytes of deltas that are kept, MinMemory at least; 32 MiB by default
 	Logger *slog.Logger // nil discards
 }
 
@@ -85,17 +93,23 @@ type Maker struct {
 	kept  *otter.Cache[key, *made]
 	asked chan job
 	wake  chan struct{} // holds one when ahead has changed
+	most  int           // bytes of a delta that is kept
 
 	mu      sync.Mutex
 	pending map[key]bool // those of asked
 	ahead   []live.Upgrade
+	failed  []live.Upgrade // of these, what could not be made
+	planned map[key]bool   // what the last table wanted
 	stats   Stats
 }
 
 // New returns a Maker over bytes. Nothing is made before Run.
 func New(bytes Bytes, o Options) (*Maker, error) {
-	if o.Memory <= 0 {
+	if o.Memory == 0 {
 		o.Memory = 32 << 20
+	}
+	if o.Memory < MinMemory {
+		return nil, fmt.Errorf("%w: %d bytes of memory for deltas: want %d at least", holdfast.ErrInvalid, o.Memory, MinMemory)
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -110,16 +124,16 @@ func New(bytes Bytes, o Options) (*Maker, error) {
 	}
 	return &Maker{
 		bytes: bytes, log: o.Logger, kept: kept, pending: make(map[key]bool),
-		asked: make(chan job, maxAsked), wake: make(chan struct{}, 1),
+		asked: make(chan job, maxAsked), wake: make(chan struct{}, 1), most: int(o.Memory / maxPart),
 	}, nil
 }
 
-// Find returns the delta of u in coding c, with its digest, if it is there. If it is
-// not, and nothing says that it is not worth it, it will be made.
-func (m *Maker) Find(c holdfast.Coding, u live.Upgrade) (delta []byte, digest holdfast.Digest, ok bool) {
+// Find returns the delta of u in coding c, with its digest; no bytes if it is not worth
+// sending. What is not known yet will be made.
+func (m *Maker) Find(c holdfast.Coding, u live.Upgrade) (delta []byte, digest holdfast.Digest, known bool) {
 	j := job{c, u}
-	if d, known := m.kept.GetIfPresent(j.key()); known && !d.stale() {
-		return d.bytes, d.digest, d.bytes != nil
+	if d, there := m.kept.GetIfPresent(j.key()); there && !d.stale() {
+		return d.bytes, d.digest, d.until.IsZero()
 	}
 	m.ask(j)
 	return nil, holdfast.Digest{}, false
@@ -142,16 +156,27 @@ func (m *Maker) ask(j job) {
 }
 
 // Prepare has the deltas made ahead that browsers will ask for under table t, in place
-// of those that are still to be made for an earlier one.
+// of those that are still to be made for an earlier one. What was made for the table
+// before is not made again.
 func (m *Maker) Prepare(t *live.Table) {
-	var all []live.Upgrade
+	m.mu.Lock()
+	waiting := make(map[key]bool, len(m.ahead))
+	for _, u := range append(m.ahead, m.failed...) {
+		waiting[job{holdfast.DeltaBrotli, u}.key()] = true
+	}
+	before := m.planned
+	m.planned, m.ahead, m.failed = make(map[key]bool), nil, nil
 	for _, app := range t.Apps() {
-		if app.Settings.Deltas != holdfast.DeltasOff {
-			all = append(all, app.Upgrades(back)...)
+		if app.Settings.Deltas == holdfast.DeltasOff {
+			continue
+		}
+		for _, u := range app.Upgrades(back) {
+			k := job{holdfast.DeltaBrotli, u}.key()
+			if m.planned[k] = true; !before[k] || waiting[k] {
+				m.ahead = append(m.ahead, u)
+			}
 		}
 	}
-	m.mu.Lock()
-	m.ahead = all
 	m.mu.Unlock()
 	select {
 	case m.wake <- struct{}{}:
@@ -166,29 +191,31 @@ func (m *Maker) Stats() Stats {
 	return m.stats
 }
 
-// Run makes deltas until ctx ends: what requests ask for before what is made ahead.
+// Run makes deltas until ctx ends: in turn what requests ask for and what is made ahead.
+// What of the latter fails is tried again.
 func (m *Maker) Run(ctx context.Context) error {
-	for {
+	again := time.NewTicker(failureFor)
+	defer again.Stop()
+	for ctx.Err() == nil {
 		select {
-		case <-ctx.Done():
-			return nil
 		case j := <-m.asked:
-			m.do(ctx, j)
-			continue
+			m.do(ctx, j, false)
 		default:
 		}
 		if u, ok := m.next(); ok {
-			m.do(ctx, job{holdfast.DeltaBrotli, u})
+			m.do(ctx, job{holdfast.DeltaBrotli, u}, true)
 			continue
 		}
 		select {
 		case <-ctx.Done():
-			return nil
 		case j := <-m.asked:
-			m.do(ctx, j)
+			m.do(ctx, j, false)
 		case <-m.wake:
+		case <-again.C:
+			m.retry()
 		}
 	}
+	return nil
 }
 
 // next takes the first of what is to be made ahead.
@@ -202,11 +229,20 @@ func (m *Maker) next() (u live.Upgrade, ok bool) {
 	return u, true
 }
 
-// do makes a delta unless it is there.
-func (m *Maker) do(ctx context.Context, j job) {
-	k := j.key()
+func (m *Maker) retry() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.ahead, m.failed = append(m.ahead, m.failed...), nil
+}
+
+// do makes a delta unless it is there, and rests.
+func (m *Maker) do(ctx context.Context, j job, ahead bool) {
+	start, k := time.Now(), j.key()
 	defer m.done(k)
-	if d, known := m.kept.GetIfPresent(k); known && !d.stale() {
+	if d, there := m.kept.GetIfPresent(k); there && !d.stale() {
+		if !d.until.IsZero() {
+			m.postpone(j, ahead)
+		}
 		return
 	}
 	delta, err := m.make(ctx, j)
@@ -220,12 +256,28 @@ func (m *Maker) do(ctx context.Context, j job) {
 		d.until = time.Now().Add(failureFor)
 		m.count(func(s *Stats) { s.Failed++ })
 		m.log.Warn("delta not made; the whole file is sent", "file", j.Target.Path, "coding", j.coding.String(), "error", err)
+		m.postpone(j, ahead)
 	default:
 		d.digest = holdfast.DigestOf(delta)
 		m.count(func(s *Stats) { s.Made++ })
 		m.log.Debug("delta made", "file", j.Target.Path, "from", j.Dictionary.Path, "coding", j.coding.String(), "bytes", len(delta), "whole", j.Target.Variants[0].Size)
 	}
 	m.kept.Set(k, d)
+	rest := time.NewTimer(min(time.Since(start), maxRest))
+	defer rest.Stop()
+	select {
+	case <-ctx.Done():
+	case <-rest.C:
+	}
+}
+
+// postpone has a delta that is to be made ahead, and cannot be now, tried again later.
+func (m *Maker) postpone(j job, ahead bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if ahead && m.planned[j.key()] {
+		m.failed = append(m.failed, j.Upgrade)
+	}
 }
 
 func (m *Maker) done(k key) {
@@ -242,8 +294,14 @@ func (m *Maker) count(add func(*Stats)) {
 
 var errUseless = errors.New("no smaller")
 
-// make returns a delta that is worth sending, or errUseless.
-func (m *Maker) make(ctx context.Context, j job) ([]byte, error) {
+// make returns a delta that is worth sending, or errUseless. A fault of a codec that
+// some input brings to light is an error like any other: requests can have it met again.
+func (m *Maker) make(ctx context.Context, j job) (delta []byte, err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			delta, err = nil, fmt.Errorf("encoder failed: %v", cause)
+		}
+	}()
 	dictionary, err := m.read(ctx, j.Dictionary)
 	if err != nil {
 		return nil, fmt.Errorf("read dictionary: %w", err)
@@ -252,11 +310,11 @@ func (m *Maker) make(ctx context.Context, j job) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read file: %w", err)
 	}
-	delta, err := coding.Delta(j.coding, dictionary, target)
+	delta, err = coding.Delta(j.coding, dictionary, target)
 	if err != nil {
 		return nil, err
 	}
-	if !coding.Pays(j.Target.Variants[0].Size, int64(len(delta))) {
+	if !coding.Pays(j.Target.Variants[0].Size, int64(len(delta))) || len(delta) > m.most {
 		return nil, errUseless
 	}
 	return delta, nil

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"strings"
 	"sync"
 	"testing"
@@ -53,6 +54,12 @@ func (s *shelf) Open(ctx context.Context, ref blob.Ref) (blob.Content, error) {
 	return content{strings.NewReader(text)}, nil
 }
 
+func (s *shelf) asked() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.reads
+}
+
 func (s *shelf) failWith(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -60,6 +67,8 @@ func (s *shelf) failWith(err error) {
 }
 
 func (s *shelf) add(text string) live.Variant {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	v := live.Variant{Name: holdfast.ObjectName{Digest: holdfast.DigestOf([]byte(text))}, Size: int64(len(text))}
 	s.contents[v.Name] = text
 	return v
@@ -118,7 +127,7 @@ func TestFind(t *testing.T) {
 				t.Fatalf("%s is there before it was asked for", c)
 			}
 			m.Find(c, u)
-			synctest.Wait()
+			time.Sleep(2 * maxRest)
 			delta, digest, ok := m.Find(c, u)
 			if !ok || digest != holdfast.DigestOf(delta) {
 				t.Fatalf("%s: %v, digest of something else", c, ok)
@@ -131,8 +140,8 @@ func TestFind(t *testing.T) {
 		if got := m.Stats(); got != (Stats{Made: 2}) {
 			t.Errorf("%+v", got)
 		}
-		if s.reads != 4 {
-			t.Errorf("%d reads, want 4: twice asked for is once made", s.reads)
+		if s.asked() != 4 {
+			t.Errorf("%d reads, want 4: twice asked for is once made", s.asked())
 		}
 	})
 }
@@ -144,13 +153,16 @@ func TestUseless(t *testing.T) {
 		m := running(t, s, Options{})
 		u := live.Upgrade{Dictionary: s.entry("a.js", strings.Repeat("-", 3000), 40), Target: s.entry("a.js", script(2), 90)}
 		for range 3 {
-			if _, _, ok := m.Find(holdfast.DeltaBrotli, u); ok {
+			if delta, _, _ := m.Find(holdfast.DeltaBrotli, u); delta != nil {
 				t.Fatal("a delta larger than the smallest form")
 			}
-			synctest.Wait()
+			time.Sleep(time.Second)
 		}
-		if got := m.Stats(); got != (Stats{Useless: 1}) || s.reads != 2 {
-			t.Errorf("%+v after %d reads", got, s.reads)
+		if _, _, known := m.Find(holdfast.DeltaBrotli, u); !known {
+			t.Error("it is not known that there is none")
+		}
+		if got := m.Stats(); got != (Stats{Useless: 1}) || s.asked() != 2 {
+			t.Errorf("%+v after %d reads", got, s.asked())
 		}
 	})
 }
@@ -162,7 +174,9 @@ func TestFailure(t *testing.T) {
 		u, m := upgrade(s), running(t, s, Options{Logger: slog.New(slog.NewTextHandler(log, nil))})
 		s.failWith(errors.New("store on fire"))
 		for range 5 {
-			m.Find(holdfast.DeltaBrotli, u)
+			if _, _, known := m.Find(holdfast.DeltaBrotli, u); known {
+				t.Error("known although it failed")
+			}
 			synctest.Wait()
 		}
 		if got := m.Stats(); got != (Stats{Failed: 1}) || strings.Count(log.String(), "store on fire") != 1 {
@@ -207,13 +221,13 @@ func (s *shelf) namesake(i int) *live.Entry {
 func TestMemory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newShelf()
-		m := running(t, s, Options{Memory: 16 << 10})
+		m := running(t, s, Options{Memory: MinMemory})
 		var all []live.Upgrade
 		for i := range 60 {
-			u := live.Upgrade{Dictionary: s.entry("a.js", script(1), 9000), Target: s.entry("a.js", script(i+2), 9000)}
+			u := live.Upgrade{Dictionary: s.entry("a.js", "nothing of that kind", 90000), Target: s.entry("a.js", noise(i, 50_000), 90000)}
 			all = append(all, u)
 			m.Find(holdfast.DeltaBrotli, u)
-			synctest.Wait()
+			time.Sleep(2 * maxRest)
 		}
 		kept := 0
 		for _, u := range all {
@@ -221,8 +235,45 @@ func TestMemory(t *testing.T) {
 				kept += len(delta) + overhead
 			}
 		}
-		if m.Stats().Made < 60 || kept == 0 || kept > 16<<10 {
+		if m.Stats().Made < 60 || kept == 0 || kept > MinMemory {
 			t.Errorf("%+v, %d bytes are kept", m.Stats(), kept)
+		}
+		large := live.Upgrade{Dictionary: all[0].Dictionary, Target: s.entry("a.js", noise(99, MinMemory/maxPart+1), 900000)}
+		for range 3 {
+			m.Find(holdfast.DeltaBrotli, large)
+			time.Sleep(time.Second)
+		}
+		if delta, _, known := m.Find(holdfast.DeltaBrotli, large); delta != nil || !known || m.Stats().Useless != 1 {
+			t.Errorf("one that takes too much: %d bytes, known: %v, %+v", len(delta), known, m.Stats())
+		}
+	})
+	if _, err := New(newShelf(), Options{Memory: MinMemory - 1}); !errors.Is(err, holdfast.ErrInvalid) {
+		t.Errorf("too little memory: %v", err)
+	}
+}
+
+// noise cannot be compressed.
+func noise(seed, n int) string {
+	b := make([]byte, n)
+	rand.NewChaCha8([32]byte{byte(seed)}).Read(b)
+	return string(b)
+}
+
+// What could not be made ahead is, once the store is back.
+func TestPrepareAgain(t *testing.T) {
+	s := newShelf()
+	table := s.table(t, 2)
+	synctest.Test(t, func(t *testing.T) {
+		m := running(t, s, Options{})
+		s.failWith(errors.New("store on fire"))
+		m.Prepare(table)
+		synctest.Wait()
+		m.Prepare(table) // a swap in between forgets nothing
+		synctest.Wait()
+		s.failWith(nil)
+		time.Sleep(3 * failureFor)
+		if got := m.Stats(); got.Made != 1 {
+			t.Errorf("%+v", got)
 		}
 	})
 }
@@ -240,8 +291,8 @@ func TestPrepare(t *testing.T) {
 		}
 		m.Prepare(table)
 		synctest.Wait()
-		if s.reads != 2 {
-			t.Errorf("%d reads: made again", s.reads)
+		if s.asked() != 2 {
+			t.Errorf("%d reads: made again", s.asked())
 		}
 		m.Prepare(next)
 		synctest.Wait()

@@ -121,6 +121,9 @@ func (ab *appBuilder) update(side holdfast.Side, state *registry.AppState, build
 	}
 	for id, s := range ab.slots {
 		app.releases[id.String()] = s.release
+		if s.release.State == holdfast.Live {
+			app.lives = append(app.lives, s.release)
+		}
 	}
 	for ext := range ab.types {
 		app.extensions[ext] = true

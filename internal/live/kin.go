@@ -88,8 +88,28 @@ func (k *kinship) index(last map[string][]*Entry) map[string][]*Entry {
 }
 
 // Dictionary returns the file with that digest if it is another version of e, or e
-// itself, of a release that is served, and a delta from it to e may be sent.
+// itself, of a release that is served, and a delta from it to e may be sent. One of the
+// two is live on some side: browsers go from there or to there, and what strangers can
+// ask for stays few.
 func (a *App) Dictionary(e *Entry, digest *holdfast.Digest) (*Entry, bool) {
+	d, ok := a.version(e, digest)
+	if !ok || !a.isLive(e) && !a.isLive(d) {
+		return nil, false
+	}
+	return d, true
+}
+
+func (a *App) isLive(e *Entry) bool {
+	for _, r := range a.lives {
+		if found, ok := r.Lookup(e.Path); ok && found.Digest == e.Digest {
+			return true
+		}
+	}
+	return false
+}
+
+// version returns the version of e that browsers keep and that has that digest.
+func (a *App) version(e *Entry, digest *holdfast.Digest) (*Entry, bool) {
 	if !e.Upgradable() {
 		return nil, false
 	}
@@ -103,7 +123,7 @@ func (a *App) Dictionary(e *Entry, digest *holdfast.Digest) (*Entry, bool) {
 
 // Offers reports whether browsers are to keep e as a dictionary for later versions.
 func (a *App) Offers(e *Entry) bool {
-	_, ok := a.Dictionary(e, &e.Digest)
+	_, ok := a.version(e, &e.Digest)
 	return ok
 }
 
@@ -126,6 +146,9 @@ func (a *App) Upgrades(back int) (all []Upgrade) {
 	seen := make(map[Upgrade]bool)
 	for _, r := range a.former(back) {
 		for _, target := range targets {
+			if old, ok := r.Lookup(target.Path); ok && old.Digest == target.Digest {
+				continue // browsers have it
+			}
 			u := Upgrade{r.build.leads[target.Logical], target}
 			if u.Dictionary != nil && u.Dictionary.Digest != target.Digest && !seen[u] {
 				seen[u] = true

@@ -27,6 +27,8 @@ func TestDictionary(t *testing.T) {
 		{id: "r1", state: alive, published: 1, activated: 1, files: files{
 			"a/index-4f2a9c1b.js": long("index 1", 2000), "plain.js": long("plain 1", 2000), "small.js": "small 1", "p.html": long("page 1", 2000), "x.js.map": long("map 1", 2000),
 		}},
+		{id: "r0", state: draining, published: 1, activated: 1, files: files{"plain.js": long("plain 0", 2000)}},
+		{id: "r9", state: draining, published: 1, activated: 1, files: files{"plain.js": long("plain 9", 2000)}},
 		{id: "r2", state: retired, published: 2, activated: 2, files: files{"a/index-5a2b9c1d.js": long("index 2", 2000)}},
 		{id: "r3", state: alive, published: 3, activated: 9, files: files{
 			"a/index-9e2a4c7d.js": long("index 3", 2100), "a/index-1b7d3e9f.js": long("other 3", 1500), "b/index-9e2a4c7d.js": long("elsewhere", 2000),
@@ -58,6 +60,12 @@ func TestDictionary(t *testing.T) {
 			t.Errorf("%s from %.9s: %v, want %v", test.target, test.dictionary, ok, test.want)
 		}
 	}
+	old, _ := app.releases["r0"].Lookup("plain.js")
+	for content, want := range map[string]bool{long("plain 9", 2000): false, long("plain 0", 2000): false, long("plain 3", 2000): true, long("plain 1", 2000): true} {
+		if _, ok := app.Dictionary(old, digestOf(content)); ok != want {
+			t.Errorf("to a draining version from %.9s: %v, want %v", content, ok, want)
+		}
+	}
 	var offered []string
 	for e := range app.side.Entries {
 		if app.Offers(e) {
@@ -72,7 +80,10 @@ func TestDictionary(t *testing.T) {
 // Upgrades lead to what is live, from what was live last.
 func TestUpgrades(t *testing.T) {
 	release := func(n, activated int, state holdfast.State) rel {
-		fs := files{"same.js": long("same", 2000), "a.js": long(fmt.Sprint("a of ", n), 2000+n), "b.js": long(fmt.Sprint("b of ", n/2), 3000)}
+		fs := files{
+			"same.js": long("same", 2000), "a.js": long(fmt.Sprint("a of ", n), 2000+n), "b.js": long(fmt.Sprint("b of ", n/2), 3000),
+			"c-4f2a9c1b.js": long("first c", 2500), "c-5a2b9c1d.js": long("second c", 2400),
+		}
 		return rel{id: fmt.Sprint("r", n), state: state, published: n, activated: activated, files: fs}
 	}
 	app := appOf(t, site{sides: []on{{"main", "r5", 9}}, releases: []rel{
@@ -82,7 +93,7 @@ func TestUpgrades(t *testing.T) {
 	for _, u := range app.Upgrades(2) {
 		got = append(got, fmt.Sprintf("%s: %d to %d", u.Target.Path, u.Dictionary.Size, u.Target.Size))
 	}
-	want := []string{"b.js: 3000 to 3000", "a.js: 2002 to 2005", "a.js: 2003 to 2005"} // r3 has the b.js of r2
+	want := []string{"b.js: 3000 to 3000", "a.js: 2002 to 2005", "a.js: 2003 to 2005"} // r3 has the b.js of r2; c is where it was
 	if !slices.Equal(got, want) {
 		t.Errorf("upgrades %q, want %q", got, want)
 	}

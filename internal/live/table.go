@@ -53,6 +53,7 @@ type App struct {
 
 	host, prefix string
 	side         *Release            // live on the table's side; nil if none is
+	lives        []*Release          // live on some side, or brought by a node that runs
 	releases     map[string]*Release // by ID, all states
 	plain        map[string]Resolved
 	content      map[string][]*Entry // by path; distinct digests, sorted

@@ -3,7 +3,7 @@ package serve
 import (
 	"net/http"
 	"strconv"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	holdfast "github.com/holdfast-web/holdfast"
@@ -79,8 +79,6 @@ type prepared struct {
 	part  []*Block // 206: no Content-Length
 	same  []*Block // 304
 	page  []*Block // body of an error answer: no validators, no ranges
-
-	offers atomic.Pointer[offers]
 }
 
 // prepare returns what was derived from e, deriving it if it is asked for first.
@@ -135,8 +133,9 @@ type class struct {
 	// a file changed after it was sent (RFC 9110, section 8.8.2.1).
 	early *class
 	// Of what never changes under its URL, where the app sends deltas: the class for
-	// files that may be sent as one, and that of the deltas. Else nil.
-	varied, delta *class
+	// files that may be sent as one, the same for no cache that is shared, and that of
+	// the deltas, which is one of the two. Else nil.
+	varied, alone, delta *class
 }
 
 // at returns the class for an answer whose Date is now, in seconds since 1970; 0
@@ -213,10 +212,10 @@ func newForEver(deltas holdfast.Deltas, tags string, modified time.Time, more ..
 		return cl
 	}
 	varied := newClass(cacheForEver, varyDictionary, tags, modified, more...)
-	cl.varied, cl.delta = &varied, &varied
-	if deltas == holdfast.DeltasPrivate {
-		private := newClass(cacheForOne, varyDictionary, tags, modified, more...)
-		cl.delta = &private
+	alone := newClass(cacheForOne, varyDictionary, tags, modified, more...)
+	cl.varied, cl.alone, cl.delta = &varied, &alone, &alone
+	if deltas == holdfast.DeltasShared {
+		cl.delta = &varied
 	}
 	return cl
 }
@@ -229,6 +228,7 @@ type appClasses struct {
 	clientEntry *live.Entry
 	failed      *Block // 404, 410 and other failures
 	preflight   *Block
+	offers      sync.Map // by *live.Entry
 }
 
 func appClassesOf(a *live.App) *appClasses {

@@ -30,7 +30,8 @@ type Decision struct {
 	Text   string
 
 	// Upgrade, if it has a Dictionary, is what the client would take a delta of, in
-	// Coding, instead of the body. SendDelta makes it the answer, and Delta its body.
+	// Coding, instead of the body. SendDelta makes it the answer, and Delta its body;
+	// AwaitDelta says that there is none yet.
 	Upgrade live.Upgrade
 	Coding  holdfast.Coding
 	Delta   []byte
@@ -46,7 +47,7 @@ type Decision struct {
 	File    *live.Entry   // that was asked for; nil if there is none
 	Form    bool          // the URL has one of our own forms: it can mean nothing else
 
-	upgraded *Block // the Class of the delta
+	upgraded, meanwhile *Block // the Class of the delta, and that of the file while there is none
 }
 
 // Range is the value of a Content-Range field, in bytes.

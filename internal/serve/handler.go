@@ -30,9 +30,9 @@ type Blobs interface {
 
 // Deltas is where deltas between files come from (RFC 9842); *delta.Maker is one.
 type Deltas interface {
-	// Find returns the delta in coding c, and its digest, if it is at hand. It does no
-	// I/O. One that is not may be made for the requests that follow.
-	Find(c holdfast.Coding, u live.Upgrade) (delta []byte, digest holdfast.Digest, ok bool)
+	// Find returns the delta in coding c, and its digest; none if none is worth sending.
+	// It does no I/O: one that is not known yet may be made for the requests that follow.
+	Find(c holdfast.Coding, u live.Upgrade) (delta []byte, digest holdfast.Digest, known bool)
 }
 
 // Options configure a Handler. The zero values mean the defaults named.

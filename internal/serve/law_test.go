@@ -164,7 +164,7 @@ func lawOfParts(r *Request, d *Decision, h map[string]string) error {
 func lawOfDeltas(r *Request, d *Decision, h map[string]string) error {
 	offered, u := h["Use-As-Dictionary"], d.Upgrade
 	if offered == "" && u.Dictionary == nil {
-		if h["Cache-Control"] == cacheForOne && (d.Status != 304 || !strings.Contains(h["Etag"], "-dc")) {
+		if h["Cache-Control"] == cacheForOne {
 			return fmt.Errorf("private for ever without a delta")
 		}
 		return nil
@@ -183,7 +183,7 @@ func lawOfDeltas(r *Request, d *Decision, h map[string]string) error {
 		return fmt.Errorf("a delta that was not asked for")
 	}
 	sent := *d
-	sent.SendDelta([]byte("delta"), digest)
+	sent.SendDelta([]byte("delta"), digest, "")
 	if h, err := fieldsOf(&sent); err != nil || h["Content-Length"] != "5" || h["Content-Encoding"] != d.Coding.String() || h["Vary"] != varyDictionary || h["Accept-Ranges"] != "" {
 		return fmt.Errorf("the header of a delta: %v, %v", h, err)
 	}

@@ -35,32 +35,32 @@ func (c *decider) asset(e *live.Entry, cl *class) {
 	if c.d.Status != http.StatusOK {
 		return
 	}
-	if c.r.IfNoneMatch != "" && c.holdsDelta(e, cl.delta) {
-		return
-	}
 	if c.a.Offers(e) {
 		c.d.Offer = offerOf(c.a, e, c.form)
 	}
 	if c.r.AvailableDictionary != "" && c.r.Range == "" {
-		c.upgrade(e, cl.delta)
+		c.upgrade(e, cl)
 	}
 }
 
-// upgrade notes which delta the client would take. A brotli one is smaller.
+// upgrade notes which delta the client would take, if it wants one no less than what it
+// would get. A brotli one is smaller.
 func (c *decider) upgrade(e *live.Entry, cl *class) {
 	digest, ok := parseDictionary(c.r.AvailableDictionary)
 	if !ok {
 		return
 	}
-	from, ok := c.a.Dictionary(e, &digest)
 	accepted := parseAcceptEncoding(c.r.AcceptEncoding)
 	coding := holdfast.DeltaBrotli
 	if accepted[holdfast.DeltaZstd] > accepted[coding] {
 		coding = holdfast.DeltaZstd
 	}
-	if ok && accepted[coding] > 0 {
+	if accepted[coding] == 0 || accepted[coding] < accepted[e.Variants[accepted.choose(e.Variants)].Coding] {
+		return
+	}
+	if from, ok := c.a.Dictionary(e, &digest); ok {
 		c.d.Upgrade, c.d.Coding = live.Upgrade{Dictionary: from, Target: e}, coding
-		c.d.upgraded = cl.at(c.r.Now).block
+		c.d.upgraded, c.d.meanwhile = cl.delta.at(c.r.Now).block, cl.alone.at(c.r.Now).block
 	}
 }
 
@@ -82,72 +82,60 @@ func parseDictionary(field string) (d holdfast.Digest, ok bool) {
 	return holdfast.Digest(b), true
 }
 
-// holdsDelta makes the answer a 304 if the client says that it holds e as a delta: the
-// tag begins with the digest of what it was decoded to.
-func (c *decider) holdsDelta(e *live.Entry, cl *class) bool {
-	accepted := parseAcceptEncoding(c.r.AcceptEncoding)
-	for list := c.r.IfNoneMatch; ; {
-		tag, _, rest, ok := nextTag(list)
-		if !ok {
-			return false
-		}
-		for _, coding := range []holdfast.Coding{holdfast.DeltaBrotli, holdfast.DeltaZstd} {
-			short, ok := strings.CutPrefix(tag, deltaTag(e, coding))
-			if ok && accepted[coding] > 0 && len(short) == 9 && holdfast.IsHex(short[:8]) {
-				c.d.Status, c.d.Entry, c.d.Class = http.StatusNotModified, newBlock(Field{"Etag", tag}), cl.at(c.r.Now).block
-				c.d.Ref, c.d.Off, c.d.Length = blob.Ref{}, 0, 0
-				return true
-			}
-		}
-		list = rest
-	}
-}
-
-// deltaTag is what the entity tags of e's deltas begin with.
-func deltaTag(e *live.Entry, c holdfast.Coding) string {
-	return `"` + e.Digest.String()[:32] + "-" + c.String() + "."
-}
-
-// SendDelta makes d, which has an Upgrade, the answer with that delta. digest is that
-// of the delta itself.
-func (d *Decision) SendDelta(delta []byte, digest holdfast.Digest) {
+// SendDelta makes d, which has an Upgrade, the answer with that delta, or a 304 if the
+// request's If-None-Match names it. digest is that of the delta itself.
+//
+// A client that holds another delta of the file is sent this one: it may be a cache,
+// which would hand what it holds to a browser that cannot decode it.
+func (d *Decision) SendDelta(delta []byte, digest holdfast.Digest, ifNoneMatch string) {
 	e := d.Upgrade.Target
-	d.Delta, d.Class = delta, d.upgraded
+	tag := `"` + e.Digest.String()[:32] + "-" + d.Coding.String() + "." + digest.String()[:8] + `"`
+	d.Class = d.upgraded
+	d.Ref, d.Off, d.Length = blob.Ref{}, 0, 0
+	tags, accepted := []codingTag{{d.Coding, tag}}, acceptance{}
+	accepted[d.Coding] = 1
+	if ifNoneMatch != "" && matchTag(ifNoneMatch, true, tags, &accepted) >= 0 {
+		d.Status, d.Entry, d.Offer = http.StatusNotModified, newBlock(Field{"Etag", tag}), nil
+		return
+	}
+	d.Delta = delta
 	d.Entry = newBlock(
-		Field{"Content-Type", e.MediaType}, Field{"Content-Length", strconv.Itoa(len(delta))}, Field{"Content-Encoding", d.Coding.String()},
-		Field{"Etag", deltaTag(e, d.Coding) + digest.String()[:8] + `"`},
+		Field{"Content-Type", e.MediaType}, Field{"Content-Length", strconv.Itoa(len(delta))}, Field{"Content-Encoding", d.Coding.String()}, Field{"Etag", tag},
 	)
 }
+
+// AwaitDelta makes d, which has an Upgrade, an answer for this client alone: caches
+// would give the whole file to all who have the dictionary, long after there is a delta.
+func (d *Decision) AwaitDelta() { d.Class = d.meanwhile }
 
 // upgrade sends a delta where there is one.
 func (h *Handler) upgrade(r *http.Request, d *Decision) {
 	if h.options.Deltas == nil || d.Upgrade.Dictionary == nil {
 		return
 	}
-	if delta, digest, ok := h.options.Deltas.Find(d.Coding, d.Upgrade); ok {
-		d.SendDelta(delta, digest)
+	switch delta, digest, known := h.options.Deltas.Find(d.Coding, d.Upgrade); {
+	case !known:
+		d.AwaitDelta()
+	case len(delta) > 0:
+		d.SendDelta(delta, digest, field(r.Header, "If-None-Match"))
 	}
 }
 
 // offers are the header blocks that make a file a dictionary for its later versions
-// (RFC 9842, section 2.1), for each form of URL, nil where it cannot be one. They hold
-// for the mount and the shape of pinned URLs that they were made for.
-type offers struct {
-	mount, shape string
-	blocks       [forms]*Block
-}
+// (RFC 9842, section 2.1), for each form of URL, nil where it cannot be one.
+type offers [forms]*Block
 
 func offerOf(a *live.App, e *live.Entry, f form) *Block {
-	p := prepare(e)
-	o, s := p.offers.Load(), &a.Settings
-	if mount := s.Mount.Path(); o == nil || o.mount != mount || o.shape != s.Pinned {
-		o = &offers{mount: mount, shape: s.Pinned}
-		for f := range forms {
-			o.blocks[f] = newOffer(mount, matchOf(s, e, f))
-		}
-		p.offers.Store(o)
+	known := &appClassesOf(a).offers
+	if o, ok := known.Load(e); ok {
+		return o.(*offers)[f]
 	}
-	return o.blocks[f]
+	o := new(offers)
+	for f := range forms {
+		o[f] = newOffer(a.Settings.Mount.Path(), matchOf(&a.Settings, e, f))
+	}
+	known.Store(e, o)
+	return o[f]
 }
 
 // matchOf returns the part of a URL Pattern below the mount that later versions of e

@@ -17,15 +17,13 @@ import (
 // version is the content of one version of a script.
 func version(n int) string { return fmt.Sprint("version ", n, strings.Repeat(";", 2000)) }
 
-// versions is an app with three releases of one script, in three places.
+// versions is an app with five releases of one script, in three places.
 func versions(settings ...string) site {
 	s := shop(slices.DeleteFunc(settings, func(kv string) bool { return kv == "" })...)
 	s.releases, s.sides = nil, map[string]string{"main": "r2"}
-	for i, hash := range []string{"Dt4K3xaB", "Ab3dEf12", "Zx8cVb4T"} {
-		state := holdfast.Live
-		if i == 2 {
-			state = holdfast.Retired
-		}
+	states := []holdfast.State{holdfast.Live, holdfast.Live, holdfast.Retired, holdfast.Draining, holdfast.Draining}
+	for i, hash := range []string{"Dt4K3xaB", "Ab3dEf12", "Zx8cVb4T", "Kp5dRf7M", "Wn2sGh6Q"} {
+		state := states[i]
 		s.releases = append(s.releases, rel{id: fmt.Sprint("r", i+1), state: state, files: map[string]string{
 			"index.html": version(i+1) + "<", "app.js": version(i + 1), "assets/app-" + hash + ".js": version(i + 1), "a (1).js": version(i + 1), "small.js": "small",
 		}})
@@ -122,30 +120,36 @@ func TestUpgrades(t *testing.T) {
 	}
 }
 
-// drawer is a Deltas with one delta.
+// drawer is a Deltas with one delta, which knows whether there are others.
 type drawer struct {
-	coding           holdfast.Coding
-	from, to, delta  string
-	asked, different int
+	coding          holdfast.Coding
+	from, to, delta string
+	knows           bool
 }
 
 func (w *drawer) Find(c holdfast.Coding, u live.Upgrade) ([]byte, holdfast.Digest, bool) {
-	w.asked++
 	if c != w.coding || u.Dictionary.Digest != holdfast.DigestOf([]byte(w.from)) || u.Target.Digest != holdfast.DigestOf([]byte(w.to)) {
-		w.different++
-		return nil, holdfast.Digest{}, false
+		return nil, holdfast.Digest{}, w.knows
 	}
 	return []byte(w.delta), holdfast.DigestOf([]byte(w.delta)), true
 }
 
-// A delta that is there is sent, with a header of its own; else the whole file is.
+// handler is one over the table of a site, with deltas, and where it logs accesses.
+func (w *drawer) handler(t *testing.T, s site) (*Handler, *[]Access) {
+	accesses := new([]Access)
+	return NewHandler(&keeper{table: table(t, "main", s)}, &shelf{contents: objects(s), hot: true}, Options{
+		Deltas: w, Access: func(_ *http.Request, a Access) { *accesses = append(*accesses, a) },
+	}), accesses
+}
+
+func oneToTwo() *drawer {
+	return &drawer{coding: holdfast.DeltaBrotli, from: version(1), to: version(2), delta: "1 becomes 2"}
+}
+
+// A delta that is there is sent, with a header of its own.
 func TestSendDelta(t *testing.T) {
-	s := versions()
-	deltas := &drawer{coding: holdfast.DeltaBrotli, from: version(1), to: version(2), delta: "1 becomes 2"}
-	var accesses []Access
-	h := NewHandler(&keeper{table: table(t, "main", s)}, &shelf{contents: objects(s), hot: true}, Options{
-		Deltas: deltas, Access: func(_ *http.Request, a Access) { accesses = append(accesses, a) },
-	})
+	deltas := oneToTwo()
+	h, accesses := deltas.handler(t, versions())
 	fields := []string{"Accept-Encoding", "br, dcb", "Available-Dictionary", available(version(1))}
 	tag := `"` + hexOf(version(2))[:32] + "-dcb." + hexOf(deltas.delta)[:8] + `"`
 	want := http.Header{
@@ -164,34 +168,62 @@ func TestSendDelta(t *testing.T) {
 			t.Errorf("%s: body %q, want %q", method, got, body)
 		}
 	}
-	if a := accesses[0]; !a.Delta {
+	if a := (*accesses)[0]; !a.Delta {
 		t.Errorf("access %+v", a)
 	}
-
-	whole := recorded(h, "GET", "/@r1/app.js", "Accept-Encoding", "br, dcb", "Available-Dictionary", available(version(2)))
-	if got := bodyOf(t, whole); got != encoded(version(1), holdfast.Brotli) || whole.Header.Get("Content-Encoding") != "br" || deltas.different != 1 {
-		t.Errorf("without a delta: %s, %d bytes", whole.Header.Get("Content-Encoding"), len(got))
-	}
-	if got := whole.Header.Get("Cache-Control"); got != cacheForEver {
-		t.Errorf("the whole file is %s", got)
-	}
-	if a := accesses[2]; a.Delta {
-		t.Errorf("access %+v", a)
-	}
-
-	// What it was decoded to is what a client holds.
-	for field, status := range map[string]int{
-		tag: 304, "W/" + tag: 304, `"x", ` + tag: 304, strings.Replace(tag, "dcb", "dcz", 1): 200, strings.Replace(tag, "-dcb", "-xyz", 1): 200, tag[:len(tag)-2] + `"`: 200,
-		`"` + hexOf(version(1))[:32] + "-dcb." + hexOf(deltas.delta)[:8] + `"`: 200,
-	} {
-		r := recorded(h, "GET", "/@r2/app.js", append(fields, "If-None-Match", field)...)
-		if r.StatusCode != status || status == 304 && (!strings.HasSuffix(field, r.Header.Get("Etag")) || r.Header.Get("Cache-Control") != cacheForOne) {
-			t.Errorf("If-None-Match %s: %d, %v", field, r.StatusCode, r.Header)
-		}
-	}
-	shared := versions("deltas=shared")
-	h = NewHandler(&keeper{table: table(t, "main", shared)}, &shelf{contents: objects(shared), hot: true}, Options{Deltas: deltas})
+	h, _ = deltas.handler(t, versions("deltas=shared"))
 	if r := recorded(h, "GET", "/@r2/app.js", fields...); r.Header.Get("Content-Encoding") != "dcb" || r.Header.Get("Cache-Control") != cacheForEver {
 		t.Errorf("with deltas=shared: %v", r.Header)
+	}
+}
+
+// While there is no delta the whole file is sent, and no cache keeps it for others: they
+// would never get the delta. Where none is worth it, caches keep the file.
+func TestNoDelta(t *testing.T) {
+	for _, setting := range []string{"deltas=private", "deltas=shared"} {
+		for knows, cache := range map[bool]string{false: cacheForOne, true: cacheForEver} {
+			deltas := oneToTwo()
+			deltas.knows = knows
+			h, accesses := deltas.handler(t, versions(setting))
+			r := recorded(h, "GET", "/@r1/app.js", "Accept-Encoding", "br, dcb", "Available-Dictionary", available(version(2)))
+			if got := bodyOf(t, r); got != encoded(version(1), holdfast.Brotli) || r.Header.Get("Content-Encoding") != "br" || r.Header.Get("Vary") != varyDictionary {
+				t.Errorf("%s, known %v: %d bytes, %v", setting, knows, len(got), r.Header)
+			}
+			if got := r.Header.Get("Cache-Control"); got != cache {
+				t.Errorf("%s, known %v: %s, want %s", setting, knows, got, cache)
+			}
+			if a := (*accesses)[0]; a.Delta {
+				t.Errorf("access %+v", a)
+			}
+		}
+	}
+}
+
+// Only a client that has this very delta, and can decode it, is told that it has it.
+func TestDeltaNotModified(t *testing.T) {
+	deltas := oneToTwo()
+	h, _ := deltas.handler(t, versions())
+	tag := `"` + hexOf(version(2))[:32] + "-dcb." + hexOf(deltas.delta)[:8] + `"`
+	for _, c := range []struct {
+		field, dictionary string
+		status            int
+	}{
+		{tag, version(1), 304},
+		{"W/" + tag, version(1), 304},
+		{`"x", ` + tag, version(1), 304},
+		{tag, version(2), 200}, // has another dictionary by now
+		{tag, version(3), 200},
+		{tag, "", 200},
+		{strings.Replace(tag, "dcb", "dcz", 1), version(1), 200},
+		{`"` + hexOf(version(2))[:32] + `-dcb.00000000"`, version(1), 200}, // from another dictionary
+	} {
+		fields := []string{"Accept-Encoding", "br, dcb", "If-None-Match", c.field}
+		if c.dictionary != "" {
+			fields = append(fields, "Available-Dictionary", available(c.dictionary))
+		}
+		r := recorded(h, "GET", "/@r2/app.js", fields...)
+		if r.StatusCode != c.status || c.status == 304 && (r.Header.Get("Etag") != tag || r.Header.Get("Cache-Control") != cacheForOne || bodyOf(t, r) != "") {
+			t.Errorf("If-None-Match %s with %.9s: %d, %v", c.field, c.dictionary, r.StatusCode, r.Header)
+		}
 	}
 }
