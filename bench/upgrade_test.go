@@ -55,7 +55,7 @@ type cost struct {
 }
 
 func (c cost) report(b *testing.B) {
-	fmt.Printf("| %s | %d | %d | %s | %s | %s | %.1f | %.1f |\n", b.Name(), c.files, c.deltas, kB(c.whole), kB(c.brotli), kB(c.zstd),
+	fmt.Printf("\n| %s | %d | %d | %s | %s | %s | %.1f | %.1f |\n", b.Name(), c.files, c.deltas, kB(c.whole), kB(c.brotli), kB(c.zstd),
 		float64(c.target)/1e6/c.brotliTime.Seconds(), float64(c.target)/1e6/c.zstdTime.Seconds())
 	b.ReportMetric(float64(c.whole), "whole-B")
 	b.ReportMetric(float64(c.brotli), "dcb-B")
