@@ -185,7 +185,7 @@ func lawOfDeltas(r *Request, d *Decision, h map[string]string) error {
 	sent := *d
 	sent.SendDelta([]byte("delta"), digest, "")
 	if h, err := fieldsOf(&sent); err != nil || h["Content-Length"] != "5" || h["Content-Encoding"] != d.Coding.String() || h["Vary"] != varyDictionary || h["Accept-Ranges"] != "" {
-		return fmt.Errorf("the header of a delta: %v, %v", h, err)
+		return fmt.Errorf("the header of a delta: %v (%w)", h, err)
 	}
 	return nil
 }

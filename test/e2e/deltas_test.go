@@ -1,10 +1,13 @@
 package e2e
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
+	"fmt"
 	"io/fs"
+	"math/rand/v2"
 	"net/http"
 	"net/url"
 	"os"
@@ -17,8 +20,11 @@ import (
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/chromedp"
 
+	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/coding"
 	"github.com/holdfast-web/holdfast/test/browser"
 	"github.com/holdfast-web/holdfast/test/program"
+	"github.com/holdfast-web/holdfast/test/services"
 )
 
 // TestUpgradesInBrowser: Chromium that has a release of a real site is sent the next
@@ -196,4 +202,103 @@ func length(t *testing.T, h http.Header) int64 {
 		t.Fatalf("length of an answer: %v", err)
 	}
 	return n
+}
+
+// TestDeltasBehindCache: nginx keeps what it may, heeds Vary, and neither hands a delta to
+// who cannot decode it, nor keeps those who can from deltas by a whole file that it kept
+// when there was none.
+func TestDeltasBehindCache(t *testing.T) {
+	for _, setting := range []string{"private", "shared"} {
+		t.Run(setting, func(t *testing.T) {
+			m := newMachine(t)
+			var scripts [][]byte
+			for n := range 3 {
+				dir := t.TempDir()
+				script := wordy(n)
+				scripts = append(scripts, script)
+				for name, content := range map[string][]byte{"index.html": []byte("<!doctype html>"), "app.js": script} {
+					if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
+						t.Fatal(err)
+					}
+				}
+				m.Run("publish", dir, "--release", fmt.Sprint("r", n), "--activate")
+			}
+			m.Run("app", "set", "default", "deltas="+setting)
+			node := m.Serve()
+			front := services.StartNginx(t, node.Base)
+			// From the newest to the oldest: nothing is made ahead for that.
+			c := &cached{t: t, url: front + "/@r0/app.js", want: scripts[0]}
+			for c.get(scripts[2], "br, dcb") != "dcb" {
+				if c.kept {
+					t.Fatal("the cache has the whole file for those who could have the delta")
+				}
+			}
+			for range 2 { // the second time from the cache, if that may be
+				if got := c.get(scripts[2], "br, dcb"); got != "dcb" || c.kept && setting == "private" {
+					t.Errorf("with the dictionary: %s, from the cache: %v", got, c.kept)
+				}
+				if got := c.get(nil, "br, dcb"); got != "br" {
+					t.Errorf("without a dictionary: %s", got)
+				}
+				if got := c.get(scripts[2], "br"); got != "br" {
+					t.Errorf("with the dictionary, and no word of deltas: %s", got)
+				}
+				if got := c.get(wordy(7), "br, dcb"); got != "br" {
+					t.Errorf("with a dictionary of no release: %s", got)
+				}
+			}
+			if c.get(nil, "br, dcb"); !c.kept {
+				t.Error("the cache keeps nothing")
+			}
+			if c.get(scripts[2], "br, dcb"); c.kept != (setting == "shared") {
+				t.Errorf("the cache keeps deltas: %v", c.kept)
+			}
+		})
+	}
+}
+
+// wordy is a script of which versions differ in a few words.
+func wordy(version int) []byte {
+	r := rand.New(rand.NewPCG(1, 1))
+	var b bytes.Buffer
+	for b.Len() < 20_000 {
+		fmt.Fprintf(&b, "const c%d=%d;", r.IntN(1e6), r.IntN(1e6))
+	}
+	fmt.Fprintf(&b, "export default %d", version)
+	return b.Bytes()
+}
+
+// cached is a file that is asked for through a cache.
+type cached struct {
+	t    *testing.T
+	url  string
+	want []byte
+	kept bool // the last answer was the cache's own
+}
+
+// get returns the coding of the answer, and fails the test if that is not the file.
+func (c *cached) get(dictionary []byte, accept string) string {
+	c.t.Helper()
+	header := map[string]string{"Accept-Encoding": accept}
+	if dictionary != nil {
+		digest := sha256.Sum256(dictionary)
+		header["Available-Dictionary"] = ":" + base64.StdEncoding.EncodeToString(digest[:]) + ":"
+	}
+	resp, body, err := program.Fetch(c.t.Context(), http.DefaultClient, c.url, header)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.kept = resp.Header.Get("X-Cache") == "HIT"
+	token := resp.Header.Get("Content-Encoding")
+	var got []byte
+	switch token {
+	case "br":
+		got, err = coding.Decode(holdfast.Brotli, body, int64(len(c.want)))
+	case "dcb":
+		got, err = coding.DecodeDelta(holdfast.DeltaBrotli, dictionary, body, int64(len(c.want)))
+	}
+	if err != nil || !bytes.Equal(got, c.want) {
+		c.t.Fatalf("%s from the cache: %v: %d bytes that are not the file (%v)", token, c.kept, len(got), err)
+	}
+	return token
 }
