@@ -57,7 +57,9 @@ func mayPass(err error) bool {
 	case http.StatusRequestTimeout, http.StatusTooManyRequests:
 		return true
 	case http.StatusConflict: // somebody does something to the same key
-		return isCode(err, "ConditionalRequestConflict", "OperationAborted", minio.Conflict)
+		// The last one is versitygw's, whose objects are files: also when somebody deletes
+		// what else there was in an object's directory just now.
+		return isCode(err, "ConditionalRequestConflict", "OperationAborted", minio.Conflict, "ExistingObjectIsDirectory")
 	}
 	return answer.StatusCode >= 500 || isCode(err, "SlowDown", "RequestTimeout", "InternalError", "ServiceUnavailable",
 		"Throttling", "ThrottlingException", "RequestLimitExceeded", "RequestThrottled", "ExpiredToken", "IncompleteBody", "BadDigest",

@@ -286,7 +286,7 @@ func TestFailingAnswers(t *testing.T) {
 	c.Endpoint = p.URL
 	d := open(t, c)
 	for text, passes := range map[string]bool{
-		"409 ConditionalRequestConflict": true, "409 OperationAborted": true, "503 SlowDown": true, "500 InternalError": true,
+		"409 ConditionalRequestConflict": true, "409 OperationAborted": true, "409 ExistingObjectIsDirectory": true, "503 SlowDown": true, "500 InternalError": true,
 		"502 BadGateway": true, "429 TooManyRequests": true, "400 RequestTimeout": true,
 		"403 AccessDenied": false, "404 NoSuchBucket": false, "501 NotImplemented": false, "403 SignatureDoesNotMatch": false,
 	} {
