@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"path/filepath"
 	"slices"
@@ -286,15 +285,13 @@ func (j *joined) read(r *live.Release, path string) ([]byte, error) {
 	if !ok {
 		return nil, fmt.Errorf("read %s of release %s: %w", path, r.ID, holdfast.ErrNotFound)
 	}
-	i := slices.IndexFunc(e.Variants, func(v live.Variant) bool { return v.Coding == holdfast.Identity })
 	ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
 	defer cancel()
-	content, err := j.bytes.Open(ctx, blob.Ref{Name: e.Variants[i].Name, Size: e.Size})
+	content, err := j.bytes.Open(ctx, blob.Ref{Name: e.Identity().Name, Size: e.Size})
 	if err != nil {
 		return nil, fmt.Errorf("read %s of release %s: %w", path, r.ID, err)
 	}
-	text, err := io.ReadAll(io.NewSectionReader(content, 0, e.Size))
-	return text, errors.Join(err, content.Close())
+	return blob.ReadAll(content)
 }
 
 func (j *joined) release() (*Release, error) {

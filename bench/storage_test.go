@@ -1,7 +1,6 @@
 package bench
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -9,8 +8,6 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
-
-	brotli "github.com/molecule-man/go-brrr"
 
 	holdfast "github.com/holdfast-web/holdfast"
 	"github.com/holdfast-web/holdfast/internal/coding"
@@ -29,12 +26,8 @@ func BenchmarkStorage(b *testing.B) {
 	if os.Getenv("HOLDFAST_STORAGE") == "" {
 		b.Skip("it takes ten minutes: make storage")
 	}
-	root := os.Getenv("HOLDFAST_CORPORA")
-	if root == "" {
-		root = "../.cache/corpora"
-	}
 	for _, corpus := range []string{"directus", "swagger", "zigbee"} {
-		dirs, err := filepath.Glob(filepath.Join(root, corpus, "*"))
+		dirs, err := filepath.Glob(filepath.Join(corpora(b), corpus, "*"))
 		if err != nil || len(dirs) == 0 {
 			b.Fatalf("no builds of %s: %v; make install-deps brings them", corpus, err)
 		}
@@ -44,6 +37,15 @@ func BenchmarkStorage(b *testing.B) {
 			}
 		})
 	}
+}
+
+// corpora is the directory of the real builds.
+func corpora(b *testing.B) string {
+	b.Helper()
+	if root := os.Getenv("HOLDFAST_CORPORA"); root != "" {
+		return root
+	}
+	return "../.cache/corpora"
 }
 
 // added is what one release adds, in bytes.
@@ -66,37 +68,55 @@ func (a *added) total() (n int64) {
 }
 
 func measure(b *testing.B, dirs []string) {
-	s := store.New(memstore.New())
-	client := memkv.New(memkv.Options{}).Client()
-	defer client.Close()
-	reg, err := registry.Open(b.Context(), client, registry.Options{})
-	if err != nil {
-		b.Fatal(err)
-	}
+	c := newCluster(b)
 	seen := make(map[holdfast.ObjectName]bool)
 	var before *holdfast.Manifest
 	var rows []*added
 	for _, dir := range dirs {
-		row, m := addRelease(b, s, reg, dir, seen, before)
+		row, m := addRelease(b, c, dir, seen, before)
 		rows, before = append(rows, row), m
 	}
 	table(b, rows)
 }
 
-func addRelease(b *testing.B, s *store.Store, reg *registry.Registry, dir string, seen map[holdfast.ObjectName]bool, before *holdfast.Manifest) (*added, *holdfast.Manifest) {
+// cluster is a store and a registry in memory.
+type cluster struct {
+	store    *store.Store
+	registry *registry.Registry
+}
+
+func newCluster(b *testing.B) cluster {
+	b.Helper()
+	client := memkv.New(memkv.Options{}).Client()
+	b.Cleanup(func() { client.Close() })
+	reg, err := registry.Open(b.Context(), client, registry.Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	return cluster{store.New(memstore.New()), reg}
+}
+
+// publish publishes what lies in a directory, with HOLDFAST_EFFORT.
+func (c cluster) publish(b *testing.B, dir string) (*publish.Build, holdfast.Release) {
 	b.Helper()
 	build, err := publish.Scan(b.Context(), dir, publish.ScanOptions{})
 	if err != nil {
 		b.Fatal(err)
 	}
 	effort := coding.Effort(os.Getenv("HOLDFAST_EFFORT"))
-	r, err := publish.Publish(b.Context(), publish.Deps{Store: s, Registry: reg}, build, publish.Options{
+	r, err := publish.Publish(b.Context(), publish.Deps{Store: c.store, Registry: c.registry}, build, publish.Options{
 		App: holdfast.DefaultApp(), Settings: holdfast.DefaultSettings(holdfast.DefaultApp()), Effort: effort, AllowClash: true,
 	})
 	if err != nil {
 		b.Fatal(err)
 	}
-	inv, err := s.Inventory(b.Context(), r.Release.Inventory)
+	return build, r.Release
+}
+
+func addRelease(b *testing.B, c cluster, dir string, seen map[holdfast.ObjectName]bool, before *holdfast.Manifest) (*added, *holdfast.Manifest) {
+	b.Helper()
+	build, release := c.publish(b, dir)
+	inv, err := c.store.Inventory(b.Context(), release.Inventory)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -115,7 +135,7 @@ func addRelease(b *testing.B, s *store.Store, reg *registry.Registry, dir string
 			row.spare += o.Size
 		}
 	}
-	row.against(b, s, build.Manifest, before, fresh)
+	row.against(b, c.store, build.Manifest, before, fresh)
 	return row, build.Manifest
 }
 
@@ -132,7 +152,7 @@ func (a *added) against(b *testing.B, s *store.Store, now, before *holdfast.Mani
 	for _, f := range now.Files() {
 		candidates := old[f.Logical]
 		stored, isNew := fresh[f.Digest]
-		if !isNew || len(candidates) == 0 || !coding.Worthwhile(f.MediaType, f.Path) || f.Size > coding.MaxSize {
+		if !isNew || len(candidates) == 0 || !coding.Worthwhile(f.MediaType, f.Path) || f.Size > holdfast.MaxDelta {
 			continue
 		}
 		delete(fresh, f.Digest)
@@ -158,27 +178,17 @@ func object(b *testing.B, s *store.Store, f holdfast.File) []byte {
 	return content
 }
 
+// delta is the size of a delta, whole files where none can be made.
 func delta(b *testing.B, from, to []byte) int64 {
 	b.Helper()
-	if len(from) == 0 {
+	if len(from) == 0 || len(to) == 0 {
 		return int64(len(to))
 	}
-	dictionary, err := brotli.PrepareDictionary(from)
+	d, err := coding.Delta(holdfast.DeltaBrotli, from, to)
 	if err != nil {
 		b.Fatal(err)
 	}
-	var out bytes.Buffer
-	w, err := brotli.NewWriterOptions(&out, 5, brotli.WriterOptions{LGWin: 24, Dictionaries: []*brotli.PreparedDictionary{dictionary}})
-	if err != nil {
-		b.Fatal(err)
-	}
-	if _, err := w.Write(to); err != nil {
-		b.Fatal(err)
-	}
-	if err := w.Close(); err != nil {
-		b.Fatal(err)
-	}
-	return int64(out.Len())
+	return int64(len(d))
 }
 
 // table logs the rows as the page shows them, in MB.

@@ -11,12 +11,9 @@ import (
 
 	holdfast "github.com/holdfast-web/holdfast"
 	"github.com/holdfast-web/holdfast/internal/coding"
-	"github.com/holdfast-web/holdfast/internal/kv/memkv"
 	"github.com/holdfast-web/holdfast/internal/live"
-	"github.com/holdfast-web/holdfast/internal/publish"
 	"github.com/holdfast-web/holdfast/internal/registry"
 	"github.com/holdfast-web/holdfast/internal/store"
-	"github.com/holdfast-web/holdfast/internal/store/memstore"
 )
 
 // BenchmarkUpgrade says, in the table of docs/deltas.md, what a browser that has one
@@ -25,10 +22,6 @@ import (
 func BenchmarkUpgrade(b *testing.B) {
 	if os.Getenv("HOLDFAST_STORAGE") == "" {
 		b.Skip("it takes minutes: make storage")
-	}
-	root := os.Getenv("HOLDFAST_CORPORA")
-	if root == "" {
-		root = "../.cache/corpora"
 	}
 	for _, step := range [][3]string{
 		{"directus", "17.1.0", "17.1.1"},
@@ -39,8 +32,8 @@ func BenchmarkUpgrade(b *testing.B) {
 	} {
 		b.Run(strings.Join(step[:], "_"), func(b *testing.B) {
 			for range b.N {
-				app := twoReleases(b, filepath.Join(root, step[0], step[1]), filepath.Join(root, step[0], step[2]))
-				upgradeOf(b, app).report(b)
+				site := filepath.Join(corpora(b), step[0])
+				upgradeOf(b, twoReleases(b, filepath.Join(site, step[1]), filepath.Join(site, step[2]))).report(b)
 			}
 		})
 	}
@@ -55,7 +48,7 @@ type cost struct {
 }
 
 func (c cost) report(b *testing.B) {
-	fmt.Printf("\n| %s | %d | %d | %s | %s | %s | %.1f | %.1f |\n", b.Name(), c.files, c.deltas, kB(c.whole), kB(c.brotli), kB(c.zstd),
+	b.Logf("\n| %s | %d | %d | %s | %s | %s | %.1f | %.1f |", b.Name(), c.files, c.deltas, kB(c.whole), kB(c.brotli), kB(c.zstd),
 		float64(c.target)/1e6/c.brotliTime.Seconds(), float64(c.target)/1e6/c.zstdTime.Seconds())
 	b.ReportMetric(float64(c.whole), "whole-B")
 	b.ReportMetric(float64(c.brotli), "dcb-B")
@@ -64,37 +57,22 @@ func (c cost) report(b *testing.B) {
 
 func kB(n int64) string { return fmt.Sprintf("%.1f kB", float64(n)/1000) }
 
-// twoReleases publishes two builds, best effort, and returns the app with the second one live.
+// twoReleases publishes two builds, and returns the app with the second one live.
 func twoReleases(b *testing.B, before, after string) *upgraded {
 	b.Helper()
-	client := memkv.New(memkv.Options{}).Client()
-	b.Cleanup(func() { client.Close() })
-	reg, err := registry.Open(b.Context(), client, registry.Options{})
-	if err != nil {
-		b.Fatal(err)
-	}
-	u := &upgraded{store: store.New(memstore.New())}
+	c := newCluster(b)
 	for _, dir := range []string{before, after} {
-		build, err := publish.Scan(b.Context(), dir, publish.ScanOptions{})
-		if err != nil {
-			b.Fatal(err)
-		}
-		r, err := publish.Publish(b.Context(), publish.Deps{Store: u.store, Registry: reg}, build, publish.Options{
-			App: holdfast.DefaultApp(), Settings: holdfast.DefaultSettings(holdfast.DefaultApp()), AllowClash: true,
-		})
-		if err != nil {
-			b.Fatal(err)
-		}
-		if _, _, err := reg.Activate(b.Context(), holdfast.DefaultApp(), r.Release.ID, registry.ActivateOptions{}); err != nil {
+		_, release := c.publish(b, dir)
+		if _, _, err := c.registry.Activate(b.Context(), release.App, release.ID, registry.ActivateOptions{}); err != nil {
 			b.Fatal(err)
 		}
 	}
-	snap, err := reg.Refresh(b.Context(), nil)
+	snap, err := c.registry.Refresh(b.Context(), nil)
 	if err != nil {
 		b.Fatal(err)
 	}
-	u.app = live.NewTable(b.Context(), holdfast.DefaultSide(), snap, u.store, slog.New(slog.DiscardHandler)).Apps()[0]
-	return u
+	table := live.NewTable(b.Context(), holdfast.DefaultSide(), snap, c.store, slog.New(slog.DiscardHandler))
+	return &upgraded{c.store, table.Apps()[0]}
 }
 
 type upgraded struct {

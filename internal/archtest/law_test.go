@@ -126,7 +126,7 @@ func theLaw() law {
 			"github.com/klauspost/compress":   "internal/coding",
 			"github.com/maypok86/otter":       "internal/blob internal/delta",
 			"github.com/minio/minio-go":       "internal/store/bucketstore",
-			"github.com/molecule-man/go-brrr": "internal/coding bench/...",
+			"github.com/molecule-man/go-brrr": "internal/coding",
 			"github.com/spf13/cobra":          "cmd/holdfast",
 			"github.com/spf13/pflag":          "cmd/holdfast",
 			"github.com/tdewolff/parse":       "internal/link internal/publish",

@@ -23,6 +23,13 @@ type Content interface {
 	Size() int64
 }
 
+// ReadAll returns all bytes of c, and closes it.
+func ReadAll(c Content) ([]byte, error) {
+	b := make([]byte, c.Size())
+	_, err := io.ReadFull(io.NewSectionReader(c, 0, c.Size()), b)
+	return b, errors.Join(err, c.Close())
+}
+
 // WriteRange writes the n bytes of c from offset off to w: those in memory with
 // one Write, those in a file through w's io.ReaderFrom, which for a network
 // connection is sendfile(2). It returns the number of bytes written.

@@ -13,8 +13,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -161,7 +161,7 @@ func (m *Maker) ask(j job) {
 func (m *Maker) Prepare(t *live.Table) {
 	m.mu.Lock()
 	waiting := make(map[key]bool, len(m.ahead))
-	for _, u := range append(m.ahead, m.failed...) {
+	for _, u := range slices.Concat(m.ahead, m.failed) {
 		waiting[job{holdfast.DeltaBrotli, u}.key()] = true
 	}
 	before := m.planned
@@ -324,18 +324,9 @@ func (m *Maker) make(ctx context.Context, j job) (delta []byte, err error) {
 func (m *Maker) read(ctx context.Context, e *live.Entry) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	for _, v := range e.Variants {
-		if v.Coding != holdfast.Identity {
-			continue
-		}
-		content, err := m.bytes.Open(ctx, blob.Ref{Name: v.Name, Size: v.Size})
-		if err != nil {
-			return nil, err
-		}
-		defer content.Close() //nolint:errcheck // was only read
-		b := make([]byte, content.Size())
-		_, err = io.ReadFull(io.NewSectionReader(content, 0, content.Size()), b)
-		return b, err
+	content, err := m.bytes.Open(ctx, blob.Ref{Name: e.Identity().Name, Size: e.Size})
+	if err != nil {
+		return nil, err
 	}
-	return nil, fmt.Errorf("%w: %s has no identity form", holdfast.ErrNotFound, e.Path)
+	return blob.ReadAll(content)
 }

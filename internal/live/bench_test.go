@@ -156,6 +156,38 @@ func BenchmarkPublish(b *testing.B) {
 	}
 }
 
+// BenchmarkVersions adds one to 1,000 releases all of whose 400 files differ, as far as it
+// concerns which files are versions of one another, and says what knowing that takes.
+func BenchmarkVersions(b *testing.B) {
+	d, in := newDepot(), newInterner()
+	builds := make([]*Build, benchReleases)
+	for n := range builds {
+		fs := make(files, benchFiles)
+		for f := range benchFiles {
+			fs[fmt.Sprintf("chunk%d.js", f)] = long(fmt.Sprint(f, " of ", n, " "), minDelta)
+		}
+		key := d.put(fs, 0)
+		builds[n] = must(in.build(d.manifests[key.manifest], d.inventories[key.inventory]))
+	}
+	before := heap()
+	k := newKinship()
+	for _, build := range builds[1:] {
+		k.hold(build, 1)
+	}
+	index := k.index(nil)
+	taken := heap() - before
+	for b.Loop() {
+		k.hold(builds[0], 1)
+		k.index(index)
+		b.StopTimer()
+		k.hold(builds[0], -1)
+		index = k.index(index)
+		b.StartTimer()
+	}
+	b.ReportMetric(float64(taken), "heap-B")
+	runtime.KeepAlive(builds)
+}
+
 // BenchmarkLookup must not depend on how many releases there are.
 func BenchmarkLookup(b *testing.B) {
 	name := shapes()["hashed"]

@@ -187,6 +187,11 @@ type Entry struct {
 	hex string // text form of Digest
 }
 
+// Identity returns the variant that is the file as it is.
+func (e *Entry) Identity() Variant {
+	return e.Variants[slices.IndexFunc(e.Variants, func(v Variant) bool { return v.Coding == holdfast.Identity })]
+}
+
 // Variant is one coding of an entry's bytes.
 type Variant struct {
 	Coding holdfast.Coding

@@ -186,16 +186,7 @@ func (e *event) seeState(ctx context.Context, r *Registry) error {
 // looks at it, at the same time, see one order of all that.
 func TestOwnersLinearizable(t *testing.T) {
 	const histories, clients, operations = 300, 4, 12
-	gate := make(chan struct{}, 16) // histories at once
-	var wg sync.WaitGroup
-	for h := range histories {
-		gate <- struct{}{}
-		wg.Go(func() {
-			defer func() { <-gate }()
-			ownersHistory(t, h, clients, operations)
-		})
-	}
-	wg.Wait()
+	manyHistories(histories, func(h int) { ownersHistory(t, h, clients, operations) })
 }
 
 func ownersHistory(t *testing.T, number, clients, operations int) {

@@ -282,13 +282,18 @@ func newLossy(t *testing.T, seed uint64) (lossy, sound kv.Driver) {
 // activate anything twice, or not at all.
 func TestLinearizable(t *testing.T) {
 	const histories, clients, operations = 250, 4, 10
-	gate := make(chan struct{}, 16) // histories at once
+	manyHistories(histories, func(h int) { lossyHistory(t, h, clients, operations) })
+}
+
+// manyHistories runs n histories, 16 at once.
+func manyHistories(n int, history func(number int)) {
+	gate := make(chan struct{}, 16)
 	var wg sync.WaitGroup
-	for h := range histories {
+	for h := range n {
 		gate <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-gate }()
-			lossyHistory(t, h, clients, operations)
+			history(h)
 		})
 	}
 	wg.Wait()

@@ -89,7 +89,7 @@ func parseDictionary(field string) (d holdfast.Digest, ok bool) {
 // which would hand what it holds to a browser that cannot decode it.
 func (d *Decision) SendDelta(delta []byte, digest holdfast.Digest, ifNoneMatch string) {
 	e := d.Upgrade.Target
-	tag := `"` + e.Digest.String()[:32] + "-" + d.Coding.String() + "." + digest.String()[:8] + `"`
+	tag := entityTag(e, &live.Variant{Coding: d.Coding, Name: holdfast.ObjectName{Digest: digest}})
 	d.Class = d.upgraded
 	d.Ref, d.Off, d.Length = blob.Ref{}, 0, 0
 	tags, accepted := []codingTag{{d.Coding, tag}}, acceptance{}
