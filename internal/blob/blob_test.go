@@ -83,6 +83,9 @@ func newNode(t *testing.T, d *memstore.Driver, o blob.Options) *bench {
 		}
 	})
 	b.Source = source
+	if o.CacheDir != "" {
+		<-source.Listed() // New itself waits for a list that takes long only for so long
+	}
 	return b
 }
 

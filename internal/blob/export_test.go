@@ -9,3 +9,6 @@ func CacheIn(fsys durable.FS, o Options) Options {
 	}
 	return o
 }
+
+// Listed is closed when the disk cache knows all files that earlier processes left.
+func (s *Source) Listed() <-chan struct{} { return s.cache.scanned }
