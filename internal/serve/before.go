@@ -14,8 +14,8 @@ func (h *Handler) Before(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
 		var d Decision
-		if h.claims(r, &d) {
-			h.answer(w, r, &d, start)
+		if req, ours := h.claims(r, &d); ours {
+			h.answer(w, r, &req, &d, start)
 		} else {
 			next.ServeHTTP(w, r)
 		}
@@ -24,8 +24,8 @@ func (h *Handler) Before(next http.Handler) http.Handler {
 
 // claims reports whether a request is for h to answer, and decides it if so. What
 // decides is where the URL leads, whatever the method.
-func (h *Handler) claims(r *http.Request, d *Decision) bool {
-	req := h.requestOf(r)
+func (h *Handler) claims(r *http.Request, d *Decision) (req Request, ours bool) {
+	req = h.requestOf(r)
 	probe := req
 	if probe.Method != "HEAD" {
 		probe.Method = "GET"
@@ -33,16 +33,16 @@ func (h *Handler) claims(r *http.Request, d *Decision) bool {
 	probe.HasBody = false
 	Decide(h.tables.Table(), &probe, d)
 	if !d.ours(req.Path) && d.Wait != "" && looksLikeFile(d.App, req.Path) {
-		h.await(r, &probe, d) // only a name that a release may have is worth it
+		h.await(r.Context(), &probe, d) // only a name that a release may have is worth it
 	}
 	if !d.ours(req.Path) {
-		return false
+		return req, false
 	}
 	req.Waited = probe.Waited
 	if req.Method != probe.Method || req.HasBody || d.Wait != "" {
-		h.decide(r, &req, d)
+		h.decide(r.Context(), &req, d)
 	}
-	return true
+	return req, true
 }
 
 // ours reports whether next must not see the request for a path. What may be a file

@@ -94,26 +94,19 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
 	req := h.requestOf(r)
 	var d Decision
-	h.decide(r, &req, &d)
-	h.answer(w, r, &d, start)
+	h.decide(r.Context(), &req, &d)
+	h.answer(w, r, &req, &d, start)
 }
 
-func (h *Handler) answer(w http.ResponseWriter, r *http.Request, d *Decision, start time.Time) {
+func (h *Handler) answer(w http.ResponseWriter, r *http.Request, req *Request, d *Decision, start time.Time) {
 	if !r.ProtoAtLeast(1, 1) {
 		d.Close = true // net/http drops Transfer-Encoding there: what follows may be no request
 	}
-	h.upgrade(r, d)
-	body, err := h.open(r, d)
-	if err != nil {
-		h.noBody(r, d, err)
-		body = textOf(d)
-	}
-	defer body.close()
+	body := h.body(r.Context(), req, d)
+	defer body.Close()
 	h.writeHeader(w.Header(), d, body.hot)
 	w.WriteHeader(d.Status)
-	if d.Release != nil && d.Release.Asked != nil {
-		d.Release.Asked.Add()
-	}
+	d.count()
 	sent, err := h.send(w, &body)
 	h.report(r, d, Access{Status: d.Status, Sent: sent, Hot: body.hot, Delta: d.Delta != nil, Duration: time.Since(start)})
 	if err != nil {
@@ -135,16 +128,23 @@ func (h *Handler) report(r *http.Request, d *Decision, a Access) {
 	h.options.Access(r, a)
 }
 
-// decide decides, and once more after a wait for what only the registry may know.
-func (h *Handler) decide(r *http.Request, req *Request, d *Decision) {
-	Decide(h.tables.Table(), req, d)
-	if d.Wait != "" {
-		h.await(r, req, d)
+// count notes that a release was asked for.
+func (d *Decision) count() {
+	if d.Release != nil && d.Release.Asked != nil {
+		d.Release.Asked.Add()
 	}
 }
 
-func (h *Handler) await(r *http.Request, req *Request, d *Decision) {
-	ctx, cancel := context.WithTimeout(r.Context(), h.options.Wait)
+// decide decides, and once more after a wait for what only the registry may know.
+func (h *Handler) decide(ctx context.Context, req *Request, d *Decision) {
+	Decide(h.tables.Table(), req, d)
+	if d.Wait != "" {
+		h.await(ctx, req, d)
+	}
+}
+
+func (h *Handler) await(ctx context.Context, req *Request, d *Decision) {
+	ctx, cancel := context.WithTimeout(ctx, h.options.Wait)
 	defer cancel()
 	if err := h.tables.Await(ctx, d.Wait); err != nil {
 		if d.Status >= http.StatusBadRequest {

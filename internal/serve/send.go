@@ -12,40 +12,61 @@ import (
 	"github.com/holdfast-web/holdfast/internal/blob"
 )
 
-// payload is the body of an answer: bytes, or else n bytes of content from off.
-type payload struct {
+// Payload is the body of an answer: bytes, or else n bytes of content from off.
+type Payload struct {
 	bytes   []byte
 	hot     bool // the bytes are those of a file, and were in memory
 	content blob.Content
 	off, n  int64
 }
 
-// open gets the body before anything is sent, so that a failure can still be told.
-func (h *Handler) open(r *http.Request, d *Decision) (payload, error) {
-	if d.Delta != nil && r.Method == http.MethodGet {
-		return payload{bytes: d.Delta, hot: true, n: int64(len(d.Delta))}, nil
+// body returns the body of the answer d, before anything is sent, so that a failure
+// can still be told: then d becomes the answer that says so.
+func (h *Handler) body(ctx context.Context, req *Request, d *Decision) Payload {
+	h.upgrade(req, d)
+	p, err := h.open(ctx, req, d)
+	if err == nil {
+		return p
+	}
+	if !errors.Is(err, context.Canceled) {
+		h.options.Logger.Error("body not available", "path", req.Path, "object", d.Ref.Name.String(), "error", err)
+	}
+	d.Unavailable(req, "the file is known, but its bytes cannot be had right now")
+	return textOf(d)
+}
+
+func (h *Handler) open(ctx context.Context, req *Request, d *Decision) (Payload, error) {
+	if d.Delta != nil && req.Method == http.MethodGet {
+		return Payload{bytes: d.Delta, hot: true, n: int64(len(d.Delta))}, nil
 	}
 	if d.Length == 0 {
 		return textOf(d), nil
 	}
 	if b, ok := h.blobs.Hot(d.Ref); ok {
-		return payload{bytes: b[d.Off : d.Off+d.Length], hot: true, n: d.Length}, nil
+		return Payload{bytes: b[d.Off : d.Off+d.Length], hot: true, n: d.Length}, nil
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), h.options.Fetch)
+	ctx, cancel := context.WithTimeout(ctx, h.options.Fetch)
 	defer cancel()
 	c, err := h.blobs.Open(ctx, d.Ref)
 	if err != nil {
-		return payload{}, err
+		return Payload{}, err
 	}
-	return payload{content: c, off: d.Off, n: d.Length}, nil
+	return Payload{content: c, off: d.Off, n: d.Length}, nil
 }
 
-func textOf(d *Decision) payload {
-	return payload{bytes: []byte(d.Text), n: int64(len(d.Text))}
+func textOf(d *Decision) Payload {
+	return Payload{bytes: []byte(d.Text), n: int64(len(d.Text))}
 }
 
-// write writes n bytes, the first of them at from.
-func (p *payload) write(w io.Writer, from, n int64) (written int64, err error) {
+// Len returns the size of the body in bytes.
+func (p *Payload) Len() int64 { return p.n }
+
+// Bytes returns the body if it is in memory, else nil. The caller must not change it.
+func (p *Payload) Bytes() []byte { return p.bytes }
+
+// WriteRange writes n bytes, the first of them at from. Those of a file go through
+// w's io.ReaderFrom, which for a network connection is sendfile(2).
+func (p *Payload) WriteRange(w io.Writer, from, n int64) (written int64, err error) {
 	if p.content != nil {
 		written, err = blob.WriteRange(w, p.content, p.off+from, n)
 	} else {
@@ -59,18 +80,11 @@ func (p *payload) write(w io.Writer, from, n int64) (written int64, err error) {
 	return written, err
 }
 
-func (p *payload) close() {
+// Close gives the body back. It must be called.
+func (p *Payload) Close() {
 	if p.content != nil {
 		_ = p.content.Close() // was only read
 	}
-}
-
-// noBody turns d into the answer for a body that could not be had.
-func (h *Handler) noBody(r *http.Request, d *Decision, err error) {
-	if !errors.Is(err, context.Canceled) {
-		h.options.Logger.Error("body not available", "path", r.URL.Path, "object", d.Ref.Name.String(), "error", err)
-	}
-	d.Unavailable(&Request{Method: r.Method}, "the file is known, but its bytes cannot be had right now")
 }
 
 // pieceSize is how much of a body is sent under one deadline.
@@ -79,12 +93,12 @@ const pieceSize = 256 << 10
 // send sends the body. What takes no time to get and fits one piece is left to
 // the server's own deadline; anything else gets one for each piece. net/http
 // drops it when the answer is complete.
-func (h *Handler) send(w http.ResponseWriter, p *payload) (sent int64, err error) {
+func (h *Handler) send(w http.ResponseWriter, p *Payload) (sent int64, err error) {
 	if p.n <= pieceSize && p.content == nil {
 		if p.n == 0 {
 			return 0, nil
 		}
-		return p.write(w, 0, p.n)
+		return p.WriteRange(w, 0, p.n)
 	}
 	control := http.NewResponseController(w)
 	for sent < p.n {
@@ -92,7 +106,7 @@ func (h *Handler) send(w http.ResponseWriter, p *payload) (sent int64, err error
 		if err != nil && !errors.Is(err, http.ErrNotSupported) {
 			return sent, err
 		}
-		n, err := p.write(w, sent, min(p.n-sent, pieceSize))
+		n, err := p.WriteRange(w, sent, min(p.n-sent, pieceSize))
 		sent += n
 		if err != nil {
 			return sent, err
@@ -105,29 +119,35 @@ func (h *Handler) writeHeader(header http.Header, d *Decision, hot bool) {
 	d.Entry.addTo(header)
 	d.Class.addTo(header)
 	d.Offer.addTo(header)
-	if d.ContentLength >= 0 {
-		header["Content-Length"] = []string{strconv.FormatInt(d.ContentLength, 10)}
-	}
-	if d.Range != (Range{}) {
-		header["Content-Range"] = []string{d.Range.String()}
-	}
-	if d.Location != "" {
-		header["Location"] = []string{d.Location}
-	}
-	if d.RetryAfter > 0 {
-		header["Retry-After"] = []string{strconv.Itoa(d.RetryAfter)}
-	}
-	if d.Allow {
-		header["Allow"] = []string{allowedMethods}
-	}
-	if d.Close {
-		header["Connection"] = []string{"close"}
-	}
-	if h.options.Node != "" {
-		h.debug(header, d, hot)
-	}
+	h.eachOther(d, hot, func(name, value string) { header[name] = []string{value} })
 	if h.options.Fresh {
 		freshen(header)
+	}
+}
+
+// eachOther yields the fields of an answer that are in none of its blocks; their names
+// are in canonical form.
+func (h *Handler) eachOther(d *Decision, hot bool, yield func(name, value string)) {
+	if d.ContentLength >= 0 {
+		yield("Content-Length", strconv.FormatInt(d.ContentLength, 10))
+	}
+	if d.Range != (Range{}) {
+		yield("Content-Range", d.Range.String())
+	}
+	if d.Location != "" {
+		yield("Location", d.Location)
+	}
+	if d.RetryAfter > 0 {
+		yield("Retry-After", strconv.Itoa(d.RetryAfter))
+	}
+	if d.Allow {
+		yield("Allow", allowedMethods)
+	}
+	if d.Close {
+		yield("Connection", "close")
+	}
+	if h.options.Node != "" {
+		h.debug(d, hot, yield)
 	}
 }
 
@@ -139,8 +159,8 @@ func (r Range) String() string {
 	return "bytes " + strconv.FormatInt(r.Start, 10) + "-" + strconv.FormatInt(r.End, 10) + "/" + strconv.FormatInt(r.Total, 10)
 }
 
-// debug adds what tells an operator who answered, and from where.
-func (h *Handler) debug(header http.Header, d *Decision, hot bool) {
+// debug yields what tells an operator who answered, and from where.
+func (h *Handler) debug(d *Decision, hot bool, yield func(name, value string)) {
 	status := quoted(h.options.Node) // Cache-Status, RFC 9211, section 2
 	switch {
 	case hot:
@@ -148,10 +168,10 @@ func (h *Handler) debug(header http.Header, d *Decision, hot bool) {
 	case d.Length > 0:
 		status += "; fwd=miss"
 	}
-	header["Cache-Status"] = []string{status}
-	header["X-Holdfast-Node"] = []string{h.options.Node}
+	yield("Cache-Status", status)
+	yield("X-Holdfast-Node", h.options.Node)
 	if d.Release != nil {
-		header["X-Holdfast-Release"] = []string{d.Release.ID.String()}
+		yield("X-Holdfast-Release", d.Release.ID.String())
 	}
 }
 

@@ -109,7 +109,7 @@ func (d *Decision) SendDelta(delta []byte, digest holdfast.Digest, ifNoneMatch s
 func (d *Decision) AwaitDelta() { d.Class = d.meanwhile }
 
 // upgrade sends a delta where there is one.
-func (h *Handler) upgrade(r *http.Request, d *Decision) {
+func (h *Handler) upgrade(req *Request, d *Decision) {
 	if h.options.Deltas == nil || d.Upgrade.Dictionary == nil {
 		return
 	}
@@ -117,7 +117,7 @@ func (h *Handler) upgrade(r *http.Request, d *Decision) {
 	case !known:
 		d.AwaitDelta()
 	case len(delta) > 0:
-		d.SendDelta(delta, digest, field(r.Header, "If-None-Match"))
+		d.SendDelta(delta, digest, req.IfNoneMatch)
 	}
 }
 
