@@ -36,8 +36,8 @@ is), so that of two deployments at the same time one fails. A retired release is
 served again; one that is gone has to be published again first. To activate what
 is live already changes nothing and is no error.
 
-JSON keys: app, side, release, previous, changed, seq, stamp, nodes (total, ready,
-lagging: name, address, why).`,
+JSON keys: app, side, release, previous, changed, seq, activated, nodes (total,
+ready, lagging: node, address, why).`,
 		Example: `  holdfast activate 2024-05-17.1
   holdfast activate 2024-05-17.1 --side canary
   holdfast activate 2024-05-17.1 --app shop --expect 2024-05-16.3`,

@@ -52,7 +52,7 @@ func (c *cli) appShowCommand() *cobra.Command {
 		Short: "Show the settings of an app",
 		Long: `Shows all settings of an app, with what they mean.
 
-JSON keys: name, mount, sides, settings.`,
+JSON keys: app, mount, sides, settings.`,
 		Example: `  holdfast app show default
   holdfast app show shop --json`,
 		Args: exactly("NAME"),

@@ -19,7 +19,7 @@ func (c *cli) appsCommand() *cobra.Command {
 		Long: `Lists the apps of the registry with their mounts, what is live on their sides and
 which of their settings differ from the defaults.
 
-JSON keys: apps (name, mount, sides, settings: all of them).`,
+JSON keys: apps (app, mount, sides, settings: all of them).`,
 		Example: `  holdfast apps
   holdfast apps --json`,
 		Args: exactly(),
@@ -36,7 +36,7 @@ type appList struct {
 }
 
 type appListing struct {
-	Name     holdfast.AppName    `json:"name"`
+	App      holdfast.AppName    `json:"app"`
 	Mount    holdfast.Mount      `json:"mount"`
 	Sides    []registry.SideInfo `json:"sides"`
 	Settings map[string]string   `json:"settings"` // all of them
@@ -61,7 +61,7 @@ func (c *cli) apps(ctx context.Context, b *backends, asJSON bool) error {
 	}
 	var rows [][]cell
 	for _, l := range listings {
-		row := cells(l.Name.String(), l.Mount.String(), liveOf(l.Sides), strings.Join(l.changed, " "))
+		row := cells(l.App.String(), l.Mount.String(), liveOf(l.Sides), strings.Join(l.changed, " "))
 		row[0].style = bold
 		rows = append(rows, row)
 	}
@@ -70,7 +70,7 @@ func (c *cli) apps(ctx context.Context, b *backends, asJSON bool) error {
 }
 
 func listingOf(state *registry.AppState) appListing {
-	l := appListing{Name: state.Name, Mount: state.Settings.Mount, Sides: notNil(state.Sides), Settings: map[string]string{}}
+	l := appListing{App: state.Name, Mount: state.Settings.Mount, Sides: notNil(state.Sides), Settings: map[string]string{}}
 	normal := holdfast.DefaultSettings(state.Name)
 	defaults := normal.List()
 	for i, s := range state.Settings.List() {

@@ -12,7 +12,7 @@ import (
 // brought is a release that nodes brought with them and that is served.
 type brought struct {
 	Release holdfast.ReleaseID `json:"release"`
-	By      []string           `json:"by"`     // the nodes that did and are running
+	Nodes   []string           `json:"nodes"`  // the nodes that did and are running
 	Copies  []string           `json:"copies"` // the running nodes whose own stores have all of it
 	// How many should have, 0 where all share a store; and those that are copying it.
 	Wanted int      `json:"wanted"`
@@ -41,12 +41,12 @@ func broughtOf(state *registry.AppState, nodes []registry.NodeInfo) (all []broug
 		if r.State != holdfast.Live && r.State != holdfast.Draining {
 			continue
 		}
-		b := brought{Release: r.ID, By: []string{}, Differs: []registry.Difference{}}
+		b := brought{Release: r.ID, Nodes: []string{}, Differs: []registry.Difference{}}
 		b.stand(replica.Stand(state.Name, r, nodes))
 		b.whose = whoseStores(nodes)
 		for _, n := range nodes {
 			if n.Own[state.Name] == r.ID {
-				b.By = append(b.By, n.Name)
+				b.Nodes = append(b.Nodes, n.Name)
 				b.Differs = append(b.Differs[:0], n.Differs[state.Name]...) // all who brought it say the same
 			}
 			if n.Copies == nil {
@@ -97,11 +97,11 @@ func whoseStores(nodes []registry.NodeInfo) whose {
 func (b *brought) text() string {
 	switch b.whose {
 	case nobodys:
-		return "brought by " + nobody(b.By)
+		return "brought by " + nobody(b.Nodes)
 	case everybodys:
-		return "brought by " + nobody(b.By) + ", in the store"
+		return "brought by " + nobody(b.Nodes) + ", in the store"
 	}
-	text := fmt.Sprintf("brought by %s, held by %s", nobody(b.By), nobody(b.Copies))
+	text := fmt.Sprintf("brought by %s, held by %s", nobody(b.Nodes), nobody(b.Copies))
 	if len(b.Refused) > 0 {
 		text += fmt.Sprintf(", not taken by the %s of %s", verb(len(b.Refused), "store", "stores"), prose(b.Refused, "and"))
 	}
@@ -121,7 +121,7 @@ func (b *brought) text() string {
 func (c *cli) showBrought(apps []appStatus) {
 	for _, a := range apps {
 		for _, b := range a.Brought {
-			c.ui.say("release %s of app %s: %s", b.Release, a.Name, b.text())
+			c.ui.say("release %s of app %s: %s", b.Release, a.App, b.text())
 		}
 		c.showDifferences(&a)
 	}
@@ -132,7 +132,7 @@ func (c *cli) showBrought(apps []appStatus) {
 func (c *cli) showDifferences(app *appStatus) {
 	by := make(map[holdfast.ReleaseID][]string)
 	for _, b := range app.Brought {
-		by[b.Release] = b.By
+		by[b.Release] = b.Nodes
 	}
 	said := make(map[[2]holdfast.ReleaseID]bool)
 	for _, b := range app.Brought {
@@ -145,8 +145,8 @@ func (c *cli) showDifferences(app *appStatus) {
 			if more := d.Differ - len(names); more > 0 {
 				names = append(slices.Clone(names), grouped(more)+" more")
 			}
-			c.ui.say("releases %s (%s) and %s (%s) of app %s differ in %s of %s: %s", b.Release, prose(b.By, "and"), d.Release, prose(by[d.Release], "and"),
-				app.Name, grouped(d.Differ), count(d.Files, "file"), prose(names, "and"))
+			c.ui.say("releases %s (%s) and %s (%s) of app %s differ in %s of %s: %s", b.Release, prose(b.Nodes, "and"), d.Release, prose(by[d.Release], "and"),
+				app.App, grouped(d.Differ), count(d.Files, "file"), prose(names, "and"))
 		}
 	}
 }

@@ -71,7 +71,7 @@ func scrubOnce(ctx context.Context, from *origin.Origin, l *registry.Leadership,
 	}
 	for i := range r.Problems[:min(len(r.Problems), scrubTold)] {
 		p := &r.Problems[i]
-		log.Error("the store lost or damaged what releases need", "kind", p.Kind, "what", p.What, "name", p.Name, "releases", some(p.Releases, 5), "error", p.Detail)
+		log.Error("the store lost or damaged what releases need", "kind", p.Kind, "what", p.What, "name", p.Name, "releases", some(texts(p.Releases), 5), "error", p.Detail)
 	}
 	level, message := slog.LevelInfo, "store verified: all is well"
 	if len(r.Problems) > 0 {

@@ -100,10 +100,10 @@ func TestShowDifferences(t *testing.T) {
 	from := func(other holdfast.ReleaseID) registry.Difference {
 		return registry.Difference{Release: other, Files: 12, Differ: 3, Paths: []string{"a.js", "b.js"}}
 	}
-	app := appStatus{Name: holdfast.DefaultApp(), Brought: []brought{
-		{Release: v1, By: []string{"n1", "n2"}, Differs: []registry.Difference{from(v2), from(gone)}},
-		{Release: v2, By: []string{"n3"}, Differs: []registry.Difference{from(v1)}},
-		{Release: gone, By: []string{}},
+	app := appStatus{App: holdfast.DefaultApp(), Brought: []brought{
+		{Release: v1, Nodes: []string{"n1", "n2"}, Differs: []registry.Difference{from(v2), from(gone)}},
+		{Release: v2, Nodes: []string{"n3"}, Differs: []registry.Difference{from(v1)}},
+		{Release: gone, Nodes: []string{}},
 	}}
 	var out strings.Builder
 	(&cli{ui: &ui{out: &out, err: io.Discard}}).showDifferences(&app)

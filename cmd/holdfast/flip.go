@@ -29,14 +29,14 @@ const (
 // flip is an activation and how far it got. Its JSON form is documented in the
 // help of activate.
 type flip struct {
-	App      holdfast.AppName   `json:"app"`
-	Side     holdfast.Side      `json:"side"`
-	Release  holdfast.ReleaseID `json:"release"`
-	Previous holdfast.ReleaseID `json:"previous,omitzero"`
-	Changed  bool               `json:"changed"`
-	Seq      int64              `json:"seq"`
-	Stamp    time.Time          `json:"stamp"`
-	Nodes    nodesReport        `json:"nodes"`
+	App       holdfast.AppName   `json:"app"`
+	Side      holdfast.Side      `json:"side"`
+	Release   holdfast.ReleaseID `json:"release"`
+	Previous  holdfast.ReleaseID `json:"previous,omitzero"`
+	Changed   bool               `json:"changed"`
+	Seq       int64              `json:"seq"`
+	Activated time.Time          `json:"activated"`
+	Nodes     nodesReport        `json:"nodes"`
 }
 
 // nodesReport says which of the registered nodes know a flip.
@@ -47,7 +47,7 @@ type nodesReport struct {
 }
 
 type laggard struct {
-	Name    string `json:"name"`
+	Node    string `json:"node"`
 	Address string `json:"address"`
 	Why     string `json:"why"`
 }
@@ -60,7 +60,7 @@ func waitFlag(flags *pflag.FlagSet, into *time.Duration) {
 func newFlip(app holdfast.AppName, entry registry.HistoryEntry, changed bool) *flip {
 	return &flip{
 		App: app, Side: entry.Side, Release: entry.Release, Previous: entry.Previous,
-		Changed: changed, Seq: entry.Seq, Stamp: entry.Stamp,
+		Changed: changed, Seq: entry.Seq, Activated: entry.Stamp,
 	}
 }
 
@@ -166,7 +166,7 @@ func (c *cli) tell(f *flip) {
 	where := fmt.Sprintf("app %s, side %s:", f.App, f.Side)
 	switch {
 	case !f.Changed:
-		c.ui.say("%s release %s is live already (activated %s); nothing changed", where, c.id(f.Release), humanTime(f.Stamp, time.Now()))
+		c.ui.say("%s release %s is live already (activated %s); nothing changed", where, c.id(f.Release), humanTime(f.Activated, time.Now()))
 	case f.Previous.IsZero():
 		c.ui.say("%s release %s is live now, the first one", where, c.id(f.Release))
 	default:
@@ -213,7 +213,7 @@ func (c *cli) tellLagging(lagging []laggard) {
 		if l.Address != "" { // a program that joined may not have said
 			where = " (" + l.Address + ")"
 		}
-		c.ui.warn("", "node %s%s %s", l.Name, where, l.Why)
+		c.ui.warn("", "node %s%s %s", l.Node, where, l.Why)
 	}
 	if more := len(lagging) - most; more > 0 {
 		c.ui.warn("", "and %s", count(more, "more node"))

@@ -30,7 +30,7 @@ func (c *cli) historyCommand() *cobra.Command {
 side, which release, what was live before, and who asked for it. What another
 program set in the registry is listed as well.
 
-JSON keys: app, history (seq, side, release, previous, stamp, by, op).`,
+JSON keys: app, history (seq, side, release, previous, activated, by, op).`,
 		Example: `  holdfast history
   holdfast history --app shop --side canary --limit 5`,
 		Args: exactly(),
@@ -58,7 +58,7 @@ func (c *cli) history(ctx context.Context, b *backends, o historyOptions) error 
 		return err
 	}
 	if o.asJSON {
-		return c.ui.json(historyList{o.app, notNil(entries)})
+		return c.ui.json(historyList{o.app, each(entries, docOfActivation)})
 	}
 	if len(entries) == 0 {
 		c.ui.say("nothing of app %s was ever live%s", o.app, onSide(o.side))
@@ -80,8 +80,8 @@ func (c *cli) history(ctx context.Context, b *backends, o historyOptions) error 
 }
 
 type historyList struct {
-	App     holdfast.AppName        `json:"app"`
-	History []registry.HistoryEntry `json:"history"`
+	App     holdfast.AppName `json:"app"`
+	History []activationDoc  `json:"history"`
 }
 
 // historyOf returns the latest entries of one side, or of all.

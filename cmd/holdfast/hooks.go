@@ -64,12 +64,12 @@ const (
 )
 
 // hookProblems says what is wrong with hooks, and what they were given up for.
-func hookProblems(hooks []registry.Hook, now time.Time) (problems []string) {
+func hookProblems(hooks []hookDoc, now time.Time) (problems []string) {
 	for _, h := range hooks {
 		if f := h.Failing; f != nil && f.Tries == 0 {
-			problems = append(problems, fmt.Sprintf("%s waits with %s: %s", hookOf(h), eventOf(f.Event), f.Error))
+			problems = append(problems, fmt.Sprintf("%s waits with %s: %s", hookOf(h.App, h.Hook), eventOf(f.Event), f.Error))
 		} else if f != nil {
-			problems = append(problems, fmt.Sprintf("%s fails for %s (%s, the last %s): %s", hookOf(h), eventOf(f.Event), tries(f.Tries), humanTime(f.Tried, now), f.Error))
+			problems = append(problems, fmt.Sprintf("%s fails for %s (%s, the last %s): %s", hookOf(h.App, h.Hook), eventOf(f.Event), tries(f.Tries), humanTime(f.Tried, now), f.Error))
 		}
 		problems = append(problems, missedProblems(h, now)...)
 	}
@@ -78,24 +78,26 @@ func hookProblems(hooks []registry.Hook, now time.Time) (problems []string) {
 
 // missedProblems tells what a hook was given up for and was not run for since, the
 // last first.
-func missedProblems(h registry.Hook, now time.Time) (problems []string) {
+func missedProblems(h hookDoc, now time.Time) (problems []string) {
 	for i, m := range slices.Backward(h.Missed) {
 		if now.Sub(m.Tried) >= missedToldFor {
 			break
 		}
 		if len(problems) == missedToldMost {
-			return append(problems, fmt.Sprintf("%s was given up for %s before; holdfast hooks lists them", hookOf(h), count(i+1, "event")))
+			return append(problems, fmt.Sprintf("%s was given up for %s before; holdfast hooks lists them", hookOf(h.App, h.Hook), count(i+1, "event")))
 		}
 		next := "holdfast hooks --retry runs it again"
 		if m.Again {
 			next = "it is to be run again"
 		}
-		problems = append(problems, fmt.Sprintf("%s was given up for %s, %s after %s: %s; %s", hookOf(h), eventOf(m.Event), humanTime(m.Tried, now), tries(m.Tries), m.Error, next))
+		problems = append(problems, fmt.Sprintf("%s was given up for %s, %s after %s: %s; %s", hookOf(h.App, h.Hook), eventOf(m.Event), humanTime(m.Tried, now), tries(m.Tries), m.Error, next))
 	}
 	return problems
 }
 
-func hookOf(h registry.Hook) string { return fmt.Sprintf("app %s, hook %s:", h.App, h.Name) }
+func hookOf(app holdfast.AppName, name holdfast.HookName) string {
+	return fmt.Sprintf("app %s, hook %s:", app, name)
+}
 
 func eventOf(e registry.Event) string { return fmt.Sprintf("%s of %s", e.Kind, e.Release) }
 
@@ -235,7 +237,7 @@ func (c *cli) retryHooks(ctx context.Context, b *backends, hooks []registry.Hook
 			return err
 		}
 		for _, m := range chosen {
-			c.ui.say("%s is to be run again for %s", strings.TrimSuffix(hookOf(h), ":"), eventOf(m.Event))
+			c.ui.say("%s is to be run again for %s", strings.TrimSuffix(hookOf(h.App, h.Name), ":"), eventOf(m.Event))
 		}
 		found += len(chosen)
 	}

@@ -30,10 +30,10 @@ TRAFFIC is a release's part of the requests of the last hour or so that nodes kn
 of: those that a CDN answers they do not see. The last column says why a release
 is still there, and when it may go (see holdfast prune --help).
 
-JSON keys: app, releases (app, id, state, sides, owners, pinned, published,
-activated, drained, retiredAt, goneAt, restoredAt, files, bytes, manifest,
-inventory, clashes, asked (last, recent), share (from 0 to 1), action, reasons
-(cause, detail, until), at).`,
+JSON keys: app, releases (app, release, state, sides, owners, pinned, published,
+activated, drained, retired, gone, restored, files, bytes, manifest, inventory,
+clashes, asked (last, recent), share (from 0 to 1), action, reasons (cause, detail,
+until), at).`,
 		Example: `  holdfast releases
   holdfast releases --app shop --json`,
 		Args: exactly(),
@@ -68,7 +68,7 @@ type releaseList struct {
 
 // keptRelease is a release with what keeps it.
 type keptRelease struct {
-	registry.ReleaseInfo
+	releaseDoc
 	keeping
 }
 
@@ -86,8 +86,8 @@ func kept(state *registry.AppState, asked map[holdfast.ReleaseID]registry.Asked,
 	list := make([]keptRelease, 0, len(state.Releases))
 	shares := lifecycle.Shares(asked)
 	for i, a := range lifecycle.Assess(state, asked, now, lifecycle.Options{}) {
-		r := state.Releases[i]
-		list = append(list, keptRelease{r, keeping{asked[r.ID], shares[r.ID], a.Action, a.Reasons, a.At}})
+		r := &state.Releases[i]
+		list = append(list, keptRelease{docOfRelease(r), keeping{asked[r.ID], shares[r.ID], a.Action, a.Reasons, a.At}})
 	}
 	return list
 }
@@ -119,7 +119,7 @@ func releaseRow(r *keptRelease, now time.Time) []cell {
 	if len(r.Sides) > 0 {
 		sides = listed(r.Sides)
 	}
-	row := cells(r.ID.String(), r.State.String(), sides, humanTime(r.Published, now), lastLive(&r.ReleaseInfo, now),
+	row := cells(r.Release.String(), r.State.String(), sides, humanTime(r.Published, now), lastLive(&r.releaseDoc, now),
 		grouped(r.Files), humanSize(r.Bytes), r.Manifest.Short(), traffic(r.Share), r.keeps(now))
 	row[0].style, row[1].style = bold, stateStyle(r.State)
 	return row
@@ -161,7 +161,7 @@ func (r *keptRelease) keeps(now time.Time) string {
 	return text
 }
 
-func lastLive(r *registry.ReleaseInfo, now time.Time) string {
+func lastLive(r *releaseDoc, now time.Time) string {
 	switch {
 	case r.State == holdfast.Live:
 		return "now"

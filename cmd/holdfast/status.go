@@ -19,14 +19,14 @@ type clusterStatus struct {
 	Revision int64                `json:"revision"`
 	Apps     []appStatus          `json:"apps"`
 	Nodes    []nodeStatus         `json:"nodes"`
-	Leader   *registry.LeaderInfo `json:"leader,omitempty"`
+	Leader   *leaderDoc           `json:"leader,omitempty"`
 	Publish  []registry.LeaseInfo `json:"publishing"`
-	Hooks    []registry.Hook      `json:"hooks"`
+	Hooks    []hookDoc            `json:"hooks"`
 	Problems []string             `json:"problems"`
 }
 
 type appStatus struct {
-	Name     holdfast.AppName       `json:"name"`
+	App      holdfast.AppName       `json:"app"`
 	Mount    holdfast.Mount         `json:"mount"`
 	Sides    []registry.SideInfo    `json:"sides"`
 	Releases map[holdfast.State]int `json:"releases"`
@@ -43,7 +43,7 @@ type keptBriefly struct {
 }
 
 type nodeStatus struct {
-	registry.NodeInfo
+	nodeDoc
 	Behind bool `json:"behind"`
 	// Entries that it had before it began anew, and that have not ended yet, by ID.
 	Before []string `json:"before,omitempty"`
@@ -72,13 +72,13 @@ and began anew, with its name and address, is listed once, as it is now. READY i
 how many of the live and draining releases of all apps it has loaded. STATE compares
 what it knows with the registry's last revision.
 
-JSON keys: registry, revision, apps (name, mount, sides: side, live, activated,
+JSON keys: registry, revision, apps (app, mount, sides: side, live, activated,
 pending, problem; releases by state, draining, kept: release, state, asked,
-share, action, reasons, at; brought: release, by, copies, wanted, making: node,
-done, total, refused, differs: release, files, differ, paths), nodes (id, name,
+share, action, reasons, at; brought: release, nodes, copies, wanted, making: node,
+done, total, refused, differs: release, files, differ, paths), nodes (id, node,
 side, address, peer, version, started, seen, revision, ready, own, copies: wanted,
-held, making, refused, behind, lacks, before), leader (name, address, version,
-since, epoch, term), publishing (id, app, manifest, started), hooks (app, name, at,
+held, making, refused, behind, lacks, before), leader (node, address, version,
+since, epoch, term), publishing (id, app, manifest, started), hooks (app, hook, at,
 givenUp, failing and missed: event, tries, since, tried, error; of missed also
 rounds, again), problems.`,
 		Example: `  holdfast status
@@ -139,10 +139,10 @@ func (b *backends) status(ctx context.Context, app holdfast.AppName, side holdfa
 	}
 	s := &clusterStatus{
 		Registry: snap.Registry, Revision: snap.Revision,
-		Apps: []appStatus{}, Nodes: []nodeStatus{}, Publish: notNil(leases), Hooks: []registry.Hook{}, Problems: []string{},
+		Apps: []appStatus{}, Nodes: []nodeStatus{}, Publish: notNil(leases), Hooks: []hookDoc{}, Problems: []string{},
 	}
 	if led {
-		s.Leader = &leader
+		s.Leader = docOfLeader(&leader)
 	}
 	nodes, before := registry.Latest(nodes)
 	for _, n := range nodes {
@@ -158,7 +158,7 @@ func (b *backends) status(ctx context.Context, app holdfast.AppName, side holdfa
 	}
 	for _, h := range hooks {
 		if app.IsZero() || h.App == app {
-			s.Hooks = append(s.Hooks, h)
+			s.Hooks = append(s.Hooks, docOfHook(h))
 		}
 	}
 	s.Problems = append(s.Problems, hookProblems(s.Hooks, time.Now())...)
@@ -172,7 +172,7 @@ func (s *clusterStatus) add(state *registry.AppState, usage registry.Usage, side
 	a := appStatus{state.Name, state.Settings.Mount, []registry.SideInfo{}, map[holdfast.State]int{}, draining(state), []keptBriefly{}, nil}
 	for _, r := range kept(state, usage[state.Name], time.Now()) {
 		if r.State != holdfast.Gone {
-			a.Kept = append(a.Kept, keptBriefly{r.ID, r.State, r.keeping})
+			a.Kept = append(a.Kept, keptBriefly{r.Release, r.State, r.keeping})
 		}
 	}
 	for _, i := range state.Sides {
@@ -210,7 +210,7 @@ func draining(state *registry.AppState) []holdfast.ReleaseID {
 }
 
 func newNodeStatus(n registry.NodeInfo, before []registry.NodeInfo, snap *registry.Snapshot) nodeStatus {
-	s := nodeStatus{NodeInfo: n, Behind: n.Revision < snap.Revision, Lacks: map[holdfast.AppName][]holdfast.ReleaseID{}}
+	s := nodeStatus{nodeDoc: docOfNode(&n), Behind: n.Revision < snap.Revision, Lacks: map[holdfast.AppName][]holdfast.ReleaseID{}}
 	for _, b := range before {
 		s.Before = append(s.Before, b.ID)
 	}
@@ -275,14 +275,14 @@ func (c *cli) showStatus(s *clusterStatus) {
 func sideRows(a *appStatus, now time.Time) (rows [][]cell) {
 	releases := releaseCounts(a)
 	if len(a.Sides) == 0 {
-		return [][]cell{{{a.Name.String(), bold}, {a.Mount.String(), plain}, {"-", plain}, {"nothing", yellow}, {"", plain}, {releases, plain}}}
+		return [][]cell{{{a.App.String(), bold}, {a.Mount.String(), plain}, {"-", plain}, {"nothing", yellow}, {"", plain}, {releases, plain}}}
 	}
 	for i, s := range a.Sides {
 		live, look := s.Live.String(), green
 		if s.Live.IsZero() {
 			live, look = "nothing", yellow
 		}
-		row := []cell{{a.Name.String(), bold}, {a.Mount.String(), plain}, {s.Side.String(), plain}, {live, look}, {humanTime(s.Activated, now), plain}, {releases, plain}}
+		row := []cell{{a.App.String(), bold}, {a.Mount.String(), plain}, {s.Side.String(), plain}, {live, look}, {humanTime(s.Activated, now), plain}, {releases, plain}}
 		if i > 0 {
 			row[0].text, row[1].text, row[5].text = "", "", ""
 		}
@@ -309,7 +309,7 @@ func (c *cli) showDraining(apps []appStatus, now time.Time) {
 				more++
 				continue
 			}
-			rows = append(rows, cells(k.Release.String(), a.Name.String(), traffic(k.Share), k.text(k.State, now)))
+			rows = append(rows, cells(k.Release.String(), a.App.String(), traffic(k.Share), k.text(k.State, now)))
 		}
 	}
 	if len(rows) == 0 {
@@ -361,7 +361,7 @@ func (c *cli) showNodes(s *clusterStatus, now time.Time) {
 		if n.Behind {
 			behind++
 		}
-		row := cells(n.Name, n.Side.String(), n.Address, n.Version, humanTime(n.Started, now), humanTime(n.Seen, now))
+		row := cells(n.Node, n.Side.String(), n.Address, n.Version, humanTime(n.Started, now), humanTime(n.Seen, now))
 		rows = append(rows, append(row, n.ready(), n.state(s.Revision)))
 	}
 	c.ui.table([]string{"NODE", "SIDE", "ADDRESS", "VERSION", "STARTED", "SEEN", "READY", "STATE"}, rows)
@@ -370,11 +370,11 @@ func (c *cli) showNodes(s *clusterStatus, now time.Time) {
 	}
 	for _, n := range s.Nodes {
 		if len(n.Before) > 0 {
-			c.ui.say("%s began anew; what the registry knows of it from before goes within seconds", n.Name)
+			c.ui.say("%s began anew; what the registry knows of it from before goes within seconds", n.Node)
 		}
 	}
 	if s.Leader != nil {
-		c.ui.say("%s leads, since %s", s.Leader.Name, humanTime(s.Leader.Since, now))
+		c.ui.say("%s leads, since %s", s.Leader.Node, humanTime(s.Leader.Since, now))
 	}
 }
 

@@ -45,7 +45,8 @@ Exit code 1 if anything is missing or damaged and was not repaired.
 
 JSON keys: releases, objects, bytes, problems (kind: missing, corrupt, unreadable
 or dangling; what: manifest, inventory, object or condemned list; name, files,
-releases, detail, repaired), unencoded (release, files, example), seconds.`,
+releases: app, release; detail, repaired), unencoded (app, release, files, example),
+seconds.`,
 		Example: `  holdfast verify
   holdfast verify --repair
   holdfast verify --rate 50MB/s --json`,
@@ -154,7 +155,7 @@ func (c *cli) tellProblem(p *scrub.Problem) {
 	}
 	c.ui.say("%s %s %s%s", red.paint(string(p.Kind), c.ui.outColor), p.What, p.Name, state)
 	if len(p.Releases) > 0 {
-		c.ui.say("  hits %s", some(p.Releases, 5))
+		c.ui.say("  hits %s", some(texts(p.Releases), 5))
 	}
 	if len(p.Files) > 0 {
 		c.ui.say("  file %s", some(p.Files, 5))
@@ -168,9 +169,17 @@ func (c *cli) tellUnencoded(all []scrub.Unencoded) {
 	}
 	releases := make([]string, len(all))
 	for i, u := range all {
-		releases[i] = fmt.Sprintf("%s (%s, such as %s)", u.Release, count(u.Files, "file"), u.Example)
+		releases[i] = fmt.Sprintf("%s (%s, such as %s)", u.ReleaseName, count(u.Files, "file"), u.Example)
 	}
 	c.ui.say("sent larger than need be, for lack of encoded forms: %s", some(releases, 3))
+}
+
+func texts[T fmt.Stringer](list []T) []string {
+	words := make([]string, len(list))
+	for i, v := range list {
+		words[i] = v.String()
+	}
+	return words
 }
 
 // some joins the first few words and counts the others.

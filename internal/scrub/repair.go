@@ -62,7 +62,7 @@ func (s *scrubber) repair(ctx context.Context) error {
 
 // toRepair returns the releases that are hit and not gone, by name.
 func (s *scrubber) toRepair() (all []registry.ReleaseInfo) {
-	for _, name := range slices.Sorted(maps.Keys(s.hit)) {
+	for _, name := range slices.SortedFunc(maps.Keys(s.hit), compareNames) {
 		if r := s.hit[name]; r.State != holdfast.Gone {
 			all = append(all, r)
 		}

@@ -73,17 +73,26 @@ type Problem struct {
 	Kind Kind   `json:"kind"`
 	What string `json:"what"` // manifest, inventory, object or condemned list
 	Name string `json:"name"`
-	// Files are the paths that need it, Releases the app@release that are hit.
+	// Files are the paths that need it, Releases those that are hit.
 	Files    []string `json:"files,omitempty"`
-	Releases []string `json:"releases"`
+	Releases []ReleaseName   `json:"releases"`
 	Detail   string   `json:"detail"`
 	Repaired bool     `json:"repaired"`
 }
 
+// ReleaseName names a release of an app.
+type ReleaseName struct {
+	App     holdfast.AppName   `json:"app"`
+	Release holdfast.ReleaseID `json:"release"`
+}
+
+// String returns the name as app@release.
+func (n ReleaseName) String() string { return n.App.String() + "@" + n.Release.String() }
+
 // Unencoded says of a release that files of it, which encoding would make smaller,
 // have fewer encoded forms than a publish makes today.
 type Unencoded struct {
-	Release string `json:"release"` // app@release
+	ReleaseName
 	Files   int    `json:"files"`
 	Example string `json:"example"` // a path
 }
@@ -130,7 +139,7 @@ type scrubber struct {
 	wanted   map[holdfast.ObjectName]int64 // sizes of what releases refer to
 	damaged  map[holdfast.ObjectName]error
 	problems map[string]*Problem             // by what and name
-	hit      map[string]registry.ReleaseInfo // by app@release
+	hit      map[ReleaseName]registry.ReleaseInfo
 	unread   int                             // objects in a row that could not be read
 	progress Progress
 	report   Report
@@ -143,7 +152,7 @@ func newScrubber(c Config) *scrubber {
 	}
 	return &scrubber{
 		Config: c, wanted: make(map[holdfast.ObjectName]int64), damaged: make(map[holdfast.ObjectName]error), problems: make(map[string]*Problem),
-		hit:    make(map[string]registry.ReleaseInfo),
+		hit:    make(map[ReleaseName]registry.ReleaseInfo),
 		report: Report{Problems: []Problem{}, Unencoded: []Unencoded{}},
 	}
 }
@@ -220,12 +229,12 @@ func (s *scrubber) release(ctx context.Context, r *registry.ReleaseInfo) {
 		}
 	}
 	if u := unencoded(m, inv); u.Files > 0 {
-		u.Release = nameOf(r)
+		u.ReleaseName = nameOf(r)
 		s.report.Unencoded = append(s.report.Unencoded, u)
 	}
 }
 
-func nameOf(r *registry.ReleaseInfo) string { return r.App.String() + "@" + r.ID.String() }
+func nameOf(r *registry.ReleaseInfo) ReleaseName { return ReleaseName{r.App, r.ID} }
 
 // objects reads all objects that were noted, several at a time.
 func (s *scrubber) objects(ctx context.Context) error {
@@ -328,21 +337,23 @@ func (s *scrubber) add(p Problem, r *registry.ReleaseInfo, files []string) {
 	known := s.problems[p.What+p.Name]
 	if known == nil {
 		known = &p
-		known.Releases = []string{}
+		known.Releases = []ReleaseName{}
 		s.problems[p.What+p.Name] = known
 	}
-	known.Files = distinct(append(known.Files, files...))
+	known.Files = distinct(append(known.Files, files...), strings.Compare)
 	if r == nil {
 		return
 	}
-	known.Releases = distinct(append(known.Releases, nameOf(r)))
+	known.Releases = distinct(append(known.Releases, nameOf(r)), compareNames)
 	s.hit[nameOf(r)] = *r
 }
 
-func distinct(list []string) []string {
-	slices.Sort(list)
+func distinct[T comparable](list []T, compare func(a, b T) int) []T {
+	slices.SortFunc(list, compare)
 	return slices.Compact(list)
 }
+
+func compareNames(a, b ReleaseName) int { return strings.Compare(a.String(), b.String()) }
 
 func kindOf(err error) Kind {
 	switch {
@@ -363,6 +374,6 @@ func (s *scrubber) finished() *Report {
 		s.report.Problems = append(s.report.Problems, *p)
 	}
 	slices.SortFunc(s.report.Problems, func(a, b Problem) int { return strings.Compare(a.What+a.Name, b.What+b.Name) })
-	slices.SortFunc(s.report.Unencoded, func(a, b Unencoded) int { return strings.Compare(a.Release, b.Release) })
+	slices.SortFunc(s.report.Unencoded, func(a, b Unencoded) int { return compareNames(a.ReleaseName, b.ReleaseName) })
 	return &s.report
 }

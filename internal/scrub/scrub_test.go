@@ -44,9 +44,26 @@ type fault struct {
 	change   func([]byte) []byte
 	kind     Kind
 	what     string
-	releases []string
+	releases []string // as app@release
 	// the bytes cannot be had from the store
 	beyond bool
+}
+
+func releaseNames(t *testing.T, texts ...string) (names []ReleaseName) {
+	t.Helper()
+	for _, text := range texts {
+		app, release, _ := strings.Cut(text, "@")
+		name, err := holdfast.ParseAppName(app)
+		if err != nil {
+			t.Fatal(err)
+		}
+		id, err := holdfast.ParseReleaseID(release)
+		if err != nil {
+			t.Fatal(err)
+		}
+		names = append(names, ReleaseName{name, id})
+	}
+	return names
 }
 
 func faults() []fault {
@@ -90,10 +107,10 @@ func TestFaults(t *testing.T) {
 			key := f.key(w)
 			w.change(key, f.change)
 			before := w.stored()
-			want := []Problem{{Kind: f.kind, What: f.what, Name: key[strings.LastIndex(key, "/")+1:], Releases: f.releases}}
+			want := []Problem{{Kind: f.kind, What: f.what, Name: key[strings.LastIndex(key, "/")+1:], Releases: releaseNames(t, f.releases...)}}
 			compare := func(r *Report) {
 				t.Helper()
-				if diff := cmp.Diff(want, r.Problems, cmpopts.IgnoreFields(Problem{}, "Files", "Detail")); diff != "" {
+				if diff := cmp.Diff(want, r.Problems, cmpopts.IgnoreFields(Problem{}, "Files", "Detail"), cmp.Comparer(func(a, b ReleaseName) bool { return a == b })); diff != "" {
 					t.Fatal(diff)
 				}
 				if p := r.Problems[0]; p.Detail == "" || (p.What == "object") != (len(p.Files) == 1) {

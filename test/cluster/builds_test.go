@@ -38,7 +38,7 @@ func TestBuildsWithoutStore(t *testing.T) {
 	program.WaitFor(t, "copies everywhere", func() bool {
 		got := make(map[string]int)
 		for _, b := range brought(admin) {
-			got[b.Release] = 10*len(b.By) + len(b.Copies)
+			got[b.Release] = 10*len(b.Nodes) + len(b.Copies)
 		}
 		return got["old"] == 13 && got["new"] == 23
 	}, func() string { return nodes[2].Log.String() })
@@ -58,7 +58,7 @@ func TestBuildsWithoutStore(t *testing.T) {
 // broughtRelease is what status says of a release that nodes brought.
 type broughtRelease struct {
 	Release    string
-	By, Copies []string
+	Nodes, Copies []string
 	Wanted     int
 }
 
@@ -75,9 +75,9 @@ func brought(admin *program.Machine) []broughtRelease {
 func awaitDraining(t *testing.T, admin *program.Machine, release string) {
 	t.Helper()
 	program.WaitFor(t, release+" drains", func() bool {
-		var s struct{ Releases []struct{ ID, State string } }
+		var s struct{ Releases []struct{ Release, State string } }
 		admin.RunJSON(&s, "releases")
-		return slices.Contains(s.Releases, struct{ ID, State string }{release, "draining"})
+		return slices.Contains(s.Releases, struct{ Release, State string }{release, "draining"})
 	}, nil)
 }
 

@@ -84,10 +84,10 @@ func (h *hooked) leader(but string) (n *clusterNode) {
 	program.WaitFor(h.t, "a node leads", func() bool {
 		var s status
 		out, err := h.admin.Try("status", "--json")
-		if err != nil || json.Unmarshal([]byte(out), &s) != nil || s.Leader.Name == but {
+		if err != nil || json.Unmarshal([]byte(out), &s) != nil || s.Leader.Node == but {
 			return false
 		}
-		i := slices.IndexFunc(h.nodes, func(n *clusterNode) bool { return n.name == s.Leader.Name })
+		i := slices.IndexFunc(h.nodes, func(n *clusterNode) bool { return n.name == s.Leader.Node })
 		if i >= 0 {
 			n = h.nodes[i]
 		}

@@ -123,11 +123,11 @@ type status struct {
 		}
 	}
 	Nodes []struct {
-		Name   string
+		Node   string
 		Side   string
 		Behind bool
 	}
-	Leader   struct{ Name string }
+	Leader   struct{ Node string }
 	Problems []string
 }
 
@@ -144,7 +144,7 @@ func (c *cluster) awaitNodes() (s status) {
 		s = c.status()
 		names := map[string]bool{}
 		for _, n := range s.Nodes {
-			names[n.Name] = !n.Behind
+			names[n.Node] = !n.Behind
 		}
 		for _, n := range c.nodes {
 			if !names[n.name] {

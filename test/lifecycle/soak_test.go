@@ -128,7 +128,7 @@ func decode(text string, into any) error { return json.Unmarshal([]byte(text), i
 // served returns the releases that are served, as the registry has it.
 func (s *soaker) served() (ids []string, err error) {
 	var list struct {
-		Releases []struct{ ID, State string }
+		Releases []struct{ Release, State string }
 	}
 	out, err := s.Try("releases", "--json")
 	if err == nil {
@@ -136,7 +136,7 @@ func (s *soaker) served() (ids []string, err error) {
 	}
 	for _, r := range list.Releases {
 		if r.State == "live" || r.State == "draining" || r.State == "published" {
-			ids = append(ids, r.ID)
+			ids = append(ids, r.Release)
 		}
 	}
 	return ids, err
