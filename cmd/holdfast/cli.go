@@ -227,6 +227,27 @@ func (v *value[T]) Set(text string) error {
 	return nil
 }
 
+// list is a value that may be given more than once.
+type list[T any] struct {
+	into  *[]T
+	parse func(string) (T, error)
+	kind  string
+	texts []string
+}
+
+func (l *list[T]) String() string { return strings.Join(l.texts, ",") }
+func (l *list[T]) Type() string   { return l.kind }
+
+// Set implements pflag.Value.
+func (l *list[T]) Set(text string) error {
+	parsed, err := l.parse(text)
+	if err != nil {
+		return plainError(err)
+	}
+	*l.into, l.texts = append(*l.into, parsed), append(l.texts, text)
+	return nil
+}
+
 func appFlag(flags *pflag.FlagSet, into *holdfast.AppName) {
 	*into = holdfast.DefaultApp()
 	flags.Var(&value[holdfast.AppName]{into, holdfast.ParseAppName, "name", into.String()}, "app", "the app")

@@ -47,6 +47,10 @@ only its ID stays. What it shared with no other release is condemned, and stays
 for 15 minutes more; the prune after that deletes it. Until then holdfast undelete
 brings a release back that is gone; later publishing its build again does.
 
+With --app, which may be given more than once, only releases of those apps are
+retired or removed, also with --urgent; releases of other apps stay as they are.
+Objects that no release of any app needs are deleted as always.
+
 --dry-run prints for each release why it stays and until when, or what would be
 done with it, and does nothing. --objects lists each stored object, too.
 
@@ -60,6 +64,7 @@ condemned, due, objects, bytes); with --objects also objects (name, size,
 verdict: referenced, young, waiting or unreferenced; app, release).`,
 		Example: `  holdfast prune --dry-run
   holdfast prune
+  holdfast prune --urgent --app shop
   holdfast prune --dry-run --objects --json`,
 		Args: exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -69,6 +74,7 @@ verdict: referenced, young, waiting or unreferenced; app, release).`,
 	flags := cmd.Flags()
 	flags.BoolVar(&o.DryRun, "dry-run", false, "say what would be done and why, and do nothing")
 	flags.BoolVar(&o.Urgent, "urgent", false, "the store is running full: retired releases lose their bytes now")
+	flags.Var(&list[holdfast.AppName]{into: &o.Apps, parse: holdfast.ParseAppName, kind: "name"}, "app", "only releases of this app; may be given more than once (all apps)")
 	flags.BoolVar(&o.objects, "objects", false, "list each stored object with the reason why it stays or goes")
 	jsonFlag(flags, &o.asJSON)
 	return cmd
@@ -108,6 +114,13 @@ func (c *cli) prune(ctx context.Context, b *backends, o pruneOptions) error {
 	c.tellPruned(r, err == nil)
 	for _, obj := range objects {
 		c.ui.say("%-12s %9s  %s%s", obj.Verdict, humanSize(obj.Size), obj.Name, neededBy(obj))
+	}
+	if errors.Is(err, holdfast.ErrNotFound) {
+		for _, app := range o.Apps {
+			if _, missing := b.app(ctx, app); missing != nil {
+				return missing
+			}
+		}
 	}
 	if errors.Is(err, holdfast.ErrConflict) {
 		return hinted(err, "another prune may be at work: look again in a moment")

@@ -16,8 +16,9 @@ func (c *cli) retireCommand() *cobra.Command {
 	var app holdfast.AppName
 	var now bool
 	var wait time.Duration
+	var before retireBefore
 	cmd := &cobra.Command{
-		Use:   "retire RELEASE",
+		Use:   "retire RELEASE | --before RELEASE",
 		Short: "Stop serving a release",
 		Long: `Stops serving a release: all its own URLs answer 410 from then on. Its bytes stay,
 and holdfast activate brings it back. A release that is live on a side, or that
@@ -25,12 +26,22 @@ is pinned, is refused. The command waits for the nodes as activate does.
 
 With --now a pin does not count: for a release that must not be seen any more,
 such as one that leaked a secret. What nodes answer is then right at once, but
-browsers and CDNs keep what they have: the command prints the cache tags to purge.`,
+browsers and CDNs keep what they have: the command prints the cache tags to purge.
+
+With --before, all releases are retired that were published before the one it
+names, in one step; those that are live or pinned are skipped and named. The
+release itself stays. --dry-run only says which these are.`,
 		Example: `  holdfast retire 2024-04-02.1
-  holdfast retire 2024-04-02.1 --now`,
-		Args:              exactly("RELEASE"),
+  holdfast retire 2024-04-02.1 --now
+  holdfast retire --before 2024-04-02.1 --dry-run`,
+		Args:              func(cmd *cobra.Command, args []string) error { return before.args(cmd, args, now) },
 		ValidArgsFunction: c.completeReleases(&app),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if before.given() {
+				return c.withRegistry(cmd.Context(), func(b *backends) error {
+					return c.retireBefore(cmd.Context(), b, app, before, wait)
+				})
+			}
 			return c.withRelease(cmd, app, args[0], func(b *backends, id holdfast.ReleaseID) error {
 				return c.retire(cmd.Context(), b, app, id, now, wait)
 			})
@@ -38,6 +49,7 @@ browsers and CDNs keep what they have: the command prints the cache tags to purg
 	}
 	appFlag(cmd.Flags(), &app)
 	cmd.Flags().BoolVar(&now, "now", false, "also if it is pinned, and print the cache tags to purge")
+	before.flags(cmd.Flags())
 	waitFlag(cmd.Flags(), &wait)
 	return cmd
 }

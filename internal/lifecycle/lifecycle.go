@@ -142,22 +142,14 @@ func since(r *registry.ReleaseInfo) time.Time {
 
 func (a *assessor) assess(r *registry.ReleaseInfo) Assessment {
 	s := &a.app.Settings
-	result := Assessment{Release: r.ID, State: r.State, Action: Retire, Reasons: []Reason{}}
+	result := Assessment{Release: r.ID, State: r.State, Action: Retire, Reasons: a.fixed(r)}
 	keep := func(c Cause, until time.Time, format string, args ...any) {
 		result.Reasons = append(result.Reasons, Reason{c, fmt.Sprintf(format, args...), until})
-	}
-	if r.Pinned {
-		keep(Pinned, time.Time{}, "pinned")
 	}
 	switch r.State {
 	case holdfast.Gone:
 		keep(Finished, time.Time{}, "only its ID is kept")
-	case holdfast.Live:
-		if len(r.Sides) > 0 {
-			keep(Live, time.Time{}, "live on %s", sideNames(r.Sides))
-		} else {
-			keep(Live, time.Time{}, "live on %d nodes that brought it with them", r.Owners)
-		}
+	case holdfast.Live: // fixed says why
 	case holdfast.Retired:
 		result.Action = Remove
 		if end := r.RetiredAt.Add(s.Grace); s.Grace > 0 && a.now.Before(end) && !a.Urgent {
@@ -171,6 +163,22 @@ func (a *assessor) assess(r *registry.ReleaseInfo) Assessment {
 		result.At = latest(result.Reasons)
 	}
 	return result
+}
+
+// fixed gives the reasons that only people change: the release is pinned, or live.
+func (a *assessor) fixed(r *registry.ReleaseInfo) []Reason {
+	reasons := []Reason{}
+	if r.Pinned {
+		reasons = append(reasons, Reason{Cause: Pinned, Detail: "pinned"})
+	}
+	switch {
+	case r.State != holdfast.Live:
+	case len(r.Sides) > 0:
+		reasons = append(reasons, Reason{Cause: Live, Detail: "live on " + sideNames(r.Sides)})
+	default:
+		reasons = append(reasons, Reason{Cause: Live, Detail: fmt.Sprintf("live on %d nodes that brought it with them", r.Owners)})
+	}
+	return reasons
 }
 
 // served gives the reasons for which a release that is served and not live stays so.

@@ -26,6 +26,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	holdfast "github.com/holdfast-web/holdfast"
@@ -59,6 +60,10 @@ type Options struct {
 	// PolicyOnly retires, and leaves the store alone: there is none that all share.
 	PolicyOnly bool
 	Urgent     bool // the store is running full: see lifecycle.Options
+	// Apps are those whose releases may be retired or become gone; all if there are
+	// none. ErrNotFound for one that does not exist. What no release of any app needs
+	// is condemned and swept all the same.
+	Apps []holdfast.AppName
 }
 
 // Phase is a part of a prune.
@@ -207,7 +212,15 @@ func (p *pruner) retire(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("prune: %w", err)
 	}
+	for _, name := range p.Apps {
+		if !slices.ContainsFunc(snap.Apps, func(a *registry.AppState) bool { return a.Name == name }) {
+			return fmt.Errorf("prune: app %s: %w", name, holdfast.ErrNotFound)
+		}
+	}
 	for _, state := range snap.Apps {
+		if len(p.Apps) > 0 && !slices.Contains(p.Apps, state.Name) {
+			continue
+		}
 		report := App{App: state.Name, Retired: []holdfast.ReleaseID{}, Gone: []holdfast.ReleaseID{}}
 		decide := func(state *registry.AppState) registry.Transitions {
 			report.Releases = lifecycle.Assess(state, usage[state.Name], p.Clock(), p.policy())

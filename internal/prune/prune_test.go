@@ -725,3 +725,41 @@ func TestAddedBetweenMarkAndList(t *testing.T) {
 		}
 	})
 }
+
+// TestOneApp: with Options.Apps releases of other apps are left alone, and so is what
+// they need, also when the store is running full.
+func TestOneApp(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		other, err := holdfast.ParseAppName("other")
+		if err != nil {
+			t.Fatal(err)
+		}
+		publishTo := func(app holdfast.AppName, n int) {
+			t.Helper()
+			if _, err := w.truth.CreateApp(t.Context(), app, func(*holdfast.Settings) error { return nil }, nil); err != nil && !errors.Is(err, holdfast.ErrExists) {
+				t.Fatal(err)
+			}
+			_, err := publish.Publish(t.Context(), publish.Deps{Store: w.store, Registry: w.truth}, w.builds[n],
+				publish.Options{App: app, ID: releaseOf(n), Settings: holdfast.DefaultSettings(app)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := w.truth.Retire(t.Context(), app, releaseOf(n), registry.RetireOptions{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		publishTo(holdfast.DefaultApp(), 0)
+		publishTo(other, 1)
+		r := w.prune(Options{Urgent: true, Apps: []holdfast.AppName{holdfast.DefaultApp()}})
+		if len(r.Apps) != 1 || len(r.Apps[0].Gone) != 1 {
+			t.Errorf("report of apps %+v, want one release of one app gone", r.Apps)
+		}
+		info, err := w.truth.Release(t.Context(), other, releaseOf(1))
+		if err != nil || info.State != holdfast.Retired {
+			t.Errorf("release of the other app is %s (%v), want retired", info.State, err)
+		}
+		if _, err := w.tryPrune(w.truth, Options{Apps: []holdfast.AppName{{}}}); !errors.Is(err, holdfast.ErrNotFound) {
+			t.Errorf("an app that does not exist: %v", err)
+		}
+	})
+}
