@@ -95,15 +95,19 @@ func TestLooksHashedRefuses(t *testing.T) {
 	}
 }
 
-func TestNeverFingerprinted(t *testing.T) {
+func TestIsPolled(t *testing.T) {
 	for p, want := range map[string]bool{
 		"index.html": true, "a/INDEX.HTML": true, "sw.js": true, "js/sw.min.js": true, "my-sw-CpM3riV6.js": true, "sw.js.map": true,
 		"service-worker.js": true, "service_worker.mjs": true, "workbox-3e911b1d.js": true, "ngsw-worker.js": true,
+		"_app/version.json": true, "version.json": true, "VERSION.txt": true, "_nuxt/builds/latest.json": true, "ngsw.json": true,
+		"safety-worker.js": true, "asset-manifest.json": true, "service-worker-assets.js": true, "OneSignalSDKWorker.js": true, "hashmap.json": true,
+		"page-data/app-data.json": true, "flutter_service_worker.js": true, "meta.json": true,
+		"data/latest.json": false, "app-data.json": false, "conversion.json": false, "version.js": false, "subversion.json": false,
 		"manifest.json": true, "manifest-8f14e45f.json": true, "app.webmanifest": true, "robots.txt": true, ".well-known/a.css": true,
 		"app.js": false, "sw.css": false, "answer.js": false, "sw-KE-8f14e45f.js": false, "data.json": false, "worker.js": false, "": false,
 	} {
-		if got := NeverFingerprinted(p); got != want {
-			t.Errorf("NeverFingerprinted(%q) = %v", p, got)
+		if got := IsPolled(p); got != want {
+			t.Errorf("IsPolled(%q) = %v", p, got)
 		}
 	}
 }

@@ -40,6 +40,7 @@ type Settings struct {
 	SourceMaps SourceMaps    //
 	Immutable  []string      // globs of paths that are as good as fingerprinted
 	Formerly   []string      // globs that were in Immutable once; browsers may hold what they match
+	Unpinned   []string      // globs of paths that mean the live release's file under every form of URL
 	Pinned     string        // template of an existing pinned URL shape, or ""
 	Keep       int           // releases kept by how recently they were live
 	Grace      time.Duration // a release drains at least this long
@@ -58,7 +59,8 @@ func DefaultSettings(app AppName) Settings {
 	s := Settings{
 		Preview: true, SourceMaps: SourceMapsPrivate,
 		Keep: 10, Grace: 7 * 24 * time.Hour, Idle: 24 * time.Hour,
-		CORS: "*", CORP: "cross-origin", Timing: "*", Deltas: DeltasPrivate,
+		Unpinned: []string{"**/_app/version.json", "**/_nuxt/builds/latest.json"},
+		CORS:     "*", CORP: "cross-origin", Timing: "*", Deltas: DeltasPrivate,
 	}
 	if app != DefaultApp() {
 		s.Mount.path = "/" + app.name
@@ -80,6 +82,7 @@ func settingTable() []setting {
 		{"preview", "off: documents of never-live releases answer 404", func(s *Settings) string { return onOff(s.Preview) }, func(s *Settings, v string) error { return setOnOff(&s.Preview, v) }},
 		{"sourcemaps", "private (stored, never served), public or drop", func(s *Settings) string { return string(s.SourceMaps) }, setSourceMaps},
 		{"immutable", "globs, separated by commas, of paths as good as fingerprinted", func(s *Settings) string { return strings.Join(s.Immutable, ",") }, setImmutable},
+		{"unpinned", "globs, separated by commas, of files that pinned URLs too answer with the live release's bytes", func(s *Settings) string { return strings.Join(s.Unpinned, ",") }, setUnpinned},
 		{"pinned", "an existing URL shape, such as /static/{release}/{path}", func(s *Settings) string { return s.Pinned }, setPinned},
 		{"keep", "releases kept by how recently they were live", func(s *Settings) string { return strconv.Itoa(s.Keep) }, setKeep},
 		{"grace", "how long a release drains at least", func(s *Settings) string { return durationText(s.Grace) }, func(s *Settings, v string) error { return setDuration(&s.Grace, v) }},
@@ -212,6 +215,11 @@ func setImmutable(s *Settings, v string) error {
 			s.Formerly = append(s.Formerly, glob)
 		}
 	}
+	return nil
+}
+
+func setUnpinned(s *Settings, v string) error {
+	s.Unpinned = globs(v)
 	return nil
 }
 

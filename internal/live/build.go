@@ -70,6 +70,7 @@ func (in *interner) intern(f *holdfast.File, vs []Variant) *Entry {
 		Path: key.path, Digest: f.Digest, Size: f.Size, MediaType: unique.Make(f.MediaType).Value(),
 		Logical: logical, Fingerprinted: f.Fingerprinted(),
 		Document:  holdfast.IsDocument(f.MediaType),
+		Polled:    holdfast.IsPolled(f.Path),
 		SourceMap: holdfast.IsSourceMap(f.Path),
 		Variants:  vs,
 		hex:       f.Digest.String(),

@@ -20,8 +20,10 @@ func (ab *appBuilder) index(app *App, paths touched) {
 	}
 	if last := ab.app; last == nil {
 		app.plain, app.content = make(map[string]Resolved), make(map[string][]*Entry)
+		app.unpinned = make(map[string]Resolved)
 	} else {
 		app.plain = cloneIf(len(paths) > 0, last.plain)
+		app.unpinned = cloneIf(len(paths) > 0, last.unpinned)
 		app.content = cloneIf(anyContent, last.content)
 		app.kin = last.kin
 	}
@@ -31,19 +33,24 @@ func (ab *appBuilder) index(app *App, paths touched) {
 		if len(holders) == 0 {
 			delete(ab.holders, p)
 		}
-		if r := plainOf(app, p, holders, ab.never[p]); r.Entry != nil {
-			app.plain[p] = r
-		} else {
-			delete(app.plain, p)
-		}
+		plain := plainOf(app, p, holders, ab.never[p])
+		set(app.plain, p, plain, plain.Entry != nil)
+		unpinned, ok := unpinnedOf(app, p, plain)
+		set(app.unpinned, p, unpinned, ok)
 		if !content {
 			continue
 		}
-		if entries := contentOf(app, holders); len(entries) > 0 {
-			app.content[p] = entries
-		} else {
-			delete(app.content, p)
-		}
+		entries := contentOf(app, holders)
+		set(app.content, p, entries, len(entries) > 0)
+	}
+}
+
+// set brings m in line with what is so of a path.
+func set[V any](m map[string]V, p string, v V, is bool) {
+	if is {
+		m[p] = v
+	} else {
+		delete(m, p)
 	}
 }
 
@@ -67,6 +74,18 @@ func plainOf(app *App, p string, holders []holder, never bool) Resolved {
 		r.Immutable = !app.local && !e.Document && !never && registry.IsImmutable(&app.Settings, p, e.Fingerprinted) && agree(holders)
 	}
 	return r
+}
+
+// unpinnedOf returns what is live of a path that is unpinned. Documents never are: which
+// page of a release is meant is what their pinned URLs are for.
+func unpinnedOf(app *App, p string, plain Resolved) (Resolved, bool) {
+	if plain.Entry == nil || plain.Entry.Document || !registry.IsUnpinned(&app.Settings, p) {
+		return Resolved{}, false
+	}
+	if plain.Release != app.side {
+		return Resolved{}, true
+	}
+	return plain, true
 }
 
 // elsewhere returns who answers for a path that the live release lacks.

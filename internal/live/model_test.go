@@ -193,7 +193,20 @@ func (m *model) immutable(p string) bool {
 			contents[c] = true
 		}
 	}
-	return named && len(contents) == 1
+	return named && len(contents) == 1 && !slices.Contains(m.settings.Unpinned, "**")
+}
+
+// unpinned is what every URL of p means; "" if that depends on the URL.
+func (m *model) unpinned(p string) string {
+	if !slices.Contains(m.settings.Unpinned, "**") || mediaType(p) == "text/html; charset=utf-8" || !slices.ContainsFunc(m.releases, func(r *modelRelease) bool { _, ok := m.has(r, p); return ok }) {
+		return ""
+	}
+	if s := m.find(m.serving); s != nil {
+		if c, ok := m.has(s, p); ok {
+			return c + " of " + s.id
+		}
+	}
+	return "nothing"
 }
 
 func (m *model) plain(p string) string {
@@ -250,6 +263,9 @@ func (m *model) answers() answers {
 	}
 	for _, p := range propertyPaths() {
 		a["plain "+p] = m.plain(p)
+		if u := m.unpinned(p); u != "" {
+			a["unpinned "+p] = u
+		}
 		for _, prefix := range propertyPrefixes() {
 			a["content "+prefix+" "+p] = m.content(prefix, p)
 		}

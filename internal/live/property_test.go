@@ -57,6 +57,12 @@ func answersOf(t *Table) answers {
 				a["plain "+p] += ", by a stale value of the release"
 			}
 		}
+		if r, ok := app.Unpinned(p); ok {
+			a["unpinned "+p] = "nothing"
+			if r.Entry != nil {
+				a["unpinned "+p] = contentName(r.Entry.Digest) + " of " + r.Release.ID.String()
+			}
+		}
 		for _, prefix := range propertyPrefixes() {
 			a["content "+prefix+" "+p] = "none"
 			if e, ok := app.Content(prefix, p); ok {
@@ -197,6 +203,11 @@ func (m *machine) actions() map[string]func(*rapid.T) {
 		"restore": func(t *rapid.T) { r := m.pick(t, retired, gone); r.retired, r.gone = false, false },
 		"unread":  func(t *rapid.T) { m.unread[m.pick(t, published, alive, draining, retired).key] = true },
 		"read":    func(*rapid.T) { clear(m.unread) },
+		"unpinned": func(*rapid.T) {
+			if m.settings.Unpinned = nil; m.clock%2 == 0 {
+				m.settings.Unpinned = []string{"**"}
+			}
+		},
 		"preview": func(*rapid.T) { m.settings.Preview = !m.settings.Preview },
 		"immutable": func(*rapid.T) {
 			if m.settings.Immutable = nil; m.clock%2 == 0 {

@@ -56,6 +56,7 @@ type App struct {
 	lives        []*Release          // live on some side, or brought by a node that runs
 	releases     map[string]*Release // by ID, all states
 	plain        map[string]Resolved
+	unpinned     map[string]Resolved // part of plain; no Entry where the side's live release has no such file
 	content      map[string][]*Entry // by path; distinct digests, sorted
 	kin          map[string][]*Entry // by logical name; see kinship
 	extensions   map[string]bool     // that servable manifests use, with the dot
@@ -96,6 +97,16 @@ func (a *App) Plain(path string) (Resolved, bool) {
 	if ok && !r.Immutable && a.side != nil && !a.side.Loaded() {
 		return Resolved{}, false
 	}
+	return r, ok
+}
+
+// Unpinned reports whether every form of URL of the file at path means what is live
+// on this side, and returns that; without an Entry if the live release has no such file.
+func (a *App) Unpinned(path string) (Resolved, bool) {
+	if len(a.unpinned) == 0 {
+		return Resolved{}, false
+	}
+	r, ok := a.unpinned[path]
 	return r, ok
 }
 
@@ -180,6 +191,7 @@ type Entry struct {
 	Fingerprinted bool
 	Logical       string    // the path without its hash: equal for versions of one file
 	Document      bool      // an HTML document
+	Polled        bool      // asked for under one name again and again; see holdfast.IsPolled
 	SourceMap     bool      // served only where the app's setting says so
 	Variants      []Variant // smallest first; Identity is among them
 	Memo          atomic.Value

@@ -87,7 +87,7 @@ func CheckGlobs(ctx context.Context, store Manifests, state *registry.AppState, 
 		for _, f := range m.Files() {
 			d, seen := first[f.Path]
 			first[f.Path] = cmp.Or(d, f.Digest)
-			newly := registry.IsImmutable(changed, f.Path, false) && !registry.IsImmutable(&state.Settings, f.Path, f.Fingerprinted())
+			newly := registry.IsImmutable(changed, f.Path, f.Fingerprinted()) && !registry.IsImmutable(&state.Settings, f.Path, f.Fingerprinted())
 			if seen && d != f.Digest && newly && !settled[f.Path] && !slices.Contains(differ, f.Path) {
 				differ = append(differ, f.Path)
 			}

@@ -70,6 +70,31 @@ func TestPublishClashByGlob(t *testing.T) {
 	w.mustPublish(changed, options("two"))
 }
 
+// What is unpinned proves nothing by its name: it changes freely, and counts as proof
+// again only where releases agree.
+func TestPublishUnpinned(t *testing.T) {
+	w := newWorld(t)
+	unpinned := holdfast.DefaultSettings(holdfast.DefaultApp())
+	unpinned.Unpinned = []string{"**/vendor-*.js"}
+	o := options("one")
+	o.Settings.Unpinned = unpinned.Unpinned
+	w.mustPublish(bigSite(), o)
+	o.ID = options("two").ID
+	if r := w.mustPublish(clashing(), o); len(r.Release.Clashes) != 0 {
+		t.Errorf("clashes %q", r.Release.Clashes)
+	}
+	releases, err := w.registry.Releases(t.Context(), o.App)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pinned := holdfast.DefaultSettings(o.App)
+	err = CheckGlobs(t.Context(), w.store, &registry.AppState{Name: o.App, Settings: unpinned, Releases: releases}, &pinned)
+	checkError(t, err, holdfast.ErrClash, []string{"vendor-Qw7Er9Ty.js"})
+	if err := CheckGlobs(t.Context(), w.store, &registry.AppState{Name: o.App, Settings: unpinned, Releases: releases}, &unpinned); err != nil {
+		t.Error(err)
+	}
+}
+
 // A name stays bound for 400 days after its release is gone, not longer.
 func TestLedgerAge(t *testing.T) {
 	b := mustScan(t, write(t, clashing()), ScanOptions{})

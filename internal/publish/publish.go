@@ -284,7 +284,7 @@ func (p *publication) putTexts(ctx context.Context, inv *holdfast.Inventory) err
 func (p *publication) sameSettings(apps []*registry.AppState) error {
 	for _, a := range apps {
 		now, then := &a.Settings, &p.Settings
-		same := now.Mount == then.Mount && now.SourceMaps == then.SourceMaps && now.Pinned == then.Pinned && slices.Equal(now.Immutable, then.Immutable)
+		same := now.Mount == then.Mount && now.SourceMaps == then.SourceMaps && now.Pinned == then.Pinned && slices.Equal(now.Immutable, then.Immutable) && slices.Equal(now.Unpinned, then.Unpinned)
 		if a.Name == p.App && !same {
 			return fmt.Errorf("%w: the settings of app %s were changed meanwhile; publish again, what is uploaded already is used", holdfast.ErrConflict, p.App)
 		}

@@ -60,11 +60,11 @@ func (e *edit) change(ctx context.Context, change func(*holdfast.Settings) error
 		return before, err
 	}
 	s := before
-	s.Immutable = slices.Clone(before.Immutable)
+	s.Immutable, s.Unpinned = slices.Clone(before.Immutable), slices.Clone(before.Unpinned)
 	if err := change(&s); err != nil {
 		return s, err
 	}
-	for _, glob := range s.Immutable {
+	for _, glob := range slices.Concat(s.Immutable, s.Unpinned) {
 		if !doublestar.ValidatePattern(glob) {
 			return s, fmt.Errorf("%w: glob %q", holdfast.ErrInvalid, glob)
 		}

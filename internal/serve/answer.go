@@ -22,6 +22,9 @@ func (c *decider) unavailable(why string) {
 // fail answers with a line of text that is never cached.
 func (c *decider) fail(status int, why string) {
 	c.d.Status, c.d.Entry, c.d.Class = status, nil, failedBlock(c.a)
+	if c.chosen != nil {
+		c.d.Class = classesOf(c.a, c.chosen).selectedFailed
+	}
 	c.text(why)
 }
 

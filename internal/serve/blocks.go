@@ -2,6 +2,7 @@ package serve
 
 import (
 	"net/http"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -150,8 +151,11 @@ func (cl *class) at(now int64) *class {
 // releaseClasses are the classes of answers that name or depend on a release.
 type releaseClasses struct {
 	pinnedAsset, pinnedDocument  class
+	pinnedPolled                 class
 	plainForEver, plainChecked   class
 	selected, document, notFound class
+	unproven                     class  // the URL names no release, or another one, that may come to have the file
+	selectedFailed               *Block // what the release that the request header selected lacks
 }
 
 // classesOf returns the classes for a release of an app. A table that changes
@@ -171,10 +175,13 @@ func classesOf(a *live.App, r *live.Release) *releaseClasses {
 	}
 	c := &releaseClasses{
 		pinnedAsset:    newForEver(a.Settings.Deltas, tagged, r.Published, asset...),
+		pinnedPolled:   newClass(cacheChecked, varyCoding, tagged, r.Published, asset...),
 		pinnedDocument: newClass(preview, varyCoding, tagged, r.Published, id...),
 		plainForEver:   newForEver(a.Settings.Deltas, app, r.Plain, asset...),
 		plainChecked:   newClass(cacheChecked, varyDeployment, app, r.Plain, asset...),
-		selected:       newClass(cachePrivate, varyDeployment, tagged, r.Published, asset...),
+		unproven:       newClass(cacheChecked, varyCoding, app, r.Plain, append(id[:1:1], asset...)...),
+		selected:       newClass(cachePrivate, varyDeployment, tagged, r.Published, append(id[:1:1], asset...)...),
+		selectedFailed: newBlock(slices.Concat(failureFields(), asset, id[:1])...),
 		document:       newClass(cacheChecked, varyCoding, tagged, r.Plain, id...),
 		notFound:       newClass(cacheNever, varyCoding, "", time.Time{}, append(id, asset...)...),
 	}
@@ -224,6 +231,7 @@ func newForEver(deltas holdfast.Deltas, tags string, modified time.Time, more ..
 type appClasses struct {
 	asset       []Field // what every asset carries for other origins
 	content     class
+	polled      class // of content URLs
 	client      class
 	clientEntry *live.Entry
 	failed      *Block // 404, 410 and other failures
@@ -250,6 +258,7 @@ func appClassesOf(a *live.App) *appClasses {
 	c := &appClasses{
 		asset:       asset,
 		content:     newForEver(s.Deltas, a.Name.String(), time.Time{}, asset...),
+		polled:      newClass(cacheChecked, varyCoding, a.Name.String(), time.Time{}, asset...),
 		client:      newClass(cacheChecked, varyCoding, a.Name.String(), time.Time{}, asset...),
 		clientEntry: clientEntry(),
 		failed:      newBlock(append(failureFields(), asset...)...),

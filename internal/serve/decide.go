@@ -44,6 +44,7 @@ type Decision struct {
 
 	App     *live.App     // whose mount the request falls under; nil for none
 	Release *live.Release // whose file, or whose state, the answer gives; nil for none
+	Asked   *live.Release // that the URL names, where Release is another one; nil for none
 	File    *live.Entry   // that was asked for; nil if there is none
 	Form    bool          // the URL has one of our own forms: it can mean nothing else
 
@@ -59,7 +60,9 @@ type decider struct {
 	d *Decision
 	a *live.App
 
-	form form
+	form     form
+	unpinned bool          // the file is, but the side's live release does not have it
+	chosen   *live.Release // by the request header
 }
 
 // Decide answers r from t. It does no I/O, takes no lock and, for a file that is
@@ -124,8 +127,14 @@ func (c *decider) resolve(rest string) {
 	asked, times := queryRelease(c.r.Query)
 	id, below, slash, named := c.named(rest)
 	c.d.Form = named || holdfast.IsReserved(firstSegment(rest)) || times > 0 && looksLikeFile(c.a, rest)
+	oneName := times == 0 || times == 1 && holdfast.IsName(asked)
+	file, of := rest, asked
+	if named {
+		file, of = below, id
+	}
 	switch {
-	case times > 1 || times == 1 && !holdfast.IsName(asked):
+	case c.answersUnpinned(of, file):
+	case named && !oneName:
 		c.fail(404, "the query does not name one release")
 	case named && times == 1 && id != asked:
 		c.fail(404, "the path and the query name different releases")
@@ -135,11 +144,13 @@ func (c *decider) resolve(rest string) {
 			c.form = shapeForm
 		}
 		c.pinned(id, below, slash)
+	case times > 0 && !oneName:
+		c.unnamed(rest)
 	case times == 1:
-		c.pinned(asked, rest, true)
+		c.queried(asked, rest)
 	case rest == holdfast.ClientHelper:
 		c.client()
-	case rest != "" && rest[0] == '~' && holdfast.IsReserved(firstSegment(rest)):
+	case isContentForm(rest):
 		c.form = contentForm
 		c.content(rest[1:])
 	default:
@@ -171,6 +182,11 @@ func namesRelease(p string) bool {
 		}
 	}
 	return false
+}
+
+// isContentForm reports whether a path below the mount begins with a digest.
+func isContentForm(rest string) bool {
+	return rest != "" && rest[0] == '~' && rest != holdfast.ClientHelper && holdfast.IsReserved(firstSegment(rest))
 }
 
 func firstSegment(p string) string {

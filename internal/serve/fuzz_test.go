@@ -24,7 +24,7 @@ func fuzzTables(f *testing.F) []*live.Table {
 	below := shop("mount=shop.example.com/a/b", "spa=on", "pinned=/{release}/{path}", "preview=off", "cors=off", "sourcemaps=public")
 	below.app = "below"
 	return []*live.Table{
-		nil, table(f, "main", shop()), table(f, "b", shop("spa=on", "immutable=**")), table(f, "main", below, longSite()),
+		nil, table(f, "main", notices()), table(f, "b", shop("spa=on", "immutable=**")), table(f, "main", below, longSite()),
 		table(f, "main", below), table(f, "main", lagging), table(f, "main", nothing), table(f, "main"), table(f, "main", versions()),
 	}
 }
@@ -38,7 +38,7 @@ func FuzzDecide(f *testing.F) {
 	for kind := range tables {
 		for i, p := range []string{
 			"/", "/app.js", "/@old/app.js", "/@old", "/docs?a=%", "/app.js?dpl=next", "/~" + hexOf("old app") + "/app.js",
-			"/@live/~" + hexOf("live app")[:8] + "/app.js", "/a/b", "/a/b/old/app.js", "/nothing-Ab3dEf12.js", "/%2e%2e/", "//x", "*", "/ü", "/a.js", "/~client.js", "/a/b/~client.js",
+			"/@live/~" + hexOf("live app")[:8] + "/app.js", "/a/b", "/a/b/old/app.js", "/nothing-Ab3dEf12.js", "/%2e%2e/", "//x", "*", "/ü", "/a.js", "/~client.js", "/a/b/~client.js", "/@old/sw.js", "/_app/version.json?dpl=undefined",
 		} {
 			seed(byte(kind), byte(i), get(p, func(r *Request) { r.Range, r.IfRange = "bytes=0-3", tagOf(long, holdfast.Zstd) }))
 			seed(byte(kind), 0, get(p, navigate, header("old"), host("shop.example.com:80"), func(r *Request) { r.IfNoneMatch, r.IfMatch = `W/"x", "y"`, "*" }))

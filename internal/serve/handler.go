@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"net/http"
@@ -130,8 +131,8 @@ func (h *Handler) report(r *http.Request, d *Decision, a Access) {
 
 // count notes that a release was asked for.
 func (d *Decision) count() {
-	if d.Release != nil && d.Release.Asked != nil {
-		d.Release.Asked.Add()
+	if asked := cmp.Or(d.Asked, d.Release); asked != nil && asked.Asked != nil {
+		asked.Asked.Add()
 	}
 }
 

@@ -44,7 +44,8 @@ func TestHeaders(t *testing.T) {
 		{"content", "/~" + hexOf("old app")[:16] + "/app.js", nil, fieldsWith(js, "Cache-Control", forEver, "Etag", tag("old app"), "Content-Length", "7")},
 		{"plain", "/app.js", nil, fieldsWith(js, "Cache-Control", "no-cache", "Etag", tag("live app"), "Content-Length", "8", "Last-Modified", liveActivated, "Vary", "Accept-Encoding, X-Deployment-Id")},
 		{"plain, fingerprinted", "/" + hashed, nil, fieldsWith(js, "Cache-Control", forEver, "Etag", tag("main"), "Content-Length", "4", "Last-Modified", liveActivated)},
-		{"selected", "/app.js", header("live"), fieldsWith(js, "Cache-Control", "private, no-cache", "Etag", tag("live app"), "Content-Length", "8", "Last-Modified", livePublished, "Vary", "Accept-Encoding, X-Deployment-Id", "Cache-Tag", "default, default@live")},
+		{"selected", "/app.js", header("live"), fieldsWith(js, "Cache-Control", "private, no-cache", "Etag", tag("live app"), "Content-Length", "8", "Last-Modified", livePublished, "Vary", "Accept-Encoding, X-Deployment-Id", "Cache-Tag", "default, default@live", "X-Deployment-Id", "live")},
+		{"selected, 404", "/robots.txt", header("old"), fieldsWith(failure, "X-Deployment-Id", "old")},
 		{"empty", "/@live/empty.js", nil, fieldsWith(js, "Cache-Control", forEver, "Etag", tag(""), "Content-Length", "0", "Last-Modified", livePublished, "Cache-Tag", "default, default@live")},
 		{"document", "/about", nil, fieldsWith(html, "Cache-Control", "no-cache", "Etag", tag("live about"), "Content-Length", "10", "Last-Modified", liveActivated, "Cache-Tag", "default, default@live", "X-Deployment-Id", "live", "Server-Timing", `holdfast;desc="live"`)},
 		{"pinned document", "/@live/about", nil, fieldsWith(html, "Cache-Control", "no-cache", "Etag", tag("live about"), "Content-Length", "10", "Last-Modified", livePublished, "Cache-Tag", "default, default@live", "X-Deployment-Id", "live", "Server-Timing", `holdfast;desc="live"`)},
@@ -111,16 +112,16 @@ func TestHeadersThatSettingsChange(t *testing.T) {
 
 func TestSelectedByHeader(t *testing.T) {
 	decisions(t, "main", []decision{
-		{"/app.js", header("old"), `200 "old app" private vary`},
-		{"/app.js", header("live"), `200 "live app" private vary`},
-		{"/app.js", header("next"), `200 "next app" private vary`},
-		{"/" + clashed, header("old"), `200 "old oops" private vary`},
+		{"/app.js", header("old"), `200 "old app" private vary id=old`},
+		{"/app.js", header("live"), `200 "live app" private vary id=live`},
+		{"/app.js", header("next"), `200 "next app" private vary id=next`},
+		{"/" + clashed, header("old"), `200 "old oops" private vary id=old`},
 		{"/app.js?dpl=other", header("old"), `200 "other app" forever`},
 		{"/" + hashed, header("old"), `200 "main" forever`},
 		{"/" + hashed, header("next"), `200 "main" forever`},
 
 		// Like a pin it does not fall through, where there is something to choose from.
-		{"/robots.txt", header("old"), "404"},
+		{"/robots.txt", header("old"), "404 id=old"},
 		{"/nothing.js", header("old"), "404"},
 
 		// Never documents.
@@ -132,7 +133,7 @@ func TestSelectedByHeader(t *testing.T) {
 		{"/only-old", header("old"), `404 "live 404" id=live`},
 		{"/docs", header("old"), "308 /docs/"},
 		{"/turned", header("old"), `200 "live data" checked vary`},
-		{"/turned", header("live"), `200 "live data" private vary`},
+		{"/turned", header("live"), `200 "live data" private vary id=live`},
 		{"/returned", header("old"), `200 "<!doctype html>live" checked id=live`},
 
 		// What is not servable or no ID does not select.

@@ -82,6 +82,9 @@ func lawOfCaching(r *Request, d *Decision, h map[string]string) error {
 		if !slices.Contains(known, cache) || !strings.HasPrefix(h["Etag"], `"`) || !strings.HasPrefix(h["Vary"], "Accept-Encoding") {
 			return fmt.Errorf("caching, tag or vary is wrong")
 		}
+		if f := d.File; f != nil && f.Polled && !f.Document && strings.Contains(cache, "immutable") {
+			return fmt.Errorf("a polled file is kept")
+		}
 		if h["Cache-Tag"] == "" || h["X-Content-Type-Options"] != "nosniff" {
 			return fmt.Errorf("no cache tag, or sniffing allowed")
 		}

@@ -104,7 +104,7 @@ func TestNotReady(t *testing.T) {
 		{"/@old/app.js", nil, "503"},
 		{"/@old", nil, "503"},
 		{"/app.js?dpl=old", nil, "503"},
-		{"/app.js", header("old"), "503"},
+		{"/app.js", header("old"), "503 id=old"},
 		{"/", header("old"), `200 "live index" checked id=live`},
 		{"/x", func(r *Request) { header("old")(r); navigate(r) }, `200 "live index" checked id=live`},
 		{"/" + hashed, header("old"), `200 "main" forever`},
@@ -123,7 +123,7 @@ func TestNotReady(t *testing.T) {
 	decisions(t, "main", []decision{
 		{"/", nil, "503"},
 		{"/app.js", nil, "503"},
-		{"/app.js", header("old"), `200 "old app" private vary`},
+		{"/app.js", header("old"), `200 "old app" private vary id=old`},
 		{"/" + hashed, nil, `200 "main" forever`},
 		{"/@live/app.js", nil, "503"},
 		{"/@old/app.js", nil, `200 "old app" forever`},

@@ -27,8 +27,76 @@ func (c *decider) pinned(id, below string, slash bool) {
 	case e.Document:
 		c.file(e, &classesOf(c.a, rel).pinnedDocument)
 	default:
-		c.asset(e, &classesOf(c.a, rel).pinnedAsset)
+		c.pinnedAsset(e, rel)
 	}
+}
+
+func (c *decider) pinnedAsset(e *live.Entry, rel *live.Release) {
+	if e.Polled && !e.Document || c.unpinned {
+		c.file(e, &classesOf(c.a, rel).pinnedPolled)
+		return
+	}
+	c.asset(e, &classesOf(c.a, rel).pinnedAsset)
+}
+
+// queried answers for a path with "?dpl=<release>". Tools write such queries against
+// caches, too, with what is no release: then a URL that proves its bytes is answered
+// as without it. A release of that ID may come, and with --allow-clash it may have other
+// bytes there, so that such an answer is checked each time.
+func (c *decider) queried(id, rest string) {
+	if _, known := c.a.Release(id); known {
+		c.pinned(id, rest, true)
+		return
+	}
+	switch res, ok := c.proven(rest); {
+	case isContentForm(rest):
+		c.content(rest[1:])
+	case ok:
+		c.d.Release = res.Release
+		c.file(res.Entry, &classesOf(c.a, res.Release).unproven)
+	default:
+		c.fail(404, "no such release")
+	}
+	c.wait("@", id)
+}
+
+// unnamed answers for a path with a query that can never name a release.
+func (c *decider) unnamed(rest string) {
+	switch res, ok := c.proven(rest); {
+	case isContentForm(rest):
+		c.content(rest[1:])
+	case ok:
+		c.resolved(&res)
+	default:
+		c.fail(404, "the query does not name one release")
+	}
+}
+
+// proven returns the file at a plain path that has the same bytes in all releases.
+func (c *decider) proven(rest string) (live.Resolved, bool) {
+	res, found := c.a.Plain(rest)
+	return res, found && res.Immutable && c.public(res.Entry)
+}
+
+// answersUnpinned answers for a file of which every form of URL means what is live on
+// this side, if path is of one and that is there. path may begin with a digest; id is
+// the release that the URL names, or "".
+func (c *decider) answersUnpinned(id, path string) bool {
+	if path != "" && path[0] == '~' {
+		if digest, file, ok := strings.Cut(path, "/"); ok && holdfast.IsReserved(digest) {
+			path = file
+		}
+	}
+	res, ok := c.a.Unpinned(path)
+	if c.unpinned = ok; res.Entry == nil || !c.public(res.Entry) {
+		return false
+	}
+	c.d.Release = res.Release
+	if rel, known := c.a.Release(id); known && rel != res.Release {
+		c.d.Asked = rel
+	}
+	c.file(res.Entry, &classesOf(c.a, res.Release).unproven)
+	return true
 }
 
 // release returns a release that can be served from, or answers.
@@ -70,7 +138,7 @@ func (c *decider) full(rel *live.Release, prefix, file string) {
 	} else {
 		c.form = noForm
 	}
-	c.asset(e, &classesOf(c.a, rel).pinnedAsset)
+	c.pinnedAsset(e, rel)
 }
 
 // content answers with the file that has both path and digest, in any release:
@@ -83,6 +151,8 @@ func (c *decider) content(form string) {
 	}
 	e, ok := c.a.Content(prefix, file)
 	switch {
+	case ok && c.public(e) && (e.Polled && !e.Document || c.unpinned):
+		c.file(e, &appClassesOf(c.a).polled)
 	case ok && c.public(e):
 		c.asset(e, &appClassesOf(c.a).content)
 	case !ok && c.a.Incomplete():

@@ -49,9 +49,11 @@ func (c *decider) selected(p string, found bool) bool {
 		return false
 	}
 	e, ok := rel.Lookup(p)
-	switch {
-	case ok && e.Document, !ok && !found:
+	if ok && e.Document || !ok && !found {
 		return false
+	}
+	c.chosen = rel
+	switch {
 	case !rel.Loaded():
 		c.unavailable("this release is being loaded")
 	case !ok || !c.public(e):

@@ -145,7 +145,7 @@ func wireRequests() []wire {
 		"/about", "/no/page", "/nothing.js", "/nothing-Ab3dEf66.js", "/@live/empty.js", "/robots.txt", "/404.html", "/%C3%BC%20x.js",
 		"/~" + hexOf("old app")[:16] + "/app.js", "/@old/~" + hexOf("old app")[:8] + "/app.js", "/%2e%2e/app.js", "/docs%2findex.html",
 		"//evil.com/", "//docs", "/app.js%00", "/%c0%ae", "/./app.js", "/docs/../app.js", "/" + strings.Repeat("x", 300), "/long.js", "/app.js.map",
-		"/~client.js", "/@old/~client.js", "/~client.js?dpl=dead",
+		"/~client.js", "/@old/~client.js", "/~client.js?dpl=dead", "/" + hashed + "?dpl=nobody", "/" + hashed + "?dpl=", "/@old/_app/version.json", "/sw.js?dpl=old",
 	} {
 		for _, method := range []string{"GET", "HEAD", "OPTIONS", "POST"} {
 			list = append(list, wire{method: method, target: target})
@@ -181,7 +181,7 @@ func (w wire) request() *Request {
 // TestAllTransportsAnswerAlike compares status, header and body of every kind of
 // answer with what Decide says, over every protocol, from memory and not.
 func TestAllTransportsAnswerAlike(t *testing.T) {
-	s := shop()
+	s := notices()
 	s.releases[3].files["long.js"] = long
 	tab, contents := table(t, "main", s), objects(s)
 	for _, hot := range []bool{true, false} {
