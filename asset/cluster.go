@@ -171,6 +171,7 @@ func (m *member) openOrigin(ctx context.Context, kept bool) (*origin.Origin, err
 			return m.openRegistry(ctx, m.own != nil && !kept)
 		},
 		Store: m.openStore,
+		Claim: m.claim,
 		Kept:  kept,
 		Wrong: func(err error) bool {
 			return errors.Is(err, holdfast.ErrInvalid) || errors.Is(err, holdfast.ErrNotFound)
@@ -201,8 +202,8 @@ func (m *member) openRegistry(ctx context.Context, create bool) (*registry.Regis
 	return r, closerOf(driver), nil
 }
 
-// openStore opens the store of a registry, "" if it is not known yet.
-func (m *member) openStore(ctx context.Context, owner string) (*store.Store, io.Closer, error) {
+// openStore opens the store.
+func (m *member) openStore(ctx context.Context) (*store.Store, io.Closer, error) {
 	open := m.ownStore
 	if m.Store != nil {
 		open = func(ctx context.Context) (store.Driver, error) { return m.Store.OpenStore(ctx, m.log) }
@@ -211,13 +212,19 @@ func (m *member) openStore(ctx context.Context, owner string) (*store.Store, io.
 	if err != nil {
 		return nil, nil, fmt.Errorf("open store: %w", err)
 	}
-	s := store.New(driver)
-	if owner != "" {
-		if err := s.Claim(ctx, owner); err != nil {
-			return nil, nil, errors.Join(fmt.Errorf("open store: %w", err), closerOf(driver).Close())
-		}
+	return store.New(driver), closerOf(driver), nil
+}
+
+// claim makes sure that registry and store are each other's.
+func (m *member) claim(ctx context.Context, r *registry.Registry, s *store.Store) error {
+	claim := origin.Claim
+	if m.Store == nil {
+		claim = origin.ClaimOwn
 	}
-	return s, closerOf(driver), nil
+	if err := claim(ctx, r, s); err != nil {
+		return fmt.Errorf("open store: %w", err)
+	}
+	return nil
 }
 
 // closerOf returns what closes a driver, which may need no closing.

@@ -1,9 +1,11 @@
 package asset_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
+	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -136,12 +138,32 @@ func TestPeersTLS(t *testing.T) {
 func TestPeersBesideStore(t *testing.T) {
 	m := memory{memkv.New(memkv.Options{}), memstore.New()}
 	a := join(t, brings(t, asset.Cluster{Registry: m, Store: m}, "n1", version("1")), asset.Options{})
-	lost := asset.Cluster{Registry: m, Store: memory{nil, memstore.New()}} // its bytes
+	lost := asset.Cluster{Registry: m, Store: memory{nil, emptied(t, m.store)}}
 	b := join(t, brings(t, lost, "n2", version("2")), asset.Options{})
 	gives(t, b, urlOf(t, a, "only-1.js"), "1")
 	if c := a.Status().Copies; c != nil {
 		t.Errorf("copies of what is in a shared store: %+v", c)
 	}
+}
+
+// emptied returns a copy of a store that has lost all but its marker.
+func emptied(t *testing.T, from *memstore.Driver) *memstore.Driver {
+	t.Helper()
+	const marker = "holdfast-store.json"
+	r, err := from.Open(t.Context(), marker, 0, -1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	text, err := io.ReadAll(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := memstore.New()
+	if err := d.Create(t.Context(), marker, int64(len(text)), bytes.NewReader(text)); err != nil {
+		t.Fatal(err)
+	}
+	return d
 }
 
 // TestPeersRestart: a program starts while the registry is out of reach, with the URLs

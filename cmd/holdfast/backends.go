@@ -15,7 +15,6 @@ import (
 	"strings"
 	"time"
 
-	holdfast "github.com/holdfast-web/holdfast"
 	"github.com/holdfast-web/holdfast/internal/kv"
 	"github.com/holdfast-web/holdfast/internal/kv/etcdkv"
 	"github.com/holdfast-web/holdfast/internal/kv/memkv"
@@ -259,11 +258,14 @@ func (b *backends) openStore(ctx context.Context, c *cli, o opening, log *slog.L
 	if o == create {
 		mayBegin = func(ctx context.Context, d store.Driver) error { return c.mayBegin(ctx, b.registry, d) }
 	}
-	s, closer, err := c.claimedStore(ctx, b.registry.ID(), mayBegin, log)
+	s, closer, err := c.unclaimedStore(ctx, mayBegin, log)
 	if err != nil {
 		return err
 	}
 	b.store, b.closers = s, append(b.closers, closer)
+	if err := c.claim(ctx, b.registry, s); err != nil {
+		return err
+	}
 	if !c.private() || o == join {
 		return nil // a node holds its own store while it brings its build
 	}
@@ -274,10 +276,9 @@ func (b *backends) openStore(ctx context.Context, c *cli, o opening, log *slog.L
 	return err
 }
 
-// claimedStore opens the store and makes it the registry's own, or makes sure that
-// it is; owner may be "" for a registry that is out of reach. Where a store must be
-// mounted and is not, mayBegin says whether a new one may be made; nil: it may not.
-func (c *cli) claimedStore(ctx context.Context, owner string, mayBegin func(context.Context, store.Driver) error, log *slog.Logger) (*store.Store, io.Closer, error) {
+// unclaimedStore opens the store. Where it must be mounted and is not, mayBegin says
+// whether a new one may be made; nil: it may not.
+func (c *cli) unclaimedStore(ctx context.Context, mayBegin func(context.Context, store.Driver) error, log *slog.Logger) (*store.Store, io.Closer, error) {
 	driver, err := c.storeDriver(ctx, log)
 	if err != nil {
 		return nil, nil, err
@@ -287,16 +288,10 @@ func (c *cli) claimedStore(ctx context.Context, owner string, mayBegin func(cont
 	if errors.Is(err, errNoStore) && mayBegin != nil {
 		err = mayBegin(ctx, driver)
 	}
-	if err == nil && owner != "" {
-		err = s.Claim(ctx, owner)
+	if err != nil {
+		return nil, nil, errors.Join(err, closer.Close())
 	}
-	switch {
-	case err == nil:
-		return s, closer, nil
-	case errors.Is(err, holdfast.ErrExists):
-		err = hinted(err, "--store %s and --registry %s do not belong together", c.storePlace(), c.registryPlace())
-	}
-	return nil, nil, errors.Join(err, closer.Close())
+	return s, closer, nil
 }
 
 // closerOf returns what closes a driver, which may need no closing.

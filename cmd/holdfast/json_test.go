@@ -28,6 +28,7 @@ func documents() map[string]reflect.Type {
 		"holdfast manifest":              reflect.TypeFor[manifestListing](),
 		"holdfast prune":                 reflect.TypeFor[pruned](),
 		"holdfast verify":                reflect.TypeFor[verified](),
+		"holdfast store":                 reflect.TypeFor[storeShown](),
 		"holdfast version":               reflect.TypeFor[versionInfo](),
 		"/readyz":                        reflect.TypeFor[admin.Status](),
 	}

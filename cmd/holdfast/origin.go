@@ -29,9 +29,10 @@ func (c *cli) origin(ctx context.Context, how opening, log *slog.Logger) (*origi
 			}
 			return b.registry, b, nil
 		},
-		Store: func(ctx context.Context, owner string) (*store.Store, io.Closer, error) {
-			return c.claimedStore(ctx, owner, nil, log)
+		Store: func(ctx context.Context) (*store.Store, io.Closer, error) {
+			return c.unclaimedStore(ctx, nil, log)
 		},
+		Claim:  c.claim,
 		Kept:   kept,
 		Wrong:  func(err error) bool { return isUsage(err) || errors.Is(err, errNoRegistry) },
 		Logger: log,

@@ -17,14 +17,14 @@ import (
 // out of reach.
 type late struct {
 	cluster Cluster
-	owner   string        // the registry that the store must be of; "" while it is not known
-	gate    chan struct{} // holds one value while the store is not being opened
+	opened  *registry.Registry // that the store must be of; nil while it is out of reach
+	gate    chan struct{}      // holds one value while the store is not being opened
 	store   *store.Store
 	held    []io.Closer
 }
 
-func newLate(c Cluster, owner string) *late {
-	l := &late{cluster: c, owner: owner, gate: make(chan struct{}, 1)}
+func newLate(c Cluster, opened *registry.Registry) *late {
+	l := &late{cluster: c, opened: opened, gate: make(chan struct{}, 1)}
 	l.gate <- struct{}{}
 	return l
 }
@@ -44,7 +44,9 @@ func (l *late) Close() error {
 	return errors.Join(errs...)
 }
 
-// registry opens the registry; node.Lazy sees to it that this happens once.
+// registry opens the registry; node.Lazy sees to it that this happens once. A store
+// that was opened before, and is not that registry's, keeps it shut: the node goes on
+// with what it kept, and says why.
 func (l *late) registry() node.Registry {
 	return node.NewLazy(func(ctx context.Context) (node.Registry, error) {
 		r, closer, err := l.cluster.Registry(ctx)
@@ -52,9 +54,13 @@ func (l *late) registry() node.Registry {
 			return nil, err
 		}
 		<-l.gate
-		l.held = append(l.held, closer)
-		l.owner = r.ID()
-		l.gate <- struct{}{}
+		defer func() { l.gate <- struct{}{} }()
+		if l.store != nil {
+			if err := l.cluster.Claim(ctx, r, l.store); err != nil {
+				return nil, errors.Join(err, closer.Close())
+			}
+		}
+		l.held, l.opened = append(l.held, closer), r
 		return r, nil
 	})
 }
@@ -66,8 +72,8 @@ func (l *late) reach(ctx context.Context) error {
 }
 
 // open returns the store, opening it if nobody did so yet. While the registry is
-// out of reach, it is not checked whether the store belongs to it: that was done
-// when the node, which kept something, used it first.
+// out of reach, it is not checked whether the store belongs to it: that is done when
+// the registry is there.
 func (l *late) open(ctx context.Context) (*store.Store, error) {
 	select {
 	case <-l.gate:
@@ -80,7 +86,7 @@ func (l *late) open(ctx context.Context) (*store.Store, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
-	s, closer, err := l.cluster.Store(ctx, l.owner)
+	s, closer, err := l.cluster.openStore(ctx, l.opened)
 	if err != nil {
 		return nil, err
 	}

@@ -36,9 +36,9 @@ const (
 // again after a failure; whoever calls one closes what it returns.
 type Cluster struct {
 	Registry func(ctx context.Context) (*registry.Registry, io.Closer, error)
-	// Store opens the store of the registry with the identity owner, "" if that is
-	// not known yet.
-	Store func(ctx context.Context, owner string) (*store.Store, io.Closer, error)
+	Store    func(ctx context.Context) (*store.Store, io.Closer, error)
+	// Claim makes sure that registry and store are each other's; see Claim.
+	Claim func(ctx context.Context, r *registry.Registry, s *store.Store) error
 	// Kept: the node kept something to begin from.
 	Kept bool
 	// Wrong reports that a registry could not be opened for a reason that does not
@@ -96,7 +96,7 @@ func Open(ctx context.Context, c Cluster) (*Origin, error) {
 		return nil, err
 	}
 	c.Logger.Warn("the registry is out of reach; serving what this node kept", "error", err)
-	l := newLate(c, "")
+	l := newLate(c, nil)
 	return l.origin(l.registry(), nil, l), nil
 }
 
@@ -107,7 +107,7 @@ func (c Cluster) withStore(ctx context.Context, r *registry.Registry, closer io.
 		limit = patience
 	}
 	opening, cancel := context.WithTimeout(ctx, limit)
-	s, storeCloser, err := c.Store(opening, r.ID())
+	s, storeCloser, err := c.openStore(opening, r)
 	cancel()
 	switch {
 	case err == nil:
@@ -116,8 +116,21 @@ func (c Cluster) withStore(ctx context.Context, r *registry.Registry, closer io.
 		return nil, errors.Join(err, closer.Close())
 	}
 	c.Logger.Warn("the store is out of reach; until it is back, what this node has not kept answers 503", "error", err)
-	l := newLate(c, r.ID())
+	l := newLate(c, r)
 	return l.origin(r, r, closer, l), nil
+}
+
+// openStore opens the store and claims it for r, nil for a registry that is out of
+// reach.
+func (c Cluster) openStore(ctx context.Context, r *registry.Registry) (*store.Store, io.Closer, error) {
+	s, closer, err := c.Store(ctx)
+	if err != nil || r == nil {
+		return s, closer, err
+	}
+	if err := c.Claim(ctx, r, s); err != nil {
+		return nil, nil, errors.Join(err, closer.Close())
+	}
+	return s, closer, nil
 }
 
 // IsUnreachable reports whether a store that could not be opened may be right all

@@ -62,16 +62,16 @@ func (p *place) cluster(kept bool) Cluster {
 			p.said = append(p.said, "open registry")
 			return p.registry, closing{p, "registry"}, nil
 		},
-		Store: func(_ context.Context, owner string) (*store.Store, io.Closer, error) {
+		Store: func(context.Context) (*store.Store, io.Closer, error) {
 			if p.storeError != nil {
 				return nil, nil, p.storeError
 			}
-			known := "nobody"
-			if owner == p.registry.ID() {
-				known = "the registry"
-			}
-			p.said = append(p.said, "open store of "+known)
+			p.said = append(p.said, "open store")
 			return p.store, closing{p, "store"}, nil
+		},
+		Claim: func(ctx context.Context, r *registry.Registry, s *store.Store) error {
+			p.said = append(p.said, "claim store")
+			return Claim(ctx, r, s)
 		},
 		Kept: kept, Wrong: func(err error) bool { return errors.Is(err, holdfast.ErrInvalid) }, Logger: slog.New(slog.DiscardHandler),
 	}
@@ -105,7 +105,7 @@ func TestOpen(t *testing.T) {
 	if o.Opened != p.registry || o.OpenedStore != p.store || o.Reach != nil {
 		t.Errorf("%+v", o)
 	}
-	p.ends(o, "open registry", "open store of the registry", "close store", "close registry")
+	p.ends(o, "open registry", "open store", "claim store", "close store", "close registry")
 }
 
 // TestRegistryLater: with something kept, the registry may come later, and the store
@@ -136,9 +136,9 @@ func TestRegistryLater(t *testing.T) {
 			}
 		}
 		if storeFirst {
-			p.ends(o, "open store of nobody", "open registry", "close registry", "close store")
+			p.ends(o, "open store", "open registry", "claim store", "close registry", "close store")
 		} else {
-			p.ends(o, "open registry", "open store of the registry", "close store", "close registry")
+			p.ends(o, "open registry", "open store", "claim store", "close store", "close registry")
 		}
 	}
 }
@@ -162,7 +162,7 @@ func TestStoreLater(t *testing.T) {
 		if _, err := o.Manifests.Manifest(t.Context(), holdfast.DigestOf(nil)); !errors.Is(err, holdfast.ErrNotFound) {
 			t.Errorf("%v", err)
 		}
-		p.ends(o, "open registry", "open store of the registry", "close store", "close registry")
+		p.ends(o, "open registry", "open store", "claim store", "close store", "close registry")
 	}
 }
 

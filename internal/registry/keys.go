@@ -13,6 +13,7 @@ const (
 	epochKey    = "holdfast/epoch"
 	sweepKey    = "holdfast/sweep"
 	scrubKey    = "holdfast/scrub"
+	storeKey    = "holdfast/store"
 	headDir     = "holdfast/head"
 	leaseDir    = "holdfast/lease"
 	nodeDir     = "holdfast/node"

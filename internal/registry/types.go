@@ -20,6 +20,7 @@
 //	holdfast/leader                  who is elected for cluster work, leased; JSON
 //	holdfast/epoch                   the term of the last election, plain text
 //	holdfast/scrub                   when all of the store was read last; JSON
+//	holdfast/store                   which store the releases are in; JSON
 //
 // Everything that changes what an app's nodes serve changes its head or one of
 // its version keys, so a reader learns of it from those alone; records and

@@ -3,6 +3,7 @@ package store
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -22,7 +23,8 @@ const (
 type marker struct {
 	Format   int       `json:"format"`
 	Registry string    `json:"registry"`
-	Created  time.Time `json:"created"` // UTC, by the clock of whoever claimed the store
+	Store    string    `json:"store,omitempty"` // identity; absent from stores of earlier versions
+	Created  time.Time `json:"created"`         // UTC, by the clock of whoever claimed the store
 }
 
 // Claim makes the registry registryID the owner of the store, or checks that it
@@ -55,28 +57,55 @@ func (s *Store) Claim(ctx context.Context, registryID string) error {
 // Owner returns the ID of the registry that owns the store. A store that was
 // never claimed is an error that wraps holdfast.ErrNotFound.
 func (s *Store) Owner(ctx context.Context) (registryID string, err error) {
+	m, _, err := s.readMarker(ctx)
+	return m.Registry, err
+}
+
+// Identity returns what tells this store from all others: a copy of all its keys
+// has the same one. Stores claimed by an earlier version derive it from their
+// marker, which is as immutable. A store that was never claimed is an error that
+// wraps holdfast.ErrNotFound.
+func (s *Store) Identity(ctx context.Context) (string, error) {
+	m, text, err := s.readMarker(ctx)
+	if err != nil || m.Store != "" {
+		return m.Store, err
+	}
+	return holdfast.DigestOf(text).String()[:identityLength], nil
+}
+
+// identityLength is the length of a derived identity, in hex digits. A random one
+// is as hard to meet twice.
+const identityLength = 32
+
+// Place names where the store is, for people; "" if its driver does not say.
+func (s *Store) Place() string {
+	if d, ok := s.driver.(interface{ Place() string }); ok {
+		return d.Place()
+	}
+	return ""
+}
+
+func (s *Store) readMarker(ctx context.Context) (m marker, text []byte, err error) {
 	r, err := s.driver.Open(ctx, markerKey, 0, maxMarker)
 	if err != nil {
-		return "", fmt.Errorf("read owner of store: %w", err)
+		return m, nil, fmt.Errorf("read owner of store: %w", err)
 	}
 	defer r.Close() //nolint:errcheck // nothing was written
-	text, err := io.ReadAll(r)
-	if err != nil {
-		return "", fmt.Errorf("read owner of store: %w", err)
+	if text, err = io.ReadAll(r); err != nil {
+		return m, nil, fmt.Errorf("read owner of store: %w", err)
 	}
-	var m marker
 	if err := json.Unmarshal(text, &m); err != nil || m.Format < 1 || m.Registry == "" {
-		return "", fmt.Errorf("read owner of store: %w: %s is no marker of a store", holdfast.ErrCorrupt, markerKey)
+		return m, nil, fmt.Errorf("read owner of store: %w: %s is no marker of a store", holdfast.ErrCorrupt, markerKey)
 	}
 	if m.Format > markerFormat {
-		return "", fmt.Errorf("read owner of store: %w: the store has the format %d, this version knows %d; use a newer one",
+		return m, nil, fmt.Errorf("read owner of store: %w: the store has the format %d, this version knows %d; use a newer one",
 			holdfast.ErrInvalid, m.Format, markerFormat)
 	}
-	return m.Registry, nil
+	return m, text, nil
 }
 
 func (s *Store) writeMarker(ctx context.Context, registryID string) error {
-	text, err := json.Marshal(marker{markerFormat, registryID, time.Now().UTC().Truncate(time.Second)})
+	text, err := json.Marshal(marker{markerFormat, registryID, rand.Text(), time.Now().UTC().Truncate(time.Second)})
 	if err != nil {
 		return err
 	}

@@ -283,6 +283,38 @@ func TestClaim(t *testing.T) {
 	}
 }
 
+// A store has an identity of its own, which a copy has as well; one that an earlier
+// version claimed has one by its marker.
+func TestIdentity(t *testing.T) {
+	var ids []string
+	for range 2 { // of one registry, in the same second
+		d := memstore.New()
+		s := store.New(d)
+		if _, err := s.Identity(t.Context()); !errors.Is(err, holdfast.ErrNotFound) {
+			t.Errorf("Identity of an unclaimed store: %v", err)
+		}
+		if err := s.Claim(t.Context(), "reg-1"); err != nil {
+			t.Fatal(err)
+		}
+		id, err := s.Identity(t.Context())
+		if err != nil || id == "" {
+			t.Errorf("%q, %v", id, err)
+		}
+		ids = append(ids, id)
+		d.Change("holdfast-store.json", func([]byte) []byte {
+			return []byte(`{"format":1,"registry":"reg-1","created":"2024-05-17T10:00:00Z"}`)
+		})
+		for range 2 {
+			if id, err = s.Identity(t.Context()); err != nil || len(id) != 32 || id == ids[len(ids)-1] {
+				t.Errorf("by an earlier version: %q, %v", id, err)
+			}
+		}
+	}
+	if ids[0] == ids[1] {
+		t.Errorf("two stores have the identity %s", ids[0])
+	}
+}
+
 func TestClaimRace(t *testing.T) {
 	s := store.New(memstore.New())
 	won := make([]bool, 20)

@@ -71,6 +71,9 @@ func (d *Driver) Close() error {
 	return nil
 }
 
+// Place names the bucket and the server that it is on.
+func (d *Driver) Place() string { return d.name }
+
 // object is the name of a key in the bucket.
 func (d *Driver) object(key string) string { return d.prefix + key }
 

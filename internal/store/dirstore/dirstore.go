@@ -22,6 +22,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"os"
 	"path"
 	"path/filepath"
 	"strings"
@@ -266,4 +267,13 @@ func (d *Driver) Space(ctx context.Context) (free, total uint64, err error) {
 		return s, err
 	}, nothing)
 	return s.free, s.total, err
+}
+
+// Place names the directory and the machine whose file system it is in.
+func (d *Driver) Place() string {
+	host, err := os.Hostname()
+	if err != nil {
+		return d.dir
+	}
+	return host + ":" + d.dir
 }

@@ -1,0 +1,176 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/origin"
+	"github.com/holdfast-web/holdfast/internal/registry"
+	"github.com/holdfast-web/holdfast/internal/store"
+)
+
+// claim makes sure that registry and store are each other's.
+func (c *cli) claim(ctx context.Context, r *registry.Registry, s *store.Store) error {
+	claim := origin.Claim
+	if c.private() {
+		claim = origin.ClaimOwn
+	}
+	err := claim(ctx, r, s)
+	switch {
+	case errors.Is(err, registry.ErrOtherStore):
+		return hinted(err, "name that store with --store; if the files were moved to %s on purpose: holdfast store adopt", c.storePlace())
+	case errors.Is(err, holdfast.ErrExists):
+		return hinted(err, "--store %s and --registry %s do not belong together", c.storePlace(), c.registryPlace())
+	}
+	return err
+}
+
+// storeShown is the JSON form of store and of store adopt.
+type storeShown struct {
+	registry.StoreInfo
+	Before *registry.StoreInfo `json:"before,omitempty"`
+}
+
+func (c *cli) storeCommand() *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "store",
+		Short: "Show which store the registry's releases are in",
+		Long: `Shows which store the registry's releases are in: its identity, and where it was
+when it was first used. Every command and node that comes with another store is
+refused. A copy of all files of a store has its identity, so a store that was copied
+or restored elsewhere is accepted as it is.
+
+JSON keys: id, place, since.`,
+		Example: `  holdfast store
+  holdfast store adopt --store s3://assets-eu/holdfast`,
+		Args: exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return c.withRegistry(cmd.Context(), func(b *backends) error { return c.showStore(cmd.Context(), b, asJSON) })
+		},
+	}
+	jsonFlag(cmd.Flags(), &asJSON)
+	cmd.AddCommand(c.adoptCommand())
+	return cmd
+}
+
+func (c *cli) showStore(ctx context.Context, b *backends, asJSON bool) error {
+	s, err := b.registry.Store(ctx)
+	switch {
+	case err != nil:
+		return err
+	case asJSON:
+		return c.ui.json(storeShown{StoreInfo: s})
+	case s.ID == "":
+		c.ui.say("no store yet: the next command or node that uses one makes it the registry's; nodes without a shared store have their own")
+	default:
+		c.ui.say("%s", s)
+	}
+	return nil
+}
+
+type adoption struct{ force, json bool }
+
+func (c *cli) adoptCommand() *cobra.Command {
+	var o adoption
+	cmd := &cobra.Command{
+		Use:   "adopt",
+		Short: "Make the store that --store names the registry's",
+		Long: `Makes the store that --store names the registry's, instead of the one it has. It
+must have the files of all releases that are served, or --force, and must not belong
+to another registry. In a cluster, without --store, nodes share no store from then
+on.
+
+Running nodes keep the store that they were started with: restart them with the new
+one.
+
+JSON keys: id, place, since, before (id, place, since).`,
+		Example: `  holdfast store adopt --store nfs:/mnt/new`,
+		Args:    exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return c.withRegistry(cmd.Context(), func(b *backends) error { return c.adopt(cmd.Context(), b, o) })
+		},
+	}
+	cmd.Flags().BoolVar(&o.force, "force", false, "also if releases that are served are not in it: they answer 503 until they are published again")
+	jsonFlag(cmd.Flags(), &o.json)
+	return cmd
+}
+
+func (c *cli) adopt(ctx context.Context, b *backends, o adoption) error {
+	var now registry.StoreInfo
+	if !c.private() {
+		s, closer, err := c.unclaimedStore(ctx, nil, nil)
+		if err != nil {
+			return err
+		}
+		b.closers = append(b.closers, closer)
+		if err := hasReleases(ctx, b.registry, s); err != nil && !o.force {
+			return hinted(err, "copy all files of the old store to %s first; --force adopts it all the same", c.storePlace())
+		}
+		if err := s.Claim(ctx, b.registry.ID()); err != nil {
+			return err
+		}
+		if now, err = origin.Describe(ctx, s); err != nil {
+			return err
+		}
+	}
+	before, err := b.registry.ReplaceStore(ctx, now)
+	if err != nil {
+		return err
+	}
+	if o.json {
+		return c.ui.json(storeShown{now, &before})
+	}
+	switch {
+	case now.ID == before.ID && now.ID != "":
+		c.ui.say("the registry's store is %s already", now)
+		return nil
+	case now.ID == "":
+		c.ui.say("nodes share no store from now on (was %s)", before)
+	default:
+		c.ui.say("the registry's store is %s from now on%s", now, was(before))
+	}
+	c.ui.hint("restart the nodes with the same --store; until then they use the one they were started with")
+	return nil
+}
+
+func was(before registry.StoreInfo) string {
+	if before.ID == "" {
+		return ""
+	}
+	return fmt.Sprintf(" (was %s)", before)
+}
+
+// hasReleases returns an error that names a release that is served and is not in s.
+func hasReleases(ctx context.Context, r *registry.Registry, s *store.Store) error {
+	snap, err := r.Refresh(ctx, nil)
+	if err != nil {
+		return err
+	}
+	missing, first := 0, ""
+	for _, app := range snap.Apps {
+		for i := range app.Releases {
+			rel := &app.Releases[i]
+			if !rel.State.Servable() {
+				continue
+			}
+			_, err := s.Inventory(ctx, rel.Inventory)
+			switch {
+			case errors.Is(err, holdfast.ErrNotFound):
+				if missing++; missing == 1 {
+					first = fmt.Sprintf("%s of app %s", rel.ID, app.Name)
+				}
+			case err != nil:
+				return err
+			}
+		}
+	}
+	if missing == 0 {
+		return nil
+	}
+	return fmt.Errorf("%w: it lacks files of %s, such as %s", registry.ErrOtherStore, count(missing, "served release"), first)
+}
