@@ -20,6 +20,7 @@ type Field struct{ Name, Value string }
 type Block struct {
 	fields []Field
 	values [][]string // of fields, in the form net/http wants
+	wire   []byte     // the fields as HTTP/1.1 sends them
 }
 
 func newBlock(fields ...Field) *Block {
@@ -28,6 +29,7 @@ func newBlock(fields ...Field) *Block {
 		if f.Value != "" {
 			b.fields = append(b.fields, f)
 			b.values = append(b.values, []string{f.Value})
+			b.wire = appendField(b.wire, f.Name, f.Value)
 		}
 	}
 	return b

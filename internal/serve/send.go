@@ -32,7 +32,7 @@ func (h *Handler) body(ctx context.Context, req *Request, d *Decision) Payload {
 		h.options.Logger.Error("body not available", "path", req.Path, "object", d.Ref.Name.String(), "error", err)
 	}
 	d.Unavailable(req, "the file is known, but its bytes cannot be had right now")
-	return textOf(d)
+	return TextOf(d)
 }
 
 func (h *Handler) open(ctx context.Context, req *Request, d *Decision) (Payload, error) {
@@ -40,7 +40,7 @@ func (h *Handler) open(ctx context.Context, req *Request, d *Decision) (Payload,
 		return Payload{bytes: d.Delta, hot: true, n: int64(len(d.Delta))}, nil
 	}
 	if d.Length == 0 {
-		return textOf(d), nil
+		return TextOf(d), nil
 	}
 	if b, ok := h.blobs.Hot(d.Ref); ok {
 		return Payload{bytes: b[d.Off : d.Off+d.Length], hot: true, n: d.Length}, nil
@@ -54,7 +54,8 @@ func (h *Handler) open(ctx context.Context, req *Request, d *Decision) (Payload,
 	return Payload{content: c, off: d.Off, n: d.Length}, nil
 }
 
-func textOf(d *Decision) Payload {
+// TextOf is the body of an answer that has no file.
+func TextOf(d *Decision) Payload {
 	return Payload{bytes: []byte(d.Text), n: int64(len(d.Text))}
 }
 

@@ -53,16 +53,7 @@ func transports(t *testing.T, h http.Handler) []transport {
 	t.Cleanup(clear.Close)
 	t.Cleanup(secure.Close)
 	client := func(s *httptest.Server, scheme string, enable func(*http.Protocols)) func(*testing.T, wire) (answer, error) {
-		p := new(http.Protocols)
-		enable(p)
-		tr := &http.Transport{
-			DisableCompression: true, Protocols: p, TLSClientConfig: &tls.Config{InsecureSkipVerify: true},
-			DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
-				return new(net.Dialer).DialContext(ctx, network, s.Listener.Addr().String())
-			},
-		}
-		t.Cleanup(tr.CloseIdleConnections)
-		return func(_ *testing.T, w wire) (answer, error) { return w.through(tr, scheme) }
+		return clientTo(t, s.Listener.Addr().String(), scheme, enable)
 	}
 	address := clear.Listener.Addr().String()
 	return []transport{
@@ -72,6 +63,20 @@ func transports(t *testing.T, h http.Handler) []transport {
 		{"HTTP/1.1 over TLS", client(secure, "https", func(p *http.Protocols) { p.SetHTTP1(true) })},
 		{"HTTP/2 over TLS", client(secure, "https", func(p *http.Protocols) { p.SetHTTP2(true) })},
 	}
+}
+
+// clientTo sends requests to address by a client that speaks one protocol.
+func clientTo(t *testing.T, address, scheme string, enable func(*http.Protocols)) func(*testing.T, wire) (answer, error) {
+	p := new(http.Protocols)
+	enable(p)
+	tr := &http.Transport{
+		DisableCompression: true, Protocols: p, TLSClientConfig: &tls.Config{InsecureSkipVerify: true},
+		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, network, address)
+		},
+	}
+	t.Cleanup(tr.CloseIdleConnections)
+	return func(_ *testing.T, w wire) (answer, error) { return w.through(tr, scheme) }
 }
 
 func (w wire) hostOr() string {
@@ -181,12 +186,16 @@ func (w wire) request() *Request {
 // TestAllTransportsAnswerAlike compares status, header and body of every kind of
 // answer with what Decide says, over every protocol, from memory and not.
 func TestAllTransportsAnswerAlike(t *testing.T) {
+	answerAlike(t, func(t *testing.T, h *Handler) []transport { return transports(t, h) })
+}
+
+func answerAlike(t *testing.T, over func(*testing.T, *Handler) []transport) {
 	s := notices()
 	s.releases[3].files["long.js"] = long
 	tab, contents := table(t, "main", s), objects(s)
 	for _, hot := range []bool{true, false} {
 		h := NewHandler(&keeper{table: tab}, &shelf{contents: contents, hot: hot}, Options{})
-		for _, transport := range transports(t, h) {
+		for _, transport := range over(t, h) {
 			t.Run(fmt.Sprintf("%s, hot %v", transport.name, hot), func(t *testing.T) {
 				for _, w := range wireRequests() {
 					var d Decision

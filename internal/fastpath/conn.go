@@ -1,0 +1,315 @@
+package fastpath
+
+import (
+	"crypto/tls"
+	"io"
+	"net"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/holdfast-web/holdfast/internal/serve"
+)
+
+const (
+	bufferSize = 4 << 10   // of a connection that has something to read
+	copyMost   = 16 << 10  // bodies up to this are copied behind their header
+	flushAt    = 64 << 10  // answers to pipelined requests are kept up to this
+	pieceSize  = 256 << 10 // of a body that is sent under one deadline
+	lingerMost = 64 << 10  // of what a refused client still sends
+	linger     = time.Second
+)
+
+// conn is one connection. While it waits for a request it holds no buffers.
+type conn struct {
+	s     *Server
+	nc    net.Conn
+	raw   syscall.RawConn // of nc, where reading can wait without a buffer; else nil
+	until time.Time       // the read deadline that is set
+	write time.Time       // the write deadline that is set
+	*buffers
+
+	reading func(fd uintptr) bool // c.readRaw
+	n       int                   // of the last readRaw
+	err     error
+	idle    atomic.Bool // nothing of the next request was read
+	fresh   atomic.Bool // nothing at all was read: a request is likely on its way
+}
+
+// buffers are what a connection needs while it answers.
+type buffers struct {
+	in     []byte    // what was read, from the first request not answered on
+	seen   int       // of in, what was searched for the end of a head
+	out    []byte    // what was not written yet
+	pair   [2][]byte // of vector
+	vector net.Buffers
+	head   head
+	d      serve.Decision
+}
+
+// A buffer that grew beyond this is not kept.
+const keepMost = 64 << 10
+
+func newPool() *sync.Pool {
+	return &sync.Pool{New: func() any {
+		return &buffers{in: make([]byte, 0, bufferSize), out: make([]byte, 0, bufferSize)}
+	}}
+}
+
+func newConn(s *Server, nc net.Conn) *conn {
+	c := &conn{s: s, nc: nc}
+	c.idle.Store(true)
+	c.fresh.Store(true)
+	return c
+}
+
+// wake ends a wait for the next request. A request that is being read goes on, and one
+// that a new connection was made for is waited for a little.
+func (c *conn) wake() {
+	switch {
+	case !c.idle.Load():
+	case c.fresh.Load():
+		_ = c.nc.SetReadDeadline(time.Now().Add(c.s.config.Head)) // fails only on a closed connection
+	default:
+		_ = c.nc.SetReadDeadline(time.Unix(1, 0)) // the same
+	}
+}
+
+func (c *conn) run() {
+	defer c.s.forget(c)
+	defer func() {
+		if r := recover(); r != nil { // one request must not end the node
+			c.s.config.Logger.Error("answering failed", "panic", r, "stack", string(debug.Stack()))
+			_ = c.nc.Close() // is being given up
+		}
+	}()
+	if !c.secure() {
+		_ = c.nc.Close() // the handshake failed, or net/http has it
+		return
+	}
+	if c.nc == nil {
+		return
+	}
+	if t, ok := c.nc.(*net.TCPConn); ok {
+		c.raw, _ = t.SyscallConn() // without it there is Read
+		c.reading = c.readRaw
+	}
+	if !c.requests() {
+		_ = c.nc.Close() // all was written
+	}
+	c.release()
+}
+
+// secure makes the TLS handshake, if there is to be one. A client that chose HTTP/2 goes
+// to net/http: c.nc is nil then.
+func (c *conn) secure() bool {
+	if c.s.config.TLS == nil {
+		return true
+	}
+	t := tls.Server(c.nc, c.s.config.TLS)
+	if t.SetDeadline(time.Now().Add(c.s.config.Head)) != nil || t.HandshakeContext(c.s.ctx) != nil {
+		return false
+	}
+	if t.SetDeadline(time.Time{}) != nil {
+		return false
+	}
+	c.nc = t
+	if t.ConnectionState().NegotiatedProtocol == "h2" {
+		if !c.s.standard.give(t) {
+			return false
+		}
+		c.nc = nil
+	}
+	return true
+}
+
+// requests answers one request after the other. It is true if the connection is not
+// ours any more.
+func (c *conn) requests() (gone bool) {
+	for {
+		n, r, err := c.next()
+		if err != nil {
+			return false
+		}
+		v := refused
+		if r.status == 0 {
+			v, r = parse(c.in[:n], c.s.fields, &c.head)
+		}
+		switch v {
+		case others:
+			return c.flush() == nil && c.handOver()
+		case refused:
+			c.refuse(r)
+			return false
+		}
+		if !c.answer() {
+			return false
+		}
+		c.consume(n)
+	}
+}
+
+// next returns the length of the next head in c.in, all of which was read.
+func (c *conn) next() (int, refusal, error) {
+	for {
+		if c.buffers != nil {
+			if len(c.in) > 0 {
+				n, r := headEnd(c.in, c.seen)
+				if n > 0 || r.status != 0 {
+					return n, r, nil
+				}
+				c.seen = searched(c.in)
+			}
+			if err := c.flush(); err != nil {
+				return 0, refusal{}, err
+			}
+		}
+		if err := c.await(); err != nil {
+			return 0, refusal{}, err
+		}
+	}
+}
+
+// searched is how much of b, which has no end of a head, need not be searched again:
+// all up to its last line.
+func searched(b []byte) int {
+	for i := len(b) - 1; i >= 0; i-- {
+		if b[i] == '\n' {
+			return i + 1
+		}
+	}
+	return 0
+}
+
+// await reads more, and sets the deadline that the phase has: the wait for a request,
+// or the rest of a head. An answer has none to wait for.
+func (c *conn) await() error {
+	idle := c.buffers == nil || len(c.in) == 0
+	now := time.Now()
+	switch {
+	case idle:
+		// Renewed now and then only: a deadline costs as much as parsing does.
+		if left := c.until.Sub(now); left < c.s.config.Idle {
+			c.until = now.Add(c.s.config.Idle + c.s.config.Idle/4)
+			if err := c.nc.SetReadDeadline(c.until); err != nil {
+				return err
+			}
+		}
+		c.idle.Store(true)
+		if c.s.draining.Load() {
+			return c.last()
+		}
+	case c.idle.Swap(false): // the first bytes of a head
+		c.fresh.Store(false)
+		c.until = now.Add(c.s.config.Head)
+		if err := c.nc.SetReadDeadline(c.until); err != nil {
+			return err
+		}
+	}
+	return c.read()
+}
+
+// last reads the request that a new connection was made for, while the server drains.
+func (c *conn) last() error {
+	if !c.fresh.Load() {
+		return net.ErrClosed
+	}
+	if err := c.nc.SetReadDeadline(time.Now().Add(c.s.config.Head)); err != nil {
+		return err
+	}
+	return c.read()
+}
+
+// read appends to c.in what comes next.
+func (c *conn) read() error {
+	if c.raw != nil {
+		if err := c.raw.Read(c.reading); err != nil {
+			return err
+		}
+		return c.err
+	}
+	c.room()
+	n, err := c.nc.Read(c.in[len(c.in):cap(c.in)])
+	c.in = c.in[:len(c.in)+n]
+	if n > 0 {
+		return nil
+	}
+	return err
+}
+
+// readRaw is called when there may be something to read; it is false to wait until there is.
+func (c *conn) readRaw(fd uintptr) bool {
+	c.room()
+	for {
+		n, err := syscall.Read(int(fd), c.in[len(c.in):cap(c.in)])
+		switch {
+		case err == syscall.EINTR: //nolint:errorlint // an errno
+			continue
+		case err == syscall.EAGAIN: //nolint:errorlint // an errno
+			if len(c.in) == 0 {
+				c.release()
+			}
+			return false
+		case err != nil:
+			c.err = err
+		case n == 0:
+			c.err = io.EOF
+		default:
+			c.in, c.err = c.in[:len(c.in)+n], nil
+		}
+		return true
+	}
+}
+
+// room makes sure that there is a buffer with room in it. A head is refused before it is
+// longer than maxHead, so that is how far it grows.
+func (c *conn) room() {
+	if c.buffers == nil {
+		c.buffers = c.s.pool.Get().(*buffers)
+	}
+	if len(c.in) == cap(c.in) {
+		c.in = append(make([]byte, 0, 2*cap(c.in)), c.in...)
+	}
+}
+
+// release gives the buffers back.
+func (c *conn) release() {
+	b := c.buffers
+	c.buffers = nil
+	if b == nil || cap(b.in) > keepMost || cap(b.out) > 2*keepMost {
+		return
+	}
+	b.in, b.out, b.seen = b.in[:0], b.out[:0], 0
+	b.head, b.d = head{}, serve.Decision{}
+	c.s.pool.Put(b)
+}
+
+// consume drops the n bytes of a head that was answered.
+func (c *conn) consume(n int) {
+	c.in = c.in[:copy(c.in, c.in[n:])]
+	c.seen = 0
+	c.fresh.Store(false)
+	c.idle.Store(true) // so that the next head gets a deadline of its own
+}
+
+// handOver gives the connection to net/http with what was read of it.
+func (c *conn) handOver() bool {
+	if c.nc.SetDeadline(time.Time{}) != nil {
+		return false
+	}
+	return c.s.standard.give(&replayed{Conn: c.nc, read: append([]byte(nil), c.in...)})
+}
+
+// refuse answers what is no request, and closes the connection in such a way that the
+// client can still read the answer: with data unread a close would be a reset.
+func (c *conn) refuse(r refusal) {
+	serve.Refuse(&c.d, r.status, r.why)
+	p := serve.TextOf(&c.d)
+	c.put(&p)
+	if c.flush() != nil || closeWrite(c.nc) != nil || c.nc.SetReadDeadline(time.Now().Add(linger)) != nil {
+		return
+	}
+	_, _ = io.CopyN(io.Discard, c.nc, lingerMost) // whatever it is
+}

@@ -1,0 +1,207 @@
+package fastpath
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/holdfast-web/holdfast/internal/serve"
+)
+
+// Config says what a Server answers with, and how long it waits.
+type Config struct {
+	Handler *serve.Handler
+	// Standard answers what is out of the ordinary. It gets such connections through
+	// its Serve method; its deadlines are its own. With TLS its TLSConfig must name h2
+	// for clients to be offered HTTP/2.
+	Standard *http.Server
+	TLS      *tls.Config  // nil: in cleartext
+	Logger   *slog.Logger // nil discards
+
+	Head  time.Duration // for the head of a request, and a TLS handshake (10 s)
+	Idle  time.Duration // for the next request (2 min)
+	Write time.Duration // at the least for each piece of an answer (1 min)
+}
+
+// Server serves connections of listeners.
+type Server struct {
+	config   Config
+	fields   *fieldTable
+	pool     *sync.Pool // of *buffers
+	standard *handover
+	ctx      context.Context // of the waits of requests
+	cancel   context.CancelFunc
+	draining atomic.Bool
+	date     atomic.Pointer[date]
+
+	mu        sync.Mutex
+	listeners map[net.Listener]bool
+	conns     map[*conn]bool
+	done      sync.WaitGroup // of connections
+}
+
+// New returns a server.
+func New(c Config) *Server {
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	c.Head, c.Idle, c.Write = or(c.Head, 10*time.Second), or(c.Idle, 2*time.Minute), or(c.Write, time.Minute)
+	s := &Server{config: c, fields: newFieldTable(), pool: newPool(), listeners: make(map[net.Listener]bool), conns: make(map[*conn]bool)}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.standard = newHandover()
+	return s
+}
+
+func or(d, otherwise time.Duration) time.Duration {
+	if d <= 0 {
+		return otherwise
+	}
+	return d
+}
+
+// Serve accepts connections of l until Shutdown or Close, and then returns
+// http.ErrServerClosed. It closes l.
+func (s *Server) Serve(l net.Listener) error {
+	if !s.track(l) {
+		return errors.Join(http.ErrServerClosed, l.Close())
+	}
+	standard := make(chan error, 1)
+	s.standard.at(l.Addr())
+	go func() { standard <- s.config.Standard.Serve(s.standard) }()
+	err := s.accept(l)
+	if !s.draining.Load() {
+		_ = l.Close() // accept said why already
+		_ = s.Close()
+	}
+	if e := <-standard; !errors.Is(e, http.ErrServerClosed) {
+		err = errors.Join(err, e)
+	}
+	return err
+}
+
+// track notes a listener, unless the server is closed.
+func (s *Server) track(l net.Listener) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.draining.Load() {
+		return false
+	}
+	s.listeners[l] = true
+	return true
+}
+
+// accept hands each connection to a goroutine. Where there are no more descriptors,
+// for instance, it waits a little, as net/http does.
+func (s *Server) accept(l net.Listener) error {
+	var pause time.Duration
+	for {
+		nc, err := l.Accept()
+		if err == nil {
+			pause = 0
+			s.start(nc)
+			continue
+		}
+		if s.draining.Load() {
+			return http.ErrServerClosed
+		}
+		if t, ok := err.(interface{ Temporary() bool }); !ok || !t.Temporary() { //nolint:errorlint // as net/http does
+			return err
+		}
+		pause = min(max(2*pause, 5*time.Millisecond), time.Second)
+		s.config.Logger.Warn("cannot accept a connection; trying again", "error", err, "pause", pause)
+		time.Sleep(pause)
+	}
+}
+
+func (s *Server) start(nc net.Conn) {
+	c := newConn(s, nc)
+	s.mu.Lock()
+	if s.draining.Load() {
+		s.mu.Unlock()
+		_ = nc.Close() // no request was read
+		return
+	}
+	s.conns[c] = true
+	s.done.Add(1)
+	s.mu.Unlock()
+	go c.run()
+}
+
+func (s *Server) forget(c *conn) {
+	s.mu.Lock()
+	delete(s.conns, c)
+	s.mu.Unlock()
+	s.done.Done()
+}
+
+// Shutdown stops accepting, lets requests in flight finish, and returns when all
+// connections are closed or ctx ends, then with its error.
+func (s *Server) Shutdown(ctx context.Context) error {
+	err := s.stop()
+	err = errors.Join(err, s.config.Standard.Shutdown(ctx))
+	idle := make(chan struct{})
+	go func() {
+		s.done.Wait()
+		close(idle)
+	}()
+	select {
+	case <-idle:
+		s.cancel()
+		return err
+	case <-ctx.Done():
+		return errors.Join(err, ctx.Err())
+	}
+}
+
+// stop makes the server take no more connections and requests.
+func (s *Server) stop() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.draining.Swap(true) {
+		return nil
+	}
+	var errs []error
+	for l := range s.listeners {
+		errs = append(errs, l.Close())
+	}
+	for c := range s.conns {
+		c.wake()
+	}
+	return errors.Join(errs...)
+}
+
+// Close closes all connections at once, and waits for their goroutines.
+func (s *Server) Close() error {
+	err := s.stop()
+	s.cancel()
+	s.mu.Lock()
+	for c := range s.conns {
+		_ = c.nc.Close() // is being given up
+	}
+	s.mu.Unlock()
+	err = errors.Join(err, s.config.Standard.Close())
+	s.done.Wait()
+	return err
+}
+
+// date is the Date field of a second.
+type date struct {
+	unix int64
+	text []byte // the field, with its CR LF
+}
+
+func (s *Server) dateAt(now time.Time) *date {
+	unix := now.Unix()
+	if d := s.date.Load(); d != nil && d.unix == unix {
+		return d
+	}
+	d := &date{unix, []byte("Date: " + now.UTC().Format(http.TimeFormat) + "\r\n")}
+	s.date.Store(d)
+	return d
+}
