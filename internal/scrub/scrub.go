@@ -74,10 +74,10 @@ type Problem struct {
 	What string `json:"what"` // manifest, inventory, object or condemned list
 	Name string `json:"name"`
 	// Files are the paths that need it, Releases those that are hit.
-	Files    []string `json:"files,omitempty"`
-	Releases []ReleaseName   `json:"releases"`
-	Detail   string   `json:"detail"`
-	Repaired bool     `json:"repaired"`
+	Files    []string      `json:"files,omitempty"`
+	Releases []ReleaseName `json:"releases"`
+	Detail   string        `json:"detail"`
+	Repaired bool          `json:"repaired"`
 }
 
 // ReleaseName names a release of an app.
@@ -138,9 +138,9 @@ type scrubber struct {
 	mu       sync.Mutex
 	wanted   map[holdfast.ObjectName]int64 // sizes of what releases refer to
 	damaged  map[holdfast.ObjectName]error
-	problems map[string]*Problem             // by what and name
+	problems map[string]*Problem // by what and name
 	hit      map[ReleaseName]registry.ReleaseInfo
-	unread   int                             // objects in a row that could not be read
+	unread   int // objects in a row that could not be read
 	progress Progress
 	report   Report
 }

@@ -57,9 +57,9 @@ func TestBuildsWithoutStore(t *testing.T) {
 
 // broughtRelease is what status says of a release that nodes brought.
 type broughtRelease struct {
-	Release    string
+	Release       string
 	Nodes, Copies []string
-	Wanted     int
+	Wanted        int
 }
 
 func brought(admin *program.Machine) []broughtRelease {
@@ -75,7 +75,9 @@ func brought(admin *program.Machine) []broughtRelease {
 func awaitDraining(t *testing.T, admin *program.Machine, release string) {
 	t.Helper()
 	program.WaitFor(t, release+" drains", func() bool {
-		var s struct{ Releases []struct{ Release, State string } }
+		var s struct {
+			Releases []struct{ Release, State string }
+		}
 		admin.RunJSON(&s, "releases")
 		return slices.Contains(s.Releases, struct{ Release, State string }{release, "draining"})
 	}, nil)
