@@ -22,6 +22,9 @@ var (
 	ErrGone = errors.New("gone")
 	// ErrLeaseLost: the lease that protects a publish ended before it did.
 	ErrLeaseLost = errors.New("lease lost")
+	// ErrDenied: a store or registry does not accept the credentials, or they do not
+	// allow what was asked for.
+	ErrDenied = errors.New("access denied")
 	// ErrUnavailable: a store or registry did not answer in time.
 	ErrUnavailable = errors.New("unavailable")
 )

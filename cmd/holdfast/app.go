@@ -75,7 +75,7 @@ JSON keys: app, mount, sides, settings.`,
 }
 
 func (c *cli) appSetCommand() *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use:   "set NAME KEY=VALUE...",
 		Short: "Change settings of an app",
 		Long: `Changes settings of an app and makes the app if there is none of that name. All
@@ -85,7 +85,10 @@ A mount that would take over paths which servable releases of other apps use is
 refused, as is one below which own files would be out of reach, and as is a shape
 of pinned URLs that takes a directory of a build for a release.
 
-` + settingsHelp(),
+` + settingsHelp() + `
+
+JSON keys: app, created (whether there was no such app before), changed (setting,
+value, previous), settings (all of them).`,
 		Example: `  holdfast app set shop mount=/shop spa=on
   holdfast app set default immutable='fonts/**,vendor/*.js' keep=20 grace=14d`,
 		Args: func(cmd *cobra.Command, args []string) error {
@@ -104,6 +107,38 @@ of pinned URLs that takes a directory of a build for a release.
 			})
 		},
 	}
+	reportFlag(cmd.Flags())
+	return cmd
+}
+
+// appSetDoc is what app set prints with --json.
+type appSetDoc struct {
+	App      holdfast.AppName  `json:"app"`
+	Created  bool              `json:"created"`
+	Changed  []changedSetting  `json:"changed"`
+	Settings map[string]string `json:"settings"` // all of them
+}
+
+type changedSetting struct {
+	Setting  string `json:"setting"`
+	Value    string `json:"value"`
+	Previous string `json:"previous"`
+}
+
+func docOfSet(name holdfast.AppName, before *registry.AppState, after holdfast.Settings) appSetDoc {
+	doc := appSetDoc{App: name, Created: before == nil, Changed: []changedSetting{}, Settings: map[string]string{}}
+	was := holdfast.DefaultSettings(name)
+	if before != nil {
+		was = before.Settings
+	}
+	previous := was.List()
+	for i, s := range after.List() {
+		doc.Settings[s.Key] = s.Value
+		if s.Value != previous[i].Value {
+			doc.Changed = append(doc.Changed, changedSetting{s.Key, s.Value, previous[i].Value})
+		}
+	}
+	return doc
 }
 
 func (c *cli) withApp(ctx context.Context, o opening, name string, do func(*backends, holdfast.AppName) error) error {
@@ -170,6 +205,7 @@ func (c *cli) setApp(ctx context.Context, b *backends, name holdfast.AppName, pa
 	if err != nil {
 		return err
 	}
+	c.ui.report(docOfSet(name, before, after))
 	if before == nil {
 		c.ui.say("app %s made, at %s", bold.paint(name.String(), c.ui.outColor), after.Mount)
 		return nil

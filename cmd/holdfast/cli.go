@@ -268,6 +268,9 @@ func jsonFlag(flags *pflag.FlagSet, into *bool) {
 	flags.BoolVar(into, "json", false, "print one JSON document instead of text")
 }
 
+// reportFlag is jsonFlag for commands that use ui.report.
+func reportFlag(flags *pflag.FlagSet) { jsonFlag(flags, new(bool)) }
+
 func durationFlag(flags *pflag.FlagSet, into *time.Duration, name string, normal time.Duration, help string) {
 	*into = normal
 	flags.Var(&value[time.Duration]{into, parseDuration, "duration", shortDuration(normal)}, name, help)

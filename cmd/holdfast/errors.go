@@ -4,11 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"strings"
-	"syscall"
 
 	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/kv"
 )
 
 // errReported ends a command that failed and has said all about it.
@@ -38,57 +37,54 @@ func hinted(err error, format string, args ...any) error {
 	return hintedError{err, fmt.Sprintf(format, args...)}
 }
 
-// explain returns what people read of err: what happened to what and why, and
-// what to do next, which may be "".
-func explain(err error) (message, hint string) {
-	message = plainError(err).Error()
+// missingError says in full that something does not exist: nobody adds to it what
+// there is instead.
+type missingError struct{ error }
+
+// missing returns a missingError.
+func missing(format string, args ...any) error { return missingError{fmt.Errorf(format, args...)} }
+
+// failure is an error as it is reported: what happened to what and why, what to do
+// next, which may be "", and a word for programs.
+type failure struct {
+	Code    string `json:"code"`
+	Message string `json:"message"`
+	Hint    string `json:"hint,omitempty"`
+}
+
+// failureDoc is what --json prints of a command that failed and has nothing else to
+// print.
+type failureDoc struct {
+	Error failure `json:"error"`
+}
+
+// explain returns what is reported of err.
+func explain(err error) failure {
+	f := failure{Code: "failed", Message: plainError(err).Error()}
 	if errors.Is(err, context.Canceled) {
-		message = "interrupted before it was done"
+		f.Message = "interrupted before it was done"
+	}
+	if c := causeOf(err); c != nil {
+		f.Code = c.code
+		if c.hint != nil {
+			f.Hint = c.hint(err)
+		}
 	}
 	var h hintedError
 	if errors.As(err, &h) {
-		return message, h.hint
+		f.Hint = h.hint
 	}
-	return message, adviceFor(err)
+	return f
 }
 
-// plainError drops the kinds of errors from a text: what follows them says more.
+// plainError drops the kinds of errors from a text: what stands beside them says more.
 func plainError(err error) error {
 	text := ": " + err.Error()
-	for _, kind := range []error{holdfast.ErrInvalid, holdfast.ErrNotFound, holdfast.ErrConflict, holdfast.ErrExists} {
+	for _, kind := range []error{holdfast.ErrInvalid, holdfast.ErrNotFound, holdfast.ErrConflict, holdfast.ErrExists, holdfast.ErrDenied} {
 		text = strings.ReplaceAll(text, ": "+kind.Error()+": ", ": ")
 	}
-	return errors.New(text[2:])
-}
-
-// adviceFor is for failures that may befall any command.
-func adviceFor(err error) string {
-	for _, a := range advice() {
-		if errors.Is(err, a.cause) {
-			return a.text
-		}
+	for _, kind := range []error{kv.ErrConflict, kv.ErrUnknown, kv.ErrLeaseLost, kv.ErrInvalid, kv.ErrClosed, kv.ErrDenied} {
+		text = strings.ReplaceAll(text, ": "+kind.Error(), "")
 	}
-	return ""
-}
-
-type advised struct {
-	cause error
-	text  string
-}
-
-// advice lists causes from the most to the least specific.
-func advice() []advised {
-	return []advised{
-		{context.Canceled, "the same command again goes on from here: what was stored is reused"},
-		{syscall.ENOSPC, "free some space there, or name another place with --data, then run the same command again: what was stored is reused"},
-		{syscall.EDQUOT, "your quota on that file system is used up; make room, then run the same command again: what was stored is reused"},
-		{syscall.EFBIG, "a limit on the size of files (ulimit -f) is in the way; raise it, then run the same command again"},
-		{syscall.EROFS, "that file system is read-only; name another place with --data"},
-		{syscall.EADDRINUSE, "another program listens there; choose other addresses with --listen and --admin"},
-		{syscall.EADDRNOTAVAIL, "this machine has no such address; choose another with --listen and --admin"},
-		{fs.ErrPermission, "run it as a user who may, or name another place with --data"},
-		{holdfast.ErrLeaseLost, "the registry was out of reach for too long; run publish again: what was stored is reused"},
-		{holdfast.ErrUnavailable, "the registry or the store did not answer in time; check them, then run the same command again"},
-		{holdfast.ErrCorrupt, "holdfast verify lists all that is damaged"},
-	}
+	return errors.New(strings.TrimPrefix(text, ": "))
 }

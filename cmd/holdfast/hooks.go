@@ -127,7 +127,8 @@ remembers IDs may have seen it already, and others may have come in between.
 --retry=EVENT does so for one event, by its ID or the beginning of that, as it is
 shown.
 
-holdfast status --json has all of this for programs, with the whole IDs.`,
+JSON keys: hooks (as in holdfast status), and with --retry: retried (app, hook,
+event: id, event, app, side, release, previous, time, by).`,
 		Example: `  holdfast hooks
   holdfast hooks --app shop --retry
   holdfast hooks --retry=3e52651b`,
@@ -138,11 +139,13 @@ holdfast status --json has all of this for programs, with the whole IDs.`,
 				if err != nil {
 					return err
 				}
+				doc := hooksDoc{Hooks: each(hooks, docOfHook)}
+				c.ui.report(&doc)
 				if retry == "" {
 					c.showHooks(hooks)
 					return nil
 				}
-				return c.retryHooks(cmd.Context(), b, hooks, retry)
+				return c.retryHooks(cmd.Context(), b, hooks, retry, &doc)
 			})
 		},
 	}
@@ -150,7 +153,21 @@ holdfast status --json has all of this for programs, with the whole IDs.`,
 	flags.Var(&value[holdfast.AppName]{&app, holdfast.ParseAppName, "name", ""}, "app", "this app alone")
 	flags.Var(&value[string]{&retry, parseEventID, "event", ""}, "retry", "run again what was given up, or this event alone")
 	flags.Lookup("retry").NoOptDefVal = anyEvent
+	reportFlag(flags)
 	return cmd
+}
+
+// hooksDoc is what hooks prints with --json.
+type hooksDoc struct {
+	Hooks   []hookDoc `json:"hooks"`
+	Retried []retried `json:"retried,omitempty"`
+}
+
+// retried is an event that a hook is to be run again for.
+type retried struct {
+	App   holdfast.AppName  `json:"app"`
+	Hook  holdfast.HookName `json:"hook"`
+	Event registry.Event    `json:"event"`
 }
 
 // shownID is how many characters of an event's ID are shown, and have to be given.
@@ -225,7 +242,7 @@ func missedRow(h registry.Hook, m registry.Missed, now time.Time) []cell {
 
 // retryHooks has hooks run again for what they were given up for: for one event, or
 // for all of them.
-func (c *cli) retryHooks(ctx context.Context, b *backends, hooks []registry.Hook, event string) error {
+func (c *cli) retryHooks(ctx context.Context, b *backends, hooks []registry.Hook, event string, doc *hooksDoc) error {
 	wanted := func(m registry.Missed) bool { return event == anyEvent || strings.HasPrefix(m.Event.ID, event) }
 	found := 0
 	for _, h := range hooks {
@@ -237,6 +254,7 @@ func (c *cli) retryHooks(ctx context.Context, b *backends, hooks []registry.Hook
 			return err
 		}
 		for _, m := range chosen {
+			doc.Retried = append(doc.Retried, retried{h.App, h.Name, m.Event})
 			c.ui.say("%s is to be run again for %s", strings.TrimSuffix(hookOf(h.App, h.Name), ":"), eventOf(m.Event))
 		}
 		found += len(chosen)
@@ -247,7 +265,7 @@ func (c *cli) retryHooks(ctx context.Context, b *backends, hooks []registry.Hook
 	case found == 0 && event == anyEvent:
 		c.ui.say("no hook was given up")
 	case found == 0:
-		return hinted(fmt.Errorf("no hook was given up for event %s", event), "%s hooks lists those events", c.program)
+		return hinted(missing("no hook was given up for event %s", event), "%s hooks lists those events", c.program)
 	case !led:
 		c.ui.warn(c.program+" serve starts one", "no node leads: hooks are run when one does")
 	}

@@ -30,6 +30,14 @@ func documents() map[string]reflect.Type {
 		"holdfast verify":                reflect.TypeFor[verified](),
 		"holdfast store":                 reflect.TypeFor[storeShown](),
 		"holdfast version":               reflect.TypeFor[versionInfo](),
+		"holdfast pin and unpin":         reflect.TypeFor[pinDoc](),
+		"holdfast retire":                reflect.TypeFor[retireDoc](),
+		"holdfast undelete":              reflect.TypeFor[undeleteDoc](),
+		"holdfast hooks":                 reflect.TypeFor[hooksDoc](),
+		"holdfast app set":               reflect.TypeFor[appSetDoc](),
+		"holdfast url":                   reflect.TypeFor[urlDoc](),
+		"A hook":                         reflect.TypeFor[hookDoc](),
+		"Failures":                       reflect.TypeFor[failureDoc](),
 		"/readyz":                        reflect.TypeFor[admin.Status](),
 	}
 }
@@ -58,6 +66,39 @@ func TestJSONIsDocumented(t *testing.T) {
 	}
 	if diff := cmp.Diff(slices.Sorted(maps.Keys(documents())), slices.Sorted(maps.Keys(described))); diff != "" {
 		t.Errorf("documents (-there are +described):\n%s", diff)
+	}
+}
+
+// Every command that prints something has --json, and each code of a failure is
+// documented once.
+func TestEveryCommandHasJSON(t *testing.T) {
+	// What runs until it is stopped, writes files, or prints help.
+	without := map[string]bool{"serve": true, "demo": true, "man": true, "help": true, "app": true, "holdfast": true}
+	for _, cmd := range commands(t) {
+		if has := cmd.Flags().Lookup("json") != nil; has == without[cmd.Name()] {
+			t.Errorf("%s: --json: %v", cmd.CommandPath(), has)
+		}
+	}
+	text, err := os.ReadFile("../../docs/json.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(text), "\n## Failures\n")
+	section, _, _ = strings.Cut(section, "\n## ")
+	var described []string
+	for _, row := range regexp.MustCompile("(?m)^\\| `([a-z_]+)` \\| [^|]+ \\|$").FindAllStringSubmatch(section, -1) {
+		described = append(described, row[1])
+	}
+	codes := []string{"failed"}
+	for _, c := range causes() {
+		if !slices.Contains(codes, c.code) {
+			codes = append(codes, c.code)
+		}
+	}
+	slices.Sort(codes)
+	slices.Sort(described)
+	if diff := cmp.Diff(codes, described); diff != "" {
+		t.Errorf("codes (-known +described):\n%s", diff)
 	}
 }
 
@@ -96,7 +137,7 @@ func content(t reflect.Type) (inner reflect.Type, list string) {
 		}
 		t = t.Elem()
 	}
-	elsewhere := t == reflect.TypeFor[flip]() || t == reflect.TypeFor[appListing]()
+	elsewhere := t == reflect.TypeFor[flip]() || t == reflect.TypeFor[appListing]() || t == reflect.TypeFor[hookDoc]()
 	if t.Kind() != reflect.Struct || elsewhere || reflect.PointerTo(t).Implements(reflect.TypeFor[encoding.TextMarshaler]()) {
 		return nil, ""
 	}

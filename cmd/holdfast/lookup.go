@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/spf13/cobra"
 
@@ -30,7 +29,7 @@ func (b *backends) noApp(ctx context.Context, name holdfast.AppName, err error) 
 	for _, a := range snap.Apps {
 		names = append(names, a.Name.String())
 	}
-	err = fmt.Errorf("there is no app %s", name)
+	err = missing("there is no app %s", name)
 	switch {
 	case len(names) == 0:
 		return hinted(err, "nothing was published yet; holdfast publish DIR does it, and makes the app")
@@ -68,7 +67,7 @@ func (b *backends) adviseOnRelease(ctx context.Context, app holdfast.AppName, id
 		}
 		ids = append(ids, r.ID.String())
 	}
-	return hinted(fmt.Errorf("app %s has no release %s", app, id), "%sholdfast releases --app %s lists them", meant("", nearest(id.String(), ids)), app)
+	return hinted(missing("app %s has no release %s", app, id), "%sholdfast releases --app %s lists them", meant("", nearest(id.String(), ids)), app)
 }
 
 // liveOrNamed returns the release id, or the one that is live on side if id is
@@ -80,7 +79,7 @@ func (b *backends) liveOrNamed(ctx context.Context, state *registry.AppState, si
 			return registry.ReleaseInfo{}, err
 		}
 		if info.Live.IsZero() {
-			return registry.ReleaseInfo{}, hinted(fmt.Errorf("app %s has no live release on side %s", state.Name, side),
+			return registry.ReleaseInfo{}, hinted(missing("app %s has no live release on side %s", state.Name, side),
 				"name one with --release, or activate one: holdfast activate RELEASE%s", flipFlags(state.Name, side))
 		}
 		id = info.Live

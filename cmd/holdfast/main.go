@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"slices"
 	"syscall"
 )
 
@@ -45,10 +46,20 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 
 func runAs(ctx context.Context, program string, args []string, stdin io.Reader, stdout, stderr io.Writer, env func(string) (string, bool)) int {
 	c := &cli{ui: newUI(stdout, stderr, env), env: env, called: program}
+	c.ui.wantsJSON = wantsJSON(args)
 	root := c.rootCommand()
 	root.SetArgs(args)
 	root.SetIn(stdin)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	return c.ui.exitCode(c.execute(ctx, root))
+	return c.ui.finish(c.execute(ctx, root))
+}
+
+// wantsJSON looks for --json in a command line: it also counts where that cannot be
+// parsed.
+func wantsJSON(args []string) bool {
+	if i := slices.Index(args, "--"); i >= 0 {
+		args = args[:i]
+	}
+	return slices.Contains(args, "--json") || slices.Contains(args, "--json=true")
 }

@@ -42,12 +42,16 @@ type, logical, fingerprinted, relative, url (left out for private source maps).`
 				if err != nil {
 					return err
 				}
+				if c.ui.wantsJSON && format != "json" {
+					return usage("--json goes with --format json, not with --format %s", format)
+				}
 				return c.printManifest(cmd.Context(), b, l, &info, format)
 			})
 		},
 	}
 	choiceFlag(cmd.Flags(), &format, "format", "the form of the output", "json", "html", "importmap")
 	t.flags(cmd.Flags())
+	jsonFlag(cmd.Flags(), new(bool))
 	return cmd
 }
 

@@ -12,7 +12,9 @@ func (c *cli) pinCommand() *cobra.Command {
 		Use:   "pin RELEASE",
 		Short: "Keep a release, whatever the policy says",
 		Long: `Keeps a release from being retired until unpin: for a release that a customer,
-a native app or an archived page refers to for years.`,
+a native app or an archived page refers to for years.
+
+JSON keys: app, release, pinned.`,
 		Example: `  holdfast pin 2024-05-17.1
   holdfast pin 2024-05-17.1 --app shop`,
 		Args:              exactly("RELEASE"),
@@ -22,12 +24,14 @@ a native app or an archived page refers to for years.`,
 				if err := b.registry.Pin(cmd.Context(), app, id); err != nil {
 					return err
 				}
+				c.ui.report(pinDoc{app, id, true})
 				c.ui.say("release %s of app %s is pinned: it is kept until holdfast unpin %s%s", c.id(id), app, id, flipFlags(app, holdfast.DefaultSide()))
 				return nil
 			})
 		},
 	}
 	appFlag(cmd.Flags(), &app)
+	reportFlag(cmd.Flags())
 	return cmd
 }
 
@@ -36,7 +40,9 @@ func (c *cli) unpinCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "unpin RELEASE",
 		Short: "Let the policy decide about a release again",
-		Long:  `Undoes pin: the release may be retired as soon as the app's settings allow it.`,
+		Long: `Undoes pin: the release may be retired as soon as the app's settings allow it.
+
+JSON keys: app, release, pinned.`,
 		Example: `  holdfast unpin 2024-05-17.1
   holdfast unpin 2024-05-17.1 --app shop`,
 		Args:              exactly("RELEASE"),
@@ -46,13 +52,22 @@ func (c *cli) unpinCommand() *cobra.Command {
 				if err := b.registry.Unpin(cmd.Context(), app, id); err != nil {
 					return err
 				}
+				c.ui.report(pinDoc{app, id, false})
 				c.ui.say("release %s of app %s is not pinned", c.id(id), app)
 				return nil
 			})
 		},
 	}
 	appFlag(cmd.Flags(), &app)
+	reportFlag(cmd.Flags())
 	return cmd
+}
+
+// pinDoc is what pin and unpin print with --json.
+type pinDoc struct {
+	App     holdfast.AppName   `json:"app"`
+	Release holdfast.ReleaseID `json:"release"`
+	Pinned  bool               `json:"pinned"`
 }
 
 // withRelease runs do for a release that was given as an argument.

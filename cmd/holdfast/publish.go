@@ -146,6 +146,7 @@ func (c *cli) publish(ctx context.Context, b *backends, dir string, o publishOpt
 	}
 	if !o.activate.IsZero() && !o.dryRun {
 		if p.Activation, err = c.activatePublished(ctx, b, p, o); err != nil {
+			c.ui.report(p) // that much is done
 			return err
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/lifecycle"
 	"github.com/holdfast-web/holdfast/internal/registry"
 	"github.com/holdfast-web/holdfast/internal/serve"
 )
@@ -30,7 +31,10 @@ browsers and CDNs keep what they have: the command prints the cache tags to purg
 
 With --before, all releases are retired that were published before the one it
 names, in one step; those that are live or pinned are skipped and named. The
-release itself stays. --dry-run only says which these are.`,
+release itself stays. --dry-run only says which these are.
+
+JSON keys: app, dryRun, retired, kept (release, reasons: cause, detail, until),
+nodes (total, ready, lagging: node, address, why), purge (cache tags, with --now).`,
 		Example: `  holdfast retire 2024-04-02.1
   holdfast retire 2024-04-02.1 --now
   holdfast retire --before 2024-04-02.1 --dry-run`,
@@ -51,7 +55,24 @@ release itself stays. --dry-run only says which these are.`,
 	cmd.Flags().BoolVar(&now, "now", false, "also if it is pinned, and print the cache tags to purge")
 	before.flags(cmd.Flags())
 	waitFlag(cmd.Flags(), &wait)
+	reportFlag(cmd.Flags())
 	return cmd
+}
+
+// retireDoc is what retire prints with --json.
+type retireDoc struct {
+	App     holdfast.AppName     `json:"app"`
+	DryRun  bool                 `json:"dryRun"`
+	Retired []holdfast.ReleaseID `json:"retired"`
+	Kept    []keptBack           `json:"kept"`
+	Nodes   nodesReport          `json:"nodes"`
+	Purge   []string             `json:"purge,omitempty"`
+}
+
+// keptBack is a release that retire --before does not retire.
+type keptBack struct {
+	Release holdfast.ReleaseID `json:"release"`
+	Reasons []lifecycle.Reason `json:"reasons"`
 }
 
 func (c *cli) retire(ctx context.Context, b *backends, app holdfast.AppName, id holdfast.ReleaseID, now bool, wait time.Duration) error {
@@ -59,16 +80,20 @@ func (c *cli) retire(ctx context.Context, b *backends, app holdfast.AppName, id 
 		return err
 	}
 	c.ui.say("release %s of app %s is retired: its URLs answer 410; its bytes stay", c.id(id), app)
+	done := retireDoc{App: app, Retired: []holdfast.ReleaseID{id}, Kept: []keptBack{}}
+	c.ui.report(&done)
 	nodes, err := b.await(ctx, wait, func(registry.NodeInfo) string { return "" })
 	if err != nil {
 		return fmt.Errorf("release %s is retired, but which nodes know it could not be found out: %w", id, err)
 	}
+	done.Nodes = nodes
 	if nodes.Total > 0 {
 		c.tellNodes(nodes)
 	}
 	if now {
 		c.ui.say("purge these cache tags at your CDN, which keeps what it has until then:")
 		tag := serve.ReleaseTag(app, id)
+		done.Purge = []string{tag, app.String()}
 		c.ui.say("  %s   what was sent under the release's own URLs, and its pages", tag)
 		c.ui.say("  %-*s   everything of the app: plain URLs may have carried its files as well", len(tag), app)
 		return nil

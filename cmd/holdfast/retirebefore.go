@@ -54,7 +54,9 @@ func (c *cli) retireBefore(ctx context.Context, b *backends, app holdfast.AppNam
 	if err != nil {
 		return err
 	}
-	if r.dryRun || len(lifecycle.RetireOf(older).Retire) == 0 {
+	done := olderDoc(app, r, older)
+	if r.dryRun || len(done.Retired) == 0 {
+		c.ui.report(done)
 		c.tellOlder(app, r, older)
 		return nil
 	}
@@ -67,15 +69,28 @@ func (c *cli) retireBefore(ctx context.Context, b *backends, app holdfast.AppNam
 	if err != nil {
 		return err
 	}
+	c.ui.report(done)
 	c.tellOlder(app, r, older)
 	nodes, err := b.await(ctx, wait, func(registry.NodeInfo) string { return "" })
 	if err != nil {
 		return fmt.Errorf("the releases are retired, but which nodes were updated could not be found out: %w", err)
 	}
+	done.Nodes = nodes
 	if nodes.Total > 0 {
 		c.tellNodes(nodes)
 	}
 	return nil
+}
+
+// olderDoc lists what became, or would become, of the releases before one.
+func olderDoc(app holdfast.AppName, r retireBefore, older []lifecycle.Assessment) *retireDoc {
+	done := &retireDoc{App: app, DryRun: r.dryRun, Retired: notNil(lifecycle.RetireOf(older).Retire), Kept: []keptBack{}}
+	for _, a := range older {
+		if a.Action != lifecycle.Retire {
+			done.Kept = append(done.Kept, keptBack{a.Release, notNil(a.Reasons)})
+		}
+	}
+	return done
 }
 
 // tellOlder says what became, or would become, of the releases before one.

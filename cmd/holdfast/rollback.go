@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/spf13/cobra"
 
@@ -81,7 +80,7 @@ func sideOf(state *registry.AppState, side holdfast.Side) (registry.SideInfo, er
 		}
 		names = append(names, s.Side.String())
 	}
-	err := fmt.Errorf("app %s has no side %s", state.Name, side)
+	err := missing("app %s has no side %s", state.Name, side)
 	if len(names) == 0 {
 		return registry.SideInfo{}, hinted(err, "nothing of it was ever activated; holdfast activate RELEASE --app %s --side %s makes the side", state.Name, side)
 	}

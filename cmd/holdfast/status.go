@@ -242,7 +242,7 @@ func unknownSide(snap *registry.Snapshot, side holdfast.Side) error {
 	}
 	slices.Sort(names)
 	names = slices.Compact(names)
-	err := fmt.Errorf("there is no side %s", side)
+	err := missing("there is no side %s", side)
 	if len(names) == 0 {
 		return hinted(err, "nothing was activated yet; holdfast activate RELEASE --side %s makes the side", side)
 	}

@@ -4,7 +4,8 @@ package main
 //
 //   - What was asked for goes to standard output, everything else to standard
 //     error, so that output can be piped. With --json, standard output holds one
-//     JSON document and nothing else.
+//     JSON document and nothing else, also of a command that fails: that has the
+//     key "error" then (docs/json.md).
 //   - An error is "holdfast: error: <what happened to what, and why>" and, on a
 //     line of its own, "hint: <what to do next>". A warning has the same form.
 //   - Results say what happened to what; a last line "next: …" says what usually
@@ -12,11 +13,13 @@ package main
 //   - Exit codes: 0 done, 1 failed, 2 wrong use.
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"golang.org/x/term"
@@ -33,6 +36,8 @@ type ui struct {
 	out, err           io.Writer
 	outColor, errColor bool
 	terminal           bool // err is one: progress may be drawn
+	wantsJSON          bool // --json was given
+	document           any  // what --json prints at the end; nil for nothing
 }
 
 func newUI(out, err io.Writer, env func(string) (string, bool)) *ui {
@@ -69,8 +74,12 @@ func (s style) paint(text string, colors bool) string {
 	return "\x1b[" + string(s) + "m" + text + "\x1b[0m"
 }
 
-// say writes a line to standard output.
-func (u *ui) say(format string, args ...any) { fmt.Fprintf(u.out, format+"\n", args...) }
+// say writes a line to standard output, unless a JSON document is to stand there.
+func (u *ui) say(format string, args ...any) {
+	if !u.wantsJSON {
+		fmt.Fprintf(u.out, format+"\n", args...)
+	}
+}
 
 // note writes a line to standard error: something worth knowing, nothing wrong.
 func (u *ui) note(format string, args ...any) {
@@ -92,20 +101,24 @@ func (u *ui) diagnose(kind, message, hint string) {
 // hint says what to do about what was said last.
 func (u *ui) hint(text string) { fmt.Fprintf(u.err, "%s %s\n", dim.paint("hint:", u.errColor), text) }
 
-// json writes one JSON document.
+// json has finish write v, a struct, as the one JSON document of the command, whether
+// --json was given or not.
 func (u *ui) json(v any) error {
-	e := json.NewEncoder(u.out)
-	e.SetEscapeHTML(false)
-	e.SetIndent("", "  ")
-	if err := e.Encode(v); err != nil {
-		return fmt.Errorf("write JSON: %w", err)
-	}
+	u.document = v
 	return nil
+}
+
+// report has finish write v if --json was given. What the command says besides is
+// text for people, which is dropped then.
+func (u *ui) report(v any) {
+	if u.wantsJSON {
+		u.document = v
+	}
 }
 
 // table writes rows in columns below a header. No row at all writes nothing.
 func (u *ui) table(header []string, rows [][]cell) {
-	if len(rows) == 0 {
+	if len(rows) == 0 || u.wantsJSON {
 		return
 	}
 	all := make([][]cell, 0, len(rows)+1)
@@ -156,19 +169,62 @@ func cells(texts ...string) []cell {
 	return row
 }
 
-// exitCode reports err, if there is something to report, and turns it into the
-// exit code of the process.
-func (u *ui) exitCode(err error) int {
-	if err == nil {
-		return exitDone
+// finish ends a command: it reports err, if there is something to report, writes the
+// document of --json, if there is one, and returns the exit code of the process. Of a
+// command that failed the document has the key "error".
+func (u *ui) finish(err error) int {
+	code := exitDone
+	var told *failure
+	if err != nil {
+		code = exitFailed
+		if !errors.Is(err, errReported) {
+			f := explain(err)
+			told = &f
+			u.diagnose(red.paint("error:", u.errColor), f.Message, f.Hint)
+		}
+		if isUsage(err) {
+			code = exitUsage
+		}
 	}
-	if errors.Is(err, errReported) {
-		return exitFailed
+	if text, err := u.documentWith(told); err != nil {
+		return u.finish(fmt.Errorf("write JSON: %w", err))
+	} else if text != nil {
+		if _, err := u.out.Write(text); err != nil {
+			return max(code, exitFailed) // nobody reads any more, or the disk is full
+		}
 	}
-	message, hint := explain(err)
-	u.diagnose(red.paint("error:", u.errColor), message, hint)
-	if isUsage(err) {
-		return exitUsage
+	return code
+}
+
+// documentWith returns the text of the document, with what failed; nil if there is
+// nothing to print.
+func (u *ui) documentWith(failed *failure) ([]byte, error) {
+	document := u.document
+	u.document = nil
+	if failed != nil && u.wantsJSON && document == nil {
+		document = failureDoc{*failed}
+		failed = nil
 	}
-	return exitFailed
+	if document == nil {
+		return nil, nil
+	}
+	text, err := encodeJSON(document)
+	if err != nil || failed == nil {
+		return text, err
+	}
+	problem, err := encodeJSON(failureDoc{*failed})
+	if err != nil {
+		return nil, err
+	}
+	// Documents are objects: what failed becomes the last key.
+	return slices.Concat(bytes.TrimSuffix(text, []byte("\n}\n")), []byte(","), bytes.TrimPrefix(problem, []byte("{"))), nil
+}
+
+func encodeJSON(v any) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	err := e.Encode(v)
+	return b.Bytes(), err
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"syscall"
 	"testing"
@@ -59,11 +60,41 @@ func TestExitCode(t *testing.T) {
 	for _, tt := range tests {
 		var stderr bytes.Buffer
 		u := &ui{err: &stderr}
-		if code := u.exitCode(tt.err); code != tt.code {
+		if code := u.finish(tt.err); code != tt.code {
 			t.Errorf("exit code of %v = %d, want %d", tt.err, code, tt.code)
 		}
 		if diff := cmp.Diff(tt.stderr, stderr.String()); diff != "" {
 			t.Errorf("%v:\n%s", tt.err, diff)
+		}
+	}
+}
+
+// TestDocuments: with --json standard output has one document, whatever happens.
+func TestDocuments(t *testing.T) {
+	type doc struct {
+		A int `json:"a"`
+	}
+	failed := hinted(missing("no such thing"), "look <there>")
+	tests := []struct {
+		name      string
+		wantsJSON bool
+		document  any
+		err       error
+		want      string
+	}{
+		{"done", true, doc{1}, nil, "{\n  \"a\": 1\n}\n"},
+		{"failed", true, nil, failed, "{\n  \"error\": {\n    \"code\": \"not_found\",\n    \"message\": \"no such thing\",\n    \"hint\": \"look <there>\"\n  }\n}\n"},
+		{"failed after a part", true, doc{1}, usage("x"), "{\n  \"a\": 1,\n  \"error\": {\n    \"code\": \"usage\",\n    \"message\": \"x\"\n  }\n}\n"},
+		{"said all in its document", true, doc{1}, errReported, "{\n  \"a\": 1\n}\n"},
+		{"not asked for", false, nil, failed, ""},
+		{"unknown cause", true, nil, errors.New("x"), "{\n  \"error\": {\n    \"code\": \"failed\",\n    \"message\": \"x\"\n  }\n}\n"},
+	}
+	for _, tt := range tests {
+		var out bytes.Buffer
+		u := &ui{out: &out, err: io.Discard, wantsJSON: tt.wantsJSON, document: tt.document}
+		u.finish(tt.err)
+		if diff := cmp.Diff(tt.want, out.String()); diff != "" {
+			t.Errorf("%s:\n%s", tt.name, diff)
 		}
 	}
 }

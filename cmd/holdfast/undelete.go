@@ -24,7 +24,10 @@ as any other does that is not live; holdfast activate makes it live.
 When some of its files are deleted already nothing is done: publishing the same
 build again under the same ID restores it then.
 
-A release that is retired has all its bytes: holdfast activate brings it back.`,
+A release that is retired has all its bytes: holdfast activate brings it back.
+
+JSON keys: app, release, manifest, files, bytes, reused, reusedBytes, encoded,
+verified, uploaded, uploadedBytes, restoredObjects.`,
 		Example: `  holdfast undelete 2024-04-02.1
   holdfast undelete 2024-04-02.1 --app shop`,
 		Args:              exactly("RELEASE"),
@@ -40,7 +43,18 @@ A release that is retired has all its bytes: holdfast activate brings it back.`,
 		},
 	}
 	appFlag(cmd.Flags(), &app)
+	reportFlag(cmd.Flags())
 	return cmd
+}
+
+// undeleteDoc is what undelete prints with --json.
+type undeleteDoc struct {
+	App      holdfast.AppName   `json:"app"`
+	Release  holdfast.ReleaseID `json:"release"`
+	Manifest holdfast.Digest    `json:"manifest"`
+	Files    int                `json:"files"`
+	Bytes    int64              `json:"bytes"`
+	publish.Counts
 }
 
 func (c *cli) undelete(ctx context.Context, b *backends, app holdfast.AppName, id holdfast.ReleaseID) error {
@@ -63,6 +77,7 @@ func (c *cli) undelete(ctx context.Context, b *backends, app holdfast.AppName, i
 		return err
 	}
 	r := result.Release
+	c.ui.report(undeleteDoc{app, r.ID, r.Manifest, r.Files, r.Bytes, result.Counts})
 	c.ui.say("release %s of app %s is back: %s, %s", c.id(r.ID), app, count(r.Files, "file"), humanSize(r.Bytes))
 	c.ui.say("  shares %s with other releases, copied %s (%s)", count(result.Reused, "file"), count(result.Uploaded, "object"), humanSize(result.UploadedBytes))
 	c.ui.say("any node shows it at %s/@%s/", strings.TrimSuffix(settings.Mount.String(), "/"), r.ID)

@@ -66,7 +66,9 @@ is the one that is live on --side, or --release. The forms:
 An app with the setting pinned=SHAPE has pinned URLs of that shape.
 
 Files that refer to others by relative references have no full and no content
-URL: the references would lead astray. Their pinned URL is safe.`,
+URL: the references would lead astray. Their pinned URL is safe.
+
+JSON keys: app, release, path, form, url.`,
 		Example: `  holdfast url assets/logo.svg
   holdfast url assets/logo.svg --form content --origin https://cdn.example.com
   holdfast url index.html --release 2024-05-17.1`,
@@ -81,6 +83,7 @@ URL: the references would lead astray. Their pinned URL is safe.`,
 				if err != nil {
 					return fmt.Errorf("release %s of app %s: %w", info.ID, t.app, err)
 				}
+				c.ui.report(urlDoc{t.app, info.ID, strings.TrimPrefix(args[0], "/"), form, text})
 				c.ui.say("%s", text)
 				return nil
 			})
@@ -88,7 +91,17 @@ URL: the references would lead astray. Their pinned URL is safe.`,
 	}
 	choiceFlag(cmd.Flags(), &form, "form", "the form of the URL", "pinned", "full", "content", "plain")
 	t.flags(cmd.Flags())
+	reportFlag(cmd.Flags())
 	return cmd
+}
+
+// urlDoc is what url prints with --json.
+type urlDoc struct {
+	App     holdfast.AppName   `json:"app"`
+	Release holdfast.ReleaseID `json:"release"`
+	Path    string             `json:"path"`
+	Form    string             `json:"form"`
+	URL     string             `json:"url"`
 }
 
 // urlOf returns the URL of the file at path in one of the forms.
@@ -96,7 +109,7 @@ func urlOf(l *link.Links, path string, form link.Form, app holdfast.AppName) (st
 	f, ok := l.Manifest().Lookup(path)
 	switch {
 	case !ok:
-		return "", hinted(fmt.Errorf("it has no file %s", path), "%sholdfast manifest lists its files", meant("", near(l, path)))
+		return "", hinted(missing("it has no file %s", path), "%sholdfast manifest lists its files", meant("", near(l, path)))
 	case !l.Served(f):
 		return "", hinted(fmt.Errorf("%s is a private source map: no URL leads to it", path), "holdfast app set %s sourcemaps=public serves them", app)
 	case f.Relative && (form == link.Full || form == link.Content):

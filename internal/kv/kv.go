@@ -34,6 +34,9 @@ var (
 	// ErrInvalid: the arguments can never be right (see CheckKey and CheckOps).
 	// Nothing was sent or changed.
 	ErrInvalid = errors.New("kv: invalid argument")
+	// ErrDenied: the server does not accept the credentials, or they do not allow
+	// what was asked for. Nothing was changed.
+	ErrDenied = errors.New("kv: access denied")
 	// ErrClosed: the driver was closed before the call. Nothing was sent or
 	// changed. A call that Close overtakes may fail with it too, a Commit only
 	// when it was not applied.

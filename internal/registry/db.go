@@ -132,6 +132,8 @@ func mapped(err error) error {
 		kind = holdfast.ErrConflict
 	case errors.Is(err, kv.ErrLeaseLost):
 		kind = holdfast.ErrLeaseLost
+	case errors.Is(err, kv.ErrDenied):
+		kind = holdfast.ErrDenied
 	case errors.Is(err, kv.ErrInvalid):
 		kind = holdfast.ErrInvalid
 	}

@@ -1,0 +1,159 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"slices"
+	"syscall"
+
+	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/kv"
+)
+
+// cause is why something failed, as far as it matters for what to do next.
+type cause struct {
+	code string // for programs; documented in docs/json.md
+	is   func(error) bool
+	hint func(error) string // nil: the message says it all
+}
+
+// causeOf returns the most specific cause of err that is known; nil for none.
+func causeOf(err error) *cause {
+	all := causes()
+	if i := slices.IndexFunc(all, func(c cause) bool { return c.is(err) }); i >= 0 {
+		return &all[i]
+	}
+	return nil
+}
+
+// causes lists what may befall any command, from the most to the least specific
+// cause. This is the one place where causes get their hints.
+func causes() []cause {
+	return slices.Concat(causesInUse(), causesOfPlace(), causesOnTheWay(), causesOfState())
+}
+
+// causesInUse are those of how the program was called, or ended.
+func causesInUse() []cause {
+	return []cause{
+		{"usage", isUsage, nil},
+		{"interrupted", oneOf(context.Canceled), advice("the same command again goes on from here: what was stored is reused")},
+	}
+}
+
+// causesOfPlace are those of disks, files and addresses of this machine.
+func causesOfPlace() []cause {
+	return []cause{
+		{"no_space", oneOf(syscall.ENOSPC), advice("free some space there, or name another place with --data, then run the same command again: what was stored is reused")},
+		{"no_space", oneOf(syscall.EDQUOT), advice("your quota on that file system is used up; make room, then run the same command again: what was stored is reused")},
+		{"no_space", oneOf(syscall.EFBIG), advice("a limit on the size of files (ulimit -f) is in the way; raise it, then run the same command again")},
+		{"read_only", oneOf(syscall.EROFS), advice("that file system is read-only; mount it writable, or name another place with --data")},
+		{"address", oneOf(syscall.EADDRINUSE), advice("another program listens there; choose other addresses with --listen and --admin")},
+		{"address", oneOf(syscall.EADDRNOTAVAIL), advice("this machine has no such address; choose another with --listen and --admin")},
+		{"permission", isListening, advice("ports below 1024 need a privilege: listen on a higher port, or allow it with CAP_NET_BIND_SERVICE (systemd: AmbientCapabilities=CAP_NET_BIND_SERVICE)")},
+		{"permission", oneOf(fs.ErrPermission), advice("run it as the user who owns that place, or name another one with --data")},
+	}
+}
+
+// causesOnTheWay are those of the way to a registry or a store, and of who answers there.
+func causesOnTheWay() []cause {
+	return []cause{
+		{"refused", oneOf(syscall.ECONNREFUSED), func(err error) string {
+			return fmt.Sprintf("nothing listens there: start %s, or correct %s", placeOf(err).what, placeOf(err).flag)
+		}},
+		{"unknown_host", isA[*net.DNSError], func(err error) string {
+			return fmt.Sprintf("check the spelling of the host in %s, and this machine's DNS", placeOf(err).flag)
+		}},
+		{"no_route", oneOf(syscall.EHOSTUNREACH, syscall.ENETUNREACH, syscall.ECONNRESET), func(err error) string {
+			return fmt.Sprintf("check the network between this machine and %s, and firewalls", placeOf(err).what)
+		}},
+		{"tls", isA[x509.UnknownAuthorityError], advice("name the authority that signed its certificate with --registry-ca, or install it on this machine")},
+		{"tls", isA[x509.HostnameError], func(err error) string {
+			return fmt.Sprintf("use a name in %s that its certificate has, or give it a certificate for this name", placeOf(err).flag)
+		}},
+		{"tls", isTLS, func(err error) string {
+			return fmt.Sprintf("check whether %s speaks TLS there, and its certificate and yours", placeOf(err).what)
+		}},
+		{"denied", oneOf(holdfast.ErrDenied, kv.ErrDenied), func(err error) string { return placeOf(err).login }},
+		{"timeout", isTimeout, func(err error) string {
+			return fmt.Sprintf("check that %s runs and that nothing blocks the way to it, then run the same command again", placeOf(err).what)
+		}},
+	}
+}
+
+// causesOfState are those of what is stored, and of who changes it.
+func causesOfState() []cause {
+	return []cause{
+		{"lease_lost", oneOf(holdfast.ErrLeaseLost), advice("the registry was out of reach for too long; run publish again: what was stored is reused")},
+		{"no_registry", oneOf(errNoRegistry), nil},
+		{"corrupt", oneOf(holdfast.ErrCorrupt), advice("holdfast verify lists all that is damaged")},
+		{"clash", oneOf(holdfast.ErrClash), nil},
+		{"gone", oneOf(holdfast.ErrGone), nil},
+		{"not_found", func(err error) bool { return isA[missingError](err) || errors.Is(err, holdfast.ErrNotFound) }, nil},
+		{"exists", oneOf(holdfast.ErrExists), nil},
+		{"conflict", oneOf(holdfast.ErrConflict), nil},
+		{"invalid", oneOf(holdfast.ErrInvalid), nil},
+		{"unavailable", oneOf(holdfast.ErrUnavailable), func(err error) string {
+			return fmt.Sprintf("check %s, then run the same command again", placeOf(err).what)
+		}},
+	}
+}
+
+func advice(text string) func(error) string { return func(error) string { return text } }
+
+func oneOf(targets ...error) func(error) bool {
+	return func(err error) bool {
+		return slices.ContainsFunc(targets, func(t error) bool { return errors.Is(err, t) })
+	}
+}
+
+func isA[E error](err error) bool { return errors.As(err, new(E)) }
+
+// isListening reports whether an address could not be listened on for lack of a right.
+func isListening(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "listen" && errors.Is(err, fs.ErrPermission)
+}
+
+func isTLS(err error) bool {
+	return isA[*tls.CertificateVerificationError](err) || isA[x509.CertificateInvalidError](err) ||
+		isA[tls.RecordHeaderError](err) || isA[tls.AlertError](err)
+}
+
+func isTimeout(err error) bool {
+	var timeout net.Error
+	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded) || errors.As(err, &timeout) && timeout.Timeout()
+}
+
+// place is what a command talks to, for hints.
+type place struct{ what, flag, login string }
+
+// placeError is an error of one place.
+type placeError struct {
+	error
+	place place
+}
+
+func (e placeError) Unwrap() error { return e.error }
+
+// atPlace notes which place err is of; nil stays nil.
+func atPlace(err error, p place) error {
+	if err == nil {
+		return nil
+	}
+	return placeError{err, p}
+}
+
+// placeOf returns the place that err is of, as far as that was noted.
+func placeOf(err error) place {
+	var p placeError
+	if errors.As(err, &p) {
+		return p.place
+	}
+	return place{"the registry or the store", "--registry or --store", "check the credentials of the registry and of the store"}
+}
