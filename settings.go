@@ -82,7 +82,7 @@ func settingTable() []setting {
 		{"preview", "off: documents of never-live releases answer 404", func(s *Settings) string { return onOff(s.Preview) }, func(s *Settings, v string) error { return setOnOff(&s.Preview, v) }},
 		{"sourcemaps", "private (stored, never served), public or drop", func(s *Settings) string { return string(s.SourceMaps) }, setSourceMaps},
 		{"immutable", "globs, separated by commas, of paths as good as fingerprinted", func(s *Settings) string { return strings.Join(s.Immutable, ",") }, setImmutable},
-		{"unpinned", "globs, separated by commas, of files that pinned URLs too answer with the live release's bytes", func(s *Settings) string { return strings.Join(s.Unpinned, ",") }, setUnpinned},
+		{"unpinned", "globs of files that pinned URLs answer with the live release's bytes", func(s *Settings) string { return strings.Join(s.Unpinned, ",") }, setUnpinned},
 		{"pinned", "an existing URL shape, such as /static/{release}/{path}", func(s *Settings) string { return s.Pinned }, setPinned},
 		{"keep", "releases kept by how recently they were live", func(s *Settings) string { return strconv.Itoa(s.Keep) }, setKeep},
 		{"grace", "how long a release drains at least", func(s *Settings) string { return durationText(s.Grace) }, func(s *Settings, v string) error { return setDuration(&s.Grace, v) }},
