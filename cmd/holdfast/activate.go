@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	holdfast "github.com/holdfast-web/holdfast"
 	"github.com/holdfast-web/holdfast/internal/registry"
@@ -23,18 +24,21 @@ func (c *cli) activateCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "activate RELEASE",
 		Short: "Make a release live on a side",
-		Long: `Makes a published release live on a side of its app: plain URLs and documents on
-that side's nodes come from it from then on. The release that was live before
-goes on being served to the pages that ask for its files.
+		Long: `Makes a published release live on a side of its app: plain URLs and HTML pages on
+that side's nodes come from it from then on. Open tabs on the release that was
+live before keep working.
 
 The change is one atomic write with an entry in the history. The command then
-waits until the running nodes know it, at most --wait; nodes that do not are
-named, and take notice as soon as they reach the registry.
+waits, at most --wait, until the running nodes have updated; nodes that have not
+are named, and pick up the change as soon as they reach the registry.
 
 With --expect the release is activated only if that one is live now ("null": none
-is), so that of two deployments at the same time one fails. A retired release is
-served again; one that is gone has to be published again first. To activate what
-is live already changes nothing and is no error.
+is). If two deployments race, one fails. A retired release is served again; one
+that is gone has to be published again first. Activating what is already live
+changes nothing and is no error.
+
+The history keeps --message and --by. In a CI job it also keeps the commit, the
+branch and the address of the run, as far as the CI system says them.
 
 JSON keys: app, side, release, previous, changed, seq, activated, nodes (total,
 ready, lagging: node, address, why).`,
@@ -47,7 +51,7 @@ ready, lagging: node, address, why).`,
 			if a.release, err = releaseArgument(args[0]); err != nil {
 				return err
 			}
-			a.options.Expect, a.options.By = expect, actor()
+			a.options.Expect, a.options.Reason = expect, c.reason(waiting.reason)
 			return c.withRegistry(cmd.Context(), func(b *backends) error {
 				return c.activate(cmd.Context(), b, a, waiting)
 			})
@@ -56,9 +60,13 @@ ready, lagging: node, address, why).`,
 	flags := cmd.Flags()
 	appFlag(flags, &a.app)
 	sideFlag(flags, &a.options.Side, "the side")
-	flags.Var(&value[*holdfast.ReleaseID]{&expect, parseExpected, "ID", ""}, "expect", "fail unless this release is live there now; null: none")
+	expectFlag(flags, &expect)
 	waiting.flags(flags)
 	return cmd
+}
+
+func expectFlag(flags *pflag.FlagSet, into **holdfast.ReleaseID) {
+	flags.Var(&value[*holdfast.ReleaseID]{into, parseExpected, "ID", ""}, "expect", "fail unless this release is live there now; null: none")
 }
 
 // parseExpected reads a release ID, or "null" for none.
@@ -73,7 +81,7 @@ func parseExpected(text string) (*holdfast.ReleaseID, error) {
 func (c *cli) activate(ctx context.Context, b *backends, a activation, o flipOptions) error {
 	entry, changed, err := b.registry.Activate(ctx, a.app, a.release, a.options)
 	if errors.Is(err, holdfast.ErrConflict) {
-		return hinted(err, "somebody else activated meanwhile? holdfast status --app %s shows what is live", a.app)
+		return hinted(err, "did somebody else change it? holdfast history%s shows who", flipFlags(a.app, a.options.Side))
 	}
 	if err != nil {
 		return b.adviseOnRelease(ctx, a.app, a.release, err)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"time"
 
 	holdfast "github.com/holdfast-web/holdfast"
@@ -44,16 +45,24 @@ func docOfRelease(r *registry.ReleaseInfo) releaseDoc {
 // activationDoc is an entry of the history.
 type activationDoc struct {
 	Seq       int64              `json:"seq"`
+	Kind      registry.EntryKind `json:"kind"`
 	Side      holdfast.Side      `json:"side"`
 	Release   holdfast.ReleaseID `json:"release"`
 	Previous  holdfast.ReleaseID `json:"previous,omitzero"`
 	Activated time.Time          `json:"activated"`
-	By        string             `json:"by,omitempty"`
-	Op        string             `json:"op,omitempty"`
+	registry.Reason
+	Op string `json:"op,omitempty"`
 }
 
 func docOfActivation(e registry.HistoryEntry) activationDoc {
-	return activationDoc{Seq: e.Seq, Side: e.Side, Release: e.Release, Previous: e.Previous, Activated: e.Stamp, By: e.By, Op: e.Op}
+	return activationDoc{
+		Seq: e.Seq, Kind: kindOf(&e), Side: e.Side, Release: e.Release, Previous: e.Previous, Activated: e.Stamp, Reason: e.Reason, Op: e.Op,
+	}
+}
+
+// kindOf returns what an entry is; those of earlier versions do not say.
+func kindOf(e *registry.HistoryEntry) registry.EntryKind {
+	return cmp.Or(e.Kind, registry.KindActivate)
 }
 
 // nodeDoc is a node that runs.

@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"os"
-	"os/user"
 	"slices"
 	"time"
 
@@ -36,7 +34,10 @@ type flip struct {
 	Changed   bool               `json:"changed"`
 	Seq       int64              `json:"seq"`
 	Activated time.Time          `json:"activated"`
-	Nodes     nodesReport        `json:"nodes"`
+	// Left is what a rollback left, and what rollbacks just before it left, the last
+	// one first.
+	Left  []holdfast.ReleaseID `json:"left,omitempty"`
+	Nodes nodesReport          `json:"nodes"`
 }
 
 // nodesReport says which of the registered nodes know a flip.
@@ -44,6 +45,8 @@ type nodesReport struct {
 	Total   int       `json:"total"`
 	Ready   int       `json:"ready"`
 	Lagging []laggard `json:"lagging,omitempty"`
+
+	sides map[holdfast.Side]int // how many nodes serve each side
 }
 
 type laggard struct {
@@ -62,18 +65,6 @@ func newFlip(app holdfast.AppName, entry registry.HistoryEntry, changed bool) *f
 		App: app, Side: entry.Side, Release: entry.Release, Previous: entry.Previous,
 		Changed: changed, Seq: entry.Seq, Activated: entry.Stamp,
 	}
-}
-
-// actor names whoever runs this command, for the history.
-func actor() string {
-	name := "uid " + fmt.Sprint(os.Getuid())
-	if u, err := user.Current(); err == nil {
-		name = u.Username
-	}
-	if host, err := os.Hostname(); err == nil {
-		name += "@" + host
-	}
-	return name
 }
 
 // await waits, at most wait, until all running nodes know the flip and have its
@@ -150,8 +141,9 @@ func rest(ctx context.Context, least time.Duration, hints <-chan struct{}) bool 
 }
 
 func reportOf(nodes []registry.NodeInfo, why func(registry.NodeInfo) string) nodesReport {
-	report := nodesReport{Total: len(nodes)}
+	report := nodesReport{Total: len(nodes), sides: make(map[holdfast.Side]int)}
 	for _, n := range nodes {
+		report.sides[n.Side]++
 		if reason := why(n); reason != "" {
 			report.Lagging = append(report.Lagging, laggard{n.Name, n.Address, reason})
 			continue
@@ -161,42 +153,39 @@ func reportOf(nodes []registry.NodeInfo, why func(registry.NodeInfo) string) nod
 	return report
 }
 
-// tell prints a flip for people.
+// tell prints a flip for people, and how to undo it.
 func (c *cli) tell(f *flip) {
-	where := fmt.Sprintf("app %s, side %s:", f.App, f.Side)
+	what := c.id(f.Release)
+	if f.App != holdfast.DefaultApp() {
+		what += " of app " + f.App.String()
+	}
 	switch {
 	case !f.Changed:
-		c.ui.say("%s release %s is live already (activated %s); nothing changed", where, c.id(f.Release), humanTime(f.Activated, time.Now()))
+		c.ui.say("%s is already live on side %s (activated %s). Nothing changed.", what, f.Side, humanTime(f.Activated, time.Now()))
 	case f.Previous.IsZero():
-		c.ui.say("%s release %s is live now, the first one", where, c.id(f.Release))
+		c.ui.say("%s is live on side %s, the first release there.", what, f.Side)
 	default:
-		c.ui.say("%s release %s is live now; %s was before, and is still served to the pages that ask for it", where, c.id(f.Release), f.Previous)
+		c.ui.say("%s is live on side %s (was %s). Open tabs on %s keep working.", what, f.Side, f.Previous, f.Previous)
 	}
 	c.tellNodes(f.Nodes)
+	if f.Nodes.Total > 0 && f.Nodes.sides[f.Side] == 0 {
+		c.ui.say("no running node serves side %s; %s serve%s starts one", f.Side, c.program, flipFlags(holdfast.DefaultApp(), f.Side))
+	}
+	if f.Changed && !f.Previous.IsZero() {
+		c.ui.say("%s %s activate %s%s", dim.paint("to undo:", c.ui.outColor), c.program, f.Previous, flipFlags(f.App, f.Side))
+	}
 }
 
-// tellNodes says how many nodes know a change, and warns of those that do not.
+// tellNodes says how many nodes have a change, and warns of those that have not.
 func (c *cli) tellNodes(n nodesReport) {
 	if n.Total == 0 {
 		c.ui.say("no node is running; %s serve starts one", c.program)
 		return
 	}
-	c.ui.say("%s", c.nodesKnow(n))
+	c.ui.say("%d of %d nodes updated", n.Ready, n.Total)
 	if len(n.Lagging) > 0 {
 		c.tellLagging(n.Lagging)
 	}
-}
-
-func (c *cli) nodesKnow(n nodesReport) string {
-	switch {
-	case n.Total == 1 && n.Ready == 1:
-		return "the one running node knows it"
-	case n.Total == 2 && n.Ready == 2:
-		return "both running nodes know it"
-	case n.Ready == n.Total:
-		return fmt.Sprintf("all %d running nodes know it", n.Total)
-	}
-	return fmt.Sprintf("%d of %s %s it", n.Ready, count(n.Total, "running node"), verb(n.Ready, "knows", "know"))
 }
 
 func verb(n int, one, many string) string {
@@ -225,12 +214,14 @@ func (c *cli) id(id holdfast.ReleaseID) string { return bold.paint(id.String(), 
 
 // flipOptions are the flags that all commands that flip have.
 type flipOptions struct {
-	wait time.Duration
-	json bool
+	wait   time.Duration
+	json   bool
+	reason reasonFlags
 }
 
 func (o *flipOptions) flags(flags *pflag.FlagSet) {
 	waitFlag(flags, &o.wait)
+	o.reason.flags(flags)
 	jsonFlag(flags, &o.json)
 }
 
@@ -242,9 +233,6 @@ func (c *cli) finish(ctx context.Context, b *backends, f *flip, o flipOptions) e
 		return c.ui.json(f)
 	}
 	c.tell(f)
-	if f.Changed && !f.Previous.IsZero() {
-		c.next("rollback%s   takes it back", flipFlags(f.App, f.Side))
-	}
 	return nil
 }
 

@@ -37,7 +37,7 @@ func TestLaggardsAreNamed(t *testing.T) {
 			Ready: map[holdfast.AppName][]holdfast.ReleaseID{holdfast.DefaultApp(): {id}},
 		})
 		code, stdout, stderr := holdfastIn(t, dir, "activate", "r1", "--wait", "0s")
-		if code != exitDone || !strings.Contains(stdout, "release r1 is live now") || !strings.Contains(stdout, "\n1 of 3 running nodes knows it\n") {
+		if code != exitDone || !strings.Contains(stdout, "r1 is live on side main, the first release there.\n1 of 3 nodes updated\n") {
 			t.Errorf("exit code %d, standard output:\n%s", code, stdout)
 		}
 		want := "holdfast: warning: node behind (10.0.0.1:80) has not read the change from the registry yet\n" +
@@ -125,7 +125,7 @@ func TestInterruptedWait(t *testing.T) {
 		f := newFlip(state.Name, registry.HistoryEntry{Side: state.Sides[0].Side, Release: state.Sides[0].Live}, true)
 		return c.finish(ended, b, f, flipOptions{wait: time.Hour})
 	})
-	if err != nil || !strings.Contains(stdout.String(), "release r1 is live now") || !strings.Contains(stderr.String(), "which nodes know it could not be found out") {
+	if err != nil || !strings.Contains(stdout.String(), "r1 is live on side main") || !strings.Contains(stderr.String(), "which nodes know it could not be found out") {
 		t.Errorf("%v\n%s%s", err, stdout.String(), stderr.String())
 	}
 }

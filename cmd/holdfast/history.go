@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -26,11 +27,13 @@ func (c *cli) historyCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "history",
 		Short: "Show what went live when, and who did it",
-		Long: `Lists the activations and rollbacks of an app, the latest first: when, on which
-side, which release, what was live before, and who asked for it. What another
-program set in the registry is listed as well.
+		Long: `Lists the activations and rollbacks of an app, the latest first: when, what kind of
+change, on which side, which release, what was live before, who asked for it, and
+why. Kinds are activate, rollback, restore (an activation of a retired release) and
+foreign (another program changed the version key).
 
-JSON keys: app, history (seq, side, release, previous, activated, by, op).`,
+JSON keys: app, history (seq, kind, side, release, previous, activated, by, message,
+commit, branch, run, op).`,
 		Example: `  holdfast history
   holdfast history --app shop --side canary --limit 5`,
 		Args: exactly(),
@@ -71,12 +74,28 @@ func (c *cli) history(ctx context.Context, b *backends, o historyOptions) error 
 		if !e.Previous.IsZero() {
 			before = e.Previous.String()
 		}
-		row := cells(e.Stamp.Local().Format(time.DateTime), e.Side.String(), e.Release.String(), before, e.By)
-		row[2].style = bold
+		row := cells(e.Stamp.Local().Format(time.DateTime), string(kindOf(&e)), e.Side.String(), e.Release.String(), before, e.By, noteOf(&e))
+		row[3].style = bold
 		rows = append(rows, row)
 	}
-	c.ui.table([]string{"WHEN", "SIDE", "RELEASE", "BEFORE", "BY"}, rows)
+	c.ui.table([]string{"WHEN", "KIND", "SIDE", "RELEASE", "BEFORE", "BY", "MESSAGE"}, rows)
 	return nil
+}
+
+// noteOf is the message of an entry, and where the source was.
+func noteOf(e *registry.HistoryEntry) string {
+	const short = 10
+	source := e.Commit[:min(len(e.Commit), short)]
+	if e.Branch != "" {
+		source = strings.TrimSpace(e.Branch + " " + source)
+	}
+	switch {
+	case e.Message == "":
+		return source
+	case source == "":
+		return oneLine(e.Message)
+	}
+	return oneLine(e.Message) + " (" + source + ")"
 }
 
 type historyList struct {

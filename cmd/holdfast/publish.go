@@ -262,7 +262,7 @@ func outcome(r *publish.Result) string {
 }
 
 func (c *cli) activatePublished(ctx context.Context, b *backends, p *published, o publishOptions) (*flip, error) {
-	entry, changed, err := b.registry.Activate(ctx, p.App, p.Release, registry.ActivateOptions{Side: o.activate, By: actor()})
+	entry, changed, err := b.registry.Activate(ctx, p.App, p.Release, registry.ActivateOptions{Side: o.activate, Reason: c.reason(o.flip.reason)})
 	if err != nil {
 		return nil, hinted(fmt.Errorf("release %s was published, but not activated: %w", p.Release, err), "holdfast activate %s%s", p.Release, flipFlags(p.App, o.activate))
 	}

@@ -18,6 +18,7 @@ func (c *cli) retireCommand() *cobra.Command {
 	var now bool
 	var wait time.Duration
 	var before retireBefore
+	var why reasonFlags
 	cmd := &cobra.Command{
 		Use:   "retire RELEASE | --before RELEASE",
 		Short: "Stop serving a release",
@@ -43,11 +44,11 @@ nodes (total, ready, lagging: node, address, why), purge (cache tags, with --now
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if before.given() {
 				return c.withRegistry(cmd.Context(), func(b *backends) error {
-					return c.retireBefore(cmd.Context(), b, app, before, wait)
+					return c.retireBefore(cmd.Context(), b, app, before, wait, why)
 				})
 			}
 			return c.withRelease(cmd, app, args[0], func(b *backends, id holdfast.ReleaseID) error {
-				return c.retire(cmd.Context(), b, app, id, now, wait)
+				return c.retire(cmd.Context(), b, app, id, now, wait, why)
 			})
 		},
 	}
@@ -55,6 +56,7 @@ nodes (total, ready, lagging: node, address, why), purge (cache tags, with --now
 	cmd.Flags().BoolVar(&now, "now", false, "also if it is pinned, and print the cache tags to purge")
 	before.flags(cmd.Flags())
 	waitFlag(cmd.Flags(), &wait)
+	why.flags(cmd.Flags())
 	reportFlag(cmd.Flags())
 	return cmd
 }
@@ -75,8 +77,8 @@ type keptBack struct {
 	Reasons []lifecycle.Reason `json:"reasons"`
 }
 
-func (c *cli) retire(ctx context.Context, b *backends, app holdfast.AppName, id holdfast.ReleaseID, now bool, wait time.Duration) error {
-	if err := b.registry.Retire(ctx, app, id, registry.RetireOptions{Now: now, By: actor()}); err != nil {
+func (c *cli) retire(ctx context.Context, b *backends, app holdfast.AppName, id holdfast.ReleaseID, now bool, wait time.Duration, why reasonFlags) error {
+	if err := b.registry.Retire(ctx, app, id, registry.RetireOptions{Now: now, Reason: c.reason(why)}); err != nil {
 		return err
 	}
 	c.ui.say("release %s of app %s is retired: its URLs answer 410; its bytes stay", c.id(id), app)

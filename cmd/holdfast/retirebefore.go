@@ -42,7 +42,7 @@ func (r *retireBefore) args(cmd *cobra.Command, args []string, now bool) error {
 	return exactly("RELEASE")(cmd, args)
 }
 
-func (c *cli) retireBefore(ctx context.Context, b *backends, app holdfast.AppName, r retireBefore, wait time.Duration) error {
+func (c *cli) retireBefore(ctx context.Context, b *backends, app holdfast.AppName, r retireBefore, wait time.Duration, reason reasonFlags) error {
 	state, err := b.app(ctx, app)
 	if err != nil {
 		return err
@@ -63,7 +63,7 @@ func (c *cli) retireBefore(ctx context.Context, b *backends, app holdfast.AppNam
 	_, err = b.registry.Transit(ctx, app, func(now *registry.AppState) registry.Transitions {
 		older, _ = lifecycle.Before(now, r.release) // releases are never forgotten
 		t := lifecycle.RetireOf(older)
-		t.By = actor()
+		t.Reason = c.reason(reason)
 		return t
 	})
 	if err != nil {

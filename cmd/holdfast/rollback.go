@@ -3,6 +3,9 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -11,9 +14,8 @@ import (
 )
 
 type rollback struct {
-	app  holdfast.AppName
-	side holdfast.Side
-	to   holdfast.ReleaseID // zero: the one before
+	app     holdfast.AppName
+	options registry.RollbackOptions
 }
 
 func (c *cli) rollbackCommand() *cobra.Command {
@@ -21,17 +23,25 @@ func (c *cli) rollbackCommand() *cobra.Command {
 	var waiting flipOptions
 	cmd := &cobra.Command{
 		Use:   "rollback",
-		Short: "Make the release before live again on a side",
-		Long: `Activates the release that was live on a side before the current one, or the one
-that --to names, which must have been live there once. Pages of the release that
-is left go on getting their files. Run twice it leads back again.
+		Short: "Go back to the release that was live before",
+		Long: `Goes back in the history of a side: to the release that was live before the
+current one, or to an earlier one that --to names. Open tabs on the release that
+is left keep working.
 
-It waits for the nodes as activate does, and prints the same JSON.`,
+A rollback never goes to a release that a rollback has left since: run twice, it
+goes back twice, and says so. With --expect it happens only if that release is
+live now, so that of two people who roll back at once one is told what happened.
+To undo a rollback, activate the release that it left; the output names it.
+Releases that are retired or gone are skipped.
+
+It waits for the nodes and writes the history as activate does, and prints the same
+JSON, with left: the releases that this rollback and those just before it left.`,
 		Example: `  holdfast rollback
-  holdfast rollback --side canary
+  holdfast rollback --side canary --expect 2024-05-17.1 --message 'blank page'
   holdfast rollback --app shop --to 2024-05-16.3`,
-		Args: exactly(),
+		Args: noRelease,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			r.options.Reason = c.reason(waiting.reason)
 			return c.withRegistry(cmd.Context(), func(b *backends) error {
 				return c.rollback(cmd.Context(), b, r, waiting)
 			})
@@ -39,10 +49,20 @@ It waits for the nodes as activate does, and prints the same JSON.`,
 	}
 	flags := cmd.Flags()
 	appFlag(flags, &r.app)
-	sideFlag(flags, &r.side, "the side")
-	releaseFlag(flags, &r.to, "to", "the release to go back to, instead of the one before")
+	sideFlag(flags, &r.options.Side, "the side")
+	releaseFlag(flags, &r.options.To, "to", "the release to go back to, instead of the one before")
+	expectFlag(flags, &r.options.Expect)
 	waiting.flags(flags)
 	return cmd
+}
+
+// noRelease wants no argument, and knows what was meant by one.
+func noRelease(cmd *cobra.Command, args []string) error {
+	err := exactly()(cmd, args)
+	if len(args) == 1 && holdfast.IsName(args[0]) {
+		return hinted(err, "to go back to release %s: %s --to %s", args[0], cmd.CommandPath(), args[0])
+	}
+	return err
 }
 
 func (c *cli) rollback(ctx context.Context, b *backends, r rollback, o flipOptions) error {
@@ -50,25 +70,102 @@ func (c *cli) rollback(ctx context.Context, b *backends, r rollback, o flipOptio
 	if err != nil {
 		return err
 	}
-	before, err := sideOf(state, r.side)
-	if err != nil {
+	side := r.options.Side
+	if _, err := sideOf(state, side); err != nil {
 		return err
 	}
-	var to *holdfast.ReleaseID
-	if !r.to.IsZero() {
-		to = &r.to
+	entry, changed, err := b.registry.Rollback(ctx, r.app, r.options)
+	if !r.options.To.IsZero() {
+		err = b.adviseOnRelease(ctx, r.app, r.options.To, err)
 	}
-	entry, err := b.registry.Rollback(ctx, r.app, r.side, to, actor())
-	if to != nil {
-		err = b.adviseOnRelease(ctx, r.app, *to, err)
-	}
-	if errors.Is(err, holdfast.ErrNotFound) {
+	switch {
+	case errors.Is(err, holdfast.ErrConflict):
+		return hinted(err, "holdfast history%s shows what was live, and who changed it", flipFlags(r.app, side))
+	case errors.Is(err, holdfast.ErrNotFound) && !r.options.To.IsZero():
+		return hinted(err, "holdfast activate %s%s makes it live", r.options.To, flipFlags(r.app, side))
+	case errors.Is(err, holdfast.ErrNotFound):
 		return hinted(err, "holdfast releases --app %s lists what can be activated", r.app)
-	}
-	if err != nil {
+	case err != nil:
 		return err
 	}
-	return c.finish(ctx, b, newFlip(r.app, entry, entry.Release != before.Live), o)
+	f := newFlip(r.app, entry, changed)
+	if changed {
+		c.tellTogether(f, b.rollbacksBefore(ctx, r.app, entry))
+	}
+	return c.finish(ctx, b, f, o)
+}
+
+// together is how long after another a rollback may be meant to be the same one.
+const together = time.Hour
+
+// rollbacksBefore returns rollback and those right before it on its side, the last
+// one first. It is a courtesy: history that cannot be read shows none before.
+func (b *backends) rollbacksBefore(ctx context.Context, app holdfast.AppName, rollback registry.HistoryEntry) []registry.HistoryEntry {
+	const few = 50
+	entries, err := b.registry.History(ctx, app, few)
+	if err != nil {
+		return []registry.HistoryEntry{rollback}
+	}
+	return inARow(entries, rollback)
+}
+
+// inARow picks rollback and the rollbacks that come right before it on its side, each
+// less than an hour before the next. entries begin with the newest.
+func inARow(entries []registry.HistoryEntry, rollback registry.HistoryEntry) []registry.HistoryEntry {
+	row := []registry.HistoryEntry{rollback}
+	for _, e := range entries {
+		if e.Side != rollback.Side || e.Seq >= rollback.Seq {
+			continue
+		}
+		if last := row[len(row)-1]; e.Kind != registry.KindRollback || last.Stamp.Sub(e.Stamp) >= together {
+			break
+		}
+		row = append(row, e)
+	}
+	return row
+}
+
+// tellTogether says what rollbacks in a row have left, for people who were paged at
+// the same time.
+func (c *cli) tellTogether(f *flip, row []registry.HistoryEntry) {
+	var left []string
+	for _, e := range slices.Backward(row) {
+		if !slices.Contains(f.Left, e.Previous) {
+			f.Left = append(f.Left, e.Previous)
+			left = append(left, e.Previous.String())
+		}
+	}
+	if len(row) < 2 {
+		return
+	}
+	within := row[0].Stamp.Sub(row[len(row)-1].Stamp)
+	c.ui.warn(fmt.Sprintf("if one rollback was meant: holdfast activate %s%s", f.Previous, flipFlags(f.App, f.Side)),
+		"%s rollback on side %s within %s (the one before was by %s): %s are %s left; live is %s",
+		ordinal(len(row)), f.Side, humanDuration(within), orNobody(row[1].By), prose(left, "and"), allOf(len(left)), f.Release)
+}
+
+func ordinal(n int) string {
+	switch n {
+	case 2:
+		return "second"
+	case 3:
+		return "third"
+	}
+	return fmt.Sprintf("%dth", n)
+}
+
+func allOf(n int) string {
+	if n == 2 {
+		return "both"
+	}
+	return "all"
+}
+
+func orNobody(by string) string {
+	if by == "" {
+		return "somebody"
+	}
+	return by
 }
 
 // sideOf returns a side that the app has.

@@ -41,7 +41,7 @@ func delivery(t testing.TB, change func(*registry.Event)) *Delivery {
 	e := registry.Event{
 		ID: "8b1f", Kind: registry.EventActivate, App: must(holdfast.ParseAppName("shop")), Side: must(holdfast.ParseSide("main")),
 		Release: must(holdfast.ParseReleaseID("two")), Previous: must(holdfast.ParseReleaseID("one")),
-		Time: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC), By: "me\x00@\nhome",
+		Time: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC), Reason: registry.Reason{By: "me\x00@\nhome"},
 	}
 	if change != nil {
 		change(&e)

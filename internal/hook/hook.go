@@ -148,12 +148,9 @@ func (r *Runner) Run(ctx context.Context, l *registry.Leadership, snapshots iter
 
 // delivery makes the first form of what a hook is told.
 func (r *Runner) delivery(e registry.Event, name holdfast.HookName, try int) (*Delivery, error) {
-	e.By = strings.Map(func(c rune) rune { // foreign text, for environments and logs
-		if c < ' ' || c == 0x7f {
-			return -1
-		}
-		return c
-	}, e.By)
+	for _, text := range []*string{&e.By, &e.Message, &e.Commit, &e.Branch, &e.Run} {
+		*text = printable(*text)
+	}
 	d := &Delivery{Event: e, CacheTags: r.tags(&e), Hook: name, Try: try}
 	body, err := json.Marshal(d)
 	if err != nil {
@@ -161,6 +158,16 @@ func (r *Runner) delivery(e registry.Event, name holdfast.HookName, try int) (*D
 	}
 	d.Body = body
 	return d, nil
+}
+
+// printable drops what must not be in environments and logs: the text is foreign.
+func printable(text string) string {
+	return strings.Map(func(c rune) rune {
+		if c < ' ' || c == 0x7f {
+			return -1
+		}
+		return c
+	}, text)
 }
 
 // tags are those of what became stale: pages of the release that was live before,

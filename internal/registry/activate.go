@@ -5,7 +5,9 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"iter"
 	"log/slog"
+	"slices"
 	"time"
 
 	holdfast "github.com/holdfast-web/holdfast"
@@ -13,16 +15,11 @@ import (
 
 // Activate makes a release live on a side, at most once. changed is false if it
 // is live there already; the entry is then that of the activation that made it
-// so. A retired release is served again. Errors: ErrNotFound, ErrGone, and
-// ErrConflict, naming what is live, if that is not what o.Expect says.
+// so. A retired release is served again. Errors: ErrNotFound, ErrGone, ErrInvalid for
+// a Reason, and ErrConflict, naming what is live, if that is not what o.Expect says.
 func (r *Registry) Activate(ctx context.Context, app holdfast.AppName, id holdfast.ReleaseID, o ActivateOptions) (entry HistoryEntry, changed bool, err error) {
-	if o.Side.IsZero() {
-		o.Side = holdfast.DefaultSide()
-	}
-	return r.flip(ctx, "activate release "+id.String(), app, o.Side, o.By, func(e *edit) (holdfast.ReleaseID, error) {
-		if live := e.head.Sides[o.Side].Release; o.Expect != nil && live != *o.Expect {
-			return id, fmt.Errorf("%w: side %s: %s is live, not %s", holdfast.ErrConflict, o.Side, named(live), named(*o.Expect))
-		}
+	f := &flip{app: app, entry: HistoryEntry{Kind: KindActivate, Side: o.Side, Reason: o.Reason}, expect: o.Expect}
+	return r.flip(ctx, "activate release "+id.String(), f, func(e *edit) (holdfast.ReleaseID, error) {
 		_, err := e.release(ctx, id)
 		return id, err
 	})
@@ -36,62 +33,81 @@ func named(id holdfast.ReleaseID) string {
 	return "release " + id.String()
 }
 
-// Rollback activates the release that was live on side before the current one,
-// leaving out those that are gone, or the release to, if that is not nil; it
-// must have been live on the side. ErrNotFound if there is none. Called twice it
-// leads back: what it activates is the previous release in history then.
-func (r *Registry) Rollback(ctx context.Context, app holdfast.AppName, side holdfast.Side, to *holdfast.ReleaseID, by string) (HistoryEntry, error) {
-	if side.IsZero() {
-		side = holdfast.DefaultSide()
-	}
-	entry, _, err := r.flip(ctx, "roll back app "+app.String(), app, side, by, func(e *edit) (holdfast.ReleaseID, error) {
-		if to == nil {
-			return e.previous(ctx, side)
+// Rollback goes back on a side: it activates the release that was live before the
+// current one, leaving out those that are retired or gone, or the release o.To, if that
+// was live before. What a rollback has left since does not count, so that a second
+// rollback goes further back; Activate undoes a rollback. changed is false if o.To is
+// live already. Errors: ErrNotFound if there is nothing to go back to, and those of
+// Activate.
+func (r *Registry) Rollback(ctx context.Context, app holdfast.AppName, o RollbackOptions) (entry HistoryEntry, changed bool, err error) {
+	f := &flip{app: app, entry: HistoryEntry{Kind: KindRollback, Side: o.Side, Reason: o.Reason}, expect: o.Expect}
+	return r.flip(ctx, "roll back app "+app.String(), f, func(e *edit) (holdfast.ReleaseID, error) {
+		if o.To.IsZero() {
+			return e.previous(ctx, f.entry.Side)
 		}
-		if _, err := e.release(ctx, *to); err != nil {
-			return *to, err
+		if _, err := e.release(ctx, o.To); err != nil {
+			return o.To, err
 		}
-		return *to, e.wasLive(ctx, side, *to)
+		return o.To, e.wasLive(ctx, f.entry.Side, o.To)
 	})
-	return entry, err
+}
+
+// flip is one change of what is live on a side.
+type flip struct {
+	app    holdfast.AppName
+	entry  HistoryEntry        // as it is to be written, but for what the head knows
+	expect *holdfast.ReleaseID // what must be live, if not nil
+	first  int64               // the last entry before the first attempt; -1: none was made
 }
 
 // flip activates the release that choose returns.
-func (r *Registry) flip(ctx context.Context, what string, app holdfast.AppName, side holdfast.Side, by string,
-	choose func(*edit) (holdfast.ReleaseID, error),
-) (entry HistoryEntry, changed bool, err error) {
-	op, first := rand.Text(), int64(-1)
-	err = r.update(ctx, what, app, false, func(e *edit) error {
-		entry, changed = HistoryEntry{}, false
-		if first < 0 {
-			first = e.old.Activations
-		}
-		if e.unsure {
-			found, ok, err := e.byOp(ctx, op, first)
-			if err != nil || ok {
-				entry, changed = found, ok
-				return err
-			}
-		}
-		id, err := choose(e)
-		if err != nil {
-			return err
-		}
-		entry, changed, err = e.flip(ctx, side, id, by, op)
+func (r *Registry) flip(ctx context.Context, what string, f *flip, choose func(*edit) (holdfast.ReleaseID, error)) (entry HistoryEntry, changed bool, err error) {
+	if err := f.entry.check(); err != nil {
+		return entry, false, wrap(what, err)
+	}
+	if f.entry.Side.IsZero() {
+		f.entry.Side = holdfast.DefaultSide()
+	}
+	f.entry.Op, f.first = rand.Text(), -1
+	err = r.update(ctx, what, f.app, false, func(e *edit) error {
+		entry, changed, err = f.plan(ctx, e, choose)
 		return err
 	})
 	if err != nil {
 		return HistoryEntry{}, false, err
 	}
 	if !changed {
-		r.log.Info("release is live already", slog.String("app", app.String()), slog.String("side", side.String()), slog.String("release", entry.Release.String()))
+		r.log.Info("release is live already", slog.String("app", f.app.String()), slog.String("side", entry.Side.String()), slog.String("release", entry.Release.String()))
 	}
 	return entry, changed, nil
 }
 
-// flip plans the activation of id on side. Where it is live already nothing is
-// planned, except that a version key of another text is put right.
-func (e *edit) flip(ctx context.Context, side holdfast.Side, id holdfast.ReleaseID, by, op string) (HistoryEntry, bool, error) {
+// plan is one attempt.
+func (f *flip) plan(ctx context.Context, e *edit, choose func(*edit) (holdfast.ReleaseID, error)) (HistoryEntry, bool, error) {
+	if f.first < 0 {
+		f.first = e.old.Activations
+	}
+	if e.unsure {
+		if found, ok, err := e.byOp(ctx, f.entry.Op, f.first); err != nil || ok {
+			return found, ok, err
+		}
+	}
+	if live := e.head.Sides[f.entry.Side].Release; f.expect != nil && live != *f.expect {
+		return HistoryEntry{}, false, fmt.Errorf("%w: side %s: %s is live, not %s", holdfast.ErrConflict, f.entry.Side, named(live), named(*f.expect))
+	}
+	id, err := choose(e)
+	if err != nil {
+		return HistoryEntry{}, false, err
+	}
+	entry := f.entry
+	entry.Release = id
+	return e.flip(ctx, entry)
+}
+
+// flip plans an activation. Where the release is live already nothing is planned,
+// except that a version key of another text is put right.
+func (e *edit) flip(ctx context.Context, entry HistoryEntry) (HistoryEntry, bool, error) {
+	side, id := entry.Side, entry.Release
 	if e.head.flagsOf(id).Gone != 0 {
 		return HistoryEntry{}, false, fmt.Errorf("release %s is %w: publish the same build again to restore it", id, holdfast.ErrGone)
 	}
@@ -103,7 +119,7 @@ func (e *edit) flip(ctx context.Context, side holdfast.Side, id holdfast.Release
 		return entry, false, err
 	}
 	e.setVersion(side, id)
-	return e.activate(side, id, time.Time{}, by, op), true, nil
+	return e.activate(entry, time.Time{}), true, nil
 }
 
 func (e *edit) versionHolds(side holdfast.Side, id holdfast.ReleaseID) bool {
@@ -142,28 +158,52 @@ func (e *edit) byOp(ctx context.Context, op string, first int64) (HistoryEntry, 
 	return HistoryEntry{}, false, nil
 }
 
-// previous returns what was live on side before the current release, and is still
-// served: a release is retired because nobody should get it, often in a hurry.
+// previous returns what a rollback of side goes back to: what was live before the
+// current release and is still served. A release is retired because nobody should get
+// it, often in a hurry.
 func (e *edit) previous(ctx context.Context, side holdfast.Side) (holdfast.ReleaseID, error) {
 	live := e.head.Sides[side].Release
 	if live.IsZero() {
 		return live, fmt.Errorf("side %s: %w: no release was ever live there", side, holdfast.ErrNotFound)
 	}
-	withdrawn := 0
-	found, err := e.search(ctx, side, func(id holdfast.ReleaseID) bool {
-		if id != live && e.withdrawn(id) {
-			withdrawn++
-			return false
+	var withdrawn, left []holdfast.ReleaseID
+	for entry, err := range e.earlier(ctx, side) {
+		id := entry.Release
+		switch {
+		case err != nil:
+			return id, err
+		case id == live:
+		case e.withdrawn(id):
+			withdrawn = appendNew(withdrawn, id)
+		case entry.left:
+			left = appendNew(left, id)
+		default:
+			return id, nil
 		}
-		return id != live
-	})
-	if err != nil || !found.IsZero() {
-		return found, err
 	}
-	if withdrawn > 0 {
-		return found, fmt.Errorf("side %s: %w: all releases that were live there before %s are retired or gone: activate another one", side, holdfast.ErrNotFound, live)
+	why := "no other release was live there before"
+	if len(withdrawn) > 0 {
+		why = fmt.Sprintf("what was live there before it is retired or gone: %s", someIDs(withdrawn))
 	}
-	return found, fmt.Errorf("side %s: %w: no other release than %s was ever live there: activate one", side, holdfast.ErrNotFound, live)
+	if len(left) > 0 {
+		why += fmt.Sprintf("; rollbacks left %s, which can be activated", someIDs(left))
+	}
+	return holdfast.ReleaseID{}, fmt.Errorf("side %s: %w: nothing to go back to from %s: %s", side, holdfast.ErrNotFound, live, why)
+}
+
+func appendNew(ids []holdfast.ReleaseID, id holdfast.ReleaseID) []holdfast.ReleaseID {
+	if slices.Contains(ids, id) {
+		return ids
+	}
+	return append(ids, id)
+}
+
+func someIDs(ids []holdfast.ReleaseID) string {
+	names := make([]string, len(ids))
+	for i, id := range ids {
+		names[i] = id.String()
+	}
+	return some(names)
 }
 
 // withdrawn reports whether a release is retired or gone.
@@ -171,34 +211,64 @@ func (e *edit) withdrawn(id holdfast.ReleaseID) bool {
 	return e.head.flagsOf(id).Retired != 0 || e.head.flagsOf(id).Gone != 0
 }
 
-// wasLive returns an error unless id was once live on side and is still served.
+// wasLive returns an error unless a rollback of side can go back to id.
 func (e *edit) wasLive(ctx context.Context, side holdfast.Side, id holdfast.ReleaseID) error {
-	if e.head.flagsOf(id).Gone == 0 && e.withdrawn(id) {
-		return fmt.Errorf("side %s: %w: release %s is retired: use activate if it shall be served again", side, holdfast.ErrConflict, id)
+	if e.head.Sides[side].Release == id {
+		return nil
 	}
-	found, err := e.search(ctx, side, func(other holdfast.ReleaseID) bool { return other == id })
-	if err == nil && found.IsZero() {
-		err = fmt.Errorf("side %s: %w: release %s was never live there: use activate", side, holdfast.ErrNotFound, id)
+	if e.head.flagsOf(id).Gone == 0 && e.withdrawn(id) {
+		return fmt.Errorf("side %s: %w: release %s is retired: use activate to serve it again", side, holdfast.ErrConflict, id)
+	}
+	err := fmt.Errorf("side %s: %w: release %s was never live there: use activate", side, holdfast.ErrNotFound, id)
+	for entry, failed := range e.earlier(ctx, side) {
+		switch {
+		case failed != nil:
+			return failed
+		case entry.Release == id && !entry.left:
+			return nil
+		case entry.Release == id:
+			err = fmt.Errorf("side %s: %w: release %s was left by a rollback: use activate", side, holdfast.ErrNotFound, id)
+		}
 	}
 	return err
 }
 
-// search returns the last release on side in history that fits, or the zero ID.
-func (e *edit) search(ctx context.Context, side holdfast.Side, fits func(holdfast.ReleaseID) bool) (holdfast.ReleaseID, error) {
-	for i := len(e.head.Recent) - 1; i >= 0; i-- { // those just adopted are here alone
-		if entry := e.head.Recent[i]; entry.Side == side && fits(entry.Release) {
-			return entry.Release, nil
+// pastEntry is an entry of a side's history.
+type pastEntry struct {
+	HistoryEntry
+	left bool // by a rollback since
+}
+
+// earlier yields the entries of side, the newest first.
+func (e *edit) earlier(ctx context.Context, side holdfast.Side) iter.Seq2[pastEntry, error] {
+	return func(yield func(pastEntry, error) bool) {
+		var walk undo
+		for entry, err := range e.backwards(ctx) {
+			if err == nil && entry.Side != side {
+				continue
+			}
+			left := err == nil && !walk.counts(&entry)
+			if !yield(pastEntry{entry, left}, err) || err != nil {
+				return
+			}
 		}
 	}
-	for entry, err := range e.r.backwards(ctx, e.app, e.old) {
-		if err != nil {
-			return holdfast.ReleaseID{}, err
+}
+
+// backwards is Registry.backwards with the entries that are only planned.
+func (e *edit) backwards(ctx context.Context) iter.Seq2[HistoryEntry, error] {
+	return func(yield func(HistoryEntry, error) bool) {
+		for i := len(e.head.Recent) - 1; i >= 0 && e.head.Recent[i].Seq > e.old.Activations; i-- {
+			if !yield(e.head.Recent[i], nil) {
+				return
+			}
 		}
-		if entry.Side == side && fits(entry.Release) {
-			return entry.Release, nil
+		for entry, err := range e.r.backwards(ctx, e.app, e.old) {
+			if !yield(entry, err) {
+				return
+			}
 		}
 	}
-	return holdfast.ReleaseID{}, nil
 }
 
 // Reconcile writes the missing history entries of activations that foreign

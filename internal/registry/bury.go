@@ -15,7 +15,7 @@ import (
 type burial struct {
 	Seq      int64                        `json:"seq"`
 	Releases map[holdfast.ReleaseID]flags `json:"releases"`
-	By       string                       `json:"by,omitempty"` // who or what asked for it
+	Reason
 }
 
 func (b burial) number() int64 { return b.Seq }
@@ -40,10 +40,10 @@ func (h *head) flagsOf(id holdfast.ReleaseID) flags {
 }
 
 // bury plans that releases are gone since at.
-func (e *edit) bury(ids []holdfast.ReleaseID, at time.Time, by string) {
+func (e *edit) bury(ids []holdfast.ReleaseID, at time.Time, why Reason) {
 	for some := range slices.Chunk(ids, buryMost) {
 		e.head.Burials++
-		b := burial{Seq: e.head.Burials, Releases: make(map[holdfast.ReleaseID]flags, len(some)), By: by}
+		b := burial{Seq: e.head.Burials, Releases: make(map[holdfast.ReleaseID]flags, len(some)), Reason: why}
 		for _, id := range some {
 			f := e.head.flagsOf(id)
 			f.Gone = at.Unix()

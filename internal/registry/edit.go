@@ -101,14 +101,16 @@ func (e *edit) adopt() (more bool) {
 		entry := s.version.entry
 		e.checks[entry.Key] = entry.Token
 		op := fmt.Sprintf("set:%s:%d", s.Side, entry.Modified)
-		e.activate(s.Side, s.Live, s.Activated, "a change of the version key", op)
+		e.activate(HistoryEntry{Kind: KindForeign, Side: s.Side, Release: s.Live, Reason: Reason{By: "a change of the version key"}, Op: op}, s.Activated)
 	}
 	return more
 }
 
-// activate plans an entry and what it does to the head.
-func (e *edit) activate(side holdfast.Side, id holdfast.ReleaseID, least time.Time, by, op string) HistoryEntry {
-	entry := e.head.activate(side, id, e.stamp(least), by, op)
+// activate plans an entry, with a stamp that is not before least, and what it does to
+// the head.
+func (e *edit) activate(entry HistoryEntry, least time.Time) HistoryEntry {
+	entry.Stamp = e.stamp(least)
+	entry = e.head.activate(entry)
 	e.createJSON(historyKey(e.app, entry.Seq), entry)
 	return entry
 }

@@ -35,8 +35,10 @@ type Event struct {
 	Side     holdfast.Side      `json:"side,omitzero"` // of EventActivate
 	Release  holdfast.ReleaseID `json:"release"`
 	Previous holdfast.ReleaseID `json:"previous,omitzero"` // what was live on the side before
-	Time     time.Time          `json:"time"`              // the stamp of the change
-	By       string             `json:"by,omitempty"`      // who or what asked for it
+	// Change says what made the release live; empty in entries of earlier versions.
+	Change EntryKind `json:"change,omitempty"`
+	Time   time.Time `json:"time"` // the stamp of the change
+	Reason
 	// Now: by hand and in a hurry, because nobody must get the release any more.
 	Now bool `json:"now,omitempty"`
 	// Again: the hook that the event is for was given up for it before.
@@ -66,17 +68,17 @@ type retirement struct {
 	Seq      int64                `json:"seq"`
 	Releases []holdfast.ReleaseID `json:"releases"`
 	Stamp    time.Time            `json:"stamp"`
-	By       string               `json:"by,omitempty"` // who or what asked for it
-	Now      bool                 `json:"now,omitempty"`
+	Reason
+	Now bool `json:"now,omitempty"`
 }
 
 func (r retirement) number() int64 { return r.Seq }
 
 // retire plans that releases are retired since at.
-func (e *edit) retire(ids []holdfast.ReleaseID, at time.Time, by string, now bool) {
+func (e *edit) retire(ids []holdfast.ReleaseID, at time.Time, why Reason, now bool) {
 	for some := range slices.Chunk(ids, buryMost) {
 		e.head.Retirements++
-		r := retirement{Seq: e.head.Retirements, Releases: some, Stamp: at, By: by, Now: now}
+		r := retirement{Seq: e.head.Retirements, Releases: some, Stamp: at, Reason: why, Now: now}
 		e.createJSON(retirementKey(e.app, r.Seq), r)
 	}
 	for _, id := range ids {
@@ -94,7 +96,7 @@ func (r *Registry) events(ctx context.Context, app holdfast.AppName, h *head, fr
 		if e.Stamp.Unix() < from.Stamp {
 			break
 		}
-		all = append(all, Event{Kind: EventActivate, Side: e.Side, Release: e.Release, Previous: e.Previous, Time: e.Stamp, By: e.By})
+		all = append(all, Event{Kind: EventActivate, Side: e.Side, Release: e.Release, Previous: e.Previous, Change: e.Kind, Time: e.Stamp, Reason: e.Reason})
 	}
 	retirements, err := r.retirements(ctx, app, h, from.Stamp)
 	if err != nil {
@@ -102,14 +104,14 @@ func (r *Registry) events(ctx context.Context, app holdfast.AppName, h *head, fr
 	}
 	for _, some := range retirements {
 		for _, id := range some.Releases {
-			all = append(all, Event{Kind: EventRetire, Release: id, Time: some.Stamp, By: some.By, Now: some.Now})
+			all = append(all, Event{Kind: EventRetire, Release: id, Time: some.Stamp, Reason: some.Reason, Now: some.Now})
 		}
 	}
 	buried := r.past.burials(app)
 	for _, b := range buried[:min(len(buried), int(h.Burials))] {
 		if at := b.at(); at >= from.Stamp {
 			for _, id := range slices.SortedFunc(maps.Keys(b.Releases), compareIDs) {
-				all = append(all, Event{Kind: EventGone, Release: id, Time: fromUnix(at), By: b.By})
+				all = append(all, Event{Kind: EventGone, Release: id, Time: fromUnix(at), Reason: b.Reason})
 			}
 		}
 	}

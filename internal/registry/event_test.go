@@ -69,7 +69,9 @@ func TestEvents(t *testing.T) {
 		mustActivate(t, r, "shop", "one", "main")
 		mustActivate(t, r, "shop", "one", "main") // changes nothing
 		mustActivate(t, r, "shop", "two", "main")
-		must(r.Rollback(ctx, shop, side("main"), nil, "me"))
+		if _, _, err := r.Rollback(ctx, shop, RollbackOptions{Reason: Reason{By: "me"}}); err != nil {
+			t.Fatal(err)
+		}
 		setForeign(t, d, "shop", "b", "two")
 		if err := r.Reconcile(ctx, mustRefresh(t, r, nil)); err != nil {
 			t.Fatal(err)
@@ -77,15 +79,15 @@ func TestEvents(t *testing.T) {
 		setHooks(t, r, "shop", "purge,later")
 		three := release("three")
 		err := errors.Join(
-			r.Retire(ctx, shop, three, RetireOptions{By: "me"}), r.Retire(ctx, shop, three, RetireOptions{By: "me"}), // once
+			r.Retire(ctx, shop, three, RetireOptions{Reason: Reason{By: "me"}}), r.Retire(ctx, shop, three, RetireOptions{Reason: Reason{By: "me"}}), // once
 			r.Pin(ctx, shop, three), r.Retire(ctx, shop, three, RetireOptions{Now: true}), // it is retired already
-			r.Pin(ctx, shop, release("four")), r.Retire(ctx, shop, release("four"), RetireOptions{Now: true, By: "me"}),
+			r.Pin(ctx, shop, release("four")), r.Retire(ctx, shop, release("four"), RetireOptions{Now: true, Reason: Reason{By: "me"}}),
 		)
 		if err != nil {
 			t.Fatal(err)
 		}
 		must(r.Transit(ctx, shop, func(*AppState) Transitions {
-			return Transitions{Retire: []holdfast.ReleaseID{release("past")}, Gone: []holdfast.ReleaseID{release("four"), three}, By: "prune"}
+			return Transitions{Retire: []holdfast.ReleaseID{release("past")}, Gone: []holdfast.ReleaseID{release("four"), three}, Reason: Reason{By: "prune"}}
 		}))
 		mustPublish(t, r, "shop", "four") // restored: no event
 		mustActivate(t, r, "shop", "past", "main")
@@ -278,7 +280,7 @@ func happen(rt *rapid.T, t *testing.T, r *Registry, d kv.Driver, names []string)
 	}
 	switch rapid.IntRange(0, 5).Draw(rt, "what") {
 	case 0:
-		_, _, err := r.Activate(ctx, shop, release(id), ActivateOptions{Side: side(on), By: "test"})
+		_, _, err := r.Activate(ctx, shop, release(id), ActivateOptions{Side: side(on), Reason: Reason{By: "test"}})
 		if err != nil && info.State != holdfast.Gone {
 			rt.Fatal(err)
 		}
@@ -293,7 +295,7 @@ func happen(rt *rapid.T, t *testing.T, r *Registry, d kv.Driver, names []string)
 		}
 		return activated("a change of the version key")
 	case 2:
-		if err := r.Retire(ctx, shop, release(id), RetireOptions{By: "test"}); err == nil && info.State != holdfast.Retired {
+		if err := r.Retire(ctx, shop, release(id), RetireOptions{Reason: Reason{By: "test"}}); err == nil && info.State != holdfast.Retired {
 			return []string{"retire " + id + " by test"}
 		}
 	case 3:

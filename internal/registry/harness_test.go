@@ -137,7 +137,7 @@ func mustPublish(t testing.TB, r *Registry, app string, ids ...string) {
 
 func mustActivate(t testing.TB, r *Registry, app, id, on string) HistoryEntry {
 	t.Helper()
-	e, _, err := r.Activate(t.Context(), appName(app), release(id), ActivateOptions{Side: side(on), By: "test"})
+	e, _, err := r.Activate(t.Context(), appName(app), release(id), ActivateOptions{Side: side(on), Reason: Reason{By: "test"}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -96,17 +96,19 @@ func (h *head) stamp(now, least time.Time) time.Time {
 	return h.Stamp
 }
 
-// activate makes release live on side in h, and returns the entry that says so.
-func (h *head) activate(side holdfast.Side, release holdfast.ReleaseID, stamp time.Time, by, op string) HistoryEntry {
+// activate makes a release live on a side in h, as entry says, and returns the entry
+// with its number and with what was live before.
+func (h *head) activate(entry HistoryEntry) HistoryEntry {
 	h.Activations++
-	entry := HistoryEntry{
-		Seq: h.Activations, Side: side, Release: release, Previous: h.Sides[side].Release,
-		Stamp: stamp, By: by, Op: op,
+	side, release := entry.Side, entry.Release
+	entry.Seq, entry.Previous = h.Activations, h.Sides[side].Release
+	if entry.Kind == KindActivate && h.flagsOf(release).Retired != 0 {
+		entry.Kind = KindRestore
 	}
 	if h.Sides == nil {
 		h.Sides = make(map[holdfast.Side]sideHead)
 	}
-	h.Sides[side] = sideHead{release, entry.Seq, stamp}
+	h.Sides[side] = sideHead{release, entry.Seq, entry.Stamp}
 	h.Recent = append(h.Recent, entry)
 	h.Recent = h.Recent[max(0, len(h.Recent)-recentEntries):]
 	h.flag(release, func(f *flags) { f.Retired = 0 })

@@ -41,8 +41,8 @@ type event struct {
 	Late    bool   // it may happen after its return
 }
 
-// sideModel is what a side does: its state is the list of what was live on it,
-// separated by spaces, the last one now.
+// sideModel is what a side does: its state is the stack of what was made live on it,
+// separated by spaces, the last one now. A rollback takes off the last one.
 func sideModel() porcupine.Model {
 	return porcupine.Model{
 		Partition: func(history []porcupine.Operation) [][]porcupine.Operation {
@@ -83,15 +83,14 @@ func step(state string, e event) (string, bool) {
 	case "read":
 		return state, e.Live == live
 	case "rollback":
-		target = ""
-		for _, id := range history {
-			if id != live {
-				target = id
-			}
+		if len(history) < 2 || e.Failure == "none" { // what is next to each other differs
+			return state, len(history) < 2 && (e.Failure == "none" || e.Failure == "unknown")
 		}
-		if target == "" || e.Failure == "none" {
-			return state, target == "" && (e.Failure == "none" || e.Failure == "unknown")
+		target = history[len(history)-2]
+		if e.Failure == "unknown" || e.Failure == "" && e.Changed && e.Live == target && e.Previous == live {
+			return strings.Join(history[:len(history)-1], " "), true
 		}
+		return state, false
 	}
 	if e.Failure == "unknown" { // made now; one that never was is made when nobody looks any more
 		if target == live || e.Expect != nil && *e.Expect != live {
@@ -143,7 +142,8 @@ func TestModelRefuses(t *testing.T) {
 		{"needless conflict", "two one", event{Kind: "activate", Release: "three", Expect: &expect, Failure: "conflict"}, false},
 		{"rolled back too far", "one two three", event{Kind: "rollback", Changed: true, Live: "one", Previous: "three"}, false},
 		{"rolled back", "one two three", event{Kind: "rollback", Changed: true, Live: "two", Previous: "three"}, true},
-		{"nothing to roll back to", "one one", event{Kind: "rollback", Failure: "none"}, true},
+		{"rolled back to what was left", "one", event{Kind: "rollback", Changed: true, Live: "two", Previous: "one"}, false},
+		{"nothing to roll back to", "one", event{Kind: "rollback", Failure: "none"}, true},
 		{"something to roll back to", "one two", event{Kind: "rollback", Failure: "none"}, false},
 		{"needless conflict of a rollback", "one two", event{Kind: "rollback", Failure: "conflict"}, false},
 		{"lost", "one two", event{Kind: "rollback", Failure: "unknown"}, true},
@@ -175,7 +175,8 @@ func (e *event) do(ctx context.Context, r *Registry) error {
 	case "read":
 		err = e.read(ctx, r)
 	case "rollback":
-		err = e.became(r.Rollback(ctx, app, on, nil, ""))
+		entry, _, failure := r.Rollback(ctx, app, RollbackOptions{Side: on})
+		err = e.became(entry, failure)
 	default:
 		o := ActivateOptions{Side: on}
 		if e.Expect != nil {

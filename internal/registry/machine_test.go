@@ -39,7 +39,7 @@ func newMachine(t *testing.T, d, foreign, second kv.Driver, app string) *machine
 		t: t, app: app, r: openRegistry(t, d, c), second: second, foreign: foreign, clock: c,
 		model: model{
 			releases: map[string]modelRelease{}, live: map[string]string{},
-			keys: map[string]string{}, changed: map[string]int{}, owners: map[string]int{},
+			keys: map[string]string{}, changed: map[string]int{}, owners: map[string]int{}, stacks: map[string][]string{},
 		},
 		shown: map[string]time.Time{},
 	}
@@ -142,17 +142,22 @@ func (m *machine) Activate(rt *rapid.T) {
 }
 
 func (m *machine) Rollback(rt *rapid.T) {
-	on, want := drawSide(rt), ""
+	on, want, to := drawSide(rt), "", ""
+	o := RollbackOptions{Side: side(on)}
+	if rapid.Bool().Draw(rt, "to") {
+		to = drawID(rt)
+		o.To = release(to)
+	}
+	before := ""
 	m.apply(rt, func(next *model) error {
-		id, ok := next.previous(on)
-		if want = id; !ok {
-			return holdfast.ErrNotFound
-		}
-		return next.activate(on, id)
+		before = next.live[on]
+		err := next.rollback(on, to)
+		want = next.live[on]
+		return err
 	}, func() error {
-		e, err := m.r.Rollback(m.t.Context(), m.name(), side(on), nil, "")
-		if err == nil && e.Release.String() != want {
-			rt.Fatalf("rolled back to %s, want %s", e.Release, want)
+		e, changed, err := m.r.Rollback(m.t.Context(), m.name(), o)
+		if err == nil && (e.Release.String() != want || changed != (before != want)) {
+			rt.Fatalf("rolled back to %s (%v), want %s after %s", e.Release, changed, want, before)
 		}
 		return err
 	})

@@ -63,8 +63,9 @@ type model struct {
 	keys     map[string]string // texts of version keys, by side
 	changed  map[string]int    // when a foreign client last set a key
 	history  []modelFlip
-	owners   map[string]int // how many registered nodes brought a release
-	local    bool           // any node ever did
+	stacks   map[string][]string // by side: what is live, on what can be gone back to
+	owners   map[string]int      // how many registered nodes brought a release
+	local    bool                // any node ever did
 }
 
 type modelRelease struct {
@@ -73,11 +74,15 @@ type modelRelease struct {
 	owned, left                     bool // a node brought it once; that all such have gone was noted
 }
 
-type modelFlip struct{ side, release, previous string }
+type modelFlip struct {
+	side, release, previous string
+	kind                    EntryKind
+}
 
 func (m model) clone() model {
 	m.releases, m.live, m.keys = maps.Clone(m.releases), maps.Clone(m.live), maps.Clone(m.keys)
 	m.changed, m.history, m.owners = maps.Clone(m.changed), slices.Clone(m.history), maps.Clone(m.owners)
+	m.stacks = maps.Clone(m.stacks)
 	return m
 }
 
@@ -87,8 +92,14 @@ func (m *model) update(id string, change func(*modelRelease)) {
 	m.releases[id] = r
 }
 
-func (m *model) flip(side, id string) {
-	m.history = append(m.history, modelFlip{side, id, m.live[side]})
+func (m *model) flip(side, id string, kind EntryKind) {
+	if kind == KindActivate && m.releases[id].retired {
+		kind = KindRestore
+	}
+	m.history = append(m.history, modelFlip{side, id, m.live[side], kind})
+	if kind != KindRollback {
+		m.stacks[side] = append(slices.Clip(m.stacks[side]), id)
+	}
 	m.live[side] = id
 	m.update(id, func(r *modelRelease) { r.retired, r.everLive = false, true })
 }
@@ -100,7 +111,7 @@ func (m *model) settle() {
 	}) {
 		id := strings.TrimSpace(m.keys[side])
 		if r, ok := m.releases[id]; ok && !r.gone && m.live[side] != id {
-			m.flip(side, id)
+			m.flip(side, id, KindForeign)
 		}
 	}
 }
@@ -114,18 +125,40 @@ func (m *model) activate(side, id string) error {
 	}
 	m.keys[side] = id
 	if m.live[side] != id {
-		m.flip(side, id)
+		m.flip(side, id, KindActivate)
 	}
 	return nil
 }
 
-func (m *model) previous(side string) (string, bool) {
-	for _, f := range slices.Backward(m.history) {
-		if f.side == side && f.release != m.live[side] && !m.releases[f.release].gone && !m.releases[f.release].retired {
-			return f.release, true
+// rollback goes back to a release below the top of the stack: the first one that can be
+// served, or to.
+func (m *model) rollback(side, to string) error {
+	if r, ok := m.releases[to]; to != "" {
+		switch {
+		case !ok:
+			return holdfast.ErrNotFound
+		case m.live[side] == to:
+			if r.gone {
+				return holdfast.ErrGone
+			}
+			m.keys[side] = to
+			return nil
+		case r.retired && !r.gone:
+			return holdfast.ErrConflict
 		}
 	}
-	return "", false
+	for i, id := range slices.Backward(m.stacks[side]) {
+		if r := m.releases[id]; id != m.live[side] && (to == "" && !r.gone && !r.retired || id == to) {
+			if r.gone {
+				return holdfast.ErrGone
+			}
+			m.stacks[side] = m.stacks[side][:i+1]
+			m.keys[side] = id
+			m.flip(side, id, KindRollback)
+			return nil
+		}
+	}
+	return holdfast.ErrNotFound
 }
 
 // note writes down whose owners have all gone, and whose have come back.
@@ -276,7 +309,7 @@ func (m *machine) checkHistory(rt *rapid.T, app *AppState) {
 			rt.Fatalf("entry %d: %+v after %v", i+1, e, latest)
 		}
 		latest, last[e.Side.String()] = e.Stamp, e
-		flips = append(flips, modelFlip{e.Side.String(), e.Release.String(), e.Previous.String()})
+		flips = append(flips, modelFlip{e.Side.String(), e.Release.String(), e.Previous.String(), e.Kind})
 	}
 	if !slices.Equal(flips, m.model.history) {
 		rt.Fatalf("history %v, want %v", flips, m.model.history)

@@ -222,7 +222,7 @@ func seed(t testing.TB, d kv.Driver, n int) {
 		rel.Published = h.stamp(at(int64(i*100)), time.Time{})
 		add(releaseKey(app, rel.ID), record{Release: rel})
 		h.Releases++
-		entry := h.activate(side("main"), rel.ID, h.stamp(at(0), time.Time{}), "seed", "")
+		entry := h.activate(HistoryEntry{Kind: KindActivate, Side: side("main"), Release: rel.ID, Stamp: h.stamp(at(0), time.Time{})})
 		add(historyKey(app, entry.Seq), entry)
 		if i < n-20 {
 			h.flag(rel.ID, func(f *flags) { f.Retired, f.Gone = at(int64(i)).Unix(), at(int64(i)).Unix() })

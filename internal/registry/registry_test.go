@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -139,19 +140,27 @@ func TestActivateAndRollback(t *testing.T) {
 	eachDriver(t, func(t *testing.T, open opener) {
 		ctx, r := t.Context(), openRegistry(t, open(), newClock())
 		shop := appName("shop")
-		_, err := r.Rollback(ctx, shop, side("a"), nil, "")
+		back := func(on, to string) (HistoryEntry, error) {
+			o := RollbackOptions{Side: side(on), Reason: Reason{By: "op", Message: "why"}}
+			if to != "" {
+				o.To = release(to)
+			}
+			e, _, err := r.Rollback(ctx, shop, o)
+			return e, err
+		}
+		_, err := back("a", "")
 		wantError(t, err, holdfast.ErrNotFound, "no app yet")
 		mustPublish(t, r, "shop", "one", "two", "three")
-		_, err = r.Rollback(ctx, shop, side("a"), nil, "")
+		_, err = back("a", "")
 		wantError(t, err, holdfast.ErrNotFound, "no release was ever live")
 
 		zero := holdfast.ReleaseID{}
-		e, changed, err := r.Activate(ctx, shop, release("one"), ActivateOptions{Side: side("a"), Expect: &zero, By: "me"})
+		e, changed, err := r.Activate(ctx, shop, release("one"), ActivateOptions{Side: side("a"), Expect: &zero, Reason: Reason{By: "me"}})
 		if err != nil || !changed || e.Seq != 1 || !e.Previous.IsZero() || e.By != "me" {
 			t.Fatalf("first: %+v, %v, %v", e, changed, err)
 		}
-		_, err = r.Rollback(ctx, shop, side("a"), nil, "")
-		wantError(t, err, holdfast.ErrNotFound, "no other release than one")
+		_, err = back("a", "")
+		wantError(t, err, holdfast.ErrNotFound, "nothing to go back to from one: no other release was live there before")
 		_, _, err = r.Activate(ctx, shop, release("two"), ActivateOptions{Side: side("a"), Expect: &zero})
 		wantError(t, err, holdfast.ErrConflict, "release one is live, not no release")
 		again, changed, err := r.Activate(ctx, shop, release("one"), ActivateOptions{Side: side("a")})
@@ -161,19 +170,26 @@ func TestActivateAndRollback(t *testing.T) {
 
 		mustActivate(t, r, "shop", "two", "a")
 		mustActivate(t, r, "shop", "three", "a")
-		e = must(r.Rollback(ctx, shop, side("a"), nil, "op"))
-		if e.Release != release("two") || e.Previous != release("three") {
+		e = must(back("a", ""))
+		if e.Release != release("two") || e.Previous != release("three") || e.Kind != KindRollback || e.By != "op" || e.Message != "why" {
 			t.Fatalf("rollback: %+v", e)
 		}
-		to := release("one")
-		if e = must(r.Rollback(ctx, shop, side("a"), &to, "op")); e.Release != to || e.Previous != release("two") {
+		if e = must(back("a", "one")); e.Release != release("one") || e.Previous != release("two") {
 			t.Fatalf("rollback to: %+v", e)
 		}
-		if again := must(r.Rollback(ctx, shop, side("a"), &to, "op")); again.Seq != e.Seq {
+		if again := must(back("a", "one")); again.Seq != e.Seq {
 			t.Fatalf("rollback to what is live: %+v", again)
 		}
-		_, err = r.Rollback(ctx, shop, side("b"), &to, "")
+		_, err = back("b", "one")
 		wantError(t, err, holdfast.ErrNotFound, "release one was never live there")
+		_, err = back("a", "three")
+		wantError(t, err, holdfast.ErrNotFound, "release three was left by a rollback: use activate")
+		_, err = back("a", "")
+		wantError(t, err, holdfast.ErrNotFound, "nothing to go back to from one", "rollbacks left two, three, which can be activated")
+		_, _, err = r.Rollback(ctx, shop, RollbackOptions{Side: side("a"), Expect: new(release("three"))})
+		wantError(t, err, holdfast.ErrConflict, "release one is live, not release three")
+		_, _, err = r.Activate(ctx, shop, release("two"), ActivateOptions{Reason: Reason{Message: strings.Repeat("x", MaxReason+1)}})
+		wantError(t, err, holdfast.ErrInvalid, "message has 501 bytes, at most 500")
 
 		history := must(r.History(ctx, shop, 2))
 		if len(history) != 2 || history[0].Seq != 5 || history[1].Seq != 4 {
@@ -201,7 +217,7 @@ func TestRollbackPassesGone(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if e := must(r.Rollback(ctx, shop, side("a"), nil, "")); e.Release != release("oldest") {
+	if e, _, err := r.Rollback(ctx, shop, RollbackOptions{Side: side("a")}); err != nil || e.Release != release("oldest") {
 		t.Errorf("rolled back to %s", e.Release)
 	}
 	if got := must(r.History(ctx, shop, 0)); len(got) != 4*batch+3 || got[len(got)-1].Seq != 1 {

@@ -37,6 +37,9 @@ func (r *Registry) Unpin(ctx context.Context, app holdfast.AppName, id holdfast.
 // owns it, or if it is pinned and not o.Now. ErrNotFound, ErrGone.
 func (r *Registry) Retire(ctx context.Context, app holdfast.AppName, id holdfast.ReleaseID, o RetireOptions) error {
 	return r.mark(ctx, "retire", app, id, func(e *edit, f flags) error {
+		if err := o.check(); err != nil {
+			return err
+		}
 		on := e.head.liveOn(id)
 		switch {
 		case f.Gone != 0:
@@ -54,7 +57,7 @@ func (r *Registry) Retire(ctx context.Context, app holdfast.AppName, id holdfast
 		}
 		e.undisturbed()
 		if f.Retired == 0 {
-			e.retire([]holdfast.ReleaseID{id}, e.stamp(time.Time{}), o.By, o.Now)
+			e.retire([]holdfast.ReleaseID{id}, e.stamp(time.Time{}), o.Reason, o.Now)
 		}
 		e.flag(id, func(f *flags) { f.Pinned = false })
 		return nil
@@ -80,7 +83,7 @@ func (r *Registry) MarkGone(ctx context.Context, app holdfast.AppName, id holdfa
 			return fmt.Errorf("%w: only a retired release that is not pinned can go", holdfast.ErrConflict)
 		}
 		e.undisturbed()
-		e.bury([]holdfast.ReleaseID{id}, e.stamp(time.Time{}), "")
+		e.bury([]holdfast.ReleaseID{id}, e.stamp(time.Time{}), Reason{})
 		return nil
 	})
 }
@@ -99,7 +102,7 @@ func (r *Registry) mark(ctx context.Context, verb string, app holdfast.AppName, 
 type Transitions struct {
 	Retire []holdfast.ReleaseID // published or draining ones stop being served
 	Gone   []holdfast.ReleaseID // retired ones become tombstones
-	By     string               // who or what asks, for hooks
+	Reason                      // who or what asks, and why, for hooks
 }
 
 // Transit retires releases of app and makes retired ones tombstones, as decide
@@ -149,8 +152,8 @@ func (e *edit) transit(state *AppState, t Transitions) error {
 		}
 	}
 	at := e.stamp(time.Time{})
-	e.retire(t.Retire, at, t.By, false)
-	e.bury(t.Gone, at, t.By)
+	e.retire(t.Retire, at, t.Reason, false)
+	e.bury(t.Gone, at, t.Reason)
 	return nil
 }
 

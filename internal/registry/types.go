@@ -96,29 +96,28 @@ type Snapshot struct {
 	unrecorded map[holdfast.AppName]bool        // apps with activations that lack a history entry
 }
 
-// HistoryEntry is one activation. Sequence numbers rise per app without gaps.
-type HistoryEntry struct {
-	Seq      int64              `json:"seq"`
-	Side     holdfast.Side      `json:"side"`
-	Release  holdfast.ReleaseID `json:"release"`
-	Previous holdfast.ReleaseID `json:"previous,omitzero"`
-	Stamp    time.Time          `json:"stamp"`        // unique and rising among all stamps of the app
-	By       string             `json:"by,omitempty"` // who or what asked for it
-	Op       string             `json:"op,omitempty"` // operation ID, finds an activation whose outcome was lost
-}
-
 // ActivateOptions say where a release becomes live, and on which condition.
 type ActivateOptions struct {
 	Side holdfast.Side // the default side if zero
 	// Expect, if not nil, is what must be live there now; the zero ID: nothing.
 	Expect *holdfast.ReleaseID
-	By     string // who or what asks, for the history
+	Reason
+}
+
+// RollbackOptions say which side goes back, and how far.
+type RollbackOptions struct {
+	Side holdfast.Side // the default side if zero
+	// To is the release to go back to; the zero ID: the one before.
+	To holdfast.ReleaseID
+	// Expect is as in ActivateOptions.
+	Expect *holdfast.ReleaseID
+	Reason
 }
 
 // RetireOptions of Retire.
 type RetireOptions struct {
-	Now bool   // also if it is pinned, and the pin is dropped: for leaks
-	By  string // who or what asks, for hooks
+	Now    bool // also if it is pinned, and the pin is dropped: for leaks
+	Reason      // for hooks
 }
 
 // LeaseInfo is a publish that is going on. Its manifest is a root.
