@@ -65,7 +65,7 @@ func FuzzParseConfig(f *testing.F) {
 // to be flags.
 func TestKeysAreFlags(t *testing.T) {
 	want := []string{
-		"access-log", "admin", "app", "build", "cache", "copies", "copy-rate", "data", "debug-headers", "deltas", "drain", "effort",
+		"access-log", "admin", "app", "build", "by", "cache", "copies", "copy-rate", "data", "debug-headers", "deltas", "drain", "effort",
 		"hook-timeout", "hook-tries", "hooks", "identity", "listen", "log-format", "max-files", "max-size", "memory",
 		"name", "notice", "peer-address", "peer-ca", "peer-cert", "peer-key", "peer-listen", "peer-secret-file", "poll", "prune", "registry", "registry-ca", "registry-cert", "registry-key", "scrub", "scrub-rate", "side", "store", "tls-cert", "tls-key",
 	}

@@ -37,7 +37,7 @@ Releases that are retired or gone are skipped.
 It waits for the nodes and writes the history as activate does, and prints the same
 JSON, with left: the releases that this rollback and those just before it left.`,
 		Example: `  holdfast rollback
-  holdfast rollback --side canary --expect 2024-05-17.1 --message 'blank page'
+  holdfast rollback --side canary --expect 2024-05-17.1 --message BUG-4711
   holdfast rollback --app shop --to 2024-05-16.3`,
 		Args: noRelease,
 		RunE: func(cmd *cobra.Command, _ []string) error {
