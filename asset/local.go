@@ -75,8 +75,8 @@ type fixed struct{ table *live.Table }
 
 var _ serve.Tables = fixed{}
 
-func (f fixed) Table() *live.Table                  { return f.table }
-func (f fixed) Await(context.Context, string) error { return nil }
+func (f fixed) Table() *live.Table                        { return f.table }
+func (f fixed) Await(context.Context, string, bool) error { return nil }
 
 // tableOf makes the table of one app with one release, which is live. It has no
 // stamps, and so no Last-Modified: processes with the same build answer alike,

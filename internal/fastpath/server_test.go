@@ -24,7 +24,7 @@ import (
 type unread struct{}
 
 func (unread) Table() *live.Table                  { return nil }
-func (unread) Await(context.Context, string) error { return nil }
+func (unread) Await(context.Context, string, bool) error { return nil }
 
 type noBlobs struct{}
 

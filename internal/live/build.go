@@ -106,5 +106,11 @@ func variants(objects []holdfast.Object) []Variant {
 	return vs
 }
 
-// extension returns the extension of the last segment, with its dot, or "".
-func extension(p string) string { return path.Ext(path.Base(p)) }
+// shelf is where files of one kind lie: a directory, with its final slash, and an
+// extension, with its dot; each may be empty.
+type shelf struct{ dir, extension string }
+
+func shelfOf(p string) shelf {
+	base := strings.LastIndexByte(p, '/') + 1
+	return shelf{p[:base], path.Ext(p[base:])}
+}

@@ -53,6 +53,7 @@ type appBuilder struct {
 	slots   map[holdfast.ReleaseID]*slot
 	holders map[string][]holder // of servable, loaded releases, by path
 	types   map[string]int      // how many held files have an extension
+	shelves map[shelf]int       // how many held fingerprinted files lie there
 	live    holdfast.ReleaseID  // effectively, on the table's side
 	kin     kinship
 	never   map[string]bool // paths under which different bytes were published knowingly
@@ -92,6 +93,7 @@ func newAppBuilder(previous *appBuilder) *appBuilder {
 		slots:   make(map[holdfast.ReleaseID]*slot),
 		holders: make(map[string][]holder),
 		types:   make(map[string]int),
+		shelves: make(map[shelf]int),
 		asked:   make(map[holdfast.ReleaseID]*Asked),
 		kin:     newKinship(),
 	}
@@ -117,6 +119,7 @@ func (ab *appBuilder) update(side holdfast.Side, state *registry.AppState, build
 		host: state.Settings.Mount.Host(), prefix: state.Settings.Mount.Path(),
 		releases:   make(map[string]*Release, len(ab.slots)),
 		extensions: make(map[string]bool, len(ab.types)),
+		shelves:    make(map[shelf]bool, len(ab.shelves)),
 		incomplete: incomplete,
 	}
 	for id, s := range ab.slots {
@@ -127,6 +130,9 @@ func (ab *appBuilder) update(side holdfast.Side, state *registry.AppState, build
 	}
 	for ext := range ab.types {
 		app.extensions[ext] = true
+	}
+	for s := range ab.shelves {
+		app.shelves[s] = true
 	}
 	if s := ab.slots[ab.live]; s != nil {
 		app.side = s.release
@@ -247,15 +253,15 @@ func (ab *appBuilder) hold(s *slot, paths touched, content bool) {
 	ab.kin.hold(before, -1)
 	ab.kin.hold(now, +1)
 	if before != nil {
-		for p := range before.entries {
+		for p, e := range before.entries {
 			ab.holders[p] = slices.DeleteFunc(ab.holders[p], func(h holder) bool { return h.slot == s })
-			ab.count(p, -1)
+			ab.count(e, -1)
 		}
 	}
 	if now != nil {
 		for p, e := range now.entries {
 			ab.holders[p] = append(ab.holders[p], holder{s, e})
-			ab.count(p, +1)
+			ab.count(e, +1)
 		}
 	}
 }
@@ -281,12 +287,19 @@ func (ab *appBuilder) clash(state *registry.AppState, paths touched) {
 	ab.never = never
 }
 
-func (ab *appBuilder) count(p string, by int) {
-	ext := extension(p)
-	if ext == "" {
-		return
+// count notes what the names of held files have in common.
+func (ab *appBuilder) count(e *Entry, by int) {
+	s := shelfOf(e.Path)
+	if s.extension != "" {
+		add(ab.types, s.extension, by)
 	}
-	if ab.types[ext] += by; ab.types[ext] == 0 {
-		delete(ab.types, ext)
+	if e.Fingerprinted {
+		add(ab.shelves, s, by)
+	}
+}
+
+func add[K comparable](counts map[K]int, k K, by int) {
+	if counts[k] += by; counts[k] == 0 {
+		delete(counts, k)
 	}
 }

@@ -63,7 +63,7 @@ func newDepot() *depot {
 }
 
 func mediaType(p string) string {
-	switch extension(p) {
+	switch shelfOf(p).extension {
 	case ".html", ".page":
 		return "text/html; charset=utf-8"
 	case ".js", ".map":

@@ -140,8 +140,11 @@ func (k *Keeper) Health() Health { return *k.health.Load() }
 // taken into the table, shared with all who wait. A name that such a read, not
 // a second old, did not find does not wait again. It returns ErrBusy when too
 // many wait, ctx's error when the read took too long, and ErrUnavailable at once
-// while the registry is known to be out of reach.
-func (k *Keeper) Await(ctx context.Context, name string) error { return k.requests.wait(ctx, name) }
+// while the registry is known to be out of reach. Guesses, names that nothing speaks
+// for, may take half of the places: however many there are, they leave the rest free.
+func (k *Keeper) Await(ctx context.Context, name string, guess bool) error {
+	return k.requests.wait(ctx, name, guess)
+}
 
 // Run reads the registry until ctx ends: on hints, periodically, and when a
 // request asks, at most once a second for all requests together. Failures are

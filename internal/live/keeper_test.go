@@ -211,7 +211,7 @@ func TestKeeperRefusesWhatCannotFollow(t *testing.T) {
 				other := s.depot.snapshot(tt.revision, twoReleases("b", ""))
 				other.Registry = tt.registry
 				s.source.set(other)
-				if err := s.Await(t.Context(), "x"); !errors.Is(err, holdfast.ErrConflict) {
+				if err := s.Await(t.Context(), "x", false); !errors.Is(err, holdfast.ErrConflict) {
 					t.Errorf("Await = %v, want ErrConflict: the read says nothing about this registry", err)
 				}
 				s.pass(time.Minute)

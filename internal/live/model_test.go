@@ -227,7 +227,7 @@ func (m *model) content(prefix, p string) string {
 	byContent := map[string]*modelRelease{}
 	for _, r := range m.releases {
 		c, ok := m.has(r, p)
-		hidden := extension(p) == ".html" && m.stateOf(r) == published && !m.settings.Preview
+		hidden := shelfOf(p).extension == ".html" && m.stateOf(r) == published && !m.settings.Preview
 		if !ok || hidden || !strings.HasPrefix(hexOf(c), prefix) {
 			continue
 		}
@@ -245,7 +245,7 @@ func (m *model) content(prefix, p string) string {
 }
 
 func (m *model) answers() answers {
-	a := answers{"live": m.serving, "incomplete": "false", "mount": m.settings.Mount.String()}
+	a := answers{"live": m.serving, "incomplete": "false", "may come": "false false false", "mount": m.settings.Mount.String()}
 	for _, ext := range []string{".html", ".js", ".png", ".webmanifest"} {
 		a["extension "+ext] = "false"
 	}
@@ -257,7 +257,10 @@ func (m *model) answers() answers {
 		for _, p := range propertyPaths() {
 			if c, ok := m.has(r, p); ok {
 				a["pinned "+r.id+" "+p] = fmt.Sprintf("%s, incarnation %d", c, r.incarnation)
-				a["extension "+extension(p)] = "true"
+				a["extension "+shelfOf(p).extension] = "true"
+				if p == "app.4f2a9c1b.js" {
+					a["may come"] = "true false false"
+				}
 			}
 		}
 	}

@@ -48,6 +48,7 @@ func answersOf(t *Table) answers {
 			}
 		}
 	}
+	a["may come"] = fmt.Sprint(app.MayCome("new.js"), app.MayCome("static/new.js"), app.MayCome("new.css"))
 	for _, p := range propertyPaths() {
 		a["plain "+p] = "none"
 		if r, ok := app.Plain(p); ok {

@@ -21,8 +21,9 @@ const pace = time.Second
 
 // requests joins the requests that wait for a read of the registry into rounds.
 type requests struct {
-	due   chan struct{} // gets a value when the waiting round should be read
-	slots chan struct{} // bounds how many wait
+	due     chan struct{} // gets a value when the waiting round should be read
+	slots   chan struct{} // bounds how many wait
+	guesses chan struct{} // and how many of them wait for names that nothing speaks for
 
 	mu     sync.Mutex
 	next   *round    // those who wait for the next read
@@ -42,12 +43,12 @@ type round struct {
 
 func newRequests(waiters int) *requests {
 	return &requests{
-		due: make(chan struct{}, 1), slots: make(chan struct{}, waiters),
+		due: make(chan struct{}, 1), slots: make(chan struct{}, waiters), guesses: make(chan struct{}, waiters/2),
 		absent: absent{seed: maphash.MakeSeed()},
 	}
 }
 
-func (q *requests) wait(ctx context.Context, name string) error {
+func (q *requests) wait(ctx context.Context, name string, guess bool) error {
 	key := q.absent.key(name)
 	if q.absent.has(key) {
 		return nil
@@ -55,12 +56,18 @@ func (q *requests) wait(ctx context.Context, name string) error {
 	if err := q.reach(); err != nil {
 		return err
 	}
-	select {
-	case q.slots <- struct{}{}:
-		defer func() { <-q.slots }()
-	default:
+	if guess {
+		leave, ok := enter(q.guesses)
+		if !ok {
+			return ErrBusy
+		}
+		defer leave()
+	}
+	leave, ok := enter(q.slots)
+	if !ok {
 		return ErrBusy
 	}
+	defer leave()
 	r := q.join()
 	select {
 	case <-ctx.Done():
@@ -71,6 +78,16 @@ func (q *requests) wait(ctx context.Context, name string) error {
 		q.absent.add(key, r.began)
 	}
 	return r.err
+}
+
+// enter takes a place, unless all are taken. A caller that gets one must call leave.
+func enter(places chan struct{}) (leave func(), ok bool) {
+	select {
+	case places <- struct{}{}:
+		return func() { <-places }, true
+	default:
+		return nil, false
+	}
 }
 
 // join puts the caller into the next round, and sees to it that there is one.

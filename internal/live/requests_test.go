@@ -18,7 +18,7 @@ import (
 // await calls Await in a goroutine; the result can be read when it is there.
 func (s *stage) await(ctx context.Context, name string) chan error {
 	result := make(chan error, 1)
-	go func() { result <- s.Await(ctx, name) }()
+	go func() { result <- s.Await(ctx, name, false) }()
 	synctest.Wait()
 	return result
 }
@@ -84,7 +84,7 @@ func TestAwaitPace(t *testing.T) {
 		for i := range 10_000 {
 			wg.Go(func() {
 				time.Sleep(time.Duration(i) * 350 * time.Microsecond)
-				if err := s.Await(t.Context(), fmt.Sprint("@r", i)); err != nil {
+				if err := s.Await(t.Context(), fmt.Sprint("@r", i), false); err != nil {
 					t.Errorf("Await %d: %v", i, err)
 				}
 			})
@@ -202,7 +202,7 @@ func TestAwaitDuringOutage(t *testing.T) {
 				}
 				reads, start := s.source.count(), time.Now()
 				for i := range 100_000 {
-					if err := s.Await(t.Context(), fmt.Sprint("@r", i)); !errors.Is(err, holdfast.ErrUnavailable) {
+					if err := s.Await(t.Context(), fmt.Sprint("@r", i), false); !errors.Is(err, holdfast.ErrUnavailable) {
 						t.Fatalf("Await = %v, want ErrUnavailable", err)
 					}
 				}
@@ -240,6 +240,42 @@ func TestAwaitBusy(t *testing.T) {
 			wantNil(t, w)
 		}
 		again := s.await(t.Context(), "more")
+		s.pass(2 * time.Second)
+		wantNil(t, again)
+	})
+}
+
+// A flood of guesses leaves half of the places to names that something speaks for.
+func TestGuessesLeavePlaces(t *testing.T) {
+	play(t, Options{Poll: time.Hour, Waiters: 6}, func(t *testing.T, s *stage) {
+		s.pass(time.Minute)
+		s.source.change(func(x *source) { x.before = func(context.Context) { time.Sleep(time.Second) } })
+		var waiting []chan error
+		guess := func(i int) chan error {
+			result := make(chan error, 1)
+			go func() { result <- s.Await(t.Context(), fmt.Sprint("wp-", i, ".php"), true) }()
+			synctest.Wait()
+			return result
+		}
+		for i := range 3 {
+			waiting = append(waiting, guess(i))
+		}
+		for i := range 100 {
+			if err, ok := returned(guess(100 + i)); !ok || !errors.Is(err, ErrBusy) {
+				t.Fatalf("Await has returned: %v, error: %v; want ErrBusy", ok, err)
+			}
+		}
+		for i := range 3 {
+			waiting = append(waiting, s.await(t.Context(), fmt.Sprint("@", i)))
+		}
+		if err, ok := returned(s.await(t.Context(), "@more")); !ok || !errors.Is(err, ErrBusy) {
+			t.Errorf("Await has returned: %v, error: %v; want ErrBusy", ok, err)
+		}
+		s.pass(2 * time.Second)
+		for _, w := range waiting {
+			wantNil(t, w)
+		}
+		again := guess(7)
 		s.pass(2 * time.Second)
 		wantNil(t, again)
 	})
@@ -367,7 +403,7 @@ func TestAwaitSeesWhatWasPublished(t *testing.T) {
 				}
 				patient, cancel := context.WithTimeout(ctx, rand.N(4*time.Second))
 				defer cancel()
-				if k.Await(patient, "@"+id) != nil {
+				if k.Await(patient, "@"+id, false) != nil {
 					return
 				}
 				gave.Add(1)

@@ -60,6 +60,7 @@ type App struct {
 	content      map[string][]*Entry // by path; distinct digests, sorted
 	kin          map[string][]*Entry // by logical name; see kinship
 	extensions   map[string]bool     // that servable manifests use, with the dot
+	shelves      map[shelf]bool      // where servable manifests have fingerprinted files
 	local        bool                // nodes bring their own builds: a plain path has other bytes elsewhere
 	incomplete   bool                // a servable release is not loaded yet
 }
@@ -129,6 +130,10 @@ func (a *App) Content(prefix, path string) (*Entry, bool) {
 // HasExtension reports whether some servable manifest has a file whose name ends
 // in ext, which includes the dot.
 func (a *App) HasExtension(ext string) bool { return a.extensions[ext] }
+
+// MayCome reports whether a file that no release has may well be one of a release to
+// come: files with a hash in their names lie beside it, with the same extension.
+func (a *App) MayCome(path string) bool { return a.shelves[shelfOf(path)] }
 
 // Resolved is the answer to a plain path.
 type Resolved struct {

@@ -202,7 +202,9 @@ func withDefaults(c Config) Config {
 func (n *Node) Table() *live.Table { return n.keeper.Table() }
 
 // Await waits for a read of the registry that began after the call; see live.Keeper.
-func (n *Node) Await(ctx context.Context, name string) error { return n.keeper.Await(ctx, name) }
+func (n *Node) Await(ctx context.Context, name string, guess bool) error {
+	return n.keeper.Await(ctx, name, guess)
+}
 
 // Snapshot returns what the current table was made from, or nil.
 func (n *Node) Snapshot() *registry.Snapshot { return n.keeper.Snapshot() }

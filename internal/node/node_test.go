@@ -75,7 +75,11 @@ func (w *world) add(id string, files map[string]string) holdfast.ReleaseID {
 	for p, content := range files {
 		d := holdfast.DigestOf([]byte(content))
 		name := holdfast.ObjectName{Digest: d}
-		list = append(list, holdfast.File{Path: p, Logical: p, Digest: d, Size: int64(len(content)), MediaType: "text/html; charset=utf-8"})
+		media := "text/html; charset=utf-8"
+		if strings.HasSuffix(p, ".js") {
+			media = "text/javascript; charset=utf-8"
+		}
+		list = append(list, holdfast.File{Path: p, Logical: p, Digest: d, Size: int64(len(content)), MediaType: media})
 		objects = append(objects, holdfast.Object{Digest: d, Name: name, Size: int64(len(content))})
 		_, err := w.store.PutObject(ctx, name, int64(len(content)), strings.NewReader(content))
 		w.check(err)

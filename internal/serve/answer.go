@@ -8,7 +8,7 @@ import (
 
 // Unavailable turns d, the answer to r, into one that asks to come again.
 func (d *Decision) Unavailable(r *Request, why string) {
-	d.Range, d.Location, d.Wait = Range{}, "", ""
+	d.Range, d.Location, d.Wait, d.Guess = Range{}, "", "", false
 	d.Ref, d.Off, d.Length = blob.Ref{}, 0, 0
 	c := decider{r: r, d: d, a: d.App}
 	c.unavailable(why)
@@ -78,5 +78,12 @@ func (c *decider) wait(kind, name string) {
 	if c.a != nil {
 		app = c.a.Name.String()
 	}
-	c.d.Wait = app + "/" + kind + name
+	c.d.Wait, c.d.Guess = app+"/"+kind+name, false
+}
+
+// guess is wait for a file that nothing but the request speaks for.
+func (c *decider) guess(name string) {
+	if c.wait("", name); c.d.Wait != "" {
+		c.d.Guess = true
+	}
 }

@@ -32,7 +32,7 @@ func (h *Handler) claims(r *http.Request, d *Decision) (req Request, ours bool) 
 	}
 	probe.HasBody = false
 	Decide(h.tables.Table(), &probe, d)
-	if !d.ours(req.Path) && d.Wait != "" && looksLikeFile(d.App, req.Path) {
+	if !d.ours(req.Path) && d.Wait != "" && !d.Guess && looksLikeFile(d.App, req.Path) {
 		h.await(r.Context(), &probe, d) // only a name that a release may have is worth it
 	}
 	if !d.ours(req.Path) {
@@ -54,10 +54,5 @@ func (d *Decision) ours(path string) bool {
 // looksLikeFile reports whether a path ends as that of some file of the app does
 // that is no document.
 func looksLikeFile(a *live.App, path string) bool {
-	switch ext := extension(path); ext {
-	case "", ".html", ".htm", ".xhtml":
-		return false
-	default:
-		return a != nil && a.HasExtension(ext)
-	}
+	return !mayBePage(path) && a != nil && a.HasExtension(extension(path))
 }

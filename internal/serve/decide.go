@@ -40,7 +40,10 @@ type Decision struct {
 	// may: the caller should wait for a read of the registry and decide again,
 	// with Waited set. Where that read cannot be had, a failure (404) must become
 	// Unavailable, since what was asked for may exist; a success stands.
-	Wait string
+	// Guess: nothing speaks for the name but that somebody asks for it; the answer
+	// stands then, too. Else anybody could have a node say that it is unavailable.
+	Wait  string
+	Guess bool
 
 	App     *live.App     // whose mount the request falls under; nil for none
 	Release *live.Release // whose file, or whose state, the answer gives; nil for none
@@ -111,8 +114,11 @@ func (c *decider) route(t *live.Table) {
 		c.fail(404, "no such path")
 	case app == nil:
 		c.fail(404, "no app is mounted here")
-		if namesRelease(decoded) || holdfast.LooksHashed(decoded) {
+		switch {
+		case namesRelease(decoded) || holdfast.LooksHashed(decoded):
 			c.wait("", decoded)
+		case !mayBePage(decoded) && !c.r.navigates():
+			c.guess(decoded)
 		}
 	case slashless:
 		c.redirect()

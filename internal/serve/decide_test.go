@@ -50,7 +50,7 @@ func shop(settings ...string) site {
 }
 
 // summary says of an answer what matters most: the status, what the body holds,
-// how it may be cached, which release it names, and what it waits for.
+// how it may be cached, which release it names, and what it waits for that is no guess.
 func summary(d *Decision, contents map[holdfast.ObjectName]string) string {
 	h := headers(d)
 	words := []string{fmt.Sprint(d.Status)}
@@ -70,7 +70,7 @@ func summary(d *Decision, contents map[holdfast.ObjectName]string) string {
 	if id := h["X-Deployment-Id"]; id != "" {
 		words = append(words, "id="+id)
 	}
-	if d.Wait != "" {
+	if d.Wait != "" && !d.Guess { // TestGuesses says which names are guesses
 		words = append(words, "wait", d.Wait)
 	}
 	return strings.Join(words, " ")

@@ -62,19 +62,27 @@ func (c *decider) isNavigation(p string) bool {
 // mayShowPage reports whether the app's own page may say that p is missing. That
 // page answers whoever asks for a page, but never a request for an asset.
 func (c *decider) mayShowPage(p string) bool {
-	switch extension(p) {
-	case "", ".html", ".htm", ".xhtml":
+	if mayBePage(p) {
 		return c.r.FetchMode == "" || c.r.FetchMode == "navigate"
 	}
 	return c.isNavigation(p)
+}
+
+// mayBePage reports whether a path ends as that of a page does.
+func mayBePage(p string) bool {
+	switch extension(p) {
+	case "", ".html", ".htm", ".xhtml":
+		return true
+	}
+	return false
 }
 
 func extension(p string) string {
 	return path.Ext(p[strings.LastIndexByte(p, '/')+1:])
 }
 
-// missing answers for what the table does not have. A name with a hash, or one
-// that names a release, may be of a release the table does not know.
+// missing answers for what the table does not have. What is no page may be of a release
+// the table does not know, whatever its name: bundlers change how they name files.
 func (c *decider) missing(side *live.Release, p string) {
 	if c.a.Incomplete() {
 		c.unavailable("some release is being loaded")
@@ -86,10 +94,14 @@ func (c *decider) missing(side *live.Release, p string) {
 		c.d.Release = nil
 		c.fail(404, "no such file")
 	}
-	if id, _, ok := c.a.Settings.CutPinned(p); ok {
+	id, _, ok := c.a.Settings.CutPinned(p)
+	switch {
+	case ok:
 		c.wait("@", id)
-	} else if holdfast.LooksHashed(p) {
+	case holdfast.LooksHashed(p) || c.a.MayCome(p):
 		c.wait("", p)
+	case !c.mayShowPage(p):
+		c.guess(p)
 	}
 }
 

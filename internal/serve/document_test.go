@@ -69,6 +69,60 @@ func TestDocuments(t *testing.T) {
 	})
 }
 
+// TestGuesses: what waits although nothing speaks for its name, and what does not wait.
+func TestGuesses(t *testing.T) {
+	s := shop("spa=on")
+	s.releases[3].files["_next/static/chunks/0d08b4ab5bbd8b1f.js"] = "chunk"
+	tab := table(t, "main", s, site{app: "below", settings: map[string]string{"mount": "only.example.com/"}})
+	const guess, sure, no = "guess", "sure", "no"
+	for _, c := range []struct {
+		path string
+		with func(*Request)
+		want string
+	}{
+		{"/nothing.js", script, guess},
+		{"/nothing.js", nil, guess}, // a client that does not say what it wants
+		{"/fonts/new.woff2", script, guess},
+		{"/data/new", script, guess},
+		{"/new.html", script, guess},
+		{"/wp-login.php", nil, guess},
+		{"/_next/static/chunks/0od.e4.nsryo4.js", script, sure}, // beside one with a hash
+		{"/_next/static/chunks/0od.e4.nsryo4.js", navigate, sure},
+		{"/_next/static/css/a.css", script, guess},
+		{"/none-Ab3dEf77.js", script, sure},
+		{"/nothing.js", func(r *Request) { r.Waited = true }, no},
+		{"/", navigate, no},
+		{"/some/page", navigate, no},
+		{"/some/page", nil, no},
+		{"/some/page.html", nil, no},
+		{"/john.doe", navigate, no},
+		{"/app.js", script, no},
+		{"/app.js.map", script, no}, // known, and private
+		{"/@live/nothing.js", script, no},
+	} {
+		r := get(c.path)
+		if c.with != nil {
+			c.with(r)
+		}
+		d := decideLawfully(t, tab, r)
+		got := no
+		if d.Wait != "" {
+			if got = sure; d.Guess {
+				got = guess
+			}
+		}
+		if got != c.want {
+			t.Errorf("%s %s: %s, want %s", c.path, r.FetchMode, got, c.want)
+		}
+	}
+	for path, want := range map[string]bool{"/new.js": true, "/new": false, "/new.html": false} { // no app lies there
+		only := table(t, "main", site{app: "below", settings: map[string]string{"mount": "only.example.com/"}})
+		if d := decideLawfully(t, only, get(path)); d.Guess != want || (d.Wait != "") != want {
+			t.Errorf("%s: waits for %q", path, d.Wait)
+		}
+	}
+}
+
 func TestHiddenFromDecoding(t *testing.T) {
 	var cases []decision
 	for _, p := range []string{

@@ -17,8 +17,9 @@ import (
 type Tables interface {
 	// Table returns the current table, or nil before the first.
 	Table() *live.Table
-	// Await waits for a read of the registry that began after the call.
-	Await(ctx context.Context, name string) error
+	// Await waits for a read of the registry that began after the call. A guess is a
+	// name that nothing speaks for: where many wait, it is turned away first.
+	Await(ctx context.Context, name string, guess bool) error
 }
 
 // Blobs is where bodies come from, verified; *blob.Source is one.
@@ -147,8 +148,8 @@ func (h *Handler) decide(ctx context.Context, req *Request, d *Decision) {
 func (h *Handler) await(ctx context.Context, req *Request, d *Decision) {
 	ctx, cancel := context.WithTimeout(ctx, h.options.Wait)
 	defer cancel()
-	if err := h.tables.Await(ctx, d.Wait); err != nil {
-		if d.Status >= http.StatusBadRequest {
+	if err := h.tables.Await(ctx, d.Wait, d.Guess); err != nil {
+		if d.Status >= http.StatusBadRequest && !d.Guess {
 			d.Unavailable(req, "the registry does not say in time whether this exists")
 		}
 		return

@@ -34,7 +34,7 @@ func (k *keeper) Table() *live.Table {
 	return k.table
 }
 
-func (k *keeper) Await(ctx context.Context, name string) error {
+func (k *keeper) Await(ctx context.Context, name string, _ bool) error {
 	k.mu.Lock()
 	k.asked = append(k.asked, name)
 	news := k.news
@@ -153,7 +153,10 @@ func TestWaiting(t *testing.T) {
 		asked                int
 	}{
 		{"a known file", "/app.js", "", busy, 200, "live app", 0},
-		{"a missing file without a hash", "/nothing.js", "", busy, 404, "", 0},
+		{"a missing file without a hash", "/nothing.js", "", nil, 404, "", 1},
+		{"too many wait for guesses", "/nothing.js", "", busy, 404, "", 1},
+		{"a guess appears", "/new.js", "", learn, 200, "next new", 1},
+		{"a page that nobody has", "/nothing", "", nil, 404, "", 0},
 		{"the release appears", "/@next/app.js", "", learn, 200, "next app", 1},
 		{"the release does not appear", "/@nobody/app.js", "", nil, 404, "", 1},
 		{"too many wait", "/@next/app.js", "", busy, 503, "", 1},

@@ -20,6 +20,24 @@ import (
 // TestFlood: a flood of requests for releases that nobody knows does not reach
 // the registry: it is read once a second at most. The pages are served meanwhile.
 func TestFlood(t *testing.T) {
+	absent, busy := flooded(t, "/@unknown-%d/app.js", int64(soak.Or(1_000_000, 200_000)))
+	if absent == 0 {
+		t.Errorf("%d answers 404 and %d answers 503", absent, busy)
+	}
+}
+
+// TestFloodOfPlainNames is the same for names of which nothing says that they may be
+// files of a release. Such a flood never has a node say that it is unavailable.
+func TestFloodOfPlainNames(t *testing.T) {
+	absent, busy := flooded(t, "/images/none%d.png", int64(soak.Or(1_000_000, 200_000)))
+	if busy != 0 {
+		t.Errorf("%d answers 404 and %d answers 503", absent, busy)
+	}
+}
+
+// flooded sends requests for so many paths to a node that is browsed meanwhile, and
+// counts the answers 404 and 503.
+func flooded(t *testing.T, path string, requests int64) (absent, busy int64) {
 	c := start(t, 1)
 	builds := c.publishDemo()
 	way := newTap(t, c.zk.Addresses[0])
@@ -27,7 +45,7 @@ func TestFlood(t *testing.T) {
 	c.awaitNodes()
 
 	_, before := way.Reads()
-	if code, err := n.askUnknown(); code != http.StatusNotFound || err != nil {
+	if code, err := n.askUnknown(fmt.Sprintf(path, 0)); code != http.StatusNotFound || err != nil {
 		t.Fatalf("an unknown release: %d, %v", code, err)
 	}
 	reads, syncs := way.Reads()
@@ -38,14 +56,13 @@ func TestFlood(t *testing.T) {
 
 	c.browse(builds, 20*time.Millisecond)
 	const clients = 1300 // more than may wait for a read
-	requests := int64(soak.Or(1_000_000, 200_000))
 	var sent atomic.Int64
 	var answers [600]atomic.Int64 // by status
 	began := time.Now()
 	var group errgroup.Group
 	for range clients {
 		group.Go(func() error {
-			return n.flood(&answers, func() (int64, bool) { i := sent.Add(1); return i, i <= requests })
+			return n.flood(&answers, path, func() (int64, bool) { i := sent.Add(1); return i, i <= requests })
 		})
 	}
 	if err := group.Wait(); err != nil {
@@ -61,15 +78,16 @@ func TestFlood(t *testing.T) {
 	if syncsAfter-syncs > most*perRead { // with which each begins; the leases' renewals are reads, too
 		t.Errorf("more than one read of the registry a second: %d syncs in %v", syncsAfter-syncs, took)
 	}
-	absent, busy := answers[http.StatusNotFound].Load(), answers[http.StatusServiceUnavailable].Load()
-	if absent+busy != requests || absent == 0 {
+	absent, busy = answers[http.StatusNotFound].Load(), answers[http.StatusServiceUnavailable].Load()
+	if absent+busy != requests {
 		t.Errorf("%d answers 404 and %d answers 503 to %d requests", absent, busy, requests)
 	}
+	return absent, busy
 }
 
-// flood sends requests for unknown releases, one after the other, each for
-// another one, and counts the answers by status.
-func (n *clusterNode) flood(answers *[600]atomic.Int64, next func() (number int64, more bool)) error {
+// flood sends requests for what is unknown, one after the other, each for another
+// path, and counts the answers by status.
+func (n *clusterNode) flood(answers *[600]atomic.Int64, path string, next func() (number int64, more bool)) error {
 	conn, err := net.Dial("tcp", strings.TrimPrefix(n.Base, "http://"))
 	if err != nil {
 		return err
@@ -84,7 +102,7 @@ func (n *clusterNode) flood(answers *[600]atomic.Int64, next func() (number int6
 		if !more {
 			return nil
 		}
-		code, err := ask(conn, in, fmt.Sprintf("/@unknown-%d/app.js", number))
+		code, err := ask(conn, in, fmt.Sprintf(path, number))
 		if err != nil {
 			return err
 		}
@@ -105,8 +123,8 @@ func ask(conn io.Writer, in *bufio.Reader, target string) (int, error) {
 	return resp.StatusCode, err
 }
 
-func (n *clusterNode) askUnknown() (int, error) {
-	resp, err := browser.Get(n.Base + "/@nobody/app.js")
+func (n *clusterNode) askUnknown(path string) (int, error) {
+	resp, err := browser.Get(n.Base + path)
 	if err != nil {
 		return 0, err
 	}
