@@ -1,7 +1,6 @@
 package live
 
 import (
-	"cmp"
 	"slices"
 
 	holdfast "github.com/holdfast-web/holdfast"
@@ -35,9 +34,7 @@ func (b *builder) table(snap *registry.Snapshot, build func(*registry.ReleaseInf
 		t.apps = append(t.apps, ab.update(b.side, state, build))
 	}
 	b.apps = current
-	slices.SortStableFunc(t.apps, func(x, y *App) int {
-		return cmp.Or(-cmp.Compare(min(len(x.host), 1), min(len(y.host), 1)), -cmp.Compare(len(x.prefix), len(y.prefix)))
-	})
+	t.routes = newRoutes(t.apps)
 	return t
 }
 

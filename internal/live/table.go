@@ -20,10 +20,11 @@ type Table struct {
 	Registry string        // identity of the registry it was read from
 	Revision int64         // of the snapshot it was built from; never goes back
 	Side     holdfast.Side // of the node
-	apps     []*App        // those bound to a host first, then longest path first
+	apps     []*App        // by name
+	routes   routes        // to apps
 }
 
-// Apps returns the apps in the order they are matched. The caller must not change it.
+// Apps returns the apps, by name. The caller must not change the slice.
 func (t *Table) Apps() []*App { return t.apps }
 
 // Route finds the app whose mount a request falls under. host is lower case and
@@ -31,18 +32,14 @@ func (t *Table) Apps() []*App { return t.apps }
 // below the mount without its leading slash; slashless is set when the path is
 // the mount itself without its trailing slash.
 func (t *Table) Route(host, path string) (app *App, rest string, slashless bool) {
-	for _, a := range t.apps {
-		if a.host != "" && a.host != host || !strings.HasPrefix(path, a.prefix) {
-			continue
-		}
-		if len(path) == len(a.prefix) {
-			return a, "", true
-		}
-		if path[len(a.prefix)] == '/' {
-			return a, path[len(a.prefix)+1:], false
-		}
+	app = t.routes.find(host, path)
+	switch {
+	case app == nil:
+		return nil, "", false
+	case len(path) == len(app.prefix):
+		return app, "", true
 	}
-	return nil, "", false
+	return app, path[len(app.prefix)+1:], false
 }
 
 // App is one application as the nodes of one side see it.
