@@ -20,7 +20,6 @@ import (
 	"github.com/holdfast-web/holdfast/internal/kv/memkv"
 	"github.com/holdfast-web/holdfast/internal/kv/sqlitekv"
 	"github.com/holdfast-web/holdfast/internal/kv/zkkv"
-	"github.com/holdfast-web/holdfast/internal/origin"
 	"github.com/holdfast-web/holdfast/internal/registry"
 	"github.com/holdfast-web/holdfast/internal/store"
 	"github.com/holdfast-web/holdfast/internal/store/bucketstore"
@@ -81,7 +80,22 @@ func (c *cli) withRegistry(ctx context.Context, do func(*backends) error) error 
 	if err != nil {
 		return err
 	}
-	return errors.Join(do(b), b.Close())
+	return errors.Join(atPlace(do(b), c.theRegistry()), b.Close())
+}
+
+// theRegistry is the registry as hints name it.
+func (c *cli) theRegistry() place {
+	scheme, _, _ := strings.Cut(c.global.registry, ":")
+	names := map[string]string{"zk": "ZooKeeper", "etcd": "etcd"}
+	return place{
+		what: cmp.Or(names[scheme], "the registry"), flag: "--registry", where: c.registryPlace(),
+		login: "check the user and the password in HOLDFAST_REGISTRY_LOGIN, and what that user may do",
+	}
+}
+
+// theStore is the store as hints name it.
+func (c *cli) theStore() place {
+	return place{what: "the store", flag: "--store", where: c.storePlace(), login: "check the credentials, and what they allow"}
 }
 
 // open opens the backends that the global flags name. Whoever opens them first
@@ -93,10 +107,8 @@ func (c *cli) open(ctx context.Context, o opening, log *slog.Logger) (*backends,
 	if err != nil || b.store != nil {
 		return b, err
 	}
-	if err := b.openStore(ctx, c, o, log); err != nil {
-		if origin.IsUnreachable(err) {
-			err = hinted(err, "the store did not answer in time; check that it runs and that --store is right, then run the same command again")
-		}
+	err = c.patiently(ctx, c.theStore(), log, func(ctx context.Context) error { return b.openStore(ctx, c, o, log) })
+	if err != nil {
 		return nil, errors.Join(err, b.Close())
 	}
 	return b, nil
@@ -105,7 +117,11 @@ func (c *cli) open(ctx context.Context, o opening, log *slog.Logger) (*backends,
 // openBackends opens the registry, and a store only where both are pretended.
 func (c *cli) openBackends(ctx context.Context, o opening, log *slog.Logger) (*backends, error) {
 	b := &backends{}
-	empty, err := b.openRegistry(ctx, c, o, log)
+	var empty bool
+	err := c.patiently(ctx, c.theRegistry(), log, func(ctx context.Context) (err error) {
+		empty, err = b.openRegistry(ctx, c, o, log)
+		return err
+	})
 	switch {
 	case err != nil:
 		return nil, errors.Join(err, b.Close())
@@ -162,7 +178,7 @@ func (c *cli) registryDriver(ctx context.Context, log *slog.Logger) (keeper, err
 	switch {
 	case text == "" || scheme == "sqlite" && text != "sqlite:":
 		driver, err := sqlitekv.Open(ctx, c.sqlitePath(), sqlitekv.Options{Logger: log})
-		return opened(driver, err, c.sqlitePath())
+		return opened(driver, err)
 	case scheme == "zk":
 		return c.zooKeeper(ctx, log)
 	case scheme == "etcd":
@@ -171,10 +187,11 @@ func (c *cli) registryDriver(ctx context.Context, log *slog.Logger) (keeper, err
 	return nil, usage("--registry %s: this build supports %s", text, registrySchemes)
 }
 
-// opened names the registry that could not be opened.
-func opened[D keeper](driver D, err error, place string) (keeper, error) {
+// opened makes a driver that could not be opened a nil keeper. Drivers name what they
+// open.
+func opened[D keeper](driver D, err error) (keeper, error) {
 	if err != nil {
-		return nil, fmt.Errorf("open registry %s: %w", place, err)
+		return nil, err
 	}
 	return driver, nil
 }
@@ -198,7 +215,7 @@ func (c *cli) zooKeeper(ctx context.Context, log *slog.Logger) (keeper, error) {
 	}
 	config.Logger = log
 	driver, err := zkkv.Open(ctx, config)
-	return opened(driver, err, c.global.registry)
+	return opened(driver, err)
 }
 
 func (c *cli) etcd(ctx context.Context, log *slog.Logger) (keeper, error) {
@@ -215,7 +232,7 @@ func (c *cli) etcd(ctx context.Context, log *slog.Logger) (keeper, error) {
 	}
 	config.Logger = log
 	driver, err := etcdkv.Open(ctx, config)
-	return opened(driver, err, c.global.registry)
+	return opened(driver, err)
 }
 
 // login returns user:password for the registry. It has no flag: what stands on a

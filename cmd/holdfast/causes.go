@@ -131,7 +131,12 @@ func isTimeout(err error) bool {
 }
 
 // place is what a command talks to, for hints.
-type place struct{ what, flag, login string }
+type place struct {
+	what  string // "the store"
+	flag  string // that names it
+	where string // what the flag says
+	login string // what to do when it refuses the credentials
+}
 
 // placeError is an error of one place.
 type placeError struct {
@@ -155,5 +160,5 @@ func placeOf(err error) place {
 	if errors.As(err, &p) {
 		return p.place
 	}
-	return place{"the registry or the store", "--registry or --store", "check the credentials of the registry and of the store"}
+	return place{what: "the registry or the store", flag: "--registry or --store", login: "check the credentials of the registry and of the store"}
 }

@@ -80,11 +80,17 @@ func explain(err error) failure {
 // plainError drops the kinds of errors from a text: what stands beside them says more.
 func plainError(err error) error {
 	text := ": " + err.Error()
-	for _, kind := range []error{holdfast.ErrInvalid, holdfast.ErrNotFound, holdfast.ErrConflict, holdfast.ErrExists, holdfast.ErrDenied} {
+	for _, kind := range []error{
+		kv.ErrConflict, kv.ErrUnknown, kv.ErrLeaseLost, kv.ErrInvalid, kv.ErrClosed, kv.ErrDenied,
+		holdfast.ErrInvalid, holdfast.ErrNotFound, holdfast.ErrConflict, holdfast.ErrExists, holdfast.ErrDenied,
+	} {
 		text = strings.ReplaceAll(text, ": "+kind.Error()+": ", ": ")
 	}
 	for _, kind := range []error{kv.ErrConflict, kv.ErrUnknown, kv.ErrLeaseLost, kv.ErrInvalid, kv.ErrClosed, kv.ErrDenied} {
 		text = strings.ReplaceAll(text, ": "+kind.Error(), "")
+	}
+	if text == "" {
+		return err
 	}
 	return errors.New(strings.TrimPrefix(text, ": "))
 }

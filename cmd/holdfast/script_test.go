@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"maps"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -16,6 +17,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -49,8 +51,35 @@ func TestScripts(t *testing.T) {
 			"occupy":   occupy,
 			"await":    await,
 			"awaits":   awaits,
+			"fulldisk": fullDisk,
+			"silent":   silent,
+		},
+		Condition: func(cond string) (bool, error) {
+			if cond == "root" {
+				return os.Getuid() == 0, nil
+			}
+			return false, fmt.Errorf("unknown condition %q", cond)
 		},
 	})
+}
+
+// fullDisk mounts a file system of 64 KiB, which is full, at DIR.
+func fullDisk(ts *testscript.TestScript, neg bool, args []string) {
+	dir := ts.MkAbs(args[0])
+	ts.Check(os.MkdirAll(dir, 0o755))
+	ts.Check(syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=64k"))
+	ts.Defer(func() { _ = syscall.Unmount(dir, syscall.MNT_DETACH) })
+	if err := os.WriteFile(filepath.Join(dir, "full"), make([]byte, 1<<20), 0o600); !errors.Is(err, syscall.ENOSPC) {
+		ts.Fatalf("filling the disk: %v", err)
+	}
+}
+
+// silent NAME sets NAME to an address that accepts connections and never answers.
+func silent(ts *testscript.TestScript, neg bool, args []string) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	ts.Check(err)
+	ts.Defer(func() { _ = l.Close() }) // the kernel accepts
+	ts.Setenv(args[0], l.Addr().String())
 }
 
 // exits CODE COMMAND... runs a command that must end with that exit code.

@@ -16,6 +16,7 @@ func (l law) checks() map[string]func([]*source) []string {
 		"imports":  l.imported,
 		"apart":    l.reached,
 		"globals":  l.globals,
+		"nils":     l.nils,
 		"sizes":    l.sizes,
 		"spread":   l.spread,
 	}

@@ -83,13 +83,13 @@ func (d *daemon) pause() {
 	d.await(func() error {
 		threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", d.cmd.Process.Pid))
 		if err != nil || len(threads) == 0 {
-			return fmt.Errorf("no threads: %w", err)
+			return fmt.Errorf("no threads: %v", err) //nolint:errorlint // there may be none
 		}
 		for _, path := range threads {
 			stat, err := os.ReadFile(path)
 			// The state follows the name in brackets.
 			if err != nil || !bytes.Contains(stat, []byte(") T ")) {
-				return fmt.Errorf("runs: %s: %w", stat, err)
+				return fmt.Errorf("runs: %s: %v", stat, err) //nolint:errorlint // there may be none
 			}
 		}
 		return nil

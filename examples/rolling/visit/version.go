@@ -32,8 +32,11 @@ func ReadVersion(name, dir string) (*Version, error) {
 	v := &Version{Name: name, files: make(map[string]file)}
 	source := os.DirFS(dir)
 	templates, err := fs.Glob(source, "pages/*.html")
-	if err != nil || len(templates) < 2 {
-		return nil, fmt.Errorf("read version %s: %s has no pages (%w)", name, dir, err)
+	if err != nil {
+		return nil, fmt.Errorf("read version %s: %w", name, err)
+	}
+	if len(templates) < 2 {
+		return nil, fmt.Errorf("read version %s: %s has no pages", name, dir)
 	}
 	for _, t := range templates {
 		switch page := strings.TrimSuffix(path.Base(t), ".html"); page {

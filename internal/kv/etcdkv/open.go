@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -16,6 +17,8 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
+
+	"github.com/holdfast-web/holdfast/internal/kv"
 )
 
 const (
@@ -122,13 +125,13 @@ func (d *Driver) check(ctx context.Context) error {
 func (c Config) explain(ctx context.Context, err error) error {
 	switch {
 	case errors.Is(err, rpctypes.ErrPermissionDenied):
-		return fmt.Errorf("the user %q needs a role with read and write permission on the prefix /%s/: %w", c.Username, c.Prefix, err)
+		return fmt.Errorf("%w: the user %q needs a role with read and write permission on the prefix /%s/: %w", kv.ErrDenied, c.Username, c.Prefix, err)
 	case errors.Is(err, rpctypes.ErrAuthFailed):
-		return fmt.Errorf("the user %q does not exist or has another password: %w", c.Username, err)
+		return fmt.Errorf("%w: the user %q does not exist or has another password: %w", kv.ErrDenied, c.Username, err)
 	case errors.Is(err, rpctypes.ErrUserEmpty):
-		return fmt.Errorf("the cluster wants a user name and a password: %w", err)
+		return fmt.Errorf("%w: the cluster wants a user name and a password: %w", kv.ErrDenied, err)
 	case errors.Is(err, clientv3.ErrNoAvailableEndpoints), isDeadline(err):
-		return fmt.Errorf("%w; tried %s", err, c.diagnose(ctx))
+		return noAnswer{err, c.diagnose(ctx)}
 	}
 	return err
 }
@@ -137,27 +140,44 @@ func isDeadline(err error) bool {
 	return errors.Is(err, errNoAnswer) || errors.Is(err, context.DeadlineExceeded)
 }
 
-// diagnose says of each member how far one gets.
-func (c Config) diagnose(ctx context.Context) string {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-	defer cancel()
-	found := make([]string, len(c.Endpoints))
-	var wg sync.WaitGroup
-	for i, endpoint := range c.Endpoints {
-		wg.Go(func() { found[i] = endpoint + ": " + c.dial(ctx, endpoint) })
-	}
-	wg.Wait()
-	return strings.Join(found, "; ")
+// noAnswer says how far one gets with each member.
+type noAnswer struct {
+	cause   error
+	members []error
 }
 
-func (c Config) dial(ctx context.Context, endpoint string) string {
+func (e noAnswer) Error() string {
+	var parts []string
+	for _, m := range e.members {
+		parts = append(parts, m.Error())
+	}
+	return "no etcd answers: " + strings.Join(parts, "; ")
+}
+
+// Unwrap returns what became of each member, and why it was given up.
+func (e noAnswer) Unwrap() []error { return append(slices.Clone(e.members), e.cause) }
+
+// diagnose says of each member how far one gets.
+func (c Config) diagnose(ctx context.Context) []error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	found := make([]error, len(c.Endpoints))
+	var wg sync.WaitGroup
+	for i, endpoint := range c.Endpoints {
+		wg.Go(func() { found[i] = fmt.Errorf("%s: %w", endpoint, c.dial(ctx, endpoint)) })
+	}
+	wg.Wait()
+	return found
+}
+
+func (c Config) dial(ctx context.Context, endpoint string) error {
 	conn, err := new(net.Dialer).DialContext(ctx, "tcp", endpoint)
 	if err != nil {
-		return err.Error()
+		return err
 	}
 	defer conn.Close()
 	if c.TLS == nil && !c.Secure {
-		return "connected, but no answer of an etcd with a quorum (does it want TLS?)"
+		return errors.New("connected, but no answer of an etcd with a quorum (does it want TLS?)")
 	}
 	host, _, _ := net.SplitHostPort(endpoint)
 	config := &tls.Config{ServerName: host, MinVersion: tls.VersionTLS12}
@@ -166,7 +186,7 @@ func (c Config) dial(ctx context.Context, endpoint string) string {
 		config.ServerName = cmp.Or(config.ServerName, host)
 	}
 	if err := tls.Client(conn, config).HandshakeContext(ctx); err != nil {
-		return "TLS: " + err.Error()
+		return fmt.Errorf("TLS: %w", err)
 	}
-	return "connected with TLS, but no answer of an etcd with a quorum (does it want a client certificate?)"
+	return errors.New("connected with TLS, but no answer of an etcd with a quorum (does it want a client certificate?)")
 }

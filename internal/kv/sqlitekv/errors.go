@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"syscall"
 
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
@@ -43,9 +44,36 @@ func (d *Driver) explain(ctx context.Context, err error) error {
 		return fmt.Errorf("%w (%v)", cause, err) //nolint:errorlint // the interruption is a detail
 	}
 	if hint := advice(code(err)); hint != "" {
-		return fmt.Errorf("%s: %w", hint, err)
+		err = fmt.Errorf("%s: %w", hint, err)
+	}
+	if cause := d.systemCause(code(err)); cause != nil {
+		return dueTo{err, cause}
 	}
 	return err
+}
+
+// dueTo is an error of SQLite's with the error of the system that it stands for,
+// which SQLite does not tell.
+type dueTo struct {
+	error
+	cause error
+}
+
+// Unwrap returns both.
+func (e dueTo) Unwrap() []error { return []error{e.error, e.cause} }
+
+// systemCause returns the error of the system that a result code stands for; nil if
+// it cannot be told.
+func (d *Driver) systemCause(code int) error {
+	switch code {
+	case sqlite3.SQLITE_FULL:
+		return syscall.ENOSPC
+	case sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM:
+		return notWritable(d.path)
+	case sqlite3.SQLITE_IOERR:
+		return limited()
+	}
+	return nil
 }
 
 func advice(code int) string {

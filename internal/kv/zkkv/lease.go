@@ -46,12 +46,12 @@ func (d *Driver) Lease(ctx context.Context, ttl time.Duration) (kv.Lease, error)
 	if err == nil {
 		err = l.authenticate(ctx)
 	}
-	if err != nil || !d.hold(l) {
+	if err == nil && !d.hold(l) {
+		err = kv.ErrClosed
+	}
+	if err != nil {
 		l.lose()
 		l.close()
-		if err == nil {
-			err = kv.ErrClosed
-		}
 		return nil, fmt.Errorf("lease: %w", err)
 	}
 	d.running.Go(func() { l.renew(begun) })
@@ -118,7 +118,7 @@ func (l *lease) connected(ctx context.Context) error {
 		case <-changed:
 		case <-l.done:
 		case <-ctx.Done():
-			return fmt.Errorf("no connection to ZooKeeper at %s: %w", l.driver.trouble(), ctx.Err())
+			return l.driver.unreachable(ctx)
 		}
 	}
 }

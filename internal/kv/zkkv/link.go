@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"sync"
 	"time"
 
@@ -76,9 +77,19 @@ func (l *link) event(e zk.Event) {
 	case zk.StateHasSession:
 		l.greeted.Do(func() { close(l.up) })
 	case zk.StateDisconnected:
-		l.die(errors.New("connection lost"))
+		l.die(l.lost())
 	case zk.StateExpired:
 		l.die(errors.New("session refused"))
+	}
+}
+
+// lost says what it means that the connection has ended.
+func (l *link) lost() error {
+	select {
+	case <-l.up:
+		return errors.New("connection lost")
+	default:
+		return fmt.Errorf("it accepts connections and does not answer as ZooKeeper does: %w", os.ErrDeadlineExceeded)
 	}
 }
 

@@ -102,9 +102,9 @@ func (d *Driver) explain(path string, err error) error {
 	case err != zk.ErrNoAuth: //nolint:errorlint // the library's own, never wrapped
 		return fmt.Errorf("%s: %w", path, err)
 	case d.cfg.Auth.IsZero():
-		return fmt.Errorf("%s: %w: its ACL admits authenticated users only: give the credentials of one, or change the ACL with setAcl in zkCli.sh", path, err)
+		return fmt.Errorf("%s: %w: %w: its ACL admits authenticated users only: give the credentials of one, or change the ACL with setAcl in zkCli.sh", path, kv.ErrDenied, err)
 	}
-	return fmt.Errorf("%s: %w: its ACL does not admit user %s with this password: give other credentials, or change the ACL with setAcl in zkCli.sh", path, err, d.cfg.Auth)
+	return fmt.Errorf("%s: %w: %w: its ACL does not admit user %s with this password: give other credentials, or change the ACL with setAcl in zkCli.sh", path, kv.ErrDenied, err, d.cfg.Auth)
 }
 
 // get reads a znode; ok is false if there is none.

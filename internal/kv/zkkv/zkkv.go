@@ -166,13 +166,36 @@ func (d *Driver) alive(ctx context.Context) (*link, error) {
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return nil, fmt.Errorf("no connection to ZooKeeper at %s: %w", d.trouble(), ctx.Err())
+			return nil, d.unreachable(ctx)
 		}
 	}
 }
 
-// trouble names the servers and what became of the last try of each.
-func (d *Driver) trouble() string {
+// noConnection says of each server why there is none.
+type noConnection struct {
+	servers map[string]error
+	ended   error // why nobody waits any more
+}
+
+func (e noConnection) Error() string {
+	var parts []string
+	for _, server := range slices.Sorted(maps.Keys(e.servers)) {
+		parts = append(parts, fmt.Sprintf("%s (%v)", server, e.servers[server]))
+	}
+	return "no connection to ZooKeeper at " + strings.Join(parts, ", ")
+}
+
+// Unwrap returns what became of the servers, in their order, and why it ended.
+func (e noConnection) Unwrap() []error {
+	var all []error
+	for _, server := range slices.Sorted(maps.Keys(e.servers)) {
+		all = append(all, e.servers[server])
+	}
+	return append(all, e.ended)
+}
+
+// unreachable says what became of the last try of each server.
+func (d *Driver) unreachable(ctx context.Context) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	all := maps.Clone(d.failed)
@@ -181,11 +204,7 @@ func (d *Driver) trouble() string {
 			all[server] = errors.New("no answer yet")
 		}
 	}
-	var parts []string
-	for _, server := range slices.Sorted(maps.Keys(all)) {
-		parts = append(parts, fmt.Sprintf("%s (%v)", server, all[server]))
-	}
-	return strings.Join(parts, ", ")
+	return noConnection{all, ctx.Err()}
 }
 
 func (d *Driver) blame(server string, err error) {

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/minio/minio-go/v7"
+
+	holdfast "github.com/holdfast-web/holdfast"
 )
 
 const (
@@ -108,6 +110,9 @@ func explained(err error) error {
 		"AuthorizationHeaderMalformed": "the region is wrong: set region= in the store URL",
 		"PermanentRedirect":            "the bucket is in another region: set region= in the store URL",
 		"EntityTooLarge":               "the server does not take a blob of that size in one request",
+	}
+	if denied := []string{minio.AccessDenied, "InvalidAccessKeyId", "SignatureDoesNotMatch"}; slices.Contains(denied, answer.Code) {
+		return fmt.Errorf("%w: %s (%s: %w)", holdfast.ErrDenied, hints[answer.Code], answer.Code, err)
 	}
 	if hint, ok := hints[answer.Code]; ok {
 		return fmt.Errorf("%s (%s: %w)", hint, answer.Code, err)

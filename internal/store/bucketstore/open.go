@@ -59,7 +59,11 @@ func New(c Config) (*Driver, error) {
 // server creates conditionally. Credentials that cannot write are reported to the
 // log and no error: a store may be read-only to a node.
 func (d *Driver) Check(ctx context.Context) error {
-	if v, err := d.creds.GetWithContext(d.core.CredContext()); err != nil || v.SignerType.IsAnonymous() {
+	v, err := d.creds.GetWithContext(d.core.CredContext())
+	if err == nil && v.SignerType.IsAnonymous() {
+		err = holdfast.ErrDenied
+	}
+	if err != nil {
 		return fmt.Errorf("open store: %w: no credentials for %s were found (%w): set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or use a credentials file",
 			holdfast.ErrInvalid, d.name, err)
 	}
@@ -69,7 +73,7 @@ func (d *Driver) Check(ctx context.Context) error {
 		}
 		break
 	}
-	err := d.checkCondition(ctx)
+	err = d.checkCondition(ctx)
 	if isCode(err, minio.AccessDenied) {
 		d.log.WarnContext(ctx, "the credentials cannot write to the store", "store", d.name)
 		return nil
