@@ -23,6 +23,7 @@ import (
 // buildOptions are the flags of serve for a build that the node brings with it.
 type buildOptions struct {
 	dir, identity string
+	asIs          bool // serve what does not look like a build
 	// own is what bring made of them.
 	own map[holdfast.AppName]holdfast.ReleaseID
 }
@@ -30,6 +31,7 @@ type buildOptions struct {
 func (o *buildOptions) flags(flags *pflag.FlagSet) {
 	flags.StringVar(&o.dir, "build", "", "serve the build in this `directory` as this node's own release, without a publish")
 	flags.StringVar(&o.identity, "identity", bring.Content, "what the `ID` of that release is made of: content, node (content and the node's name), address (content and --peer-address, or else --peer-listen or --listen); anything else is the ID")
+	flags.BoolVar(&o.asIs, "as-is", false, "with --build: serve a project's directory as it is")
 	configurable(flags, "build", "identity")
 }
 
@@ -43,6 +45,9 @@ func (o *buildOptions) opening() opening {
 
 // ownBuild says what the node brings with it.
 func (c *cli) ownBuild(o serveOptions, log *slog.Logger) (b bring.Build, err error) {
+	if err := c.apartFromProject(o.build.dir, o.build.asIs); err != nil {
+		return b, err
+	}
 	b = bring.Build{
 		App: o.app, Name: o.name, Address: cmp.Or(o.peers.address, o.peers.listen, o.listen), Logger: log,
 		StateDir: c.stateDir(), Own: c.ownStore(),

@@ -28,6 +28,8 @@ type publishOptions struct {
 	allowClash bool
 	strict     bool
 	dryRun     bool
+	asIs       bool // publish what does not look like a build, or wants another ID
+	same       bool // activate the files of another release under a new ID
 	maxSize    int64
 	maxFiles   int
 	flip       flipOptions
@@ -55,13 +57,17 @@ store has lost of it.
 Refused are: other files under an ID that is taken, other bytes under a name that
 carries a hash (browsers keep such files for a year; --allow-clash publishes them
 all the same and never lets them be cached for long again), symlinks that leave
-the directory, and names that differ only in case.
+the directory, and names that differ only in case. Refused as well are a project
+instead of its build, and a build whose pages ask for the files of another release
+(--as-is publishes them); and with --activate the files that another release has
+already, under a new ID (--same).
 
 JSON keys: app, release, outcome (added, unchanged, restored), dryRun, manifest,
 files, bytes, reused, reusedBytes, encoded, verified, uploaded, uploadedBytes,
 restoredObjects (of the uploaded ones, those that the store had lost), leftOut
-(path, reason), missing (from, ref, resolved), clashes, seconds, and with
---activate: activation (as printed by holdfast activate).`,
+(path, reason), missing (from, ref, resolved, maybe), clashes, findings (code,
+severity, message, hint, command), seconds, and with --activate: activation (as
+printed by holdfast activate).`,
 		Example: `  holdfast publish ./dist --activate
   holdfast publish ./dist --app shop --release 2024-05-17.1
   holdfast publish ./dist --release auto --activate=canary --strict
@@ -88,7 +94,9 @@ func (o *publishOptions) flags(flags *pflag.FlagSet) {
 	flags.Lookup("activate").NoOptDefVal = holdfast.DefaultSide().String()
 	choiceFlag(flags, &o.effort, "effort", "how hard to compress", string(coding.Best), string(coding.Fast))
 	flags.BoolVar(&o.allowClash, "allow-clash", false, "publish other bytes under names that carry a hash")
-	flags.BoolVar(&o.strict, "strict", false, "fail if a file refers to one that is missing")
+	flags.BoolVar(&o.strict, "strict", false, "fail if a file refers to one that is missing, or the base path is wrong")
+	flags.BoolVar(&o.asIs, "as-is", false, "publish a project's directory, or a build that wants another ID")
+	flags.BoolVar(&o.same, "same", false, "activate although another release has the same files")
 	flags.BoolVar(&o.dryRun, "dry-run", false, "say what would be done, and write nothing")
 	o.maxSize, o.maxFiles = publish.DefaultMaxBytes, publish.DefaultMaxFiles
 	flags.Var(&value[int64]{&o.maxSize, parseSize, "size", "5GiB"}, "max-size", "refuse builds with more bytes")
@@ -126,11 +134,12 @@ type published struct {
 	LeftOut    []publish.LeftOut          `json:"leftOut"`
 	Missing    []publish.MissingReference `json:"missing"`
 	Clashes    []string                   `json:"clashes"`
+	Findings   []publish.Finding          `json:"findings"`
 	Seconds    float64                    `json:"seconds"`
 	Activation *flip                      `json:"activation,omitempty"`
 
 	mended bool   // of an unchanged release, something was stored again
-	mount  string // where the app lies, without a trailing slash
+	place  string // where a preview is seen: host and path
 	live   bool   // on some side already
 }
 
@@ -162,6 +171,9 @@ func (c *cli) publishBuild(ctx context.Context, b *backends, dir string, o publi
 	if err := c.apartFromData(dir); err != nil {
 		return nil, err
 	}
+	if err := c.apartFromProject(dir, o.asIs); err != nil {
+		return nil, err
+	}
 	if err := c.storesForNodes(ctx, b.registry); err != nil {
 		return nil, err
 	}
@@ -170,14 +182,18 @@ func (c *cli) publishBuild(ctx context.Context, b *backends, dir string, o publi
 		return nil, err
 	}
 	build, err := publish.Scan(ctx, dir, publish.ScanOptions{
-		Mount: settings.Mount, SourceMaps: settings.SourceMaps, Strict: o.strict, MaxFiles: o.maxFiles, MaxBytes: o.maxSize,
+		Mount: settings.Mount, Pinned: settings.Pinned, SourceMaps: settings.SourceMaps, Strict: o.strict, MaxFiles: o.maxFiles, MaxBytes: o.maxSize,
 	})
+	if err != nil {
+		return nil, err
+	}
+	found, err := c.inspect(ctx, b, build, settings, o)
 	if err != nil {
 		return nil, err
 	}
 	bar := c.progress("stored")
 	result, err := publish.Publish(ctx, publish.Deps{Store: b.store, Registry: b.registry}, build, publish.Options{
-		App: o.app, ID: o.release, Settings: settings, Effort: coding.Effort(o.effort), AllowClash: o.allowClash, DryRun: o.dryRun,
+		App: o.app, ID: o.release, Settings: settings, Effort: coding.Effort(o.effort), AllowClash: o.allowClash, AnyID: o.asIs, DryRun: o.dryRun,
 		Apps: b.registry.Apps,
 		Progress: func(p publish.Progress) {
 			bar.update(func(a *amount) { *a = amount{p.Blobs, p.BlobsDone, p.Bytes, p.BytesDone} })
@@ -195,7 +211,8 @@ func (c *cli) publishBuild(ctx context.Context, b *backends, dir string, o publi
 	return &published{
 		App: r.App, Release: r.ID, Outcome: outcome(result), DryRun: o.dryRun, Manifest: r.Manifest, Files: r.Files, Bytes: r.Bytes,
 		Counts: result.Counts, LeftOut: notNil(build.LeftOut), Missing: notNil(build.Missing), Clashes: notNil(r.Clashes),
-		mended: result.Mended, mount: strings.TrimSuffix(settings.Mount.String(), "/"), live: live,
+		Findings: notNil(append(found, clashFindings(r.Clashes)...)),
+		mended:   result.Mended, place: previewAt(build, &settings, r.ID), live: live,
 	}, nil
 }
 
@@ -292,11 +309,7 @@ func (c *cli) tellPublished(p *published) {
 	if len(p.LeftOut) > 0 {
 		c.ui.say("  left out: %s", leftOutText(p.LeftOut))
 	}
-	c.warnMissing(p.Missing)
-	if n := len(p.Clashes); n > 0 {
-		c.ui.warn("", "%s had other bytes before and will be revalidated each time: %s; what browsers and CDNs hold of them cannot be repaired",
-			count(n, "name"), some(p.Clashes, 5))
-	}
+	c.tellFindings(p.Findings)
 }
 
 func storedText(p *published) string {
@@ -351,19 +364,6 @@ func leftOutText(list []publish.LeftOut) string {
 	return strings.Join(texts, "; ")
 }
 
-func (c *cli) warnMissing(missing []publish.MissingReference) {
-	const most = 10
-	for _, m := range missing[:min(len(missing), most)] {
-		c.ui.warn("", "%s refers to %q, but the build has no %s", m.From, m.Ref, m.Resolved)
-	}
-	if more := len(missing) - most; more > 0 {
-		c.ui.warn("", "and %s", count(more, "more missing reference"))
-	}
-	if len(missing) > 0 {
-		c.ui.hint("the release answers 404 for these; publish --strict refuses such builds")
-	}
-}
-
 func (c *cli) tellAfterPublish(p *published, o publishOptions) {
 	switch {
 	case o.dryRun:
@@ -376,7 +376,7 @@ func (c *cli) tellAfterPublish(p *published, o publishOptions) {
 	case p.live:
 		c.ui.say("it is live already")
 	default:
-		c.ui.say("any node shows it at %s/@%s/, also before it is live", p.mount, p.Release)
+		c.ui.say("any node shows it at %s, also before it is live", p.place)
 		c.next("activate %s%s", p.Release, flipFlags(p.App, holdfast.DefaultSide()))
 	}
 }

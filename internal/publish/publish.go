@@ -71,12 +71,14 @@ type Deps struct {
 // Options of one publish.
 type Options struct {
 	App      holdfast.AppName
-	ID       holdfast.ReleaseID // zero: "auto", made from the manifest's digest
+	ID       holdfast.ReleaseID // zero: "auto", see Build.ReleaseID
 	Settings holdfast.Settings  // of the app
 	Effort   coding.Effort      // coding.Best if empty
 	// AllowClash publishes other bytes under fingerprinted paths and records the
 	// paths, which are never served as immutable again.
 	AllowClash bool
+	// AnyID publishes although the build's own URLs name another release.
+	AnyID bool
 	// Local: nodes bring builds of this app with them. No plain path of it is ever
 	// served as immutable, so that nothing can clash.
 	Local bool
@@ -195,10 +197,11 @@ type publication struct {
 
 // newPublication reads what is published already. A taken ID is found out here,
 // before any work; AddRelease has the last word.
-func newPublication(ctx context.Context, d Deps, b *Build, o Options) (*publication, error) {
+func newPublication(ctx context.Context, d Deps, b *Build, o Options) (_ *publication, err error) {
 	o.Effort = cmp.Or(o.Effort, coding.Best)
-	if o.ID.IsZero() {
-		o.ID = b.Manifest.Digest().AutoID()
+	o.ID, err = o.idOf(b)
+	if err != nil {
+		return nil, err
 	}
 	if d.Logger == nil {
 		d.Logger = slog.New(slog.DiscardHandler)
@@ -208,8 +211,7 @@ func newPublication(ctx context.Context, d Deps, b *Build, o Options) (*publicat
 	p.result = &Result{Release: holdfast.Release{
 		App: o.App, ID: o.ID, Manifest: b.Manifest.Digest(), Files: len(b.Manifest.Files()), Bytes: b.Manifest.Size(),
 	}}
-	err := p.look(ctx)
-	if err != nil {
+	if err := p.look(ctx); err != nil {
 		return nil, err
 	}
 	p.oldest = p.sweep.Generation
@@ -218,6 +220,15 @@ func newPublication(ctx context.Context, d Deps, b *Build, o Options) (*publicat
 	}
 	p.contents, err = b.open(d.Logger)
 	return p, err
+}
+
+// idOf returns the ID that the release of a build gets.
+func (o *Options) idOf(b *Build) (holdfast.ReleaseID, error) {
+	id, _, err := b.ReleaseID(o.ID)
+	if err != nil && o.AnyID {
+		return cmp.Or(o.ID, b.Manifest.Digest().AutoID()), nil
+	}
+	return id, err
 }
 
 // look reads what is published and how new objects are named, in that order: what

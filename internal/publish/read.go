@@ -19,9 +19,9 @@ const maxAnalysed = 64 << 20
 
 // scanned is a file that was read.
 type scanned struct {
-	entry    entry
-	digest   holdfast.Digest
-	findings findings
+	entry  entry
+	digest holdfast.Digest
+	clues  clues
 }
 
 // read hashes a file and looks into it if it can refer to others. A file that
@@ -42,10 +42,10 @@ func (t *tree) read(e entry) (scanned, error) {
 		text.Grow(int(e.size) + bytes.MinRead)
 		n, err = io.Copy(io.MultiWriter(h, &text), io.LimitReader(f, e.size+1))
 		if err == nil && n == e.size {
-			s.findings = analyse(text.Bytes())
+			s.clues = analyse(text.Bytes())
 		}
 	default:
-		s.findings.relative = analyse != nil
+		s.clues.relative = analyse != nil
 		n, err = io.Copy(h, io.LimitReader(f, e.size+1))
 	}
 	if err != nil {
@@ -77,7 +77,7 @@ func sum(h hash.Hash) (d holdfast.Digest) {
 
 // analyserOf returns what finds the references in a file, by its media type, or
 // nil for files that have none.
-func analyserOf(p string) func([]byte) findings {
+func analyserOf(p string) func([]byte) clues {
 	base, _, _ := strings.Cut(mediaType(p), ";")
 	switch base {
 	case "text/html", "application/xhtml+xml":
@@ -89,7 +89,7 @@ func analyserOf(p string) func([]byte) findings {
 	case "image/svg+xml":
 		return findInSVG
 	case "application/manifest+json", "application/xml", "application/vnd.apple.mpegurl", "application/dash+xml", "model/gltf+json":
-		return func([]byte) findings { return findings{relative: true} } // by nature
+		return func([]byte) clues { return clues{relative: true} } // by nature
 	}
 	return nil
 }

@@ -16,24 +16,37 @@ type MissingReference struct {
 	From     string `json:"from"`     // path of the file that holds it
 	Ref      string `json:"ref"`      // as written there
 	Resolved string `json:"resolved"` // path in the release that should exist
+	// Maybe: the script that holds it may never ask for it.
+	Maybe bool `json:"maybe,omitempty"`
 }
 
 func (m MissingReference) String() string {
 	return fmt.Sprintf("%s refers to %q (%s)", m.From, m.Ref, m.Resolved)
 }
 
-// findings are what a file says of others.
-type findings struct {
+// clues are what a file says of others, and of how it was built.
+type clues struct {
 	// relative: it has, or may have, references relative to its own URL.
 	relative bool
 	// base is the document's base URL if it sets one, else empty.
 	base string
 	// refs are the references that must exist, as URLs.
 	refs []string
+	// maybe are references that the file may never follow: new URL("x",
+	// import.meta.url) is a default that loaders of emscripten and wasm-bindgen override.
+	maybe []string
+	// code are those of refs without which a page stays blank: scripts and stylesheets.
+	code []string
+	// deployments are the release IDs that the file asks for by name, other than in refs.
+	deployments []string
+	// generator is what a page says made it.
+	generator string
+	// marks are the traces that build tools and routers left in the text.
+	marks marks
 }
 
 // add notes a reference that must exist if it points into the release.
-func (f *findings) add(ref string) {
+func (f *clues) add(ref string) {
 	ref = strings.TrimSpace(ref)
 	f.note(ref)
 	if ref != "" {
@@ -42,7 +55,7 @@ func (f *findings) add(ref string) {
 }
 
 // note takes a reference that only tells whether the file is relative.
-func (f *findings) note(ref string) {
+func (f *clues) note(ref string) {
 	if isRelative(ref) {
 		f.relative = true
 	}
@@ -60,18 +73,19 @@ func isRelative(ref string) bool {
 
 // missing resolves all references against the paths of the build.
 func (b *Build) missing(files []scanned, bundled bundlerManifests, mount holdfast.Mount) (list []MissingReference) {
-	check := func(from, base string, refs []string) {
+	check := func(from, base string, refs []string, maybe bool) {
 		for _, ref := range refs {
 			if p, inside := resolve(mount, from, base, ref); inside && !b.has(p) {
-				list = append(list, MissingReference{from, ref, p})
+				list = append(list, MissingReference{from, ref, p, maybe})
 			}
 		}
 	}
 	for _, f := range files {
-		check(f.entry.path, f.findings.base, f.findings.refs)
+		check(f.entry.path, f.clues.base, f.clues.refs, false)
+		check(f.entry.path, f.clues.base, f.clues.maybe, true)
 	}
 	for _, m := range bundled.found {
-		check(m.path, mount.Path()+"/", m.refs)
+		check(m.path, mount.Path()+"/", m.refs, false)
 	}
 	slices.SortFunc(list, func(a, b MissingReference) int {
 		return cmp.Or(strings.Compare(a.From, b.From), strings.Compare(a.Ref, b.Ref))
@@ -90,25 +104,50 @@ func (b *Build) has(p string) bool {
 
 // resolve returns the path in the release that a reference leads to, or false
 // when it leads elsewhere or cannot be judged: other schemes and hosts, URLs
-// outside the mount, fragments, directories, and placeholders of templates.
+// outside the mount, fragments, directories, and placeholders of templates. A URL
+// that names its release leads to the file below.
 func resolve(mount holdfast.Mount, from, base, ref string) (p string, inside bool) {
-	if strings.ContainsAny(ref, "{}<>") || strings.Contains(ref, "${") || strings.ContainsAny(base, "{}<>") {
+	u, ok := follow(mount, from, base, ref)
+	if !ok {
 		return "", false
+	}
+	p, inside = strings.CutPrefix(u.Path, mount.Path()+"/")
+	if !inside {
+		return "", false
+	}
+	if _, below, pinned := cutPinned(p); pinned {
+		p = below
+	}
+	if p == "" || strings.HasSuffix(p, "/") || p == from || holdfast.CheckPath(p) != nil || isDotted(p) {
+		return "", false
+	}
+	return p, true
+}
+
+// follow returns the URL, on the app's own host, that a reference leads to.
+func follow(mount holdfast.Mount, from, base, ref string) (*url.URL, bool) {
+	if strings.ContainsAny(ref, "{}<>") || strings.Contains(ref, "${") || strings.ContainsAny(base, "{}<>") {
+		return nil, false
 	}
 	own := &url.URL{Path: mount.Path() + "/" + from}
 	against, err := own.Parse(base)
 	if err != nil || against.Host != "" || against.Scheme != "" {
-		return "", false
+		return nil, false
 	}
 	u, err := against.Parse(ref)
 	if err != nil || u.Scheme != "" || u.Host != "" || u.Opaque != "" {
-		return "", false
+		return nil, false
 	}
-	p, inside = strings.CutPrefix(u.Path, mount.Path()+"/")
-	if !inside || p == "" || strings.HasSuffix(p, "/") || p == from || holdfast.CheckPath(p) != nil || isDotted(p) {
-		return "", false
+	return u, true
+}
+
+// cutPinned takes a path below the mount apart that names its release: "@<id>/<path>".
+func cutPinned(p string) (id, below string, ok bool) {
+	if !strings.HasPrefix(p, "@") {
+		return "", "", false
 	}
-	return p, true
+	id, below, ok = strings.Cut(p[1:], "/")
+	return id, below, ok && holdfast.IsName(id)
 }
 
 // isDotted reports whether a path was left out because of a dotfile's name.

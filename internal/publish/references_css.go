@@ -9,7 +9,7 @@ import (
 )
 
 // findInCSS collects url(), @import and image-set() (CSS Values 4, section 4.5).
-func findInCSS(text []byte) (f findings) {
+func findInCSS(text []byte) (f clues) {
 	l := css.NewLexer(parse.NewInputBytes(bytes.Clone(text)))
 	importing, imageSet := false, 0
 	for {
@@ -43,7 +43,7 @@ func insideURL(token []byte) []byte {
 	return bytes.TrimSpace(bytes.TrimSuffix(token[open+1:], []byte(")")))
 }
 
-func (f *findings) addCSS(value []byte) {
+func (f *clues) addCSS(value []byte) {
 	ref := strings.TrimSpace(strings.Trim(string(value), `"'`))
 	if strings.ContainsRune(ref, '\\') { // an escape; not worth decoding
 		f.relative = true

@@ -2,6 +2,7 @@ package publish
 
 import (
 	"bytes"
+	"cmp"
 	stdhtml "html"
 	"strings"
 
@@ -11,11 +12,10 @@ import (
 
 // findInHTML collects what a browser loads with a document. Links that a user
 // may follow are not checked: an application answers many of them by itself.
-func findInHTML(text []byte) (f findings) {
+func findInHTML(text []byte) (f clues) {
+	f.marks = marksIn(text)
 	tags(text, func(name string, attributes map[string]string) {
-		if href := attributes["href"]; name == "base" && href != "" && f.base == "" {
-			f.base = href
-		}
+		f.inspectTag(name, attributes)
 		for key, value := range attributes {
 			switch kindOfAttribute(name, key, attributes["rel"]) {
 			case loads:
@@ -32,9 +32,33 @@ func findInHTML(text []byte) (f findings) {
 	return f
 }
 
+// inspectTag takes what single elements say of the whole page.
+func (f *clues) inspectTag(name string, attributes map[string]string) {
+	switch name {
+	case "base":
+		f.base = cmp.Or(f.base, attributes["href"])
+	case "html": // Next.js writes its deploymentId here
+		if id, ok := attributes["data-dpl-id"]; ok {
+			f.deployments = append(f.deployments, id)
+		}
+	case "meta":
+		if strings.EqualFold(attributes["name"], "generator") {
+			f.generator = cmp.Or(f.generator, attributes["content"])
+		}
+	case "script":
+		if src := attributes["src"]; src != "" {
+			f.code = append(f.code, src)
+		}
+	case "link":
+		if rel := strings.ToLower(attributes["rel"]); (rel == "stylesheet" || rel == "modulepreload") && attributes["href"] != "" {
+			f.code = append(f.code, attributes["href"])
+		}
+	}
+}
+
 // findInSVG only tells whether the image is relative: what it refers to is
 // loaded when it stands alone, and not inside an <img>.
-func findInSVG(text []byte) (f findings) {
+func findInSVG(text []byte) (f clues) {
 	tags(text, func(_ string, attributes map[string]string) {
 		f.note(attributes["href"])
 		f.note(attributes["xlink:href"])

@@ -14,11 +14,12 @@ import (
 // re-exports, and new URL("…", import.meta.url). Everything else that can make
 // a script depend on its own URL only makes it relative: import() of an
 // expression, import.meta, importScripts, document.currentScript.
-func findInJS(text []byte) findings {
+func findInJS(text []byte) clues {
 	s := jsScanner{lexer: js.NewLexer(parse.NewInputBytes(bytes.Clone(text)))}
 	for s.next() {
 		s.inspect()
 	}
+	s.found.marks = marksIn(text)
 	return s.found
 }
 
@@ -35,7 +36,7 @@ type jsScanner struct {
 	lexer *js.Lexer
 	last  [8]jsToken // the newest at 0
 	open  []bracket
-	found findings
+	found clues
 	// afterBlock: the bracket that closed last ended a block or a condition, so
 	// that a slash after it begins a regular expression.
 	afterBlock bool
@@ -136,7 +137,10 @@ func (s *jsScanner) regexpMayStand() bool {
 // inspect looks at the newest token together with those before it.
 func (s *jsScanner) inspect() {
 	switch t := s.last; t[0].kind {
+	case js.TemplateToken:
+		s.inspectDeployment()
 	case js.StringToken:
+		s.inspectDeployment()
 		if (t[1].kind == js.ImportToken || t[1].kind == js.FromToken) && !s.isMember(2) {
 			s.specifier(t[0].text)
 		}
@@ -151,6 +155,15 @@ func (s *jsScanner) inspect() {
 		}
 	}
 	s.inspectDynamicImport()
+}
+
+// inspectDeployment takes the ID out of a text such as ".js?dpl=r1", which bundlers
+// append to the URLs of chunks.
+func (s *jsScanner) inspectDeployment() {
+	text := s.last[0].text
+	if _, after, ok := bytes.Cut(text, []byte("?dpl=")); ok && len(after) > 1 {
+		s.found.deployments = append(s.found.deployments, string(after[:len(after)-1]))
+	}
 }
 
 // inspectDynamicImport takes import("x") and import("x", options); any other
@@ -178,7 +191,7 @@ func (s *jsScanner) inspectNewURL() {
 	if t[3].kind == js.CommaToken && t[4].kind == js.StringToken && t[5].kind == js.OpenParenToken &&
 		string(t[6].text) == "URL" && t[7].kind == js.NewToken {
 		if ref, plain := literal(t[4].text); plain {
-			s.found.add(ref)
+			s.found.maybe = append(s.found.maybe, ref)
 		}
 	}
 }

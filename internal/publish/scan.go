@@ -25,6 +25,7 @@ const (
 // ScanOptions say what belongs to a build and how strictly it is checked.
 type ScanOptions struct {
 	Mount      holdfast.Mount      // of the app: which absolute references point into the release
+	Pinned     string              // the app's own shape of pinned URLs, if it has one
 	SourceMaps holdfast.SourceMaps // private if empty
 	Strict     bool                // missing references are an error
 	MaxFiles   int                 // DefaultMaxFiles if 0
@@ -45,6 +46,7 @@ type Build struct {
 	Unread   bool               // the files were not read, since ScanOptions.Memo is of them
 
 	place   Place
+	traits  traits // none of a build that was not read
 	sources map[holdfast.Digest]source
 	from    *stored // takes the place of place, if it is not nil
 }
@@ -115,7 +117,7 @@ func (p Place) scan(ctx context.Context, o ScanOptions, now time.Time) (*Build, 
 	if err := b.fill(t, read, siblings, o); err != nil {
 		return nil, err
 	}
-	if proved {
+	if proved && len(b.traits.names) == 0 { // a memo does not say which ID the build wants
 		b.Memo = &Memo{proof, b.Manifest}
 	}
 	return b, nil
@@ -132,9 +134,11 @@ func (b *Build) fill(t *tree, files []scanned, siblings map[string][]sibling, o 
 		b.addSource(f.digest, source{f.entry.path, f.entry.size, mediaType(f.entry.path), siblings[f.entry.path]})
 	}
 	b.Missing = b.missing(files, bundled, o.Mount)
-	if o.Strict && len(b.Missing) > 0 {
+	b.traits = b.traitsOf(files, o)
+	must := slices.DeleteFunc(slices.Clone(b.Missing), func(m MissingReference) bool { return m.Maybe })
+	if o.Strict && len(must) > 0 {
 		return fmt.Errorf("%w: references lead nowhere (%d): %s; fix them, or publish without strict checks",
-			holdfast.ErrInvalid, len(b.Missing), listed(b.Missing, MissingReference.String))
+			holdfast.ErrInvalid, len(must), listed(must, MissingReference.String))
 	}
 	return nil
 }
@@ -157,7 +161,7 @@ func (b *Build) makeManifest(files []scanned, confirmed map[string]bool) (err er
 		p := f.entry.path
 		list[i] = holdfast.File{
 			Path: p, Digest: f.digest, Size: f.entry.size, MediaType: mediaType(p),
-			Logical: cmp.Or(logical[p], p), Relative: f.findings.relative,
+			Logical: cmp.Or(logical[p], p), Relative: f.clues.relative,
 		}
 	}
 	if b.Manifest, err = holdfast.NewManifest(list); err != nil {

@@ -247,7 +247,7 @@ func TestScanReadsBundlerManifests(t *testing.T) {
 					t.Errorf("%s: %+v", p, f)
 				}
 			}
-			want := []MissingReference{{c.file, "a/gone.js", "a/gone.js"}}
+			want := []MissingReference{{c.file, "a/gone.js", "a/gone.js", false}}
 			if diff := cmp.Diff(want, b.Missing); diff != "" {
 				t.Error(diff)
 			}
@@ -261,7 +261,7 @@ func TestScanReadsBundlerManifests(t *testing.T) {
 	if f, _ := b.Manifest.Lookup("static/js/main.B7O5-Ft7.js"); f == nil || !f.Fingerprinted() {
 		t.Errorf("%+v", f)
 	}
-	if diff := cmp.Diff([]MissingReference{{"asset-manifest.json", "/index.html", "index.html"}}, b.Missing); diff != "" {
+	if diff := cmp.Diff([]MissingReference{{"asset-manifest.json", "/index.html", "index.html", false}}, b.Missing); diff != "" {
 		t.Error(diff)
 	}
 }
