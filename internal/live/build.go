@@ -16,6 +16,7 @@ type Build struct {
 	entries   map[string]*Entry
 	leads     map[string]*Entry // by logical name, see leadsOf
 	inventory holdfast.Digest   // says where their bytes lie
+	documents int               // how many entries are documents
 }
 
 // An interner gives equal entries of different builds one address, so that a
@@ -47,6 +48,9 @@ func (in *interner) build(m *holdfast.Manifest, inv *holdfast.Inventory) (*Build
 		f := &m.Files()[i]
 		e := in.intern(f, variants(inv.Of(f.Digest)))
 		b.entries[e.Path] = e
+		if e.Document {
+			b.documents++
+		}
 	}
 	b.leads = leadsOf(b.entries)
 	return b, nil

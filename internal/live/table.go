@@ -163,6 +163,12 @@ func (r *Release) Loaded() bool { return r.build != nil }
 // SameBuild reports whether both are loaded and have the very same files.
 func (r *Release) SameBuild(o *Release) bool { return r.build != nil && r.build == o.build }
 
+// OnlyPage reports whether index.html is the only document of a release that is loaded.
+func (r *Release) OnlyPage() bool {
+	e, ok := r.Lookup("index.html")
+	return ok && e.Document && r.build.documents == 1
+}
+
 // Lookup returns the file at path of a release that is loaded.
 func (r *Release) Lookup(path string) (*Entry, bool) {
 	if r.build == nil {

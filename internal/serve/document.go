@@ -92,7 +92,7 @@ func (c *decider) missing(side *live.Release, p string) {
 		c.page(e, side)
 	} else {
 		c.d.Release = nil
-		c.fail(404, "no such file")
+		c.fail(404, c.missingText(side, p))
 	}
 	id, _, ok := c.a.Settings.CutPinned(p)
 	switch {
@@ -103,6 +103,15 @@ func (c *decider) missing(side *live.Release, p string) {
 	case !c.mayShowPage(p):
 		c.guess(p)
 	}
+}
+
+// missingText says that p is missing. Whoever navigates in an app with one page has
+// probably met a route that only the app's router knows.
+func (c *decider) missingText(side *live.Release, p string) string {
+	if c.a.Settings.SPA || !side.OnlyPage() || !c.isNavigation(p) {
+		return "no such file"
+	}
+	return "no such page; if this app routes in the browser: holdfast app set " + c.a.Name.String() + " spa=on"
 }
 
 // page answers 404 with a document for its body.

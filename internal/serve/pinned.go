@@ -19,6 +19,9 @@ func (c *decider) pinned(id, below string, slash bool) {
 		return
 	}
 	e, redirect := find(rel, below)
+	if e == nil && !redirect && c.form == noForm && c.a.Settings.SPA && c.isNavigation(below) {
+		e, _ = rel.Lookup("index.html") // a preview of a route that only the app knows
+	}
 	switch {
 	case !slash || redirect:
 		c.redirect()
