@@ -28,9 +28,15 @@ func (c *cli) activateCommand() *cobra.Command {
 that side's nodes come from it from then on. Open tabs on the release that was
 live before keep working.
 
-The change is one atomic write with an entry in the history. The command then
-waits, at most --wait, until the running nodes have updated; nodes that have not
-are named, and pick up the change as soon as they reach the registry.
+The running nodes of the side load the release first. If one cannot within --wait,
+the command fails, names the node and its reason, and changes nothing; --force
+activates all the same. A release that they have loaded, such as the one that was
+live before, is activated at once. Nodes of other sides, and nodes that show a build
+of their own, are not waited for.
+
+The change is one atomic write with an entry in the history. The command then waits
+until all running nodes have updated, at most 5s, or --wait if it is given; nodes
+that have not are named, and pick up the change as soon as they reach the registry.
 
 With --expect the release is activated only if that one is live now ("null": none
 is). If two deployments race, one fails. A retired release is served again; one
@@ -79,6 +85,11 @@ func parseExpected(text string) (*holdfast.ReleaseID, error) {
 }
 
 func (c *cli) activate(ctx context.Context, b *backends, a activation, o flipOptions) error {
+	prepared, err := c.prepare(ctx, b, a.app, a.options.Side, a.release, o)
+	if err != nil {
+		return err
+	}
+	defer prepared.Close() //nolint:errcheck // a lease, which ends by itself
 	entry, changed, err := b.registry.Activate(ctx, a.app, a.release, a.options)
 	if errors.Is(err, holdfast.ErrConflict) {
 		return hinted(err, "did somebody else change it? holdfast history%s shows who", flipFlags(a.app, a.options.Side))

@@ -67,27 +67,29 @@ func kindOf(e *registry.HistoryEntry) registry.EntryKind {
 
 // nodeDoc is a node that runs.
 type nodeDoc struct {
-	ID       string                                     `json:"id"`
-	Node     string                                     `json:"node"`
-	Side     holdfast.Side                              `json:"side"`
-	Address  string                                     `json:"address"`
-	Peer     string                                     `json:"peer,omitempty"`
-	Version  string                                     `json:"version"`
-	Started  time.Time                                  `json:"started"`
-	Seen     time.Time                                  `json:"seen"`
-	Revision int64                                      `json:"revision"`
-	Ready    map[holdfast.AppName][]holdfast.ReleaseID  `json:"ready,omitempty"`
-	Own      map[holdfast.AppName]holdfast.ReleaseID    `json:"own,omitempty"`
-	Differs  map[holdfast.AppName][]registry.Difference `json:"differs,omitempty"`
-	Asked    registry.Usage                             `json:"asked,omitempty"`
-	Copies   *registry.Copies                           `json:"copies,omitempty"`
+	ID       string                                             `json:"id"`
+	Node     string                                             `json:"node"`
+	Side     holdfast.Side                                      `json:"side"`
+	Address  string                                             `json:"address"`
+	Peer     string                                             `json:"peer,omitempty"`
+	Version  string                                             `json:"version"`
+	Started  time.Time                                          `json:"started"`
+	Seen     time.Time                                          `json:"seen"`
+	Revision int64                                              `json:"revision"`
+	Ready    map[holdfast.AppName][]holdfast.ReleaseID          `json:"ready,omitempty"`
+	Prepares bool                                               `json:"prepares,omitempty"`
+	Failing  map[holdfast.AppName]map[holdfast.ReleaseID]string `json:"failing,omitempty"`
+	Own      map[holdfast.AppName]holdfast.ReleaseID            `json:"own,omitempty"`
+	Differs  map[holdfast.AppName][]registry.Difference         `json:"differs,omitempty"`
+	Asked    registry.Usage                                     `json:"asked,omitempty"`
+	Copies   *registry.Copies                                   `json:"copies,omitempty"`
 }
 
 func docOfNode(n *registry.NodeInfo) nodeDoc {
 	return nodeDoc{
 		ID: n.ID, Node: n.Name, Side: n.Side, Address: n.Address, Peer: n.Peer, Version: n.Version,
 		Started: n.Started, Seen: n.Seen, Revision: n.Revision, Ready: n.Ready, Own: n.Own, Differs: n.Differs,
-		Asked: n.Asked, Copies: n.Copies,
+		Asked: n.Asked, Copies: n.Copies, Prepares: n.Prepares, Failing: n.Failing,
 	}
 }
 

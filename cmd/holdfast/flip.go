@@ -79,7 +79,10 @@ func (c *cli) awaitFlip(ctx context.Context, b *backends, f *flip, wait time.Dur
 		if slices.Contains(n.Ready[f.App], f.Release) {
 			return ""
 		}
-		return "knows the release and has not loaded its manifest from the store yet"
+		if why := n.Failing[f.App][f.Release]; why != "" {
+			return "cannot load it: " + why
+		}
+		return "has read the change and is still loading the release"
 	})
 	if err != nil {
 		c.ui.warn("holdfast status shows the nodes", "release %s is live on side %s, but which nodes know it could not be found out: %v", f.Release, f.Side, err)
@@ -99,17 +102,22 @@ func (b *backends) await(ctx context.Context, wait time.Duration, lacks func(reg
 	if err != nil {
 		return nodesReport{}, fmt.Errorf("read back: %w", err)
 	}
+	return b.awaitNodes(ctx, wait, func(n registry.NodeInfo) string {
+		if n.Revision < snap.Revision {
+			return "has not read the change from the registry yet"
+		}
+		return lacks(n)
+	})
+}
+
+// awaitNodes waits, at most wait, until why says of no running node anything, and
+// reports of which it does.
+func (b *backends) awaitNodes(ctx context.Context, wait time.Duration, why func(registry.NodeInfo) string) (nodesReport, error) {
 	waiting, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
 	var hints <-chan struct{}
 	if wait > 0 {
 		hints, _ = b.registry.WatchNodes(waiting) // without it there is the poll
-	}
-	why := func(n registry.NodeInfo) string {
-		if n.Revision < snap.Revision {
-			return "has not read the change from the registry yet"
-		}
-		return lacks(n)
 	}
 	for roll := b.registry.Roll(); ; {
 		began := time.Now()
@@ -117,6 +125,7 @@ func (b *backends) await(ctx context.Context, wait time.Duration, lacks func(reg
 		if err != nil {
 			return nodesReport{}, fmt.Errorf("list nodes: %w", err)
 		}
+		nodes, _ = registry.Latest(nodes) // what was restarted does not count twice
 		report := reportOf(nodes, why)
 		if len(report.Lagging) == 0 || !rest(waiting, max(flipPause, time.Since(began)), hints) {
 			return report, ctx.Err()
@@ -196,6 +205,12 @@ func verb(n int, one, many string) string {
 }
 
 func (c *cli) tellLagging(lagging []laggard) {
+	c.warnLagging(lagging)
+	c.ui.hint("a node takes notice by itself as soon as it reaches the registry; holdfast status shows it")
+}
+
+// warnLagging names nodes, each with its reason.
+func (c *cli) warnLagging(lagging []laggard) {
 	const most = 10
 	for _, l := range lagging[:min(len(lagging), most)] {
 		where := ""
@@ -207,28 +222,14 @@ func (c *cli) tellLagging(lagging []laggard) {
 	if more := len(lagging) - most; more > 0 {
 		c.ui.warn("", "and %s", count(more, "more node"))
 	}
-	c.ui.hint("a node takes notice by itself as soon as it reaches the registry; holdfast status shows it")
 }
 
 func (c *cli) id(id holdfast.ReleaseID) string { return bold.paint(id.String(), c.ui.outColor) }
 
-// flipOptions are the flags that all commands that flip have.
-type flipOptions struct {
-	wait   time.Duration
-	json   bool
-	reason reasonFlags
-}
-
-func (o *flipOptions) flags(flags *pflag.FlagSet) {
-	waitFlag(flags, &o.wait)
-	o.reason.flags(flags)
-	jsonFlag(flags, &o.json)
-}
-
 // finish waits for the nodes and tells what was done. Nodes that lag do not make
 // it fail: the flip was made.
 func (c *cli) finish(ctx context.Context, b *backends, f *flip, o flipOptions) error {
-	c.awaitFlip(ctx, b, f, o.wait)
+	c.awaitFlip(ctx, b, f, o.after())
 	if o.json {
 		return c.ui.json(f)
 	}

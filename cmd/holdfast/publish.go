@@ -279,12 +279,17 @@ func outcome(r *publish.Result) string {
 }
 
 func (c *cli) activatePublished(ctx context.Context, b *backends, p *published, o publishOptions) (*flip, error) {
+	prepared, err := c.prepare(ctx, b, p.App, o.activate, p.Release, o.flip)
+	if err != nil {
+		return nil, fmt.Errorf("release %s was published, but not activated: %w", p.Release, err)
+	}
+	defer prepared.Close() //nolint:errcheck // a lease, which ends by itself
 	entry, changed, err := b.registry.Activate(ctx, p.App, p.Release, registry.ActivateOptions{Side: o.activate, Reason: c.reason(o.flip.reason)})
 	if err != nil {
 		return nil, hinted(fmt.Errorf("release %s was published, but not activated: %w", p.Release, err), "holdfast activate %s%s", p.Release, flipFlags(p.App, o.activate))
 	}
 	f := newFlip(p.App, entry, changed)
-	c.awaitFlip(ctx, b, f, o.flip.wait)
+	c.awaitFlip(ctx, b, f, o.flip.after())
 	return f, nil
 }
 

@@ -74,6 +74,13 @@ func (c *cli) rollback(ctx context.Context, b *backends, r rollback, o flipOptio
 	if _, err := sideOf(state, side); err != nil {
 		return err
 	}
+	if target, err := b.registry.RollbackTarget(ctx, r.app, r.options); err == nil { // else the rollback says why
+		prepared, err := c.prepare(ctx, b, r.app, side, target, o)
+		if err != nil {
+			return err
+		}
+		defer prepared.Close() //nolint:errcheck // a lease, which ends by itself
+	}
 	entry, changed, err := b.registry.Rollback(ctx, r.app, r.options)
 	if !r.options.To.IsZero() {
 		err = b.adviseOnRelease(ctx, r.app, r.options.To, err)

@@ -76,11 +76,11 @@ JSON keys: registry, revision, apps (app, mount, sides: side, live, activated,
 pending, problem; releases by state, draining, kept: release, state, asked,
 share, action, reasons, at; brought: release, nodes, copies, wanted, making: node,
 done, total, refused, differs: release, files, differ, paths), nodes (id, node,
-side, address, peer, version, started, seen, revision, ready, own, copies: wanted,
-held, making, refused, behind, lacks, before), leader (node, address, version,
-since, epoch, term), publishing (id, app, manifest, started), hooks (app, hook, at,
-givenUp, failing and missed: event, tries, since, tried, error; of missed also
-rounds, again), problems.`,
+side, address, peer, version, started, seen, revision, ready, prepares, failing,
+own, copies: wanted, held, making, refused, behind, lacks, before), leader (node,
+address, version, since, epoch, term), publishing (id, app, manifest, started),
+hooks (app, hook, at, givenUp, failing and missed: event, tries, since, tried,
+error; of missed also rounds, again), problems.`,
 		Example: `  holdfast status
   holdfast status --app shop --side canary
   holdfast status --json`,
@@ -161,6 +161,7 @@ func (b *backends) status(ctx context.Context, app holdfast.AppName, side holdfa
 			s.Hooks = append(s.Hooks, docOfHook(h))
 		}
 	}
+	s.Problems = append(s.Problems, loadProblems(s.Nodes)...)
 	s.Problems = append(s.Problems, hookProblems(s.Hooks, time.Now())...)
 	if !side.IsZero() && !s.knows(side) {
 		return nil, unknownSide(snap, side)

@@ -45,6 +45,8 @@ type Options struct {
 	Waiters int
 	// OnSwap is called, by Run's goroutine, after each swap.
 	OnSwap func(*Table)
+	// OnFailure is called, by Run's goroutine, after what Failure returns has changed.
+	OnFailure func()
 	// Last is what was served before a restart, as of LastRead. If the registry
 	// cannot be read at first, or not as what follows Last, Last is served. Nil if
 	// there is nothing to begin with.
@@ -123,6 +125,7 @@ func NewKeeper(r Registry, m Manifests, o Options) *Keeper {
 		registry: r, options: o, requests: newRequests(o.Waiters), hints: make(chan struct{}, 1),
 		builder: newBuilder(o.Side, o.Own), loader: newLoader(m, o.Deadline, o.Logger),
 	}
+	k.loader.troubles.changed = o.OnFailure
 	k.health.Store(&Health{Read: o.LastRead})
 	return k
 }

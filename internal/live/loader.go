@@ -35,6 +35,7 @@ type loader struct {
 	queue    []buildKey           // to be fetched when others have arrived
 	failed   map[buildKey]failure // wanted, and the last fetch failed
 	fresh    bool                 // builds has more than when news was last called
+	troubles *troubles
 }
 
 // failure is of a manifest that could not be loaded.
@@ -63,7 +64,7 @@ func newLoader(m Manifests, deadline time.Duration, logger *slog.Logger) *loader
 	return &loader{
 		manifests: m, deadline: deadline, logger: logger, arrived: make(chan arrival),
 		interner: newInterner(), builds: make(map[buildKey]*Build),
-		flying: make(map[buildKey]bool), failed: make(map[buildKey]failure),
+		flying: make(map[buildKey]bool), failed: make(map[buildKey]failure), troubles: &troubles{},
 	}
 }
 
@@ -125,6 +126,7 @@ func (l *loader) forget(wanted map[buildKey]holdfast.State) {
 	for key := range l.failed {
 		if _, ok := wanted[key]; !ok {
 			delete(l.failed, key)
+			l.troubles.set(key, nil)
 		}
 	}
 }
@@ -192,6 +194,7 @@ func (l *loader) take(ctx context.Context, a arrival) {
 		before := l.failed[a.key]
 		rest := min(restLeast<<min(before.times, 10), restMost)
 		l.failed[a.key] = failure{before.times + 1, time.Now().Add(rest)}
+		l.troubles.set(a.key, a.err)
 		// The first times say little: what a node brings is published before it runs, and
 		// before the others know where to find it.
 		if before.times == quietFailures {
@@ -201,6 +204,7 @@ func (l *loader) take(ctx context.Context, a arrival) {
 	}
 	if times := l.failed[a.key].times; times > 0 {
 		delete(l.failed, a.key)
+		l.troubles.set(a.key, nil)
 		if times > quietFailures {
 			l.logger.Info("manifest loaded at last", "manifest", a.key.manifest)
 		}

@@ -82,6 +82,17 @@ func (l *Lazy) Nodes(ctx context.Context) ([]registry.NodeInfo, error) {
 	return r.Nodes(ctx)
 }
 
+// FollowPreparations implements Registry.
+func (l *Lazy) FollowPreparations(ctx context.Context, tell func([]registry.Preparation)) error {
+	call, cancel := context.WithTimeout(ctx, registryCall)
+	r, err := l.registry(call)
+	cancel()
+	if err != nil {
+		return err
+	}
+	return r.FollowPreparations(ctx, tell)
+}
+
 // Campaign implements Registry.
 func (l *Lazy) Campaign(ctx context.Context, info registry.LeaderInfo) (*registry.Leadership, error) {
 	call, cancel := context.WithTimeout(ctx, registryCall)

@@ -26,6 +26,7 @@ type Registry interface {
 	RegisterNode(ctx context.Context, info registry.NodeInfo, ttl time.Duration) (*registry.NodeEntry, error)
 	Campaign(ctx context.Context, info registry.LeaderInfo) (*registry.Leadership, error)
 	Nodes(ctx context.Context) ([]registry.NodeInfo, error)
+	FollowPreparations(ctx context.Context, tell func([]registry.Preparation)) error
 }
 
 // Config says what a node serves, where and how. Registry, Manifests, Side and
@@ -111,6 +112,7 @@ type Node struct {
 	state    *state          // nil without a directory
 	last     kept            // what state holds
 	warmth   warmth
+	ahead    ahead
 	usage    usage
 	missing  missing
 	newcomer atomic.Pointer[registry.NodeInfo] // the node's entry, while others may not know what it brought
@@ -147,7 +149,7 @@ func Open(ctx context.Context, c Config) (*Node, error) {
 	}
 	n.copier = n.newCopier()
 	n.keeper = live.NewKeeper(c.Registry, n.config.Manifests, live.Options{
-		Side: c.Side, Own: c.Own, Logger: c.Logger, Poll: c.Poll, OnSwap: n.onSwap,
+		Side: c.Side, Own: c.Own, Logger: c.Logger, Poll: c.Poll, OnSwap: n.onSwap, OnFailure: n.swapped.give,
 		Last: n.last.Snapshot, LastRead: n.last.Read, AcceptRegistry: c.AcceptRegistry,
 	})
 	return n, nil
@@ -247,7 +249,7 @@ func (n *Node) Run(ctx context.Context) error {
 
 // tasks returns what a node does besides answering, each until its context ends.
 func (n *Node) tasks() []func(context.Context) error {
-	all := []func(context.Context) error{n.keeper.Run, n.follow, n.report, n.compare}
+	all := []func(context.Context) error{n.keeper.Run, n.follow, n.report, n.compare, n.getAhead}
 	if n.config.AccessLog != nil {
 		all = append(all, n.config.AccessLog.Run)
 	}

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	holdfast "github.com/holdfast-web/holdfast"
@@ -89,6 +90,7 @@ func (n *Node) update(ctx context.Context, entry *registry.NodeEntry) error {
 	err := entry.Update(call, func(info *registry.NodeInfo) {
 		info.Seen, info.Revision, info.Ready = now.Seen, now.Revision, now.Ready
 		info.Asked, info.Differs, info.Copies = now.Asked, now.Differs, now.Copies
+		info.Failing = now.Failing
 	})
 	if err != nil {
 		return fmt.Errorf("update node entry: %w", err)
@@ -105,12 +107,12 @@ func (n *Node) info() registry.NodeInfo {
 	return registry.NodeInfo{
 		Name: n.config.Name, Side: n.config.Side, Address: n.address(), Peer: peer, Version: n.config.Version,
 		Own: n.config.Own, Started: n.started, Seen: time.Now().UTC(), Revision: t.Revision, Ready: n.readyOf(t), Asked: n.usage.asked(),
-		Differs: differences(t, n.config.Own), Copies: n.copies(),
+		Differs: differences(t, n.config.Own), Copies: n.copies(), Prepares: true, Failing: n.failing(t),
 	}
 }
 
 // readyOf lists what of each app the node can serve and somebody may ask for. What
-// is live on the node's side is among them when it is warm.
+// is live on the node's side, or about to be, is among them when it is warm.
 func (n *Node) readyOf(t *live.Table) map[holdfast.AppName][]holdfast.ReleaseID {
 	ready := make(map[holdfast.AppName][]holdfast.ReleaseID)
 	for _, app := range t.Apps() {
@@ -121,6 +123,11 @@ func (n *Node) readyOf(t *live.Table) map[holdfast.AppName][]holdfast.ReleaseID 
 			if r.Loaded() && (r.State == holdfast.Live || r.State == holdfast.Draining) {
 				ready[app.Name] = append(ready[app.Name], r.ID)
 			}
+		}
+	}
+	for _, k := range n.ahead.ready() {
+		if !slices.Contains(ready[k.app], k.release) {
+			ready[k.app] = append(ready[k.app], k.release)
 		}
 	}
 	return ready

@@ -42,14 +42,37 @@ func named(id holdfast.ReleaseID) string {
 func (r *Registry) Rollback(ctx context.Context, app holdfast.AppName, o RollbackOptions) (entry HistoryEntry, changed bool, err error) {
 	f := &flip{app: app, entry: HistoryEntry{Kind: KindRollback, Side: o.Side, Reason: o.Reason}, expect: o.Expect}
 	return r.flip(ctx, "roll back app "+app.String(), f, func(e *edit) (holdfast.ReleaseID, error) {
-		if o.To.IsZero() {
-			return e.previous(ctx, f.entry.Side)
-		}
-		if _, err := e.release(ctx, o.To); err != nil {
-			return o.To, err
-		}
-		return o.To, e.wasLive(ctx, f.entry.Side, o.To)
+		return e.target(ctx, f.entry.Side, o.To)
 	})
+}
+
+// RollbackTarget returns what Rollback would activate now.
+func (r *Registry) RollbackTarget(ctx context.Context, app holdfast.AppName, o RollbackOptions) (id holdfast.ReleaseID, err error) {
+	if o.Side.IsZero() {
+		o.Side = holdfast.DefaultSide()
+	}
+	err = r.retry(ctx, "roll back app "+app.String(), func(bool) error {
+		e, err := r.begin(ctx, app, false, nil)
+		if err != nil {
+			return err
+		}
+		e.adopt() // as the rollback will; nothing is committed here
+		id, err = e.target(ctx, o.Side, o.To)
+		return err
+	})
+	return id, err
+}
+
+// target returns what a rollback to a release activates, or to the one before if to is
+// zero.
+func (e *edit) target(ctx context.Context, side holdfast.Side, to holdfast.ReleaseID) (holdfast.ReleaseID, error) {
+	if to.IsZero() {
+		return e.previous(ctx, side)
+	}
+	if _, err := e.release(ctx, to); err != nil {
+		return to, err
+	}
+	return to, e.wasLive(ctx, side, to)
 }
 
 // flip is one change of what is live on a side.

@@ -17,6 +17,7 @@ const (
 	headDir     = "holdfast/head"
 	leaseDir    = "holdfast/lease"
 	nodeDir     = "holdfast/node"
+	prepareDir  = "holdfast/prepare"
 	uploadDir   = "holdfast/upload"
 	usageDir    = "holdfast/usage"
 )

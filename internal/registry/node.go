@@ -200,5 +200,9 @@ func (i NodeInfo) clone() NodeInfo {
 	for app, asked := range i.Asked {
 		i.Asked[app] = maps.Clone(asked)
 	}
+	i.Failing = maps.Clone(i.Failing)
+	for app, why := range i.Failing {
+		i.Failing[app] = maps.Clone(why)
+	}
 	return i
 }

@@ -16,6 +16,7 @@
 //	holdfast/hook/<app>/<name>       how far a hook of the app is; JSON
 //	holdfast/lease/<id>              a publisher's lease, leased
 //	holdfast/node/<id>               a node's entry, leased
+//	holdfast/prepare/<id>            a release that is about to become live, leased; JSON
 //	holdfast/own/<app>/<node id>     a release that the node owns, plain text, leased
 //	holdfast/leader                  who is elected for cluster work, leased; JSON
 //	holdfast/epoch                   the term of the last election, plain text
@@ -171,8 +172,14 @@ type NodeInfo struct {
 	Seen    time.Time     `json:"seen"` // when the entry was written, by the node's clock
 	// Revision of the snapshot it serves: it knows every release added before.
 	Revision int64 `json:"revision"`
-	// Ready lists, per app, the live and draining releases it can serve by now.
+	// Ready lists, per app, the live and draining releases it can serve by now, and
+	// those that it was asked to prepare.
 	Ready map[holdfast.AppName][]holdfast.ReleaseID `json:"ready,omitempty"`
+	// Prepares: it loads what a Preparation names. Nodes of earlier versions do not.
+	Prepares bool `json:"prepares,omitempty"`
+	// Failing says why the node could not load releases that it should, as far as it
+	// tried: a few of them, and a few words of each.
+	Failing map[holdfast.AppName]map[holdfast.ReleaseID]string `json:"failing,omitempty"`
 	// Own are the releases that the node brought with it; they are live while its
 	// entry stands. It cannot be changed by Update.
 	Own map[holdfast.AppName]holdfast.ReleaseID `json:"own,omitempty"`
