@@ -7,13 +7,13 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
 	"time"
 
 	"github.com/spf13/pflag"
 
 	holdfast "github.com/holdfast-web/holdfast"
 	"github.com/holdfast-web/holdfast/asset"
+	"github.com/holdfast-web/holdfast/internal/front"
 )
 
 // devOptions are the flags of serve that show a directory as it changes.
@@ -50,12 +50,6 @@ func checkDev(o *serveOptions, flags *pflag.FlagSet) error {
 	return nil
 }
 
-// Limits of a connection in development.
-const (
-	devHeaderTimeout = 10 * time.Second
-	devIdleTimeout   = 2 * time.Minute
-)
-
 // serveDev serves a directory as it changes, until ctx ends. It writes nothing,
 // and knows no registry and no store.
 func (c *cli) serveDev(ctx context.Context, o serveOptions, log *slog.Logger) (err error) {
@@ -72,38 +66,26 @@ func (c *cli) serveDev(ctx context.Context, o serveOptions, log *slog.Logger) (e
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
-	server := &http.Server{
-		Handler: assets, ReadHeaderTimeout: devHeaderTimeout, IdleTimeout: devIdleTimeout,
-		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
-	}
+	config := front.ServerConfig{Handler: assets, Log: log}
 	scheme := "http"
-	if o.cert != "" {
-		scheme = "https"
+	if o.certificates != nil {
+		scheme, config.TLS = "https", o.certificates.TLS()
 	}
 	c.ui.say("serving %s as it changes at %s on %s: for development only", d.dir, mount, browsable(scheme, listener.Addr()))
-	return runDev(ctx, server, listener, o)
+	return runDev(ctx, front.NewServer(context.WithoutCancel(ctx), config), listener, o.drain)
 }
 
 // runDev serves until ctx ends, and then lets the requests in flight finish.
-func runDev(ctx context.Context, s *http.Server, l net.Listener, o serveOptions) error {
+func runDev(ctx context.Context, s *front.Server, l net.Listener, drain time.Duration) error {
 	done := make(chan error, 1)
-	go func() {
-		if o.cert != "" {
-			done <- s.ServeTLS(l, o.cert, o.key)
-		} else {
-			done <- s.Serve(l)
-		}
-	}()
+	go func() { done <- s.Serve(l) }()
 	select {
 	case err := <-done:
-		return fmt.Errorf("serve: %w", err)
+		return err
 	case <-ctx.Done():
 	}
-	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), o.drain)
+	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain)
 	defer cancel()
-	if err := s.Shutdown(ending); err != nil {
-		_ = s.Close() // the connections are being given up
-	}
-	<-done //nolint:errcheck // it says that it was shut down
-	return nil
+	_ = s.Shutdown(ending) // what it cuts off is a developer's
+	return <-done
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/holdfast-web/holdfast/internal/front"
 	"github.com/holdfast-web/holdfast/internal/node"
 	"github.com/holdfast-web/holdfast/internal/peer"
 )
@@ -18,6 +19,8 @@ type peerOptions struct {
 	listen, address string
 	secretFile      string
 	ca, cert, key   string
+
+	certificates *front.Certificates // once they are loaded; nil without TLS
 }
 
 const peerSecretVariable = "HOLDFAST_PEER_SECRET"
@@ -48,7 +51,7 @@ func (o *peerOptions) check() error {
 
 // peering makes what the flags say, nil if they say nothing. Objects are left to
 // the caller.
-func (c *cli) peering(o peerOptions, log *slog.Logger) (*node.Peering, error) {
+func (c *cli) peering(o *peerOptions, log *slog.Logger) (*node.Peering, error) {
 	if o.listen == "" {
 		return nil, nil
 	}
@@ -56,10 +59,11 @@ func (c *cli) peering(o peerOptions, log *slog.Logger) (*node.Peering, error) {
 	if err != nil {
 		return nil, err
 	}
-	trust, err := o.tls()
+	trust, certificates, err := o.tls(log)
 	if err != nil {
 		return nil, err
 	}
+	o.certificates = certificates
 	return node.NewPeering(o.listen, o.address, secrets, trust, log)
 }
 
@@ -84,22 +88,26 @@ func (c *cli) peerSecrets(file string) (peer.Secrets, error) {
 	return secrets, nil
 }
 
-// tls returns the configuration of both sides, nil without flags for it.
-func (o *peerOptions) tls() (*tls.Config, error) {
+// tls returns the configuration of both sides and the certificates in it, nil without
+// flags for it.
+func (o *peerOptions) tls(log *slog.Logger) (*tls.Config, *front.Certificates, error) {
 	if o.ca == "" {
-		return nil, nil
+		return nil, nil, nil
 	}
 	text, err := os.ReadFile(o.ca)
 	if err != nil {
-		return nil, fmt.Errorf("read --peer-ca: %w", err)
+		return nil, nil, fmt.Errorf("read --peer-ca: %w", err)
 	}
 	roots := x509.NewCertPool()
 	if !roots.AppendCertsFromPEM(text) {
-		return nil, usage("--peer-ca %s: no PEM certificate in it", o.ca)
+		return nil, nil, usage("--peer-ca %s: no PEM certificate in it", o.ca)
 	}
-	pair, err := tls.LoadX509KeyPair(o.cert, o.key)
+	certificates, err := front.LoadCertificates(o.cert, o.key, log)
 	if err != nil {
-		return nil, fmt.Errorf("load --peer-cert and --peer-key: %w", err)
+		return nil, nil, fmt.Errorf("load --peer-cert and --peer-key: %w", err)
 	}
-	return &tls.Config{Certificates: []tls.Certificate{pair}, RootCAs: roots}, nil
+	return &tls.Config{
+		RootCAs: roots, GetCertificate: certificates.Get,
+		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return certificates.Get(nil) },
+	}, certificates, nil
 }

@@ -4,10 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
-	"os"
+	"net/http"
 	"path/filepath"
 	"strconv"
 	"time"
@@ -17,10 +16,12 @@ import (
 
 	holdfast "github.com/holdfast-web/holdfast"
 	"github.com/holdfast-web/holdfast/internal/blob"
+	"github.com/holdfast-web/holdfast/internal/front"
 	"github.com/holdfast-web/holdfast/internal/node"
 	"github.com/holdfast-web/holdfast/internal/origin"
 	"github.com/holdfast-web/holdfast/internal/own"
 	"github.com/holdfast-web/holdfast/internal/registry"
+	"github.com/holdfast-web/holdfast/internal/serve"
 )
 
 // serveOptions are the flags of serve.
@@ -28,8 +29,10 @@ type serveOptions struct {
 	listen, admin string
 	side          holdfast.Side
 	cert, key     string
+	certificates  *front.Certificates // once they are loaded; nil without TLS
 	memory        int64
 	accessLog     string
+	clients       clientOptions
 	logFormat     string
 	debugHeaders  bool
 	name          string
@@ -83,7 +86,8 @@ A store that does not answer when a node starts is waited for: until it is there
 what the node has not kept answers 503. A store that is wrong, such as a bucket
 that does not exist or the store of another registry, ends the node at once.
 
-SIGTERM or Ctrl-C drains: no new connections, requests in flight are finished, at
+SIGHUP opens the access log again, after it was renamed, and reads certificates
+again. SIGTERM or Ctrl-C drains: no new connections, requests in flight are finished, at
 most for --drain. A second one ends the process at once. Logs go to standard
 error. The access log has one JSON object a line: time, remote, method, host, uri,
 proto, status, bytes, ms, app, release, hot, delta, referer, agent.
@@ -140,6 +144,7 @@ func (o *serveOptions) flags(flags *pflag.FlagSet) {
 	flags.Var(&value[int]{&o.hookTries, parseTries, "number", "10"}, "hook-tries", "how often a hook is tried for one event")
 	o.app = holdfast.DefaultApp()
 	flags.Var(&value[holdfast.AppName]{&o.app, holdfast.ParseAppName, "name", o.app.String()}, "app", "with --build or --dev: the app it is the build of")
+	o.clients.flags(flags)
 	o.dev.flags(flags)
 	o.peers.flags(flags)
 	o.build.flags(flags)
@@ -163,7 +168,17 @@ func (c *cli) serve(ctx context.Context, o serveOptions) (err error) {
 	if err := o.peers.check(); err != nil {
 		return err
 	}
-	log := c.logger(o.logFormat)
+	if err := o.clients.check(); err != nil {
+		return err
+	}
+	log, done := c.outlast(o.logFormat)
+	defer done()
+	reload := newReloads(log)
+	defer reload.stop()
+	if err := o.loadCertificates(log); err != nil {
+		return err
+	}
+	reload.add(o.certificates)
 	if o.dev.dir != "" {
 		return c.serveDev(ctx, o, log)
 	}
@@ -171,10 +186,11 @@ func (c *cli) serve(ctx context.Context, o serveOptions) (err error) {
 	if err != nil {
 		return err
 	}
-	peering, err := c.peering(o.peers, log)
+	peering, err := c.peering(&o.peers, log)
 	if err != nil {
 		return err
 	}
+	reload.add(o.peers.certificates)
 	from, err := c.origin(ctx, o.build.opening(), log)
 	if err != nil {
 		return err
@@ -183,11 +199,11 @@ func (c *cli) serve(ctx context.Context, o serveOptions) (err error) {
 	if o.build.own, err = c.bring(ctx, from, build, o.build.dir); err != nil {
 		return err
 	}
-	access, closeAccess, err := c.openAccessLog(o.accessLog)
+	access, closeAccess, err := c.accessLog(o, reload, log)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, closeAccess()) }()
+	defer closeAccess()
 	n, source, err := c.listen(ctx, from, o, peering, access, log)
 	if err != nil {
 		return err
@@ -209,15 +225,8 @@ func isAddress(text string) bool {
 	return err == nil && err2 == nil && strconv.FormatUint(n, 10) == port
 }
 
-func (c *cli) logger(format string) *slog.Logger {
-	if format == "json" {
-		return slog.New(slog.NewJSONHandler(c.ui.err, nil))
-	}
-	return slog.New(slog.NewTextHandler(c.ui.err, nil))
-}
-
 // listen opens the listeners of a node. Whoever ran the node closes the source.
-func (c *cli) listen(ctx context.Context, from *origin.Origin, o serveOptions, peering *node.Peering, access *node.AccessLog, log *slog.Logger) (*node.Node, *blob.Source, error) {
+func (c *cli) listen(ctx context.Context, from *origin.Origin, o serveOptions, peering *node.Peering, access func(*http.Request, serve.Access), log *slog.Logger) (*node.Node, *blob.Source, error) {
 	options := c.blobOptions(o, log)
 	if peering != nil {
 		options.Peers = peering.Client
@@ -247,30 +256,13 @@ func (c *cli) listen(ctx context.Context, from *origin.Origin, o serveOptions, p
 		Registry: from.Registry, Manifests: from.Manifests, Reach: from.Reach, Blobs: source, Warmer: source, Deltas: deltas, Logger: log, Peering: peering, Own: o.build.own, Replica: copies,
 		StateDir: c.stateDir(), AcceptRegistry: o.accept, Notice: o.notice,
 		Name: o.name, Version: programVersion(), Side: o.side,
-		Listen: o.listen, Admin: o.admin, CertFile: o.cert, KeyFile: o.key,
-		DebugHeaders: o.debugHeaders, AccessLog: access, Poll: o.poll, Drain: o.drain, Chores: c.chores(from, o, log), Duties: duties(o, log),
+		Listen: o.listen, Admin: o.admin, Certificates: o.certificates, ProxyProtocol: o.clients.protocolProxies(),
+		DebugHeaders: o.debugHeaders, Access: access, Poll: o.poll, Drain: o.drain, Chores: c.chores(from, o, log), Duties: duties(o, log),
 	})
 	if err != nil {
 		return nil, nil, errors.Join(err, source.Close())
 	}
 	return n, source, nil
-}
-
-// openAccessLog opens the access log, which may be none.
-func (c *cli) openAccessLog(name string) (*node.AccessLog, func() error, error) {
-	var w io.Writer = c.ui.out
-	nothing := func() error { return nil }
-	switch name {
-	case "":
-		return nil, nothing, nil
-	case "-":
-		return node.NewAccessLog(w), nothing, nil
-	}
-	f, err := os.OpenFile(name, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o640)
-	if err != nil {
-		return nil, nil, fmt.Errorf("open access log: %w", err)
-	}
-	return node.NewAccessLog(f), f.Close, nil
 }
 
 // tellServing says where the node listens and what it serves. With the access

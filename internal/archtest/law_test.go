@@ -54,7 +54,7 @@ func theLaw() law {
 			"asset/local":     ". asset internal/kv internal/kv/sqlitekv internal/store internal/store/dirstore",
 			"asset/s3":        ". asset internal/store internal/store/bucketstore",
 			"asset/zookeeper": ". asset internal/kv internal/kv/zkkv",
-			"cmd/holdfast": ". asset internal/admin internal/blob internal/bring internal/coding internal/delta internal/durable internal/fastpath internal/hook " +
+			"cmd/holdfast": ". asset internal/admin internal/blob internal/bring internal/coding internal/delta internal/durable internal/fastpath internal/front internal/hook " +
 				"internal/kv internal/kv/etcdkv internal/kv/memkv internal/kv/sqlitekv internal/kv/zkkv internal/lifecycle internal/link " +
 				"internal/live internal/node internal/origin internal/own internal/peer internal/prune internal/publish internal/registry internal/replica internal/scrub internal/serve " +
 				"internal/store internal/store/bucketstore internal/store/dirstore internal/store/memstore",
@@ -66,12 +66,13 @@ func theLaw() law {
 			"internal/coding":    ".",
 			"internal/delta":     ". internal/blob internal/coding internal/live",
 			"internal/fastpath":  ". internal/blob internal/live internal/serve",
+			"internal/front":     ". internal/serve",
 			"internal/hook":      ". internal/registry",
 			"internal/lane":      ".",
 			"internal/lifecycle": ". internal/registry",
 			"internal/link":      ".",
 			"internal/live":      ". internal/registry", // for its data types
-			"internal/node":      ". internal/admin internal/blob internal/durable internal/live internal/peer internal/registry internal/replica internal/serve",
+			"internal/node":      ". internal/admin internal/blob internal/durable internal/front internal/live internal/peer internal/registry internal/replica internal/serve",
 			"internal/pace":      "",
 			"internal/origin":    ". internal/blob internal/live internal/node internal/registry internal/store",
 			"internal/own":       ". internal/blob internal/durable internal/peer internal/replica internal/store internal/store/dirstore",
@@ -112,7 +113,7 @@ func theLaw() law {
 			"database/sql":   "internal/kv/sqlitekv",
 			"log":            "", // log/slog, injected
 			"log/slog":       "*",
-			"net/http":       "asset cmd/holdfast internal/admin internal/blob internal/fastpath internal/hook internal/node internal/peer internal/serve internal/store/bucketstore examples/... bench/... test/...",
+			"net/http":       "asset cmd/holdfast internal/admin internal/blob internal/fastpath internal/front internal/hook internal/node internal/peer internal/serve internal/store/bucketstore examples/... bench/... test/...",
 			"net/http/pprof": "", // registers itself
 			"os/exec":        "cmd/holdfast internal/hook bench/... test/...",
 			"plugin":         "",
@@ -127,6 +128,7 @@ func theLaw() law {
 			"github.com/maypok86/otter":       "internal/blob internal/delta",
 			"github.com/minio/minio-go":       "internal/store/bucketstore",
 			"github.com/molecule-man/go-brrr": "internal/coding",
+			"github.com/pires/go-proxyproto":  "internal/front",
 			"github.com/spf13/cobra":          "cmd/holdfast",
 			"github.com/spf13/pflag":          "cmd/holdfast",
 			"github.com/tdewolff/parse":       "internal/link internal/publish",

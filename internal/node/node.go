@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/http"
 	"os"
 	"sync/atomic"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/front"
 	"github.com/holdfast-web/holdfast/internal/live"
 	"github.com/holdfast-web/holdfast/internal/registry"
 	"github.com/holdfast-web/holdfast/internal/replica"
@@ -52,13 +54,18 @@ type Config struct {
 	// that answers itself: the node is the serve.Tables of its handler.
 	Listen string
 	Admin  string // host:port of /healthz and /readyz; "" for none
-	// CertFile and KeyFile, PEM, switch to TLS with HTTP/1.1 and HTTP/2. Without
-	// them the node speaks HTTP/1.1 and HTTP/2 in cleartext. Changed files are
-	// taken up within a minute.
-	CertFile, KeyFile string
+	// Certificates switch to TLS with HTTP/1.1 and HTTP/2. Without them the node speaks
+	// HTTP/1.1 and HTTP/2 in cleartext.
+	Certificates *front.Certificates
+	// ProxyProtocol are the proxies that may connect to Listen, and that say in the PROXY
+	// protocol who their client is. Nil for clients that connect themselves.
+	ProxyProtocol front.Proxies
+
+	// Access is called after each answer to a site's request; nil for nobody. It must not
+	// block.
+	Access func(*http.Request, serve.Access)
 
 	DebugHeaders bool          // who answered, and from where
-	AccessLog    *AccessLog    // nil for none
 	Poll         time.Duration // of the registry, on top of its hints (5 s)
 	Drain        time.Duration // for requests in flight at the end (20 s)
 	Notice       time.Duration // before that, in which only /readyz says no (0)
@@ -230,7 +237,7 @@ func (n *Node) Run(ctx context.Context) error {
 	}
 	servers := n.servers(failing)
 	for _, s := range servers {
-		tasks.Go(s.serve)
+		tasks.Go(func() error { return s.Serve(s.at) })
 	}
 
 	select {
@@ -250,9 +257,6 @@ func (n *Node) Run(ctx context.Context) error {
 // tasks returns what a node does besides answering, each until its context ends.
 func (n *Node) tasks() []func(context.Context) error {
 	all := []func(context.Context) error{n.keeper.Run, n.follow, n.report, n.compare, n.getAhead}
-	if n.config.AccessLog != nil {
-		all = append(all, n.config.AccessLog.Run)
-	}
 	if n.state != nil {
 		all = append(all, n.keep)
 	}

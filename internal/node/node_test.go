@@ -18,6 +18,7 @@ import (
 
 	holdfast "github.com/holdfast-web/holdfast"
 	"github.com/holdfast-web/holdfast/internal/blob"
+	"github.com/holdfast-web/holdfast/internal/front"
 	"github.com/holdfast-web/holdfast/internal/kv/memkv"
 	"github.com/holdfast-web/holdfast/internal/registry"
 	"github.com/holdfast-web/holdfast/internal/store"
@@ -370,11 +371,13 @@ func TestAccessLog(t *testing.T) {
 	w.publish("v1", map[string]string{"index.html": "one"})
 	var out bytes.Buffer
 	c := w.config()
-	c.AccessLog = NewAccessLog(&out)
+	lines := front.NewLines(front.LinesConfig{Name: "access log", Sink: &out, Log: c.Logger})
+	c.Access = front.NewAccessLog(lines, front.Clients{}).Record
 	n, stop := w.start(c)
 	eventually(t, "table", func() bool { return n.Table() != nil })
 	read(t, w.http(nil), "http://"+n.Addr().String()+"/?q=1")
 	w.check(stop())
+	w.check(lines.Close())
 	var line map[string]any
 	w.check(json.Unmarshal(out.Bytes(), &line))
 	for key, want := range map[string]any{

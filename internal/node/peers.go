@@ -10,12 +10,12 @@ import (
 	"io/fs"
 	"log/slog"
 	"net"
-	"net/http"
 	"slices"
 	"strconv"
 	"time"
 
 	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/front"
 	"github.com/holdfast-web/holdfast/internal/live"
 	"github.com/holdfast-web/holdfast/internal/peer"
 )
@@ -89,17 +89,13 @@ func (n *Node) PeerAddr() string {
 	return n.config.Peering.Address
 }
 
-func (n *Node) peerServer(ctx context.Context) *http.Server {
+func (n *Node) peerServer() front.ServerConfig {
 	p := n.config.Peering
 	c := peer.ServerConfig{Secrets: p.Secrets, Address: p.Address, Objects: p.Objects, Logger: n.config.Logger}
 	if n.state != nil {
 		c.Texts = n.state
 	}
-	s := n.server(ctx, peer.NewServer(c))
-	s.MaxHeaderBytes, s.TLSConfig = peerHeaderBytes, p.TLS
-	s.Protocols = new(http.Protocols)
-	s.Protocols.SetHTTP1(true)
-	return s
+	return front.ServerConfig{Handler: peer.NewServer(c), TLS: p.TLS, HTTP1: true, HeaderBytes: peerHeaderBytes}
 }
 
 // meet keeps the list of peers, until ctx ends. With the registry out of reach the

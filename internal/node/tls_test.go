@@ -8,15 +8,15 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
-	"log/slog"
 	"math/big"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
+
+	"github.com/holdfast-web/holdfast/internal/front"
 )
 
 // certificate writes a certificate for 127.0.0.1 and its key.
@@ -76,7 +76,9 @@ func TestProtocols(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			c := w.config()
 			if test.scheme == "https" {
-				c.CertFile, c.KeyFile = certFile, keyFile
+				var err error
+				c.Certificates, err = front.LoadCertificates(certFile, keyFile, c.Logger)
+				w.check(err)
 			}
 			n, stop := w.start(c)
 			eventually(t, "table", func() bool { return n.Table() != nil })
@@ -86,51 +88,5 @@ func TestProtocols(t *testing.T) {
 			}
 			w.check(stop())
 		})
-	}
-}
-
-func TestCertificateFiles(t *testing.T) {
-	dir := t.TempDir()
-	certFile, keyFile, _ := certificate(t, dir, "first")
-	for name, files := range map[string][2]string{
-		"no key":       {certFile, ""},
-		"missing file": {certFile, filepath.Join(dir, "none.pem")},
-		"swapped":      {keyFile, certFile},
-	} {
-		if _, err := loadCertificates(files[0], files[1], nil); err == nil || !strings.Contains(err.Error(), files[0]) {
-			t.Errorf("%s: %v", name, err)
-		}
-	}
-
-	c, err := loadCertificates(certFile, keyFile, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	name := func() string {
-		t.Helper()
-		c.checked = time.Time{}
-		got, err := c.get(nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return got.Leaf.Subject.CommonName
-	}
-	touch := func(at time.Time) {
-		t.Helper()
-		if err := os.Chtimes(certFile, at, at); err != nil {
-			t.Fatal(err)
-		}
-	}
-	certificate(t, dir, "second")
-	touch(time.Now().Add(time.Minute))
-	if got := name(); got != "second" {
-		t.Errorf("after renewal: %s", got)
-	}
-	if err := os.WriteFile(certFile, []byte("half a cert"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	touch(time.Now().Add(2 * time.Minute))
-	if got := name(); got != "second" {
-		t.Errorf("with a broken file: %s", got)
 	}
 }

@@ -94,6 +94,7 @@ func NewHandler(t Tables, b Blobs, o Options) *Handler {
 // http.ErrAbortHandler.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
+	BoundBody(w, r) // refused, or ignored
 	req := h.requestOf(r)
 	var d Decision
 	h.decide(r.Context(), &req, &d)

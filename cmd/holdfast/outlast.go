@@ -1,0 +1,175 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net/http"
+	"os"
+	"os/signal"
+	"strings"
+	"sync"
+	"syscall"
+
+	"github.com/spf13/pflag"
+
+	"github.com/holdfast-web/holdfast/internal/front"
+	"github.com/holdfast-web/holdfast/internal/serve"
+)
+
+// outlast makes standard error something that cannot hold a node up or end it, whatever
+// becomes of its reader, and returns the node's log, which goes there. done writes what
+// waits.
+func (c *cli) outlast(format string) (log *slog.Logger, done func()) {
+	// With this, a write to a pipe without a reader fails. Else it ends the process.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
+	stderr := c.ui.err
+	log, lines := front.NewLog(front.LinesConfig{Name: "standard error", Sink: stderr}, func(w io.Writer) slog.Handler {
+		if format == "json" {
+			return slog.NewJSONHandler(w, nil)
+		}
+		return slog.NewTextHandler(w, nil)
+	})
+	c.ui.err = lines
+	return log, func() {
+		if lines.Close() == nil { // else what the program says last is lost with the rest
+			c.ui.err = stderr
+		}
+	}
+}
+
+// loadCertificates reads the files that the flags name, if they do.
+func (o *serveOptions) loadCertificates(log *slog.Logger) (err error) {
+	if o.cert != "" {
+		o.certificates, err = front.LoadCertificates(o.cert, o.key, log)
+	}
+	return err
+}
+
+// clientOptions are the flags of serve that say who clients are.
+type clientOptions struct {
+	proxies front.Proxies
+	// forwarded: by the field of RFC 7239.
+	forwarded bool
+	protocol  bool // the PROXY protocol
+}
+
+func parseClientHeader(text string) (forwarded bool, err error) {
+	switch strings.ToLower(text) {
+	case "forwarded":
+		return true, nil
+	case "x-forwarded-for":
+		return false, nil
+	}
+	return false, fmt.Errorf("%q: want x-forwarded-for or forwarded", text)
+}
+
+func (o *clientOptions) flags(flags *pflag.FlagSet) {
+	flags.Var(&value[front.Proxies]{&o.proxies, front.ParseProxies, "networks", ""}, "trusted-proxies", "the proxies, as addresses or CIDR, that say who the client is")
+	flags.Var(&value[bool]{&o.forwarded, parseClientHeader, "field", "x-forwarded-for"}, "client-header", "the field by which they do: x-forwarded-for or forwarded")
+	flags.BoolVar(&o.protocol, "proxy-protocol", false, "only --trusted-proxies connect, and begin with the PROXY protocol, version 1 or 2")
+	configurable(flags, "trusted-proxies", "client-header", "proxy-protocol")
+}
+
+func (o *clientOptions) check() error {
+	if o.protocol && len(o.proxies) == 0 {
+		return usage("--proxy-protocol wants --trusted-proxies: only these may say who the client is")
+	}
+	return nil
+}
+
+// protocolProxies are those that speak the PROXY protocol, nil if none does.
+func (o *clientOptions) protocolProxies() front.Proxies {
+	if !o.protocol {
+		return nil
+	}
+	return o.proxies
+}
+
+func (o *clientOptions) clients() front.Clients {
+	return front.Clients{Proxies: o.proxies, Forwarded: o.forwarded}
+}
+
+// accessLog opens the access log, which may be none.
+func (c *cli) accessLog(o serveOptions, reload *reloads, log *slog.Logger) (record func(*http.Request, serve.Access), done func(), err error) {
+	if o.accessLog == "" {
+		return nil, func() {}, nil
+	}
+	config := front.LinesConfig{Name: "standard output", Sink: c.ui.out, Soon: front.AccessLogSoon, Log: log}
+	if o.accessLog != "-" {
+		config.Name = o.accessLog
+		config.Open = func() (io.WriteCloser, error) { return openAccessLog(o.accessLog) }
+		if config.Sink, err = config.Open(); err != nil {
+			return nil, nil, err
+		}
+	}
+	lines := front.NewLines(config)
+	reload.addFunc(lines.Reopen)
+	return front.NewAccessLog(lines, o.clients.clients()).Record, func() {
+		if err := lines.Close(); err != nil {
+			log.Warn("access log incomplete", "error", err)
+		}
+	}, nil
+}
+
+// openAccessLog does not wait for a reader of a named pipe.
+func openAccessLog(name string) (io.WriteCloser, error) {
+	f, err := os.OpenFile(name, os.O_APPEND|os.O_CREATE|os.O_WRONLY|syscall.O_NONBLOCK, 0o640)
+	if errors.Is(err, syscall.ENXIO) {
+		err = &fs.PathError{Op: "open", Path: name, Err: errors.New("nobody reads this pipe; start its reader first")}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open access log: %w", err)
+	}
+	return f, nil
+}
+
+// reloads does what SIGHUP asks for. The signal never ends a node.
+type reloads struct {
+	signals chan os.Signal
+	done    sync.WaitGroup
+
+	mu  sync.Mutex
+	all []func()
+}
+
+func newReloads(log *slog.Logger) *reloads {
+	r := &reloads{signals: make(chan os.Signal, 1)}
+	signal.Notify(r.signals, syscall.SIGHUP)
+	r.done.Go(func() {
+		for range r.signals {
+			log.Info("reloading: SIGHUP")
+			r.run()
+		}
+	})
+	return r
+}
+
+func (r *reloads) run() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, reload := range r.all {
+		reload()
+	}
+}
+
+func (r *reloads) addFunc(reload func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.all = append(r.all, reload)
+}
+
+// add has certificates read again, if there are any.
+func (r *reloads) add(c *front.Certificates) {
+	if c != nil {
+		r.addFunc(c.Reload)
+	}
+}
+
+func (r *reloads) stop() {
+	signal.Stop(r.signals)
+	close(r.signals)
+	r.done.Wait()
+}

@@ -1,0 +1,125 @@
+package front
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/holdfast-web/holdfast/internal/serve"
+)
+
+// Limits of a connection: each of its phases has one. The content of a request has
+// serve.BodyTimeout. Handlers that send large bodies extend the write deadline as they go.
+const (
+	headerTimeout = 10 * time.Second // also of a TLS handshake
+	idleTimeout   = 2 * time.Minute
+	writeTimeout  = time.Minute // also of each write on an HTTP/2 connection
+	headerBytes   = 32 << 10
+)
+
+// ServerConfig says what a server answers. All but Handler and Log may be left out.
+type ServerConfig struct {
+	Handler     http.Handler
+	Log         *slog.Logger
+	TLS         *tls.Config
+	HTTP1       bool // no HTTP/2
+	HeaderBytes int  // 32 KiB
+}
+
+// Server is an HTTP server none of whose connections stays open without a deadline. All
+// servers of the program are made here.
+type Server struct {
+	http    *http.Server
+	leaving atomic.Bool
+}
+
+// NewServer returns a server; ctx is that of its requests.
+func NewServer(ctx context.Context, c ServerConfig) *Server {
+	s := &Server{}
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	protocols.SetHTTP2(!c.HTTP1)
+	protocols.SetUnencryptedHTTP2(!c.HTTP1)
+	if c.HeaderBytes == 0 {
+		c.HeaderBytes = headerBytes
+	}
+	s.http = &http.Server{
+		Handler: s.bounded(c.Handler), Protocols: protocols, TLSConfig: c.TLS,
+		ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, WriteTimeout: writeTimeout,
+		// No pings: the answer to one may wait behind all that a slow client has yet to read.
+		HTTP2:                        &http.HTTP2Config{WriteByteTimeout: writeTimeout},
+		MaxHeaderBytes:               c.HeaderBytes,
+		DisableGeneralOptionsHandler: true,
+		BaseContext:                  func(net.Listener) context.Context { return ctx },
+		ErrorLog:                     slog.NewLogLogger(c.Log.Handler(), slog.LevelDebug),
+	}
+	return s
+}
+
+// bounded bounds what net/http leaves unbounded, and has connections end while the server
+// leaves.
+func (s *Server) bounded(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if s.leaving.Load() {
+			w.Header().Set("Connection", "close") // over HTTP/2: GOAWAY
+		}
+		if serve.BoundBody(w, r) {
+			if r.Method == http.MethodGet || r.Method == http.MethodHead {
+				w.Header().Set("Connection", "close") // nobody reads it: answered at once
+			}
+			read := *r // net/http looks at the body of its own
+			read.Body = &boundedBody{r.Body, http.NewResponseController(w)}
+			r = &read
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// boundedBody lifts the deadline when all has arrived: from then on, net/http reads on to
+// see whether the client leaves, and takes a deadline for that.
+type boundedBody struct {
+	io.ReadCloser
+	control *http.ResponseController
+}
+
+func (b *boundedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if errors.Is(err, io.EOF) {
+		_ = b.control.SetReadDeadline(time.Time{}) // see serve.BoundBody
+	}
+	return n, err
+}
+
+// Serve answers on l until the server or l is closed.
+func (s *Server) Serve(l net.Listener) error {
+	var err error
+	if s.http.TLSConfig == nil {
+		err = s.http.Serve(l)
+	} else {
+		err = s.http.ServeTLS(l, "", "")
+	}
+	if errors.Is(err, http.ErrServerClosed) || errors.Is(err, net.ErrClosed) {
+		return nil
+	}
+	return fmt.Errorf("serve on %s: %w", l.Addr(), err)
+}
+
+// Leave has every connection end with its next answer.
+func (s *Server) Leave() { s.leaving.Store(true) }
+
+// Shutdown lets the requests in flight finish, until ctx ends; what is left then is cut
+// off, and the error says so.
+func (s *Server) Shutdown(ctx context.Context) error {
+	err := s.http.Shutdown(ctx)
+	if err != nil {
+		_ = s.http.Close() // the connections are being given up
+	}
+	return err
+}
