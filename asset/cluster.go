@@ -85,6 +85,9 @@ type Cluster struct {
 	// "node" of the build and Name, "address" of the build and Address, or else the
 	// address of Peers. Anything else is the ID.
 	Identity string
+	// Create makes the app of Build where it does not exist although others do. The
+	// first app needs no Create. Without it a typo in Options.App is an error.
+	Create bool
 }
 
 // member is a Cluster that was checked, with Options.
@@ -107,6 +110,8 @@ func (where Cluster) check(o Options) (m member, err error) {
 		return m, fmt.Errorf("%w: Mount, SPA, Settings, Encoder and Dev are of builds that a program serves alone; those of an app are in the registry (holdfast app set)", holdfast.ErrInvalid)
 	case where.Build != nil && o.Release != "":
 		return m, fmt.Errorf("%w: Release and Build exclude each other: pages refer to the Build, and its Identity says what the release is called", holdfast.ErrInvalid)
+	case where.Build == nil && where.Create:
+		return m, fmt.Errorf("%w: Create makes the app of a Build, and there is none", holdfast.ErrInvalid)
 	case where.Build == nil && where.Identity != "":
 		return m, fmt.Errorf("%w: Identity is that of a Build, and there is none", holdfast.ErrInvalid)
 	case where.DataDir == "" && where.CacheBytes != 0:
@@ -149,7 +154,7 @@ func (m *member) checkBuild() error {
 		}
 	}
 	m.own = &bring.Build{
-		App: m.app, Identity: identity, Name: m.Name, Address: address,
+		App: m.app, Create: m.Create, Identity: identity, Name: m.Name, Address: address,
 		StateDir: m.stateDir(), Own: m.place,
 		Scan: publish.FS(m.Build).Scan, Logger: m.log,
 	}

@@ -43,7 +43,7 @@ func TestLead(t *testing.T) {
 	if err := j.bring(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := r.SetApp(t.Context(), m.app, func(s *holdfast.Settings) error {
+	if _, err := r.SetApp(t.Context(), m.app, true, func(s *holdfast.Settings) error {
 		s.Keep, s.Grace, s.Idle = 0, 0, 0
 		return nil
 	}, nil); err != nil {

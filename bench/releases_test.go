@@ -126,7 +126,7 @@ func fill(b *testing.B, data string, n int) {
 		m, inv := build(b, i)
 		check(st.PutManifest(ctx, m))
 		check(st.PutInventory(ctx, inv))
-		lease, err := reg.BeginPublish(ctx, holdfast.DefaultApp(), m.Digest())
+		lease, err := reg.BeginPublish(ctx, holdfast.DefaultApp(), m.Digest(), true)
 		check(err)
 		id, err := holdfast.ParseReleaseID(fmt.Sprintf("r%d", i))
 		check(err)

@@ -43,13 +43,16 @@ is). If two deployments race, one fails. A retired release is served again; one
 that is gone has to be published again first. Activating what is already live
 changes nothing and is no error.
 
+A side that the app does not have, though it has others, is only made with
+--create: without it the name may be a typo.
+
 The history keeps --message and --by. In a CI job it also keeps the commit, the
 branch and the address of the run, as far as the CI system says them.
 
 JSON keys: app, side, release, previous, changed, seq, activated, nodes (total,
 ready, lagging: node, address, why).`,
 		Example: `  holdfast activate 2024-05-17.1
-  holdfast activate 2024-05-17.1 --side canary
+  holdfast activate 2024-05-17.1 --side canary --create
   holdfast activate 2024-05-17.1 --app shop --expect 2024-05-16.3`,
 		Args:              exactly("RELEASE"),
 		ValidArgsFunction: c.completeReleases(&a.app),
@@ -66,6 +69,7 @@ ready, lagging: node, address, why).`,
 	flags := cmd.Flags()
 	appFlag(flags, &a.app)
 	sideFlag(flags, &a.options.Side, "the side")
+	createFlag(flags, &a.options.Create, "the side")
 	expectFlag(flags, &expect)
 	waiting.flags(flags)
 	return cmd
@@ -95,7 +99,7 @@ func (c *cli) activate(ctx context.Context, b *backends, a activation, o flipOpt
 		return hinted(err, "did somebody else change it? holdfast history%s shows who", flipFlags(a.app, a.options.Side))
 	}
 	if err != nil {
-		return b.adviseOnRelease(ctx, a.app, a.release, err)
+		return b.adviseOnRelease(ctx, a.app, a.release, b.adviseOnName(ctx, err))
 	}
 	return c.finish(ctx, b, newFlip(a.app, entry, changed), o)
 }

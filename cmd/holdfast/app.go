@@ -75,11 +75,12 @@ JSON keys: app, mount, sides, settings.`,
 }
 
 func (c *cli) appSetCommand() *cobra.Command {
+	var mayCreate bool
 	cmd := &cobra.Command{
 		Use:   "set NAME KEY=VALUE...",
 		Short: "Change settings of an app",
-		Long: `Changes settings of an app and makes the app if there is none of that name. All
-settings are changed together or none is.
+		Long: `Changes settings of an app. All settings are changed together or none is. An app
+that does not exist is made if it is the first one, or with --create.
 
 A mount that would take over paths which servable releases of other apps use is
 refused, as is one below which own files would be out of reach, and as is a shape
@@ -89,7 +90,7 @@ of pinned URLs that takes a directory of a build for a release.
 
 JSON keys: app, created (whether there was no such app before), changed (setting,
 value, previous), settings (all of them).`,
-		Example: `  holdfast app set shop mount=/shop spa=on
+		Example: `  holdfast app set shop mount=/shop spa=on --create
   holdfast app set default immutable='fonts/**,vendor/*.js' keep=20 grace=14d`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) < 2 {
@@ -103,10 +104,11 @@ value, previous), settings (all of them).`,
 				return err
 			}
 			return c.withApp(cmd.Context(), create, args[0], func(b *backends, name holdfast.AppName) error {
-				return c.setApp(cmd.Context(), b, name, pairs)
+				return c.setApp(cmd.Context(), b, name, mayCreate, pairs)
 			})
 		},
 	}
+	createFlag(cmd.Flags(), &mayCreate, "the app")
 	reportFlag(cmd.Flags())
 	return cmd
 }
@@ -185,7 +187,7 @@ func unless(word string, candidates []string) []string {
 	return candidates
 }
 
-func (c *cli) setApp(ctx context.Context, b *backends, name holdfast.AppName, pairs []pair) error {
+func (c *cli) setApp(ctx context.Context, b *backends, name holdfast.AppName, create bool, pairs []pair) error {
 	before, err := b.registry.App(ctx, name)
 	if err != nil && !errors.Is(err, holdfast.ErrNotFound) {
 		return err
@@ -201,9 +203,9 @@ func (c *cli) setApp(ctx context.Context, b *backends, name holdfast.AppName, pa
 	validate := func(ctx context.Context, all []*registry.AppState, changed holdfast.Settings) error {
 		return errors.Join(b.checkMounts(ctx, all, name, changed), b.checkGlobs(ctx, all, name, &changed), b.checkPinned(ctx, all, name, &changed))
 	}
-	after, err := b.registry.SetApp(ctx, name, change, validate)
+	after, err := b.registry.SetApp(ctx, name, create, change, validate)
 	if err != nil {
-		return err
+		return b.adviseOnName(ctx, err)
 	}
 	c.ui.report(docOfSet(name, before, after))
 	if before == nil {

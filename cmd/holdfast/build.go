@@ -24,6 +24,7 @@ import (
 type buildOptions struct {
 	dir, identity string
 	asIs          bool // serve what does not look like a build
+	create        bool // the app
 	// own is what bring made of them.
 	own map[holdfast.AppName]holdfast.ReleaseID
 }
@@ -32,6 +33,7 @@ func (o *buildOptions) flags(flags *pflag.FlagSet) {
 	flags.StringVar(&o.dir, "build", "", "serve the build in this `directory` as this node's own release, without a publish")
 	flags.StringVar(&o.identity, "identity", bring.Content, "what the `ID` of that release is made of: content, node (content and the node's name), address (content and --peer-address, or else --peer-listen or --listen); anything else is the ID")
 	flags.BoolVar(&o.asIs, "as-is", false, "with --build: serve a project's directory as it is")
+	flags.BoolVar(&o.create, "create", false, "with --build: make the app if it does not exist; only the first one needs no --create")
 	configurable(flags, "build", "identity")
 }
 
@@ -49,7 +51,7 @@ func (c *cli) ownBuild(o serveOptions, log *slog.Logger) (b bring.Build, err err
 		return b, err
 	}
 	b = bring.Build{
-		App: o.app, Name: o.name, Address: cmp.Or(o.peers.address, o.peers.listen, o.listen), Logger: log,
+		App: o.app, Create: o.build.create, Name: o.name, Address: cmp.Or(o.peers.address, o.peers.listen, o.listen), Logger: log,
 		StateDir: c.stateDir(), Own: c.ownStore(),
 		Scan: func(ctx context.Context, s publish.ScanOptions) (*publish.Build, error) {
 			return c.scanOwn(ctx, o.build.dir, s)
@@ -57,6 +59,9 @@ func (c *cli) ownBuild(o serveOptions, log *slog.Logger) (b bring.Build, err err
 	}
 	if b.Name == "" {
 		b.Name, _ = os.Hostname() // as the node names itself
+	}
+	if o.build.create && o.build.dir == "" {
+		return b, usage("--create makes the app of --build, and there is none")
 	}
 	if b.Identity, err = bring.ParseIdentity(o.build.identity); err != nil {
 		return b, usageError{fmt.Errorf("--%w", err)}
@@ -98,6 +103,8 @@ func (c *cli) bring(ctx context.Context, from *origin.Origin, b bring.Build, dir
 		return nil, hinted(err, "give the build an app of its own with --app, or publish it")
 	case errors.Is(err, holdfast.ErrExists):
 		return nil, hinted(err, "give this build another --identity, or content: then its files alone make the ID")
+	case from.Opened != nil:
+		return nil, (&backends{registry: from.Opened}).adviseOnName(ctx, err)
 	default:
 		return nil, err
 	}

@@ -100,7 +100,7 @@ func (c *cli) demoData(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			if _, _, err := b.registry.Activate(ctx, p.App, p.Release, registry.ActivateOptions{Side: side, Reason: registry.Reason{By: "holdfast demo"}}); err != nil {
+			if _, _, err := b.registry.Activate(ctx, p.App, p.Release, registry.ActivateOptions{Side: side, Create: true, Reason: registry.Reason{By: "holdfast demo"}}); err != nil {
 				return err
 			}
 			c.ui.say("  published %s (%s, %s) and made it live on side %s", c.id(p.Release), count(p.Files, "file"), humanSize(p.Bytes), side)

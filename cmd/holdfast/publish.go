@@ -32,6 +32,7 @@ type publishOptions struct {
 	same       bool // activate the files of another release under a new ID
 	maxSize    int64
 	maxFiles   int
+	create     bool
 	flip       flipOptions
 }
 
@@ -54,6 +55,9 @@ it live as well. Publishing the same build under the same ID again changes
 nothing, or restores a release that was retired, or the stored files that the
 store has lost of it.
 
+An app that does not exist, though others do, is only made with --create: without
+it the name may be a typo. So is a side that the app does not have.
+
 Refused are: other files under an ID that is taken, other bytes under a name that
 carries a hash (browsers keep such files for a year; --allow-clash publishes them
 all the same and never lets them be cached for long again), symlinks that leave
@@ -70,7 +74,7 @@ severity, message, hint, command), seconds, and with --activate: activation (as
 printed by holdfast activate).`,
 		Example: `  holdfast publish ./dist --activate
   holdfast publish ./dist --app shop --release 2024-05-17.1
-  holdfast publish ./dist --release auto --activate=canary --strict
+  holdfast publish ./dist --release auto --activate=canary --create --strict
   holdfast publish ./dist --dry-run`,
 		Args: exactlyBuild,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -92,6 +96,7 @@ func (o *publishOptions) flags(flags *pflag.FlagSet) {
 	flags.Var(&value[holdfast.ReleaseID]{&o.release, parseReleaseOrAuto, "ID", "auto"}, "release", "the release's ID; auto: from the digest of its files")
 	flags.Var(&value[holdfast.Side]{&o.activate, holdfast.ParseSide, "side", ""}, "activate", "make it live on a side as well")
 	flags.Lookup("activate").NoOptDefVal = holdfast.DefaultSide().String()
+	createFlag(flags, &o.create, "the app, or the side to activate on,")
 	choiceFlag(flags, &o.effort, "effort", "how hard to compress", string(coding.Best), string(coding.Fast))
 	flags.BoolVar(&o.allowClash, "allow-clash", false, "publish other bytes under names that carry a hash")
 	flags.BoolVar(&o.strict, "strict", false, "fail if a file refers to one that is missing, or the base path is wrong")
@@ -177,9 +182,9 @@ func (c *cli) publishBuild(ctx context.Context, b *backends, dir string, o publi
 	if err := c.storesForNodes(ctx, b.registry); err != nil {
 		return nil, err
 	}
-	settings, err := b.settings(ctx, o.app)
+	settings, err := b.publishTo(ctx, o)
 	if err != nil {
-		return nil, err
+		return nil, b.adviseOnName(ctx, err)
 	}
 	build, err := publish.Scan(ctx, dir, publish.ScanOptions{
 		Mount: settings.Mount, Pinned: settings.Pinned, SourceMaps: settings.SourceMaps, Strict: o.strict, MaxFiles: o.maxFiles, MaxBytes: o.maxSize,
@@ -193,7 +198,7 @@ func (c *cli) publishBuild(ctx context.Context, b *backends, dir string, o publi
 	}
 	bar := c.progress("stored")
 	result, err := publish.Publish(ctx, publish.Deps{Store: b.store, Registry: b.registry}, build, publish.Options{
-		App: o.app, ID: o.release, Settings: settings, Effort: coding.Effort(o.effort), AllowClash: o.allowClash, AnyID: o.asIs, DryRun: o.dryRun,
+		App: o.app, Create: o.create, ID: o.release, Settings: settings, Effort: coding.Effort(o.effort), AllowClash: o.allowClash, AnyID: o.asIs, DryRun: o.dryRun,
 		Apps: b.registry.Apps,
 		Progress: func(p publish.Progress) {
 			bar.update(func(a *amount) { *a = amount{p.Blobs, p.BlobsDone, p.Bytes, p.BytesDone} })
@@ -201,7 +206,7 @@ func (c *cli) publishBuild(ctx context.Context, b *backends, dir string, o publi
 	})
 	bar.finish()
 	if err != nil {
-		return nil, advisePublish(err, o.app)
+		return nil, advisePublish(b.adviseOnName(ctx, err), o.app)
 	}
 	r := result.Release
 	live, err := b.isLive(ctx, result)
@@ -253,6 +258,29 @@ func advisePublish(err error, app holdfast.AppName) error {
 	return err
 }
 
+// publishTo returns the settings of the app to publish to, or those that it will be made
+// with. A name that may be a typo is an error here, before anything is read or stored;
+// the registry checks it again.
+func (b *backends) publishTo(ctx context.Context, o publishOptions) (holdfast.Settings, error) {
+	apps, err := b.registry.Apps(ctx)
+	if err != nil {
+		return holdfast.Settings{}, err
+	}
+	for _, a := range apps {
+		if a.Name != o.app {
+			continue
+		}
+		if !o.activate.IsZero() && !o.create {
+			err = a.CheckSide(o.activate)
+		}
+		return a.Settings, err
+	}
+	if !o.create {
+		err = registry.CheckApp(apps, o.app)
+	}
+	return holdfast.DefaultSettings(o.app), err
+}
+
 // settings returns the settings of an app, or those that it will be made with.
 func (b *backends) settings(ctx context.Context, app holdfast.AppName) (holdfast.Settings, error) {
 	state, err := b.registry.App(ctx, app)
@@ -284,7 +312,7 @@ func (c *cli) activatePublished(ctx context.Context, b *backends, p *published, 
 		return nil, fmt.Errorf("release %s was published, but not activated: %w", p.Release, err)
 	}
 	defer prepared.Close() //nolint:errcheck // a lease, which ends by itself
-	entry, changed, err := b.registry.Activate(ctx, p.App, p.Release, registry.ActivateOptions{Side: o.activate, Reason: c.reason(o.flip.reason)})
+	entry, changed, err := b.registry.Activate(ctx, p.App, p.Release, registry.ActivateOptions{Side: o.activate, Create: o.create, Reason: c.reason(o.flip.reason)})
 	if err != nil {
 		return nil, hinted(fmt.Errorf("release %s was published, but not activated: %w", p.Release, err), "holdfast activate %s%s", p.Release, flipFlags(p.App, o.activate))
 	}

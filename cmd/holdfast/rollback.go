@@ -188,6 +188,6 @@ func sideOf(state *registry.AppState, side holdfast.Side) (registry.SideInfo, er
 	if len(names) == 0 {
 		return registry.SideInfo{}, hinted(err, "nothing of it was ever activated; holdfast activate RELEASE --app %s --side %s makes the side", state.Name, side)
 	}
-	return registry.SideInfo{}, hinted(err, "%sits %s %s; activating a release on a side makes the side",
+	return registry.SideInfo{}, hinted(err, "%sits %s %s",
 		meant("", nearest(side.String(), names)), verb(len(names), "side is", "sides are"), prose(names, "and"))
 }

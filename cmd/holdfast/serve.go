@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 
@@ -302,10 +303,31 @@ func (c *cli) tellServing(ctx context.Context, from *origin.Origin, n *node.Node
 	if len(apps) == 0 {
 		say("nothing is published yet: %s publish DIR --activate%s", c.program, sideValue(o.side))
 	}
+	c.warnOfSide(apps, o.side)
 	for _, a := range apps {
 		say("app %s at %s: %s", a.Name, a.Settings.Mount, c.showsOf(a, o))
 	}
 	return nil
+}
+
+// warnOfSide warns of a side that no app has, though apps have sides.
+func (c *cli) warnOfSide(apps []*registry.AppState, side holdfast.Side) {
+	var known []string
+	for _, a := range apps {
+		for _, s := range a.Sides {
+			if s.Side == side {
+				return
+			}
+			if !slices.Contains(known, s.Side.String()) {
+				known = append(known, s.Side.String())
+			}
+		}
+	}
+	if len(known) > 0 {
+		slices.Sort(known)
+		c.ui.warn(fmt.Sprintf("%sthe sides are %s; holdfast activate RELEASE --side %s --create makes a new one", meant("", nearest(side.String(), known)), prose(known, "and"), side),
+			"no app has a side %s: this node answers 503 for pages until a release is live there", side)
+	}
 }
 
 // showsOf says what this node shows of an app.

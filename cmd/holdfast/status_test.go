@@ -25,10 +25,10 @@ func TestStatusOfANodeThatBeganAnew(t *testing.T) {
 	enter := func(name, address, release string, started time.Time) *registry.NodeEntry {
 		t.Helper()
 		d := holdfast.DigestOf([]byte(release))
-		if err := r.TakeBuilds(t.Context(), app); err != nil {
+		if err := r.TakeBuilds(t.Context(), app, true); err != nil {
 			t.Fatal(err)
 		}
-		lease, err := r.BeginPublish(t.Context(), app, d)
+		lease, err := r.BeginPublish(t.Context(), app, d, true)
 		if err != nil {
 			t.Fatal(err)
 		}

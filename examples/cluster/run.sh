@@ -107,7 +107,7 @@ fi
 echo "publishing two releases"
 holdfast publish "$old" --release old --effort fast >/dev/null
 holdfast publish "$new" --release new --effort fast >/dev/null
-for side in a b; do holdfast activate old --side $side >/dev/null; done
+for side in a b; do holdfast activate old --side $side --create >/dev/null; done
 
 echo "starting five nodes"
 nodes=

@@ -18,6 +18,7 @@ import (
 // Build is a build that a node brings with it.
 type Build struct {
 	App           holdfast.AppName
+	Create        bool // makes an app that does not exist although there are others
 	Identity      Identity
 	Name, Address string // of the node
 	// StateDir is where the node keeps what it serves; "" if it does not.
@@ -45,7 +46,7 @@ func (b Build) Publish(ctx context.Context, r *registry.Registry, s *store.Store
 	if err != nil {
 		return nil, err
 	}
-	if err := r.TakeBuilds(ctx, b.App); err != nil { // before there is a release that could be a published one
+	if err := r.TakeBuilds(ctx, b.App, b.Create); err != nil { // before there is a release that could be a published one
 		return nil, err
 	}
 	return publish.Publish(ctx, publish.Deps{Store: s, Registry: r, Logger: b.Logger}, build, publish.Options{

@@ -56,7 +56,7 @@ func (w *world) open(d kv.Driver) *registry.Registry {
 func (w *world) set(app, hooks string) {
 	w.t.Helper()
 	change := func(s *holdfast.Settings) error { return s.Set("hooks", hooks) }
-	if _, err := w.truth.SetApp(w.t.Context(), must(holdfast.ParseAppName(app)), change, nil); err != nil {
+	if _, err := w.truth.SetApp(w.t.Context(), must(holdfast.ParseAppName(app)), true, change, nil); err != nil {
 		w.t.Fatal(err)
 	}
 }
@@ -67,7 +67,7 @@ func (w *world) publish(app, id string) {
 		App: must(holdfast.ParseAppName(app)), ID: must(holdfast.ParseReleaseID(id)),
 		Manifest: holdfast.DigestOf([]byte(id)), Inventory: holdfast.DigestOf([]byte(id)), Files: 1, Bytes: 1,
 	}
-	lease := must(w.truth.BeginPublish(w.t.Context(), rel.App, rel.Manifest))
+	lease := must(w.truth.BeginPublish(w.t.Context(), rel.App, rel.Manifest, true))
 	defer lease.Close()
 	if _, _, err := w.truth.AddRelease(w.t.Context(), lease, rel, nil); err != nil {
 		w.t.Fatal(err)

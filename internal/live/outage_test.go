@@ -111,7 +111,7 @@ func (m *member) swapped(t *Table) {
 // publish adds a release to the registry and its manifest to the depot.
 func (f *fleet) publish(r *registry.Registry, id string) {
 	ctx, key := f.t.Context(), f.depot.put(files{"index.html": id}, 0)
-	lease := must(r.BeginPublish(ctx, holdfast.DefaultApp(), key.manifest))
+	lease := must(r.BeginPublish(ctx, holdfast.DefaultApp(), key.manifest, true))
 	_, _, err := r.AddRelease(ctx, lease, holdfast.Release{
 		App: holdfast.DefaultApp(), ID: releaseID(id), Manifest: key.manifest, Inventory: key.inventory,
 	}, nil)

@@ -71,7 +71,7 @@ func TestDuty(t *testing.T) {
 	w.check(err)
 	w.publish("v1", map[string]string{"index.html": "one"})
 	w.publish("v2", map[string]string{"index.html": "two"})
-	_, err = w.registry.SetApp(t.Context(), holdfast.DefaultApp(), func(s *holdfast.Settings) error { return s.Set("hooks", "purge") }, nil)
+	_, err = w.registry.SetApp(t.Context(), holdfast.DefaultApp(), true, func(s *holdfast.Settings) error { return s.Set("hooks", "purge") }, nil)
 	w.check(err)
 	var nodes []*Node
 	var stops []func() error

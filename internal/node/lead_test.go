@@ -16,7 +16,7 @@ func TestMayLead(t *testing.T) {
 	hookless := func(s *registry.Snapshot) bool { return len(s.Apps[0].Settings.Hooks) == 0 }
 	hooks := func(text string) {
 		t.Helper()
-		_, err := w.registry.SetApp(t.Context(), holdfast.DefaultApp(), func(s *holdfast.Settings) error { return s.Set("hooks", text) }, nil)
+		_, err := w.registry.SetApp(t.Context(), holdfast.DefaultApp(), true, func(s *holdfast.Settings) error { return s.Set("hooks", text) }, nil)
 		w.check(err)
 	}
 	leads := func() string {

@@ -91,7 +91,7 @@ func (w *world) add(id string, files map[string]string) holdfast.ReleaseID {
 	w.check(err)
 	w.check(w.store.PutManifest(ctx, m))
 	w.check(w.store.PutInventory(ctx, inv))
-	lease, err := w.registry.BeginPublish(ctx, holdfast.DefaultApp(), m.Digest())
+	lease, err := w.registry.BeginPublish(ctx, holdfast.DefaultApp(), m.Digest(), true)
 	w.check(err)
 	rid, err := holdfast.ParseReleaseID(id)
 	w.check(err)

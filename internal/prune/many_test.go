@@ -68,7 +68,7 @@ func (w *world) add(ctx context.Context, app holdfast.AppName, n int, files []ho
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	lease, err := w.truth.BeginPublish(ctx, app, m.Digest())
+	lease, err := w.truth.BeginPublish(ctx, app, m.Digest(), true)
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -171,7 +171,7 @@ func newSchedule(t *testing.T, builds []*publish.Build, random *rand.Rand) *sche
 	if err := s.store.Claim(t.Context(), s.truth.ID()); err != nil {
 		t.Fatal(err)
 	}
-	_, err := s.truth.SetApp(t.Context(), holdfast.DefaultApp(), func(set *holdfast.Settings) error {
+	_, err := s.truth.SetApp(t.Context(), holdfast.DefaultApp(), true, func(set *holdfast.Settings) error {
 		return errors.Join(set.Set("keep", "0"), set.Set("grace", "0s"), set.Set("idle", "0s"))
 	}, nil)
 	if err != nil {

@@ -21,7 +21,7 @@ type Registry interface {
 	// nil for an app that does not exist yet.
 	Releases(ctx context.Context, app holdfast.AppName) ([]registry.ReleaseInfo, error)
 	// BeginPublish takes the lease that makes the manifest a root.
-	BeginPublish(ctx context.Context, app holdfast.AppName, manifest holdfast.Digest) (registry.PublishLease, error)
+	BeginPublish(ctx context.Context, app holdfast.AppName, manifest holdfast.Digest, create bool) (registry.PublishLease, error)
 	// AddRelease binds the record in one compare-and-set that also checks the
 	// lease. check is called with what is so as of that compare-and-set, and may
 	// run more than once.
@@ -73,7 +73,9 @@ type Options struct {
 	App      holdfast.AppName
 	ID       holdfast.ReleaseID // zero: "auto", see Build.ReleaseID
 	Settings holdfast.Settings  // of the app
-	Effort   coding.Effort      // coding.Best if empty
+	// Create makes an app that does not exist although there are others.
+	Create bool
+	Effort coding.Effort // coding.Best if empty
 	// AllowClash publishes other bytes under fingerprinted paths and records the
 	// paths, which are never served as immutable again.
 	AllowClash bool
@@ -134,7 +136,7 @@ func Publish(ctx context.Context, d Deps, b *Build, o Options) (*Result, error) 
 // finish makes attempts, while the publication's manifest is a root, until one is
 // not overtaken by whoever cleans the store.
 func (p *publication) finish(ctx context.Context, attempt func(context.Context, registry.PublishLease) error) (*Result, error) {
-	lease, err := p.Registry.BeginPublish(ctx, p.App, p.build.Manifest.Digest())
+	lease, err := p.Registry.BeginPublish(ctx, p.App, p.build.Manifest.Digest(), p.Create)
 	if err != nil {
 		return nil, err
 	}

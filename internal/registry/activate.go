@@ -15,13 +15,15 @@ import (
 
 // Activate makes a release live on a side, at most once. changed is false if it
 // is live there already; the entry is then that of the activation that made it
-// so. A retired release is served again. Errors: ErrNotFound, ErrGone, ErrInvalid for
-// a Reason, and ErrConflict, naming what is live, if that is not what o.Expect says.
+// so. A retired release is served again. Errors: ErrNotFound, which is an UnknownError
+// for a side that o.Create would make, ErrGone, ErrInvalid for a Reason, and ErrConflict, naming what is live, if that is not what o.Expect says.
 func (r *Registry) Activate(ctx context.Context, app holdfast.AppName, id holdfast.ReleaseID, o ActivateOptions) (entry HistoryEntry, changed bool, err error) {
 	f := &flip{app: app, entry: HistoryEntry{Kind: KindActivate, Side: o.Side, Reason: o.Reason}, expect: o.Expect}
 	return r.flip(ctx, "activate release "+id.String(), f, func(e *edit) (holdfast.ReleaseID, error) {
-		_, err := e.release(ctx, id)
-		return id, err
+		if _, err := e.release(ctx, id); err != nil || o.Create {
+			return id, err
+		}
+		return id, e.mayUse(f.entry.Side)
 	})
 }
 
@@ -52,7 +54,7 @@ func (r *Registry) RollbackTarget(ctx context.Context, app holdfast.AppName, o R
 		o.Side = holdfast.DefaultSide()
 	}
 	err = r.retry(ctx, "roll back app "+app.String(), func(bool) error {
-		e, err := r.begin(ctx, app, false, nil)
+		e, err := r.begin(ctx, app, mustExist, nil)
 		if err != nil {
 			return err
 		}
@@ -92,7 +94,7 @@ func (r *Registry) flip(ctx context.Context, what string, f *flip, choose func(*
 		f.entry.Side = holdfast.DefaultSide()
 	}
 	f.entry.Op, f.first = rand.Text(), -1
-	err = r.update(ctx, what, f.app, false, func(e *edit) error {
+	err = r.update(ctx, what, f.app, mustExist, func(e *edit) error {
 		entry, changed, err = f.plan(ctx, e, choose)
 		return err
 	})
@@ -302,7 +304,7 @@ func (e *edit) backwards(ctx context.Context) iter.Seq2[HistoryEntry, error] {
 func (r *Registry) Reconcile(ctx context.Context, snap *Snapshot) error {
 	var errs []error
 	for app := range snap.unrecorded {
-		err := r.update(ctx, "reconcile app "+app.String(), app, false, func(e *edit) error {
+		err := r.update(ctx, "reconcile app "+app.String(), app, mustExist, func(e *edit) error {
 			e.note()
 			return nil
 		})

@@ -36,12 +36,11 @@ const adoptMost = recentEntries - 1
 
 // update changes app by one commit: it reads the app, lets change plan, and
 // commits what change planned together with what is missing in the history. It
-// repeats that while others change the app at the same time. An app that does
-// not exist is ErrNotFound, or made if create is set. further keys are read
-// together with the app.
-func (r *Registry) update(ctx context.Context, what string, app holdfast.AppName, create bool, change func(*edit) error, further ...string) error {
+// repeats that while others change the app at the same time. making says what
+// becomes of an app that does not exist. further keys are read together with the app.
+func (r *Registry) update(ctx context.Context, what string, app holdfast.AppName, making making, change func(*edit) error, further ...string) error {
 	return r.retry(ctx, what, func(unsure bool) error {
-		e, err := r.begin(ctx, app, create, further)
+		e, err := r.begin(ctx, app, making, further)
 		if err != nil {
 			return err
 		}
@@ -56,18 +55,18 @@ func (r *Registry) update(ctx context.Context, what string, app holdfast.AppName
 	})
 }
 
-func (r *Registry) begin(ctx context.Context, app holdfast.AppName, create bool, further []string) (*edit, error) {
+func (r *Registry) begin(ctx context.Context, app holdfast.AppName, making making, further []string) (*edit, error) {
 	rd, got, err := r.readApp(ctx, app, append(further, mountsKey)...)
 	if err != nil {
 		return nil, err
 	}
 	e := &edit{r: r, app: app, before: rd, got: got, known: make(map[holdfast.ReleaseID]bool), checks: make(map[string]kv.Token)}
 	if rd.head.Key == "" {
-		if !create {
+		if making == mustExist {
 			return nil, r.noApp(ctx, app)
 		}
 		e.head, e.dirty = &head{}, true
-		return e, nil
+		return e, making.allow(e)
 	}
 	if e.old, err = parseHead(rd.head); err != nil {
 		return nil, err

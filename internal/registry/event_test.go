@@ -21,7 +21,7 @@ func hookName(s string) holdfast.HookName { return must(holdfast.ParseHookName(s
 
 func setHooks(t testing.TB, r *Registry, app, hooks string) {
 	t.Helper()
-	if _, err := r.SetApp(t.Context(), appName(app), func(s *holdfast.Settings) error { return s.Set("hooks", hooks) }, nil); err != nil {
+	if _, err := r.SetApp(t.Context(), appName(app), true, func(s *holdfast.Settings) error { return s.Set("hooks", hooks) }, nil); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -280,7 +280,7 @@ func happen(rt *rapid.T, t *testing.T, r *Registry, d kv.Driver, names []string)
 	}
 	switch rapid.IntRange(0, 5).Draw(rt, "what") {
 	case 0:
-		_, _, err := r.Activate(ctx, shop, release(id), ActivateOptions{Side: side(on), Reason: Reason{By: "test"}})
+		_, _, err := r.Activate(ctx, shop, release(id), ActivateOptions{Side: side(on), Create: true, Reason: Reason{By: "test"}})
 		if err != nil && info.State != holdfast.Gone {
 			rt.Fatal(err)
 		}

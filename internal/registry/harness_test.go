@@ -118,7 +118,7 @@ func build(app, id, manifest, inventory string) holdfast.Release {
 
 // publish does all of a publish but the upload.
 func publish(ctx context.Context, r *Registry, rel holdfast.Release) (holdfast.Release, AddOutcome, error) {
-	lease, err := r.BeginPublish(ctx, rel.App, rel.Manifest)
+	lease, err := r.BeginPublish(ctx, rel.App, rel.Manifest, true)
 	if err != nil {
 		return holdfast.Release{}, 0, err
 	}
@@ -137,7 +137,7 @@ func mustPublish(t testing.TB, r *Registry, app string, ids ...string) {
 
 func mustActivate(t testing.TB, r *Registry, app, id, on string) HistoryEntry {
 	t.Helper()
-	e, _, err := r.Activate(t.Context(), appName(app), release(id), ActivateOptions{Side: side(on), Reason: Reason{By: "test"}})
+	e, _, err := r.Activate(t.Context(), appName(app), release(id), ActivateOptions{Side: side(on), Create: true, Reason: Reason{By: "test"}})
 	if err != nil {
 		t.Fatal(err)
 	}

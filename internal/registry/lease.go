@@ -23,14 +23,15 @@ type publishLease struct {
 	info        LeaseInfo
 }
 
-// BeginPublish makes app with its default settings if it is missing, and leases
-// the manifest: until the lease ends it is a root. The caller closes the lease.
-func (r *Registry) BeginPublish(ctx context.Context, app holdfast.AppName, manifest holdfast.Digest) (PublishLease, error) {
+// BeginPublish leases the manifest: until the lease ends it is a root. The caller closes
+// the lease. An app that does not exist is made, with its default settings, if it is the
+// first one or create is set; else that is an UnknownError.
+func (r *Registry) BeginPublish(ctx context.Context, app holdfast.AppName, manifest holdfast.Digest, create bool) (PublishLease, error) {
 	what := "begin to publish to app " + app.String()
 	if app.IsZero() || manifest.IsZero() {
 		return nil, fmt.Errorf("%s: %w: no app or no manifest", what, holdfast.ErrInvalid)
 	}
-	err := r.update(ctx, what, app, true, func(e *edit) error {
+	err := r.update(ctx, what, app, may(create), func(e *edit) error {
 		if e.old != nil {
 			return nil
 		}

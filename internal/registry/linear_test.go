@@ -178,7 +178,7 @@ func (e *event) do(ctx context.Context, r *Registry) error {
 		entry, _, failure := r.Rollback(ctx, app, RollbackOptions{Side: on})
 		err = e.became(entry, failure)
 	default:
-		o := ActivateOptions{Side: on}
+		o := ActivateOptions{Side: on, Create: true}
 		if e.Expect != nil {
 			o.Expect = new(holdfast.ReleaseID)
 			if *e.Expect != "" {

@@ -117,7 +117,7 @@ func (m *machine) Publish(rt *rapid.T) {
 
 func (m *machine) Activate(rt *rapid.T) {
 	id, on := drawID(rt), drawSide(rt)
-	o := ActivateOptions{Side: side(on)}
+	o := ActivateOptions{Side: side(on), Create: rapid.Bool().Draw(rt, "create")}
 	expected := ""
 	if rapid.Bool().Draw(rt, "expects") {
 		expected = rapid.SampledFrom([]string{"one", "two", ""}).Draw(rt, "expected")
@@ -131,7 +131,7 @@ func (m *machine) Activate(rt *rapid.T) {
 		if before = next.live[on]; o.Expect != nil && before != expected {
 			return holdfast.ErrConflict
 		}
-		return next.activate(on, id)
+		return next.activate(on, id, o.Create)
 	}, func() error {
 		e, changed, err := m.r.Activate(m.t.Context(), m.name(), release(id), o)
 		if err == nil && (changed != (before != id) || e.Release != release(id)) {

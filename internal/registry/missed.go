@@ -71,7 +71,7 @@ func (h Hook) inTurn(events []Event) []Event {
 func (r *Registry) RetryHook(ctx context.Context, app holdfast.AppName, name holdfast.HookName, choose func(Missed) bool) ([]Missed, error) {
 	var chosen []Missed
 	what := fmt.Sprintf("retry hook %s of app %s", name, app)
-	err := r.update(ctx, what, app, false, func(e *edit) error {
+	err := r.update(ctx, what, app, mustExist, func(e *edit) error {
 		h, err := e.head.hookOf(app, name, e.got[hookKey(app, name)])
 		if err != nil {
 			return err

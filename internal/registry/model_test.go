@@ -116,9 +116,17 @@ func (m *model) settle() {
 	}
 }
 
-func (m *model) activate(side, id string) error {
+// hasSide: a side is a version key, or something was made live on it.
+func (m *model) hasSide(side string) bool {
+	_, exists := m.keys[side]
+	return exists || m.live[side] != ""
+}
+
+func (m *model) activate(side, id string, create bool) error {
 	switch r, ok := m.releases[id]; {
 	case !ok:
+		return holdfast.ErrNotFound
+	case !create && !m.hasSide(side) && slices.ContainsFunc([]string{"a", "b", "main"}, m.hasSide):
 		return holdfast.ErrNotFound
 	case r.gone:
 		return holdfast.ErrGone
@@ -253,8 +261,7 @@ func (m *machine) checkSides(rt *rapid.T, settled *model, app *AppState) {
 		}
 	}
 	for _, on := range []string{"a", "b", "main"} {
-		_, exists := settled.keys[on]
-		if want := exists || settled.live[on] != ""; want != seen[on] {
+		if want := settled.hasSide(on); want != seen[on] {
 			rt.Fatalf("side %s is listed: %v, want %v", on, seen[on], want)
 		}
 	}

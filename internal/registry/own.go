@@ -27,10 +27,11 @@ import (
 // that name.
 var ErrPublished = fmt.Errorf("%w: its releases are published, and nodes do not bring their own", holdfast.ErrConflict)
 
-// TakeBuilds notes that nodes bring builds of an app, which is made if it is missing.
+// TakeBuilds notes that nodes bring builds of an app. An app that does not exist is made
+// if it is the first one or create is set; else that is an UnknownError.
 // ErrPublished if it has releases that they did not bring.
-func (r *Registry) TakeBuilds(ctx context.Context, app holdfast.AppName) error {
-	return r.update(ctx, "bring build of app "+app.String(), app, true, func(e *edit) error {
+func (r *Registry) TakeBuilds(ctx context.Context, app holdfast.AppName, create bool) error {
+	return r.update(ctx, "bring build of app "+app.String(), app, may(create), func(e *edit) error {
 		switch {
 		case e.head.Local:
 			return nil
@@ -98,7 +99,7 @@ func (r *Registry) ownKeys(ctx context.Context, app holdfast.AppName) ([]string,
 // it, and that it says so when the node does: who retires the release in between changes
 // the head (see Retire).
 func (r *Registry) own(ctx context.Context, app holdfast.AppName, id holdfast.ReleaseID) ([]kv.Op, error) {
-	e, err := r.begin(ctx, app, false, nil)
+	e, err := r.begin(ctx, app, mustExist, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -224,13 +224,13 @@ func TestTakeBuilds(t *testing.T) {
 	eachDriver(t, func(t *testing.T, open opener) {
 		r := openRegistry(t, open(), newClock())
 		for range 2 {
-			if err := r.TakeBuilds(t.Context(), appName("a")); err != nil {
+			if err := r.TakeBuilds(t.Context(), appName("a"), true); err != nil {
 				t.Fatal(err)
 			}
 			mustPublish(t, r, "a", "v1")
 		}
 		mustPublish(t, r, "b", "v1")
-		wantError(t, r.TakeBuilds(t.Context(), appName("b")), ErrPublished, "app b")
+		wantError(t, r.TakeBuilds(t.Context(), appName("b"), true), ErrPublished, "app b")
 		apps := must(r.Apps(t.Context()))
 		if len(apps) != 2 || !apps[0].Local || apps[1].Local || infoOf(t, mustRefresh(t, r, nil), "v1").State != holdfast.Published {
 			t.Errorf("%+v", apps)

@@ -229,7 +229,7 @@ func TestSetApp(t *testing.T) {
 	eachDriver(t, func(t *testing.T, open opener) {
 		ctx, r := t.Context(), openRegistry(t, open(), newClock())
 		set := func(app string, pairs ...string) error {
-			_, err := r.SetApp(ctx, appName(app), func(s *holdfast.Settings) error {
+			_, err := r.SetApp(ctx, appName(app), true, func(s *holdfast.Settings) error {
 				for i := 0; i < len(pairs); i += 2 {
 					if err := s.Set(pairs[i], pairs[i+1]); err != nil {
 						return err
@@ -265,7 +265,7 @@ func TestSetApp(t *testing.T) {
 		}
 
 		refusal := errors.New("refused")
-		_, err = r.SetApp(ctx, appName("shop"), func(s *holdfast.Settings) error { return s.Set("mount", "/s") },
+		_, err = r.SetApp(ctx, appName("shop"), true, func(s *holdfast.Settings) error { return s.Set("mount", "/s") },
 			func(_ context.Context, all []*AppState, changed holdfast.Settings) error {
 				if len(all) != 3 || changed.Mount.Path() != "/s" {
 					t.Errorf("validate sees %d apps and %v", len(all), changed.Mount)
@@ -281,11 +281,11 @@ func TestSetApp(t *testing.T) {
 func TestValidateHolds(t *testing.T) {
 	ctx, r := t.Context(), openRegistry(t, memory(t, memkv.Options{})(), newClock())
 	root := build("default", "one", "m", "i")
-	lease := must(r.BeginPublish(ctx, root.App, root.Manifest))
+	lease := must(r.BeginPublish(ctx, root.App, root.Manifest, true))
 	defer lease.Close()
 
 	calls := 0
-	_, err := r.SetApp(ctx, appName("shop"), func(*holdfast.Settings) error { return nil },
+	_, err := r.SetApp(ctx, appName("shop"), true, func(*holdfast.Settings) error { return nil },
 		func(ctx context.Context, all []*AppState, _ holdfast.Settings) error {
 			if calls++; calls == 1 {
 				_, _, err := r.AddRelease(ctx, lease, root, nil)
@@ -307,7 +307,7 @@ func TestValidateHolds(t *testing.T) {
 	_, _, err = r.AddRelease(ctx, lease, two, func(ctx context.Context, s Standing) ([]string, error) {
 		others := s.Others
 		if calls++; calls == 1 {
-			_, err := r.SetApp(ctx, appName("blog"), func(*holdfast.Settings) error { return nil }, nil)
+			_, err := r.SetApp(ctx, appName("blog"), true, func(*holdfast.Settings) error { return nil }, nil)
 			return nil, err
 		}
 		if len(others) != 1 || others[0].ID != root.ID {
@@ -327,7 +327,7 @@ func TestLeases(t *testing.T) {
 	eachDriver(t, func(t *testing.T, open opener) {
 		ctx, r := t.Context(), openRegistry(t, open(), newClock())
 		rel := build("shop", "one", "m", "i")
-		lease := must(r.BeginPublish(ctx, rel.App, rel.Manifest))
+		lease := must(r.BeginPublish(ctx, rel.App, rel.Manifest, true))
 		leases := must(r.Leases(ctx))
 		if len(leases) != 1 || leases[0].Manifest != rel.Manifest || leases[0].App != rel.App || leases[0].Started.IsZero() {
 			t.Fatalf("leases %+v", leases)

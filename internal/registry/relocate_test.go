@@ -13,7 +13,7 @@ import (
 // relocate does what a publisher does that mended a release.
 func relocate(ctx context.Context, t *testing.T, r *Registry, rel holdfast.Release, before string) (holdfast.Release, error) {
 	t.Helper()
-	lease, err := r.BeginPublish(ctx, rel.App, rel.Manifest)
+	lease, err := r.BeginPublish(ctx, rel.App, rel.Manifest, true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,7 +69,7 @@ func TestReplaceInventoryNeedsTheLease(t *testing.T) {
 	r := openRegistry(t, memory(t, memkv.Options{})(), newClock())
 	mustPublish(t, r, "shop", "one")
 	rel := build("shop", "one", "manifest one", "elsewhere")
-	lease := must(r.BeginPublish(t.Context(), rel.App, rel.Manifest))
+	lease := must(r.BeginPublish(t.Context(), rel.App, rel.Manifest, true))
 	if err := lease.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -85,7 +85,7 @@ func TestReplaceInventoryChecks(t *testing.T) {
 	r := openRegistry(t, memory(t, memkv.Options{})(), newClock())
 	mustPublish(t, r, "shop", "one")
 	rel := build("shop", "one", "manifest one", "elsewhere")
-	lease := must(r.BeginPublish(t.Context(), rel.App, rel.Manifest))
+	lease := must(r.BeginPublish(t.Context(), rel.App, rel.Manifest, true))
 	defer lease.Close()
 	swept := errors.New("swept")
 	_, err := r.ReplaceInventory(t.Context(), lease, rel, digest("inventory one"), func(context.Context, Sweep) error { return swept })
@@ -120,7 +120,7 @@ func TestReplaceInventoryUnknownOutcome(t *testing.T) {
 		r := openRegistry(t, &losing{Driver: d, lose: &lose, applied: applied}, newClock())
 		mustPublish(t, r, "shop", "one")
 		rel := build("shop", "one", "manifest one", "elsewhere")
-		lease := must(r.BeginPublish(t.Context(), rel.App, rel.Manifest))
+		lease := must(r.BeginPublish(t.Context(), rel.App, rel.Manifest, true))
 		lose = true
 		got, err := r.ReplaceInventory(t.Context(), lease, rel, digest("inventory one"), nil)
 		if err != nil || got.Inventory != rel.Inventory || lose {

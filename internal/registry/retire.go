@@ -90,7 +90,7 @@ func (r *Registry) MarkGone(ctx context.Context, app holdfast.AppName, id holdfa
 
 // mark changes the flags of a release that must be published.
 func (r *Registry) mark(ctx context.Context, verb string, app holdfast.AppName, id holdfast.ReleaseID, change func(*edit, flags) error) error {
-	return r.update(ctx, verb+" release "+id.String(), app, false, func(e *edit) error {
+	return r.update(ctx, verb+" release "+id.String(), app, mustExist, func(e *edit) error {
 		if _, err := e.release(ctx, id); err != nil {
 			return err
 		}
@@ -111,7 +111,7 @@ type Transitions struct {
 // wants what the states do not allow: pinned or live releases stay.
 func (r *Registry) Transit(ctx context.Context, app holdfast.AppName, decide func(*AppState) Transitions) (Transitions, error) {
 	var done Transitions
-	err := r.update(ctx, "retire releases", app, false, func(e *edit) error {
+	err := r.update(ctx, "retire releases", app, mustExist, func(e *edit) error {
 		state, _, err := r.state(ctx, e.before, e.old)
 		if err != nil {
 			return err

@@ -13,16 +13,16 @@ import (
 	"github.com/holdfast-web/holdfast/internal/kv"
 )
 
-// SetApp changes the settings of app and makes the app if it is missing. change
-// may be called more than once. validate, which may be nil, sees all apps as
+// SetApp changes the settings of app, which is made if it does not exist and is the
+// first one or create is set; else that is an UnknownError. change may be called more than once. validate, which may be nil, sees all apps as
 // they are and the settings as they are about to be; when its answer is
 // committed, no app whose paths the mount takes over has changed since. Errors:
 // those of the two functions, ErrInvalid for a glob, ErrExists for a mount that
 // another app has.
-func (r *Registry) SetApp(ctx context.Context, app holdfast.AppName, change func(*holdfast.Settings) error,
+func (r *Registry) SetApp(ctx context.Context, app holdfast.AppName, create bool, change func(*holdfast.Settings) error,
 	validate func(ctx context.Context, all []*AppState, changed holdfast.Settings) error,
 ) (holdfast.Settings, error) {
-	return r.setApp(ctx, "set app "+app.String(), app, func(e *edit) (holdfast.Settings, error) { return e.change(ctx, change, validate) })
+	return r.setApp(ctx, "set app "+app.String(), app, may(create), func(e *edit) (holdfast.Settings, error) { return e.change(ctx, change, validate) })
 }
 
 // CreateApp is SetApp for an app that must not exist: else ErrExists.
@@ -30,7 +30,7 @@ func (r *Registry) CreateApp(ctx context.Context, app holdfast.AppName, change f
 	validate func(ctx context.Context, all []*AppState, changed holdfast.Settings) error,
 ) (holdfast.Settings, error) {
 	var made []byte // by an attempt whose outcome was lost
-	return r.setApp(ctx, "create app "+app.String(), app, func(e *edit) (s holdfast.Settings, err error) {
+	return r.setApp(ctx, "create app "+app.String(), app, makeAny, func(e *edit) (s holdfast.Settings, err error) {
 		switch {
 		case e.old == nil:
 			s, err = e.change(ctx, change, validate)
@@ -43,8 +43,8 @@ func (r *Registry) CreateApp(ctx context.Context, app holdfast.AppName, change f
 	})
 }
 
-func (r *Registry) setApp(ctx context.Context, what string, app holdfast.AppName, change func(*edit) (holdfast.Settings, error)) (s holdfast.Settings, err error) {
-	err = r.update(ctx, what, app, true, func(e *edit) error {
+func (r *Registry) setApp(ctx context.Context, what string, app holdfast.AppName, making making, change func(*edit) (holdfast.Settings, error)) (s holdfast.Settings, err error) {
+	err = r.update(ctx, what, app, making, func(e *edit) error {
 		s, err = change(e)
 		return err
 	})

@@ -109,7 +109,7 @@ func TestAddReleaseSeesCondemned(t *testing.T) {
 	eachDriver(t, func(t *testing.T, open opener) {
 		ctx, r := t.Context(), openRegistry(t, open(), newClock())
 		rel := build("shop", "one", "m", "i")
-		lease := must(r.BeginPublish(ctx, rel.App, rel.Manifest))
+		lease := must(r.BeginPublish(ctx, rel.App, rel.Manifest, true))
 		var seen []uint32
 		_, _, err := r.AddRelease(ctx, lease, rel, func(ctx context.Context, s Standing) ([]string, error) {
 			seen = append(seen, s.Sweep.Generation)
@@ -136,7 +136,7 @@ func TestAddReleaseSeesCondemned(t *testing.T) {
 func TestUploads(t *testing.T) {
 	eachDriver(t, func(t *testing.T, open opener) {
 		ctx, r := t.Context(), openRegistry(t, open(), newClock())
-		killed := must(r.BeginPublish(ctx, appName("shop"), digest("killed")))
+		killed := must(r.BeginPublish(ctx, appName("shop"), digest("killed"), true))
 		if err := killed.Close(); err != nil {
 			t.Fatal(err)
 		}

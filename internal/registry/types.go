@@ -102,6 +102,8 @@ type ActivateOptions struct {
 	Side holdfast.Side // the default side if zero
 	// Expect, if not nil, is what must be live there now; the zero ID: nothing.
 	Expect *holdfast.ReleaseID
+	// Create makes a side that the app does not have. Its first side needs no Create.
+	Create bool
 	Reason
 }
 

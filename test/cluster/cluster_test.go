@@ -96,7 +96,7 @@ func (c *cluster) publishDemo() (builds []*load.Build) {
 		builds = append(builds, c.publish(program.DemoBuild(c.t, i+1), release))
 	}
 	for _, side := range []string{"a", "b"} {
-		c.admin.Run("activate", "one", "--side", side)
+		c.admin.Run("activate", "one", "--side", side, "--create")
 	}
 	return builds
 }

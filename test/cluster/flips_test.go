@@ -27,7 +27,7 @@ func TestFlipsUnderLoad(t *testing.T) {
 		builds = append(builds, c.publish(filepath.Join(corpus, release), release))
 	}
 	for _, side := range []string{"a", "b"} {
-		c.admin.Run("activate", builds[0].Release, "--side", side)
+		c.admin.Run("activate", builds[0].Release, "--side", side, "--create")
 	}
 	c.five()
 	c.watchRevisions()

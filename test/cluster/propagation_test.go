@@ -135,7 +135,7 @@ func (f *fleet) release(i int) holdfast.ReleaseID {
 // add publishes a release of which no client reads more than the record.
 func (f *fleet) add(d holdfast.Digest, id holdfast.ReleaseID) {
 	f.t.Helper()
-	lease, err := f.admin.BeginPublish(f.t.Context(), f.app, d)
+	lease, err := f.admin.BeginPublish(f.t.Context(), f.app, d, true)
 	if err != nil {
 		f.t.Fatal(err)
 	}

@@ -34,7 +34,7 @@ func TestEveryFileUnderEveryURL(t *testing.T) {
 	for _, name := range []string{"directus", "swagger", "zigbee"} {
 		s := readSite(t, name)
 		for _, r := range s.releases {
-			m.Run("publish", r.dir, "--app", name, "--release", r.id, "--effort", "fast")
+			m.Run("publish", r.dir, "--app", name, "--release", r.id, "--effort", "fast", "--create")
 		}
 		m.Run("activate", s.releases[0].id, "--app", name)
 		sites = append(sites, s)

@@ -71,7 +71,7 @@ type upgrading struct {
 
 func (s *upgrading) publish(t *testing.T, release string) {
 	t.Helper()
-	s.Run("publish", filepath.Join(program.Corpus(t, s.app), release), "--app", s.app, "--release", release, "--effort", "fast", "--activate")
+	s.Run("publish", filepath.Join(program.Corpus(t, s.app), release), "--app", s.app, "--release", release, "--effort", "fast", "--activate", "--create")
 }
 
 // scripts returns the URLs of the scripts that a page names.

@@ -26,7 +26,7 @@ func TestKilledPublish(t *testing.T) {
 			killed++
 		}
 		m.Run("verify")
-		m.Run("publish", build, "--release", "after", "--activate", "--effort", "fast")
+		m.Run("publish", build, "--release", "after", "--activate", "--effort", "fast", "--create")
 		m.Run("verify")
 		if i == kills/2 {
 			m.expectServed(t, "/before/", "/", "/@after/index.html")
@@ -61,7 +61,7 @@ func (m *machine) objects() int {
 // number of objects. It reports whether the publish was running still.
 func (m *machine) killPublish(t *testing.T, build string, beyond int) bool {
 	t.Helper()
-	cmd := m.Command("publish", build, "--release", "after", "--effort", "fast")
+	cmd := m.Command("publish", build, "--release", "after", "--effort", "fast", "--create")
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
