@@ -55,3 +55,26 @@ func namesOn(nodes []registry.NodeInfo, side holdfast.Side) (names []string) {
 	}
 	return names
 }
+
+// publishTo returns the settings of the app to publish to, or those that it will be made
+// with. A name that may be a typo is an error here, before anything is read or stored;
+// the registry checks it again.
+func (b *backends) publishTo(ctx context.Context, o publishOptions) (holdfast.Settings, error) {
+	apps, err := b.registry.Apps(ctx)
+	if err != nil {
+		return holdfast.Settings{}, err
+	}
+	for _, a := range apps {
+		if a.Name != o.app {
+			continue
+		}
+		if !o.activate.IsZero() && !o.create {
+			err = a.CheckSide(o.activate)
+		}
+		return a.Settings, err
+	}
+	if !o.create {
+		err = registry.CheckApp(apps, o.app)
+	}
+	return holdfast.DefaultSettings(o.app), err
+}

@@ -258,29 +258,6 @@ func advisePublish(err error, app holdfast.AppName) error {
 	return err
 }
 
-// publishTo returns the settings of the app to publish to, or those that it will be made
-// with. A name that may be a typo is an error here, before anything is read or stored;
-// the registry checks it again.
-func (b *backends) publishTo(ctx context.Context, o publishOptions) (holdfast.Settings, error) {
-	apps, err := b.registry.Apps(ctx)
-	if err != nil {
-		return holdfast.Settings{}, err
-	}
-	for _, a := range apps {
-		if a.Name != o.app {
-			continue
-		}
-		if !o.activate.IsZero() && !o.create {
-			err = a.CheckSide(o.activate)
-		}
-		return a.Settings, err
-	}
-	if !o.create {
-		err = registry.CheckApp(apps, o.app)
-	}
-	return holdfast.DefaultSettings(o.app), err
-}
-
 // settings returns the settings of an app, or those that it will be made with.
 func (b *backends) settings(ctx context.Context, app holdfast.AppName) (holdfast.Settings, error) {
 	state, err := b.registry.App(ctx, app)
