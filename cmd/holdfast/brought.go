@@ -118,18 +118,18 @@ func (b *brought) text() string {
 	return text
 }
 
-func (c *cli) showBrought(apps []appStatus) {
+func (t *statusText) brought(apps []appStatus) {
 	for _, a := range apps {
 		for _, b := range a.Brought {
-			c.ui.say("release %s of app %s: %s", b.Release, a.App, b.text())
+			t.ui.say("release %s of app %s: %s", b.Release, a.App, b.text())
 		}
-		c.showDifferences(&a)
+		t.differences(&a)
 	}
 }
 
-// showDifferences says, once for each two builds that run side by side, which files
+// differences says, once for each two builds that run side by side, which files
 // they do not share.
-func (c *cli) showDifferences(app *appStatus) {
+func (t *statusText) differences(app *appStatus) {
 	by := make(map[holdfast.ReleaseID][]string)
 	for _, b := range app.Brought {
 		by[b.Release] = b.Nodes
@@ -145,7 +145,7 @@ func (c *cli) showDifferences(app *appStatus) {
 			if more := d.Differ - len(names); more > 0 {
 				names = append(slices.Clone(names), grouped(more)+" more")
 			}
-			c.ui.say("releases %s (%s) and %s (%s) of app %s differ in %s of %s: %s", b.Release, prose(b.Nodes, "and"), d.Release, prose(by[d.Release], "and"),
+			t.ui.say("releases %s (%s) and %s (%s) of app %s differ in %s of %s: %s", b.Release, prose(b.Nodes, "and"), d.Release, prose(by[d.Release], "and"),
 				app.App, grouped(d.Differ), count(d.Files, "file"), prose(names, "and"))
 		}
 	}

@@ -106,7 +106,7 @@ func TestShowDifferences(t *testing.T) {
 		{Release: gone, Nodes: []string{}},
 	}}
 	var out strings.Builder
-	(&cli{ui: &ui{out: &out, err: io.Discard}}).showDifferences(&app)
+	(&statusText{ui: &ui{out: &out, err: io.Discard}}).differences(&app)
 	const want = "releases v1 (n1 and n2) and v2 (n3) of app default differ in 3 of 12 files: a.js, b.js and 1 more\n"
 	if out.String() != want {
 		t.Errorf("got %q, want %q", out.String(), want)

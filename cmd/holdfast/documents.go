@@ -93,6 +93,17 @@ func docOfNode(n *registry.NodeInfo) nodeDoc {
 	}
 }
 
+// lostDoc is a node that vanished without taking its leave.
+type lostDoc struct {
+	ID      string        `json:"id"`
+	Node    string        `json:"node"`
+	Side    holdfast.Side `json:"side"`
+	Address string        `json:"address"`
+	Version string        `json:"version"`
+	Started time.Time     `json:"started"`
+	Seen    time.Time     `json:"seen"`
+}
+
 // leaderDoc is the elected node.
 type leaderDoc struct {
 	Node    string    `json:"node"`

@@ -64,12 +64,18 @@ const (
 )
 
 // hookProblems says what is wrong with hooks, and what they were given up for.
-func hookProblems(hooks []hookDoc, now time.Time) (problems []string) {
+func hookProblems(hooks []hookDoc, now time.Time) (problems []problem) {
 	for _, h := range hooks {
 		if f := h.Failing; f != nil && f.Tries == 0 {
-			problems = append(problems, fmt.Sprintf("%s waits with %s: %s", hookOf(h.App, h.Hook), eventOf(f.Event), f.Error))
+			problems = append(problems, problem{
+				fmt.Sprintf("%s waits with %s: %s", hookOf(h.App, h.Hook), eventOf(f.Event), f.Error), degraded,
+				"give the node that leads this hook (serve --hooks), or take it out of the app's setting hooks",
+			})
 		} else if f != nil {
-			problems = append(problems, fmt.Sprintf("%s fails for %s (%s, the last %s): %s", hookOf(h.App, h.Hook), eventOf(f.Event), tries(f.Tries), humanTime(f.Tried, now), f.Error))
+			problems = append(problems, problem{
+				fmt.Sprintf("%s fails for %s (%s, the last %s): %s", hookOf(h.App, h.Hook), eventOf(f.Event), tries(f.Tries), humanTime(f.Tried, now), f.Error), degraded,
+				"look at the log of the node that leads; the hook is tried again",
+			})
 		}
 		problems = append(problems, missedProblems(h, now)...)
 	}
@@ -78,19 +84,19 @@ func hookProblems(hooks []hookDoc, now time.Time) (problems []string) {
 
 // missedProblems tells what a hook was given up for and was not run for since, the
 // last first.
-func missedProblems(h hookDoc, now time.Time) (problems []string) {
+func missedProblems(h hookDoc, now time.Time) (problems []problem) {
 	for i, m := range slices.Backward(h.Missed) {
 		if now.Sub(m.Tried) >= missedToldFor {
 			break
 		}
 		if len(problems) == missedToldMost {
-			return append(problems, fmt.Sprintf("%s was given up for %s before; holdfast hooks lists them", hookOf(h.App, h.Hook), count(i+1, "event")))
+			return append(problems, problem{fmt.Sprintf("%s was given up for %s before", hookOf(h.App, h.Hook), count(i+1, "event")), degraded, "holdfast hooks lists them"})
 		}
 		next := "holdfast hooks --retry runs it again"
 		if m.Again {
 			next = "it is to be run again"
 		}
-		problems = append(problems, fmt.Sprintf("%s was given up for %s, %s after %s: %s; %s", hookOf(h.App, h.Hook), eventOf(m.Event), humanTime(m.Tried, now), tries(m.Tries), m.Error, next))
+		problems = append(problems, problem{fmt.Sprintf("%s was given up for %s, %s after %s: %s", hookOf(h.App, h.Hook), eventOf(m.Event), humanTime(m.Tried, now), tries(m.Tries), m.Error), degraded, next})
 	}
 	return problems
 }

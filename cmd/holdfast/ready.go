@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -104,15 +105,18 @@ func (b *backends) toPrepare(ctx context.Context, app holdfast.AppName, side hol
 }
 
 // loadProblems says which releases nodes cannot load, and why.
-func loadProblems(nodes []nodeStatus) (all []string) {
+func loadProblems(nodes []nodeStatus) (all []problem) {
 	for _, n := range nodes {
 		for app, releases := range n.Failing {
 			for id, why := range releases {
-				all = append(all, fmt.Sprintf("node %s cannot load release %s of app %s: %s", n.Node, id, app, why))
+				all = append(all, problem{
+					fmt.Sprintf("node %s cannot load release %s of app %s: %s", n.Node, id, app, why), degraded,
+					"look at that node's log and at its way to the store; holdfast verify checks what is stored",
+				})
 			}
 		}
 	}
-	slices.Sort(all)
+	slices.SortFunc(all, func(a, b problem) int { return strings.Compare(a.Problem, b.Problem) })
 	return all
 }
 

@@ -58,7 +58,7 @@ func TestStatusOfANodeThatBeganAnew(t *testing.T) {
 			t.Fatal(err)
 		}
 		var out strings.Builder
-		(&cli{ui: &ui{out: &out, err: io.Discard}}).showStatus(s)
+		(&cli{ui: &ui{out: &out, err: io.Discard}}).showStatus(s, false)
 		return s, out.String()
 	}
 	s, text := show()
@@ -70,7 +70,7 @@ func TestStatusOfANodeThatBeganAnew(t *testing.T) {
 	if got := slices.Sorted(slices.Values(before[lastly.Info().ID])); len(before) != 4 || !slices.Equal(got, slices.Sorted(slices.Values(want))) {
 		t.Errorf("nodes %+v, want 4, and that one of them had %v before", s.Nodes, want)
 	}
-	if strings.Count(text, "n1 began anew") != 1 || strings.Count(text, "10.0.0.1:80") != 1 ||
+	if strings.Count(text, "n1 restarted") != 1 || strings.Count(text, "10.0.0.1:80  ") != 1 ||
 		!strings.Contains(text, "release old of app default: brought by no node that runs") ||
 		!strings.Contains(text, "release new of app default: brought by n1,") {
 		t.Errorf("status says:\n%s", text)
@@ -80,7 +80,7 @@ func TestStatusOfANodeThatBeganAnew(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if s, text := show(); len(s.Nodes) != 4 || strings.Contains(text, "anew") {
+	if s, text := show(); len(s.Nodes) != 4 || strings.Contains(text, "restarted") {
 		t.Errorf("when only its last entry is there, status says:\n%s", text)
 	}
 }

@@ -10,7 +10,7 @@ package main
 //     line of its own, "hint: <what to do next>". A warning has the same form.
 //   - Results say what happened to what; a last line "next: …" says what usually
 //     follows. Colours only support what the words say already.
-//   - Exit codes: 0 done, 1 failed, 2 wrong use.
+//   - Exit codes: 0 done, 1 failed, 2 wrong use; status --check: 3 degraded, 4 down.
 
 import (
 	"bytes"
@@ -29,13 +29,21 @@ const (
 	exitDone = iota
 	exitFailed
 	exitUsage
+	exitDegraded // status --check
+	exitDown     // status --check
 )
+
+// exitStatus ends a command that has said all about what it found.
+type exitStatus int
+
+func (e exitStatus) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
 
 // ui writes for people and programs.
 type ui struct {
 	out, err           io.Writer
 	outColor, errColor bool
 	terminal           bool // err is one: progress may be drawn
+	width, height      int  // of the terminal that out is; 0: it is none, so nothing is cut
 	wantsJSON          bool // --json was given
 	document           any  // what --json prints at the end; nil for nothing
 }
@@ -44,10 +52,25 @@ func newUI(out, err io.Writer, env func(string) (string, bool)) *ui {
 	noColor, _ := env("NO_COLOR")
 	kind, _ := env("TERM")
 	colors := noColor == "" && kind != "dumb"
+	width, height := terminalSize(out)
 	return &ui{
+		width: width, height: height,
 		out: out, err: err, outColor: colors && isTerminal(out), errColor: colors && isTerminal(err),
 		terminal: isTerminal(err) && kind != "dumb",
 	}
+}
+
+// terminalSize returns how many columns and lines a terminal has; 0 for what is none.
+func terminalSize(w io.Writer) (width, height int) {
+	f, ok := w.(*os.File)
+	if !ok {
+		return 0, 0
+	}
+	width, height, err := term.GetSize(int(f.Fd()))
+	if err != nil {
+		return 0, 0
+	}
+	return width, height
 }
 
 func isTerminal(w io.Writer) bool {
@@ -141,15 +164,32 @@ func (u *ui) table(header []string, rows [][]cell) {
 func (u *ui) row(row []cell, widths []int) string {
 	var b strings.Builder
 	padding := 0
+	at := 0 // the column at which this cell begins
 	for i, c := range row {
+		if u.width > 0 {
+			c.text = cut(c.text, u.width-at)
+		}
 		if c.text != "" {
 			b.WriteString(strings.Repeat(" ", padding))
 			b.WriteString(c.style.paint(c.text, u.outColor))
 			padding = 0
 		}
 		padding += widths[i] - c.width() + 2
+		at += widths[i] + 2
 	}
 	return b.String()
+}
+
+// cut shortens a text to a number of columns.
+func cut(text string, columns int) string {
+	letters := []rune(text)
+	switch {
+	case len(letters) <= columns:
+		return text
+	case columns < 2:
+		return ""
+	}
+	return string(letters[:columns-1]) + "…"
 }
 
 // cell is one field of a table.
@@ -177,7 +217,11 @@ func (u *ui) finish(err error) int {
 	var told *failure
 	if err != nil {
 		code = exitFailed
-		if !errors.Is(err, errReported) {
+		var found exitStatus
+		switch {
+		case errors.As(err, &found):
+			code = int(found)
+		case !errors.Is(err, errReported):
 			f := explain(err)
 			told = &f
 			u.diagnose(red.paint("error:", u.errColor), f.Message, f.Hint)

@@ -18,6 +18,7 @@ const (
 	leaseDir    = "holdfast/lease"
 	nodeDir     = "holdfast/node"
 	prepareDir  = "holdfast/prepare"
+	sightDir    = "holdfast/sighted"
 	uploadDir   = "holdfast/upload"
 	usageDir    = "holdfast/usage"
 )

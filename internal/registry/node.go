@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync"
 	"time"
 
 	holdfast "github.com/holdfast-web/holdfast"
@@ -25,6 +26,9 @@ type NodeEntry struct {
 	busy  chan struct{} // holds one token; guards what follows
 	info  NodeInfo
 	token kv.Token // of the last write; zero if that is not known to be it
+
+	leave   sync.Once
+	sighted time.Time // when the record that outlives the entry was last written
 }
 
 // RegisterNode enters a node; the entry vanishes at most ttl, and a little,
@@ -42,6 +46,7 @@ func (r *Registry) RegisterNode(ctx context.Context, info NodeInfo, ttl time.Dur
 	if err != nil {
 		return nil, err
 	}
+	n.sight(ctx)
 	return n, nil
 }
 
@@ -97,9 +102,13 @@ func (n *NodeEntry) Update(ctx context.Context, change func(*NodeInfo)) error {
 	case <-ctx.Done():
 		return fmt.Errorf("update node %s: %w: %w", n.info.Name, holdfast.ErrUnavailable, ctx.Err())
 	}
-	return n.r.retry(ctx, "update node "+n.info.Name, func(bool) error {
+	err := n.r.retry(ctx, "update node "+n.info.Name, func(bool) error {
 		return n.write(ctx, change)
 	})
+	if err == nil {
+		n.sight(ctx)
+	}
+	return err
 }
 
 // write reads nothing as long as all goes well: nobody else writes the entry.
@@ -142,8 +151,11 @@ func (n *NodeEntry) look(ctx context.Context) error {
 // Done is closed when the entry has vanished or may have.
 func (n *NodeEntry) Done() <-chan struct{} { return n.lease.Done() }
 
-// Close removes the entry. It may be called twice.
-func (n *NodeEntry) Close() error { return mapped(n.lease.Close()) }
+// Close removes the entry: the node takes its leave. It may be called twice.
+func (n *NodeEntry) Close() error {
+	n.leave.Do(n.unsight)
+	return mapped(n.lease.Close())
+}
 
 // Nodes returns the entries of all nodes, by name, then ID.
 func (r *Registry) Nodes(ctx context.Context) ([]NodeInfo, error) {

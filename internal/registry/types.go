@@ -17,6 +17,7 @@
 //	holdfast/lease/<id>              a publisher's lease, leased
 //	holdfast/node/<id>               a node's entry, leased
 //	holdfast/prepare/<id>            a release that is about to become live, leased; JSON
+//	holdfast/sighted/<node id>       a node that was registered, until it takes its leave; JSON
 //	holdfast/own/<app>/<node id>     a release that the node owns, plain text, leased
 //	holdfast/leader                  who is elected for cluster work, leased; JSON
 //	holdfast/epoch                   the term of the last election, plain text

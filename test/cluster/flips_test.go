@@ -82,7 +82,7 @@ func (c *cluster) expectHistory(flips int) {
 		Apps []struct {
 			Releases map[string]int `json:"releases"`
 		} `json:"apps"`
-		Problems []string `json:"problems"`
+		Problems []struct{ Problem string } `json:"problems"`
 	}
 	c.admin.RunJSON(&status, "status")
 	if len(status.Problems) > 0 || len(status.Apps) != 1 {

@@ -68,7 +68,7 @@ func (c *cluster) expectProblem(side, text string) {
 		c.t.Errorf("status tells of no problem, want one of side %s", side)
 	}
 	for _, p := range s.Problems {
-		if !strings.Contains(p, want) || !strings.Contains(p, text) {
+		if !strings.Contains(p.Problem, want) || !strings.Contains(p.Problem, text) {
 			c.t.Errorf("status tells of the problem %q, want %q and %q in it", p, want, text)
 		}
 	}

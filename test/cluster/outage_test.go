@@ -128,7 +128,7 @@ type status struct {
 		Behind bool
 	}
 	Leader   struct{ Node string }
-	Problems []string
+	Problems []struct{ Problem string }
 }
 
 func (c *cluster) status() (s status) {

@@ -1,0 +1,171 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	holdfast "github.com/holdfast-web/holdfast"
+)
+
+// verdict says in a word how a cluster is.
+type verdict string
+
+const (
+	ok       verdict = "ok"
+	degraded verdict = "degraded" // it serves, and something needs a look
+	down     verdict = "down"     // something that is live is not served
+)
+
+// exit is how status --check ends.
+func (v verdict) exit() error {
+	switch v {
+	case ok:
+		return nil
+	case degraded:
+		return exitStatus(exitDegraded)
+	}
+	return exitStatus(exitDown)
+}
+
+// problem is something that is wrong, how bad that is, and what to do about it.
+type problem struct {
+	Problem string  `json:"problem"`
+	Verdict verdict `json:"verdict"`
+	Next    string  `json:"next,omitempty"`
+}
+
+// judge finds out what is wrong, the worst first, and says how things are.
+func (s *clusterStatus) judge(now time.Time) {
+	for _, a := range s.Apps {
+		for _, i := range a.Sides {
+			if !i.Pending.IsZero() {
+				s.wrong(degraded, fmt.Sprintf("publish %s, or activate another release on side %s", i.Pending, i.Side),
+					"app %s, side %s: release %s is set and will be live when it is published", a.App, i.Side, i.Pending)
+			}
+			if i.Problem != "" {
+				s.wrong(degraded, fmt.Sprintf("holdfast activate RELEASE%s", flipFlags(a.App, i.Side)), "app %s, side %s: %s", a.App, i.Side, i.Problem)
+			}
+		}
+	}
+	s.judgeSides()
+	s.judgeNodes(now)
+	s.Problems = append(s.Problems, loadProblems(s.Nodes)...)
+	s.Problems = append(s.Problems, hookProblems(s.Hooks, now)...)
+	slices.SortStableFunc(s.Problems, func(a, b problem) int { return severity(b.Verdict) - severity(a.Verdict) })
+	s.Verdict = ok
+	if len(s.Problems) > 0 {
+		s.Verdict = s.Problems[0].Verdict
+	}
+	s.Summary = s.summary()
+}
+
+func severity(v verdict) int { return slices.Index([]verdict{ok, degraded, down}, v) }
+
+func (s *clusterStatus) wrong(v verdict, next, format string, args ...any) {
+	s.Problems = append(s.Problems, problem{fmt.Sprintf(format, args...), v, next})
+}
+
+// judgeSides looks whether running nodes serve what is live on the sides.
+func (s *clusterStatus) judgeSides() {
+	var deserted []holdfast.Side
+	for _, a := range s.Apps {
+		for _, i := range a.Sides {
+			if i.Live.IsZero() {
+				continue
+			}
+			switch on, ready := s.serving(a.App, i.Side, i.Live); {
+			case on == 0:
+				deserted = append(deserted, i.Side)
+			case ready == 0:
+				s.wrong(down, "look at the logs of these nodes: can they read the store?", "app %s, side %s: no node has loaded release %s, which is live", a.App, i.Side, i.Live)
+			}
+		}
+	}
+	if len(s.Nodes) == 0 && len(deserted) > 0 {
+		s.wrong(down, "holdfast serve starts one", "no node is running")
+		return
+	}
+	slices.SortFunc(deserted, func(a, b holdfast.Side) int { return strings.Compare(a.String(), b.String()) })
+	for _, side := range slices.Compact(deserted) {
+		v := degraded // perhaps it is not in use
+		if slices.ContainsFunc(s.Lost, func(n lostDoc) bool { return n.Side == side }) {
+			v = down
+		}
+		s.wrong(v, fmt.Sprintf("holdfast serve --side %s starts one", side), "side %s: a release is live there, and no running node is on that side", side)
+	}
+}
+
+// serving counts the running nodes of a side, and those of them that have a release.
+func (s *clusterStatus) serving(app holdfast.AppName, side holdfast.Side, id holdfast.ReleaseID) (on, ready int) {
+	for _, n := range s.Nodes {
+		if n.Side != side {
+			continue
+		}
+		on++
+		if slices.Contains(n.Ready[app], id) {
+			ready++
+		}
+	}
+	return on, ready
+}
+
+// judgeNodes looks at each node.
+func (s *clusterStatus) judgeNodes(now time.Time) {
+	for _, n := range s.Lost {
+		s.wrong(degraded, "look at that machine; start the node again, or ignore this: it is forgotten after a day",
+			"node %s (%s) is lost: it ended without taking its leave, and was last seen %s", n.Node, n.Address, humanTime(n.Seen, now))
+	}
+	for _, n := range s.Nodes {
+		if n.Behind {
+			s.wrong(degraded, "it catches up by itself; if this lasts, look at its log and at its way to the registry",
+				"node %s%s knows revision %d of %d", n.Node, inBrackets(n.Address), n.Revision, s.Revision)
+		}
+		if lacks := s.lacksLive(&n); lacks != "" {
+			s.wrong(degraded, "it loads by itself; if this lasts, look at its log and at its way to the store",
+				"node %s%s has not loaded %s", n.Node, inBrackets(n.Address), lacks)
+		}
+	}
+}
+
+// lacksLive names the first release that is live on the node's side and that it has not
+// loaded, although it can as far as it knows; "" for none.
+func (s *clusterStatus) lacksLive(n *nodeStatus) string {
+	for _, a := range s.Apps {
+		for _, i := range a.Sides {
+			if i.Side == n.Side && slices.Contains(n.Lacks[a.App], i.Live) && n.Failing[a.App][i.Live] == "" {
+				return fmt.Sprintf("release %s of app %s, which is live on its side", i.Live, a.App)
+			}
+		}
+	}
+	return ""
+}
+
+// inBrackets writes an address, which a program that joined may not have said.
+func inBrackets(address string) string {
+	if address == "" {
+		return ""
+	}
+	return " (" + address + ")"
+}
+
+// summary says how things are, in a line.
+func (s *clusterStatus) summary() string {
+	if s.Verdict != ok {
+		text := s.Problems[0].Problem
+		if more := len(s.Problems) - 1; more > 0 {
+			text += fmt.Sprintf("; and %s", count(more, "more problem"))
+		}
+		return text
+	}
+	if len(s.Apps) == 0 {
+		return "nothing was published yet"
+	}
+	return s.size()
+}
+
+// size says how much there is.
+func (s *clusterStatus) size() string {
+	return fmt.Sprintf("%s %s, %s", count(len(s.Nodes), "node"), verb(len(s.Nodes), "runs", "run"), count(len(s.Apps), "app"))
+}
