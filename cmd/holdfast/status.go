@@ -85,10 +85,10 @@ live, activated, pending, problem; releases by state, draining, kept: release,
 state, asked, share, action, reasons, at; brought: release, nodes, copies, wanted,
 making: node, done, total, refused, differs: release, files, differ, paths), nodes
 (id, node, side, address, peer, version, started, seen, revision, ready, prepares,
-failing, own, copies: wanted, held, making, refused, behind, lacks, before), lost (id, node,
-side, address, version, started, seen), leader (node, address, version, since,
-epoch, term), publishing (id, app, manifest, started), hooks (app, hook, at,
-givenUp, failing and missed: event, tries, since, tried, error; of missed also
+failing, own, copies: wanted, held, making, refused, behind, lacks, before), lost
+(id, node, side, address, version, started, seen), leader (node, address, version,
+since, epoch, term), publishing (id, app, manifest, started), hooks (app, hook,
+at, givenUp, failing and missed: event, tries, since, tried, error; of missed also
 rounds, again), problems (problem, verdict, next).`,
 		Example: `  holdfast status
   holdfast status --app shop --side canary
