@@ -88,10 +88,10 @@ what the node has not kept answers 503. A store that is wrong, such as a bucket
 that does not exist or the store of another registry, ends the node at once.
 
 SIGHUP opens the access log again, after it was renamed, and reads certificates
-again. SIGTERM or Ctrl-C drains: no new connections, requests in flight are finished, at
-most for --drain. A second one ends the process at once. Logs go to standard
-error. The access log has one JSON object a line: time, remote, method, host, uri,
-proto, status, bytes, ms, app, release, hot, delta, referer, agent.
+again. SIGTERM or Ctrl-C drains: no new connections, requests in flight are
+finished, at most for --drain. A second one ends the process at once. Logs go to
+standard error. The access log has one JSON object a line: time, remote, method,
+host, uri, proto, status, bytes, ms, app, release, hot, delta, referer, agent.
 
 With --dev DIR it serves a directory as it changes, for development: no answer is
 stored, or is "304 Not Modified". Neither registry nor store is needed, and nothing
