@@ -27,6 +27,8 @@ type releaseDoc struct {
 	Retired   time.Time          `json:"retired,omitzero"`
 	Gone      time.Time          `json:"gone,omitzero"`
 	Restored  time.Time          `json:"restored,omitzero"`
+	Freed     time.Time          `json:"unpublished,omitzero"`
+	Former    []formerDoc        `json:"former,omitempty"`
 	Files     int                `json:"files"`
 	Bytes     int64              `json:"bytes"`
 	Manifest  holdfast.Digest    `json:"manifest"`
@@ -34,10 +36,22 @@ type releaseDoc struct {
 	Clashes   []string           `json:"clashes,omitempty"`
 }
 
+// formerDoc is a build that a release's ID named before it was freed.
+type formerDoc struct {
+	Manifest    holdfast.Digest `json:"manifest"`
+	Published   time.Time       `json:"published"`
+	Unpublished time.Time       `json:"unpublished"`
+}
+
 func docOfRelease(r *registry.ReleaseInfo) releaseDoc {
+	var former []formerDoc
+	for _, f := range r.Former {
+		former = append(former, formerDoc(f))
+	}
 	return releaseDoc{
 		App: r.App, Release: r.ID, State: r.State, Sides: r.Sides, Owners: r.Owners, Pinned: r.Pinned,
 		Published: r.Published, Activated: r.Activated, Drained: r.Drained, Retired: r.RetiredAt, Gone: r.GoneAt, Restored: r.RestoredAt,
+		Freed: r.Unpublished, Former: former,
 		Files: r.Files, Bytes: r.Bytes, Manifest: r.Manifest, Inventory: r.Inventory, Clashes: r.Clashes,
 	}
 }

@@ -32,6 +32,7 @@ func documents() map[string]reflect.Type {
 		"holdfast version":               reflect.TypeFor[versionInfo](),
 		"holdfast pin and unpin":         reflect.TypeFor[pinDoc](),
 		"holdfast retire":                reflect.TypeFor[retireDoc](),
+		"holdfast unpublish":             reflect.TypeFor[unpublishDoc](),
 		"holdfast undelete":              reflect.TypeFor[undeleteDoc](),
 		"holdfast hooks":                 reflect.TypeFor[hooksDoc](),
 		"holdfast app set":               reflect.TypeFor[appSetDoc](),

@@ -31,9 +31,9 @@ of: those that a CDN answers they do not see. The last column says why a release
 is still there, and when it may go (see holdfast prune --help).
 
 JSON keys: app, releases (app, release, state, sides, owners, pinned, published,
-activated, drained, retired, gone, restored, files, bytes, manifest, inventory,
-clashes, asked (last, recent), share (from 0 to 1), action, reasons (cause, detail,
-until), at).`,
+activated, drained, retired, gone, restored, unpublished, former (manifest,
+published, unpublished), files, bytes, manifest, inventory, clashes, asked (last,
+recent), share (from 0 to 1), action, reasons (cause, detail, until), at).`,
 		Example: `  holdfast releases
   holdfast releases --app shop --json`,
 		Args: exactly(),

@@ -15,6 +15,7 @@ import (
 type Build struct {
 	entries   map[string]*Entry
 	leads     map[string]*Entry // by logical name, see leadsOf
+	manifest  holdfast.Digest   // says which they are
 	inventory holdfast.Digest   // says where their bytes lie
 	documents int               // how many entries are documents
 }
@@ -43,7 +44,7 @@ func (in *interner) build(m *holdfast.Manifest, inv *holdfast.Inventory) (*Build
 	if err := inv.Covers(m); err != nil {
 		return nil, fmt.Errorf("match manifest %s: %w", m.Digest().Short(), err)
 	}
-	b := &Build{entries: make(map[string]*Entry, len(m.Files())), inventory: inv.Digest()}
+	b := &Build{entries: make(map[string]*Entry, len(m.Files())), manifest: m.Digest(), inventory: inv.Digest()}
 	for i := range m.Files() {
 		f := &m.Files()[i]
 		e := in.intern(f, variants(inv.Of(f.Digest)))

@@ -152,7 +152,7 @@ func (ab *appBuilder) wanted(side holdfast.Side, state *registry.AppState, build
 	wanted, incomplete := make(map[holdfast.ReleaseID]*Release, len(state.Releases)), false
 	for i := range state.Releases {
 		info := &state.Releases[i]
-		r := &Release{ID: info.ID, State: info.State, Published: info.Published, Plain: info.Published, Asked: ab.counter(info.ID)}
+		r := &Release{ID: info.ID, State: info.State, Published: info.Published, Plain: info.Published, Rebound: info.Rebound(), Asked: ab.counter(info.ID)}
 		if !info.Activated.IsZero() {
 			r.Plain = info.Activated
 		}
@@ -184,9 +184,10 @@ func (ab *appBuilder) counter(id holdfast.ReleaseID) *Asked {
 }
 
 // former returns what is served of a release whose stored bytes lie elsewhere now,
-// as an inventory says that is not loaded yet: an ID is bound to its files for ever.
+// as an inventory says that is not loaded yet. Its files are the same: an ID that is
+// bound to others has another manifest.
 func (ab *appBuilder) former(info *registry.ReleaseInfo) *Build {
-	if s := ab.slots[info.ID]; s != nil && s.release.Loaded() && s.release.build.inventory != info.Inventory {
+	if s := ab.slots[info.ID]; s != nil && s.release.Loaded() && s.release.build.manifest == info.Manifest && s.release.build.inventory != info.Inventory {
 		return s.release.build
 	}
 	return nil
@@ -228,7 +229,7 @@ func (ab *appBuilder) place(wanted map[holdfast.ReleaseID]*Release, state *regis
 
 // same reports whether two values of one release answer alike.
 func (r *Release) same(o *Release) bool {
-	return r.State == o.State && r.rank == o.rank && r.Plain.Equal(o.Plain) && r.sameContent(o)
+	return r.State == o.State && r.Rebound == o.Rebound && r.rank == o.rank && r.Plain.Equal(o.Plain) && r.sameContent(o)
 }
 
 // sameContent reports whether they do so for content URLs.

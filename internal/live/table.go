@@ -150,8 +150,10 @@ type Release struct {
 	// Plain is the stamp for answers that depend on what is live: of the
 	// activation on the table's side, else of the last one anywhere, else Published.
 	Plain time.Time
-	Memo  atomic.Value // for the serving layer
-	Asked *Asked       // shared by all values of one release on this node
+	// Rebound: the ID named other files before, so that it does not prove any bytes.
+	Rebound bool
+	Memo    atomic.Value // for the serving layer
+	Asked   *Asked       // shared by all values of one release on this node
 
 	build *Build
 	rank  rank

@@ -160,6 +160,9 @@ func (p *pruner) strange(ctx context.Context) (*unfinished, map[holdfast.Digest]
 	for _, app := range snap.Apps {
 		for _, r := range app.Releases {
 			delete(strange, r.Manifest)
+			for _, f := range r.Former {
+				delete(strange, f.Manifest)
+			}
 		}
 	}
 	if err := p.forget(ctx, u, strange); err != nil {

@@ -75,8 +75,9 @@ func settled(releases []registry.ReleaseInfo) map[string]bool {
 func CheckGlobs(ctx context.Context, store Manifests, state *registry.AppState, changed *holdfast.Settings) error {
 	settled, first := settled(state.Releases), make(map[string]holdfast.Digest)
 	var differ []string
-	for i := range state.Releases {
-		r := &state.Releases[i]
+	releases := slices.Concat(state.Releases, registry.Former(state.Releases))
+	for i := range releases {
+		r := &releases[i]
 		if !InLedger(r) {
 			continue
 		}

@@ -120,7 +120,7 @@ func Publish(ctx context.Context, d Deps, b *Build, o Options) (*Result, error) 
 	if p.own != nil {
 		return p.mend(ctx)
 	}
-	if _, err := p.check(ctx, registry.Standing{Others: p.others(), Sweep: p.sweep}); err != nil {
+	if _, err := p.check(ctx, registry.Standing{Others: p.others(), Former: registry.Former(p.releases), Sweep: p.sweep}); err != nil {
 		return nil, err
 	}
 	if o.DryRun {
@@ -251,7 +251,7 @@ func (p *publication) findOwn() error {
 	for i := range p.releases {
 		r := &p.releases[i]
 		switch {
-		case r.ID != p.ID:
+		case r.ID != p.ID, !r.Unpublished.IsZero():
 		case r.Manifest != p.build.Manifest.Digest():
 			return fmt.Errorf("release %s of app %s %w with other files: an ID is never bound to another build; choose another ID, or auto",
 				p.ID, p.App, holdfast.ErrExists)
@@ -331,7 +331,7 @@ func (p *publication) check(ctx context.Context, now registry.Standing) ([]strin
 	if p.Local {
 		return nil, nil
 	}
-	clashes, err := p.ledger.clashes(ctx, now.Others)
+	clashes, err := p.ledger.clashes(ctx, slices.Concat(now.Others, now.Former))
 	if err != nil || len(clashes) == 0 {
 		return nil, err
 	}

@@ -55,6 +55,7 @@ func (e *edit) bury(ids []holdfast.ReleaseID, at time.Time, why Reason) {
 			e.head.buried = make(map[holdfast.ReleaseID]flags)
 		}
 		maps.Copy(e.head.buried, b.Releases)
+		e.head.freed = b.freeTo(maps.Clone(e.head.freed))
 		e.createJSON(burialKey(e.app, b.Seq), b)
 	}
 }
@@ -81,7 +82,8 @@ func (r *Registry) loadBuried(ctx context.Context, app holdfast.AppName, h *head
 		}
 		have = r.past.extendBurials(app, have)
 	}
-	h.buried = r.past.buried(app, h.Burials)
+	all := r.past.buried(app, h.Burials)
+	h.buried, h.freed = all.flags, all.freed
 	return nil
 }
 
@@ -89,6 +91,7 @@ func (r *Registry) loadBuried(ctx context.Context, app holdfast.AppName, h *head
 type tombstones struct {
 	count int64
 	flags map[holdfast.ReleaseID]flags
+	freed map[holdfast.ReleaseID][]freeing
 }
 
 // burials returns those that are remembered, from the first on without a gap.
@@ -111,16 +114,17 @@ func (p *past) extendBurials(app holdfast.AppName, all []burial) []burial {
 }
 
 // buried returns what the first count burials come to. It is not written to again.
-func (p *past) buried(app holdfast.AppName, count int64) map[holdfast.ReleaseID]flags {
+func (p *past) buried(app holdfast.AppName, count int64) tombstones {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	a := p.of(app)
 	if a.tombstones.count != count {
-		all := make(map[holdfast.ReleaseID]flags)
+		all := tombstones{count: count, flags: make(map[holdfast.ReleaseID]flags)}
 		for _, b := range a.burials[:count] {
-			maps.Copy(all, b.Releases)
+			maps.Copy(all.flags, b.Releases)
+			all.freed = b.freeTo(all.freed)
 		}
-		a.tombstones = tombstones{count, all}
+		a.tombstones = all
 	}
-	return a.tombstones.flags
+	return a.tombstones
 }

@@ -77,9 +77,9 @@ func (r *Registry) begin(ctx context.Context, app holdfast.AppName, making makin
 	if err := r.loadBuried(ctx, app, e.old); err != nil {
 		return nil, err
 	}
-	e.head.buried = e.old.buried
+	e.head.buried, e.head.freed = e.old.buried, e.old.freed
 	ids, _ := e.head.disputed(rd.versions)
-	records, err := r.loadRecords(ctx, app, ids)
+	records, err := r.bound(ctx, app, e.old, ids)
 	for id := range records {
 		e.known[id] = true
 	}
@@ -199,7 +199,10 @@ func (e *edit) plan() ([]kv.Op, error) {
 // release returns the record of a release of the app, or ErrNotFound.
 func (e *edit) release(ctx context.Context, id holdfast.ReleaseID) (holdfast.Release, error) {
 	rec, ok, err := e.record(ctx, id)
-	if err == nil && !ok {
+	switch {
+	case err == nil && e.head.isFree(id):
+		err = fmt.Errorf("app %s: release %s: %w: it was unpublished; publish a build under that ID first", e.app, id, holdfast.ErrNotFound)
+	case err == nil && !ok:
 		err = e.noRelease(ctx, id)
 	}
 	return e.head.flagsOf(id).current(rec.Release), err
@@ -211,7 +214,7 @@ func (e *edit) record(ctx context.Context, id holdfast.ReleaseID) (record, bool,
 	if e.old == nil {
 		return record{}, false, nil
 	}
-	records, err := e.r.loadRecords(ctx, e.app, []holdfast.ReleaseID{id})
+	records, err := e.r.bound(ctx, e.app, e.head, []holdfast.ReleaseID{id})
 	rec, ok := records[id]
 	return rec, ok, err
 }

@@ -39,7 +39,9 @@ type head struct {
 	// how often they had been given up when that was asked for.
 	Again map[holdfast.HookName]map[string]int `json:"again,omitempty"`
 
-	buried map[holdfast.ReleaseID]flags // of tombstones, by loadBuried; not written to
+	// By loadBuried, and not written to:
+	buried map[holdfast.ReleaseID]flags     // of tombstones
+	freed  map[holdfast.ReleaseID][]freeing // how often IDs were freed
 }
 
 // sideHead is what the last activation that has a history entry made live.
@@ -55,6 +57,7 @@ type flags struct {
 	Pinned  bool  `json:"p,omitempty"`
 	Retired int64 `json:"r,omitempty"` // seconds since 1970, as the others
 	Gone    int64 `json:"g,omitempty"`
+	Freed   bool  `json:"f,omitempty"` // of a tombstone: its ID may be bound to another manifest
 	Owned   int64 `json:"o,omitempty"` // since a node first owned it
 	Left    int64 `json:"l,omitempty"` // since nobody owns it; 0 also if that was not noted yet
 	// Of a release that was published again, because its record cannot change:
@@ -130,7 +133,7 @@ func (h *head) flag(id holdfast.ReleaseID, change func(*flags)) {
 }
 
 func (f flags) empty() bool {
-	return !f.Pinned && f.Retired == 0 && f.Gone == 0 && f.Restored == 0 && f.Owned == 0 && f.Left == 0 && f.Inventory.IsZero() && len(f.Clashes) == 0
+	return !f.Freed && !f.Pinned && f.Retired == 0 && f.Gone == 0 && f.Restored == 0 && f.Owned == 0 && f.Left == 0 && f.Inventory.IsZero() && len(f.Clashes) == 0
 }
 
 // current returns the record as it stands after what f has to add.

@@ -2,6 +2,7 @@ package registry
 
 import (
 	"fmt"
+	"strconv"
 
 	holdfast "github.com/holdfast-web/holdfast"
 )
@@ -29,6 +30,16 @@ func versionDir(app holdfast.AppName) string { return "data/" + app.String() + "
 
 func releaseKey(app holdfast.AppName, id holdfast.ReleaseID) string {
 	return releaseDir(app) + "/" + id.String()
+}
+
+// bindingKey is where the record of an ID lies that was freed so many times. The ID
+// is followed by what no ID contains, so that older programs take it for none.
+func bindingKey(app holdfast.AppName, b binding) string {
+	key := releaseKey(app, b.id)
+	if b.freed > 0 {
+		key += "@" + strconv.Itoa(b.freed)
+	}
+	return key
 }
 
 func versionKey(app holdfast.AppName, side holdfast.Side) string {

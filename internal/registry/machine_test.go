@@ -97,7 +97,7 @@ func (m *machine) Publish(rt *rapid.T) {
 	m.model.settle() // beginning to publish changes the app, too
 	next, want, outcome := m.model.clone(), error(nil), Added
 	switch r, ok := next.releases[id]; {
-	case !ok:
+	case !ok, r.free:
 		next.releases[id] = modelRelease{manifest: manifest, inventory: inventory}
 	case r.manifest != manifest:
 		want = holdfast.ErrExists
@@ -167,7 +167,7 @@ func (m *machine) Rollback(rt *rapid.T) {
 func (m *machine) mark(rt *rapid.T, change func(*model, string) error, do func(holdfast.ReleaseID) error) {
 	id := drawID(rt)
 	m.apply(rt, func(next *model) error {
-		if _, ok := next.releases[id]; !ok {
+		if r, ok := next.releases[id]; !ok || r.free {
 			return holdfast.ErrNotFound
 		}
 		return change(next, id)
@@ -217,6 +217,19 @@ func (m *machine) MarkGone(rt *rapid.T) {
 		next.update(id, func(r *modelRelease) { r.gone = true })
 		return nil
 	}, func(id holdfast.ReleaseID) error { return m.r.MarkGone(m.t.Context(), m.name(), id) })
+}
+
+func (m *machine) Unpublish(rt *rapid.T) {
+	m.mark(rt, func(next *model, id string) error {
+		r := next.releases[id]
+		if next.liveAnywhere(id) || r.everLive || r.owned || r.pinned {
+			return holdfast.ErrConflict
+		}
+		next.update(id, func(r *modelRelease) { r.gone, r.free = true, true })
+		return nil
+	}, func(id holdfast.ReleaseID) error {
+		return m.r.Unpublish(m.t.Context(), m.name(), id, UnpublishOptions{})
+	})
 }
 
 // Own registers a node that brought a release.

@@ -71,6 +71,7 @@ type model struct {
 type modelRelease struct {
 	manifest, inventory             string
 	pinned, retired, gone, everLive bool
+	free                            bool // unpublished, and bound to nothing since
 	owned, left                     bool // a node brought it once; that all such have gone was noted
 }
 
@@ -110,7 +111,7 @@ func (m *model) settle() {
 		return cmp.Or(cmp.Compare(m.changed[a], m.changed[b]), cmp.Compare(a, b))
 	}) {
 		id := strings.TrimSpace(m.keys[side])
-		if r, ok := m.releases[id]; ok && !r.gone && m.live[side] != id {
+		if r, ok := m.releases[id]; ok && !r.gone && !r.free && m.live[side] != id {
 			m.flip(side, id, KindForeign)
 		}
 	}
@@ -124,7 +125,7 @@ func (m *model) hasSide(side string) bool {
 
 func (m *model) activate(side, id string, create bool) error {
 	switch r, ok := m.releases[id]; {
-	case !ok:
+	case !ok, r.free:
 		return holdfast.ErrNotFound
 	case !create && !m.hasSide(side) && slices.ContainsFunc([]string{"a", "b", "main"}, m.hasSide):
 		return holdfast.ErrNotFound
@@ -143,7 +144,7 @@ func (m *model) activate(side, id string, create bool) error {
 func (m *model) rollback(side, to string) error {
 	if r, ok := m.releases[to]; to != "" {
 		switch {
-		case !ok:
+		case !ok, r.free:
 			return holdfast.ErrNotFound
 		case m.live[side] == to:
 			if r.gone {
@@ -255,7 +256,8 @@ func (m *machine) checkSides(rt *rapid.T, settled *model, app *AppState) {
 		if (s.Problem == "") != inEffect {
 			rt.Fatalf("side %s with the key %q: problem %q", on, text, s.Problem)
 		}
-		_, published := settled.releases[text]
+		r, published := settled.releases[text]
+		published = published && !r.free
 		if pending := holdfast.IsName(text) && !published; pending != !s.Pending.IsZero() {
 			rt.Fatalf("side %s with the key %q: pending %q", on, text, s.Pending)
 		}

@@ -19,7 +19,7 @@ type past struct {
 
 type appPast struct {
 	listed  int // how many records the head counted when they were last listed
-	records map[holdfast.ReleaseID]record
+	records map[binding]record
 	history []HistoryEntry // complete from number 1 on; only ever appended to
 	burials []burial       // likewise
 
@@ -30,30 +30,34 @@ type appPast struct {
 type record struct {
 	holdfast.Release
 	Op string `json:"op,omitempty"` // operation ID, finds a publication whose outcome was lost
+	// Freed is how often the ID had been freed before: the record's key says so as well.
+	Freed int `json:"freed,omitempty"`
 }
+
+func (r record) binding() binding { return binding{r.ID, r.Freed} }
 
 // of returns what is remembered of app; the caller holds the lock.
 func (p *past) of(app holdfast.AppName) *appPast {
 	a := p.apps[app]
 	if a == nil {
-		a = &appPast{records: make(map[holdfast.ReleaseID]record)}
+		a = &appPast{records: make(map[binding]record)}
 		p.apps[app] = a
 	}
 	return a
 }
 
-func (p *past) record(app holdfast.AppName, id holdfast.ReleaseID) (record, bool) {
+func (p *past) record(app holdfast.AppName, b binding) (record, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	rec, ok := p.of(app).records[id]
+	rec, ok := p.of(app).records[b]
 	return rec, ok
 }
 
-func (p *past) add(app holdfast.AppName, records map[holdfast.ReleaseID]record) {
+func (p *past) add(app holdfast.AppName, records map[binding]record) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for id, rec := range records {
-		p.of(app).records[id] = rec
+	for b, rec := range records {
+		p.of(app).records[b] = rec
 	}
 }
 
@@ -71,19 +75,18 @@ func (p *past) setCount(app holdfast.AppName, n int) {
 	a.listed = max(a.listed, n)
 }
 
-// releases returns the releases that h counts, the newest first. A record that
+// releases returns the first records of the releases that h counts. A record that
 // is newer than h is left out: the head says what is published.
 func (p *past) releases(app holdfast.AppName, h *head) []holdfast.Release {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	a := p.of(app)
 	releases := make([]holdfast.Release, 0, len(a.records))
-	for _, rec := range a.records {
-		if !rec.Published.After(h.Stamp) {
+	for b, rec := range a.records {
+		if b.freed == 0 && !rec.Published.After(h.Stamp) {
 			releases = append(releases, rec.Release)
 		}
 	}
-	newestFirst(releases)
 	return releases
 }
 
@@ -109,14 +112,15 @@ func (p *past) extend(app holdfast.AppName, entries []HistoryEntry) {
 	}
 }
 
-// loadReleases reads the records that are new since they were last listed.
+// loadReleases reads the records that are new since they were last listed, and
+// returns what IDs are bound to, the newest publication first.
 func (r *Registry) loadReleases(ctx context.Context, app holdfast.AppName, h *head) ([]holdfast.Release, error) {
 	if r.past.count(app) < h.Releases {
 		names, err := r.db.list(ctx, releaseDir(app))
 		if err != nil {
 			return nil, err
 		}
-		if _, err := r.loadRecords(ctx, app, parseIDs(names)); err != nil {
+		if _, err := r.loadRecords(ctx, app, firstBindings(parseIDs(names))); err != nil {
 			return nil, err
 		}
 		r.past.setCount(app, h.Releases)
@@ -125,6 +129,10 @@ func (r *Registry) loadReleases(ctx context.Context, app holdfast.AppName, h *he
 	if len(releases) != h.Releases {
 		return nil, fmt.Errorf("app %s: %w: its head counts %d releases, there are records of %d", app, holdfast.ErrCorrupt, h.Releases, len(releases))
 	}
+	if err := r.rebind(ctx, app, h, releases); err != nil {
+		return nil, err
+	}
+	newestFirst(releases)
 	return releases, nil
 }
 
@@ -140,27 +148,27 @@ func parseIDs(names []string) []holdfast.ReleaseID {
 
 // loadRecords returns those of the records that exist; it reads only those that
 // are not remembered.
-func (r *Registry) loadRecords(ctx context.Context, app holdfast.AppName, ids []holdfast.ReleaseID) (map[holdfast.ReleaseID]record, error) {
-	found := make(map[holdfast.ReleaseID]record, len(ids))
+func (r *Registry) loadRecords(ctx context.Context, app holdfast.AppName, of []binding) (map[binding]record, error) {
+	found := make(map[binding]record, len(of))
 	var missing []string
-	for _, id := range ids {
-		if rec, ok := r.past.record(app, id); ok {
-			found[id] = rec
+	for _, b := range of {
+		if rec, ok := r.past.record(app, b); ok {
+			found[b] = rec
 		} else {
-			missing = append(missing, releaseKey(app, id))
+			missing = append(missing, bindingKey(app, b))
 		}
 	}
 	got, err := r.db.get(ctx, missing...)
 	if err != nil {
 		return nil, err
 	}
-	fresh := make(map[holdfast.ReleaseID]record, len(got))
+	fresh := make(map[binding]record, len(got))
 	for _, e := range got {
 		rec, err := parseRecord(e)
 		if err != nil {
 			return nil, err
 		}
-		found[rec.ID], fresh[rec.ID] = rec, rec
+		found[rec.binding()], fresh[rec.binding()] = rec, rec
 	}
 	r.past.add(app, fresh)
 	return found, nil
@@ -170,7 +178,7 @@ func parseRecord(e kv.Entry) (rec record, err error) {
 	if err := decode(e, &rec); err != nil {
 		return record{}, err
 	}
-	if releaseKey(rec.App, rec.ID) != e.Key {
+	if bindingKey(rec.App, rec.binding()) != e.Key {
 		return record{}, fmt.Errorf("key %s: %w: it holds the record of release %s of app %s", e.Key, holdfast.ErrCorrupt, rec.ID, rec.App)
 	}
 	return rec, nil

@@ -151,10 +151,11 @@ func (r *Registry) state(ctx context.Context, rd reading, h *head) (*AppState, [
 	}
 	known := make(map[holdfast.ReleaseID]bool, len(releases))
 	for _, rel := range releases {
-		known[rel.ID] = true
+		known[rel.ID] = !h.isFree(rel.ID)
 	}
 	sides := h.resolve(rd.complete(h), rd.head.Modified, func(id holdfast.ReleaseID) bool { return known[id] })
 	state := &AppState{Name: rd.app, Settings: settings, Local: h.Local, Releases: derive(h, sides, releases, history, rd.owners)}
+	r.addFormer(rd.app, h, state.Releases)
 	for _, s := range sides {
 		state.Sides = append(state.Sides, s.SideInfo)
 	}

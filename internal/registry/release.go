@@ -50,6 +50,9 @@ type addition struct {
 type Standing struct {
 	// Others are all other releases of the app, newest first, whatever their state.
 	Others []ReleaseInfo
+	// Former is what IDs of the app, also the one that is published, were bound to
+	// before they were freed.
+	Former []ReleaseInfo
 	// Own is the release itself, if it is published again; else nil.
 	Own *ReleaseInfo
 	// Sweep is the state of cleaning: no name on a list may be referred to.
@@ -123,8 +126,13 @@ func (a *addition) add(ctx context.Context, e *edit) error {
 	}
 	rel := a.rel
 	rel.Clashes, rel.Published = clashes, e.stamp(time.Time{})
-	e.head.Releases++
-	e.createJSON(releaseKey(e.app, rel.ID), record{rel, a.op})
+	rec := record{rel, a.op, len(e.head.freed[rel.ID])}
+	e.createJSON(bindingKey(e.app, rec.binding()), rec)
+	if rec.Freed == 0 {
+		e.head.Releases++
+	} else {
+		e.bindAnew(rel)
+	}
 	e.publish(rel.ID)
 	a.result, a.outcome = rel, Added
 	return nil
@@ -140,7 +148,7 @@ func (a *addition) restore(ctx context.Context, e *edit, rel holdfast.Release) e
 	e.flag(rel.ID, func(f *flags) {
 		f.Retired, f.Gone, f.Restored = 0, 0, a.restored
 		f.Inventory = holdfast.Digest{}
-		if a.rel.Inventory != rel.Inventory {
+		if a.rel.Inventory != rel.Inventory || len(e.head.freed[rel.ID]) > 0 {
 			f.Inventory = a.rel.Inventory
 		}
 		f.Clashes = slices.DeleteFunc(union(nil, slices.Concat(f.Clashes, clashes)), func(path string) bool { return slices.Contains(rel.Clashes, path) })
@@ -171,9 +179,12 @@ func (a *addition) verdict(ctx context.Context, e *edit) ([]string, error) {
 		return nil, err
 	}
 	now := Standing{Sweep: sweep}
+	now.Former = Former(state.Releases)
 	for _, info := range state.Releases {
 		if info.ID == a.rel.ID {
-			now.Own = &info
+			if info.Unpublished.IsZero() {
+				now.Own = &info
+			}
 		} else {
 			now.Others = append(now.Others, info)
 		}

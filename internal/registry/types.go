@@ -63,6 +63,19 @@ type ReleaseInfo struct {
 	// RestoredAt is when a retired or gone release was last published again:
 	// it drains, or waits for its first activation, from then on.
 	RestoredAt time.Time `json:"restoredAt,omitzero"`
+	// Unpublished is when the ID was freed, if no other build was published under it
+	// since: the release is gone, and what it was is in Former as well.
+	Unpublished time.Time `json:"unpublished,omitzero"`
+	// Former are the builds that the ID named before it was freed, the oldest first.
+	Former []FormerBuild `json:"former,omitempty"`
+}
+
+// FormerBuild is a build that was published under an ID, was never live, and was
+// unpublished.
+type FormerBuild struct {
+	Manifest    holdfast.Digest `json:"manifest"`
+	Published   time.Time       `json:"published"`
+	Unpublished time.Time       `json:"unpublished"`
 }
 
 // SideInfo is a side of an app.

@@ -31,6 +31,7 @@ type rel struct {
 	state   holdfast.State
 	files   map[string]string // path → content
 	clashes []string
+	former  []registry.FormerBuild
 	// Seconds after epoch; by default 2i and 2i+1 for the i-th release.
 	published, activated int
 }
@@ -191,6 +192,7 @@ func (r rel) info(t testing.TB, app holdfast.AppName, i int, store texts) regist
 	info := registry.ReleaseInfo{
 		Release: holdfast.Release{App: app, ID: id, Manifest: m.Digest(), Inventory: inv.Digest(), Published: published, Clashes: r.clashes},
 		State:   r.state,
+		Former:  r.former,
 	}
 	if r.state != holdfast.Published {
 		info.Activated = activated

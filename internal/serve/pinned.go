@@ -29,6 +29,8 @@ func (c *decider) pinned(id, below string, slash bool) {
 		c.fail(404, "this release has no such file")
 	case e.Document:
 		c.file(e, &classesOf(c.a, rel).pinnedDocument)
+	case rel.Rebound && !c.proves(e):
+		c.file(e, &classesOf(c.a, rel).pinnedPolled)
 	default:
 		c.pinnedAsset(e, rel)
 	}
@@ -40,6 +42,13 @@ func (c *decider) pinnedAsset(e *live.Entry, rel *live.Release) {
 		return
 	}
 	c.asset(e, &classesOf(c.a, rel).pinnedAsset)
+}
+
+// proves reports whether the name of e proves its bytes, also under an ID that named
+// other files before.
+func (c *decider) proves(e *live.Entry) bool {
+	res, ok := c.a.Plain(e.Path)
+	return ok && res.Immutable && res.Entry.Digest == e.Digest
 }
 
 // queried answers for a path with "?dpl=<release>". Tools write such queries against
