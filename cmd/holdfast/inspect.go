@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -41,8 +42,14 @@ func (c *cli) inspect(ctx context.Context, b *backends, build *publish.Build, se
 	case !o.asIs:
 		return nil, err
 	}
-	if s.Releases, err = b.registry.Releases(ctx, o.app); err != nil {
+	state, err := b.registry.App(ctx, o.app)
+	switch {
+	case errors.Is(err, holdfast.ErrNotFound):
+		s.NewApp = true
+	case err != nil:
 		return nil, err
+	default:
+		s.Releases = state.Releases
 	}
 	if s.Live = liveAmong(s.Releases, o.activate); s.Live != nil {
 		if files, err := b.store.Manifest(ctx, s.Live.Manifest); err == nil { // else it is compared by its size alone

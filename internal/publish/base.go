@@ -37,6 +37,9 @@ func (b *Build) wrongBase(s *Subject) []Finding {
 		Hint:    fmt.Sprintf("set %s and build again, or move the app to where the build expects it", b.tool().baseOption(mount.Path())),
 		Command: fmt.Sprintf("app set %s mount=%s%s", s.App, mount.Host(), cmp.Or(base, "/")),
 	}
+	if f.Severity == Fatal && s.NewApp { // which is not made then, and cannot be moved
+		f.Hint, f.Command = fmt.Sprintf("set %s and build again", b.tool().baseOption(mount.Path())), ""
+	}
 	return []Finding{f}
 }
 

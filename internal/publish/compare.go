@@ -33,7 +33,11 @@ func (b *Build) sameFiles(s *Subject) []Finding {
 	f := Finding{
 		Code: FoundSame, Severity: Warning,
 		Message: fmt.Sprintf("release %s has the same files as %s, which is %s: did the build run?", s.ID, same.ID, same.State),
-		Hint:    "if it did not, build again and publish the result under another ID",
+		Hint:    "if it did not, free the ID and build again",
+		Command: fmt.Sprintf("unpublish %s%s", s.ID, appFlag(s.App)),
+	}
+	if s.Activate {
+		f.Hint, f.Command = "", ""
 	}
 	if s.Activate && !s.Same && same.State != holdfast.Gone {
 		f.Severity = Fatal
@@ -43,6 +47,14 @@ func (b *Build) sameFiles(s *Subject) []Finding {
 		}
 	}
 	return []Finding{f}
+}
+
+// appFlag names the app on a command line, where that is necessary.
+func appFlag(app holdfast.AppName) string {
+	if app == holdfast.DefaultApp() {
+		return ""
+	}
+	return " --app " + app.String()
 }
 
 // What is too small to be compared.

@@ -55,6 +55,7 @@ type Subject struct {
 	// manifest; nil if there is none, or if it cannot be read.
 	Live      *registry.ReleaseInfo
 	LiveFiles *holdfast.Manifest
+	NewApp    bool // there is no such app yet
 	Activate  bool // the release is to be live at once
 	Strict    bool // what makes pages unusable is Fatal
 	Same      bool // the files may be those of another release

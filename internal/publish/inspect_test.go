@@ -101,6 +101,10 @@ func TestWrongBase(t *testing.T) {
 			if strict[i].Severity != Fatal {
 				t.Errorf("with --strict: %+v", strict[i])
 			}
+			strict = found(t, c.files, c.mount, func(s *Subject) { s.Strict, s.NewApp = true, true })
+			if strict[i].Command != "" || !strings.Contains(strict[i].Hint, c.tool) {
+				t.Errorf("with --strict, for an app that is not made then: %+v", strict[i])
+			}
 		})
 	}
 }
