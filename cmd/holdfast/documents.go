@@ -61,7 +61,7 @@ type activationDoc struct {
 	Seq       int64              `json:"seq"`
 	Kind      registry.EntryKind `json:"kind"`
 	Side      holdfast.Side      `json:"side"`
-	Release   holdfast.ReleaseID `json:"release"`
+	Release   holdfast.ReleaseID `json:"release"` // "" if the side was removed
 	Previous  holdfast.ReleaseID `json:"previous,omitzero"`
 	Activated time.Time          `json:"activated"`
 	registry.Reason

@@ -29,8 +29,8 @@ func (c *cli) historyCommand() *cobra.Command {
 		Short: "Show what went live when, and who did it",
 		Long: `Lists the activations and rollbacks of an app, the latest first: when, what kind of
 change, on which side, which release, what was live before, who asked for it, and
-why. Kinds are activate, rollback, restore (an activation of a retired release) and
-foreign (another program changed the version key).
+why. Kinds are activate, rollback, restore (an activation of a retired release),
+foreign (another program changed the version key) and remove (of the side).
 
 JSON keys: app, history (seq, kind, side, release, previous, activated, by, message,
 commit, branch, run, op).`,
@@ -74,7 +74,11 @@ func (c *cli) history(ctx context.Context, b *backends, o historyOptions) error 
 		if !e.Previous.IsZero() {
 			before = e.Previous.String()
 		}
-		row := cells(e.Stamp.Local().Format(time.DateTime), string(kindOf(&e)), e.Side.String(), e.Release.String(), before, e.By, noteOf(&e))
+		release := e.Release.String()
+		if e.Kind == registry.KindRemove {
+			release = "-"
+		}
+		row := cells(e.Stamp.Local().Format(time.DateTime), string(kindOf(&e)), e.Side.String(), release, before, e.By, noteOf(&e))
 		row[3].style = bold
 		rows = append(rows, row)
 	}

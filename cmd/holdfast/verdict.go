@@ -45,7 +45,7 @@ func (s *clusterStatus) judge(now time.Time) {
 					"app %s, side %s: release %s is set and will be live when it is published", a.App, i.Side, i.Pending)
 			}
 			if i.Problem != "" {
-				s.wrong(degraded, fmt.Sprintf("holdfast activate RELEASE%s", flipFlags(a.App, i.Side)), "app %s, side %s: %s", a.App, i.Side, i.Problem)
+				s.wrong(degraded, adviseOnSide(a.App, &i), "app %s, side %s: %s", a.App, i.Side, i.Problem)
 			}
 		}
 	}

@@ -11,7 +11,8 @@
 //
 // A mutable key is never deleted: some services restart version numbers when a
 // key comes back, and an old token would fit again. Delete is for keys whose
-// names are never used twice (leases, entries of nodes).
+// names are never used twice (leases, entries of nodes), and for keys of which each
+// change depends on a key that stays as well (the version keys of sides).
 package kv
 
 import (

@@ -272,6 +272,9 @@ func (e *edit) earlier(ctx context.Context, side holdfast.Side) iter.Seq2[pastEn
 			if err == nil && entry.Side != side {
 				continue
 			}
+			if err == nil && entry.Kind == KindRemove {
+				return // what was live before is not of this side
+			}
 			left := err == nil && !walk.counts(&entry)
 			if !yield(pastEntry{entry, left}, err) || err != nil {
 				return

@@ -96,6 +96,9 @@ func (r *Registry) events(ctx context.Context, app holdfast.AppName, h *head, fr
 		if e.Stamp.Unix() < from.Stamp {
 			break
 		}
+		if e.Kind == KindRemove {
+			continue
+		}
 		all = append(all, Event{Kind: EventActivate, Side: e.Side, Release: e.Release, Previous: e.Previous, Change: e.Kind, Time: e.Stamp, Reason: e.Reason})
 	}
 	retirements, err := r.retirements(ctx, app, h, from.Stamp)

@@ -102,19 +102,32 @@ func (h *head) stamp(now, least time.Time) time.Time {
 // activate makes a release live on a side in h, as entry says, and returns the entry
 // with its number and with what was live before.
 func (h *head) activate(entry HistoryEntry) HistoryEntry {
-	h.Activations++
 	side, release := entry.Side, entry.Release
-	entry.Seq, entry.Previous = h.Activations, h.Sides[side].Release
 	if entry.Kind == KindActivate && h.flagsOf(release).Retired != 0 {
 		entry.Kind = KindRestore
 	}
 	if h.Sides == nil {
 		h.Sides = make(map[holdfast.Side]sideHead)
 	}
+	entry = h.enter(entry)
 	h.Sides[side] = sideHead{release, entry.Seq, entry.Stamp}
+	h.flag(release, func(f *flags) { f.Retired = 0 })
+	return entry
+}
+
+// remove takes a side away from h, as entry says, and returns the entry as activate does.
+func (h *head) remove(entry HistoryEntry) HistoryEntry {
+	entry = h.enter(entry)
+	delete(h.Sides, entry.Side)
+	return entry
+}
+
+// enter numbers an entry and repeats it among the recent ones.
+func (h *head) enter(entry HistoryEntry) HistoryEntry {
+	h.Activations++
+	entry.Seq, entry.Previous = h.Activations, h.Sides[entry.Side].Release
 	h.Recent = append(h.Recent, entry)
 	h.Recent = h.Recent[max(0, len(h.Recent)-recentEntries):]
-	h.flag(release, func(f *flags) { f.Retired = 0 })
 	return entry
 }
 

@@ -18,6 +18,7 @@ const (
 	KindRollback EntryKind = "rollback" // back to what an earlier entry made live
 	KindForeign  EntryKind = "foreign"  // another client set the version key
 	KindRestore  EntryKind = "restore"  // an activation of a release that was retired
+	KindRemove   EntryKind = "remove"   // the side was removed; the entry has no release
 )
 
 // Reason says who asks for a change, and why. All of it is free text.

@@ -163,6 +163,25 @@ func (m *machine) Rollback(rt *rapid.T) {
 	})
 }
 
+func (m *machine) RemoveSide(rt *rapid.T) {
+	on := drawSide(rt)
+	o := RemoveOptions{Force: rapid.Bool().Draw(rt, "force")}
+	before := ""
+	m.apply(rt, func(next *model) error {
+		before = next.live[on]
+		return next.removeSide(on, o.Force)
+	}, func() error {
+		e, err := m.r.RemoveSide(m.t.Context(), m.name(), side(on), o)
+		if err == nil {
+			delete(m.shown, on)
+			if e.Previous.String() != before || !e.Release.IsZero() {
+				rt.Fatalf("removed side %s of %q: %+v", on, before, e)
+			}
+		}
+		return err
+	})
+}
+
 // mark runs one of the operations on a release.
 func (m *machine) mark(rt *rapid.T, change func(*model, string) error, do func(holdfast.ReleaseID) error) {
 	id := drawID(rt)

@@ -139,6 +139,21 @@ func (m *model) activate(side, id string, create bool) error {
 	return nil
 }
 
+func (m *model) removeSide(side string, force bool) error {
+	others := slices.ContainsFunc([]string{"a", "b", "main"}, func(other string) bool { return other != side && m.live[other] != "" })
+	switch {
+	case !m.hasSide(side):
+		return holdfast.ErrNotFound
+	case !force && m.live[side] != "" && !others:
+		return holdfast.ErrConflict
+	}
+	m.history = append(m.history, modelFlip{side, "", m.live[side], KindRemove})
+	delete(m.live, side)
+	delete(m.keys, side)
+	delete(m.stacks, side)
+	return nil
+}
+
 // rollback goes back to a release below the top of the stack: the first one that can be
 // served, or to.
 func (m *model) rollback(side, to string) error {
@@ -318,6 +333,9 @@ func (m *machine) checkHistory(rt *rapid.T, app *AppState) {
 			rt.Fatalf("entry %d: %+v after %v", i+1, e, latest)
 		}
 		latest, last[e.Side.String()] = e.Stamp, e
+		if e.Kind == KindRemove {
+			delete(last, e.Side.String())
+		}
 		flips = append(flips, modelFlip{e.Side.String(), e.Release.String(), e.Previous.String(), e.Kind})
 	}
 	if !slices.Equal(flips, m.model.history) {

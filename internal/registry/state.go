@@ -78,8 +78,10 @@ func fold(history []HistoryEntry, unrecorded []*sideState) map[holdfast.ReleaseI
 	step := func(side holdfast.Side, release holdfast.ReleaseID, stamp time.Time) {
 		before := live[side]
 		live[side] = release
-		sides[release]++
-		use[release] = usage{activated: stamp}
+		if !release.IsZero() { // else the side was removed
+			sides[release]++
+			use[release] = usage{activated: stamp}
+		}
 		if before.IsZero() {
 			return
 		}
