@@ -9,6 +9,7 @@ import (
 const (
 	minToken      = 8   // shorter hashes are guessed by chance
 	base64Token   = 8   // what Rollup and Vite write; the only length that may hold "-" and "_"
+	base36Token   = 10  // what .NET writes
 	maxBase62     = 32  // nanoid-like hashes end here; longer names are prose
 	maxHex        = 128 // SHA-512
 	minAloneHex   = 16  // a file name that is nothing but a token needs more than 8 digits
@@ -24,28 +25,32 @@ const (
 //
 // A token ends the stem of the file name, after "-", "." or "_" or as the whole
 // stem, before the extension and suffixes such as ".min", ".chunk" and ".map".
-// It has at least 8 characters, is never all decimal and never part of a UUID.
+// It has at least 8 characters, and is never part of a UUID. Each has a grade, by how
+// little it reads like words and numbers. What a grade is worth depends on the place:
 //
-// Strong tokens count by themselves: lower-case hexadecimal with a letter, two
-// digits and two changes between letters and digits (16 digits when it is the
-// whole stem); 8 characters of upper-case base32 with a digit inside (esbuild);
-// 8 to 32 of mixed case with digits, unless they read like words and numbers.
+//   - Strong tokens count anywhere: hexadecimal with a letter, two digits and two
+//     changes between letters and digits (16 digits when it is the whole stem); 8
+//     characters of upper-case base32 with a digit inside (esbuild); 8 to 32 of mixed
+//     case with digits. So do the names that one tool alone writes (see ofTool).
+//   - Likely ones hold no word. They count in directories where a tool is documented to
+//     put hashed files (see home), and beside siblings: files of the same directory
+//     with candidates of the same alphabet and length, half of which are likely, and 3
+//     of them likely or one strong.
+//   - Fair ones hold some word. They count where a tool puts nothing but hashed files, in
+//     the other documented directories beside a likely one, and elsewhere beside 6, if half
+//     of all are likely.
+//   - Weak ones are the rest of what bundlers write. They count when at least 3 siblings,
+//     and a quarter of all, are strong; and beside a likely one where a tool puts nothing
+//     but hashed files.
 //
-// Weak tokens are the rest of what bundlers write: hexadecimal of the length of
-// its siblings, base32 without a digit inside, 8 characters of base64url
-// (Rollup, Vite). They count when at least 3 files of the same directory, and a
-// quarter of those that could carry such a token, have strong ones of the same
-// alphabet and length; or when the bundler's manifest lists the file. Whole stems
-// (CpM3riV6.js) are compared with whole stems only.
 // Words (settings, OpenSans, Windows10, pt-BR-v2) are never tokens.
 //
 // listed is what the bundler's own manifest says, or nil: true for a file that
 // it lists under a source name without the token, false for a file whose source
-// had the very same name and which therefore has no token. Other files are
-// judged by their names.
+// had the very same name, or whose hash is not one of its bytes, and which therefore has
+// no token. Other files are judged by their names.
 //
-// HTML documents, service workers, web manifests, robots.txt and everything
-// below .well-known have no logical name.
+// What is polled (see IsPolled) has no logical name.
 func LogicalNames(paths []string, listed map[string]bool) map[string]string {
 	found := make(map[string]token, len(paths))
 	votes := make(map[sibling]vote)
@@ -57,6 +62,9 @@ func LogicalNames(paths []string, listed map[string]bool) map[string]string {
 		found[p] = t
 		v := votes[t.sibling(p)]
 		v.candidates++
+		if t.grade >= likely {
+			v.likely++
+		}
 		if t.grade == strong {
 			v.strong++
 		}
@@ -74,8 +82,8 @@ func LogicalNames(paths []string, listed map[string]bool) map[string]string {
 
 // LooksHashed reports whether the file name of p could carry a hash token. It
 // is true for every path that LogicalNames can name, needs no siblings and does
-// not allocate: a request for an unknown path that looks hashed is worth
-// waiting for a fresh look at the registry.
+// not allocate: a request for an unknown path that looks hashed is the last to be
+// turned away where many wait for a fresh look at the registry.
 func LooksHashed(p string) bool {
 	t, ok := findToken(p)
 	return ok && t.grade != word
@@ -85,7 +93,9 @@ type grade uint8
 
 const (
 	word   grade = iota // has the form of a token but reads like a word; only counted
-	weak                // a token if its siblings or the bundler say so
+	weak                // a token if most of its siblings or the bundler say so
+	fair                // holds a word, and more
+	likely              // holds no word
 	strong              // a token by itself
 )
 
@@ -93,14 +103,15 @@ type alphabet uint8
 
 const (
 	hexadecimal alphabet = iota
-	base32Upper
 	base64URL
+	base36Lower
 )
 
 // token is a candidate in p[from:to].
 type token struct {
 	from, to int
 	alone    bool // it is the whole stem
+	home     home // of the directory
 	alphabet alphabet
 	grade    grade
 }
@@ -113,17 +124,26 @@ type sibling struct {
 	length   int
 }
 
-type vote struct{ candidates, strong int }
+type vote struct{ candidates, likely, strong int }
 
 func (t token) sibling(p string) sibling {
 	return sibling{path.Dir(p), t.alone, t.alphabet, t.to - t.from}
 }
 
 func (t token) counts(v vote) bool {
+	most := 2*v.likely >= v.candidates
 	switch {
 	case t.grade == word:
 		return false
-	case t.grade == strong && (!t.alone || t.alphabet == hexadecimal && t.to-t.from >= minAloneHex):
+	case t.grade == strong && (!t.alone || t.home > strange || t.alphabet == hexadecimal && t.to-t.from >= minAloneHex):
+		return true
+	case t.home > strange && (t.grade >= likely || t.grade == fair && v.likely > 0):
+		return true
+	case t.home == own && (t.grade >= fair || v.likely > 0):
+		return true
+	case t.grade >= likely && most && (v.likely >= minSiblings || v.strong > 0 && !t.alone):
+		return true
+	case t.grade >= fair && most && v.likely >= 2*minSiblings:
 		return true
 	}
 	return v.strong >= minSiblings && v.strong*siblingsShare >= v.candidates
@@ -137,8 +157,14 @@ func findToken(p string) (token, bool) {
 
 func findAnyToken(p string) (token, bool) {
 	base := strings.LastIndexByte(p, '/') + 1
+	if isLookedUpByName(p, p[base:]) || isDistrusted(p) {
+		return token{}, false
+	}
+	if t, ok := ofTool(p, base); ok {
+		return t, true
+	}
 	to := stemEnd(p, base)
-	if to-base < minToken || isLookedUpByName(p, p[base:]) || endsInUUID(p[base:to]) {
+	if to-base < minToken || endsInUUID(p[base:to]) {
 		return token{}, false
 	}
 	from := to
@@ -160,6 +186,10 @@ func candidate(p string, base, from, to int) (token, bool) {
 	if !t.alone && !strings.ContainsRune("-._", rune(p[from-1])) {
 		return token{}, false
 	}
+	t.home = homeOf(p[:base], t.alone)
+	if t.home == shared && strings.HasSuffix(p[base:from], ".md.") { // of a page of VitePress
+		t.home = own
+	}
 	ok := t.classify(p[from:to])
 	return t, ok
 }
@@ -169,13 +199,25 @@ func candidate(p string, base, from, to int) (token, bool) {
 func (t *token) classify(s string) bool {
 	f := featuresOf(s)
 	switch {
-	case len(s) < minToken || f.lower+f.upper == 0:
+	case len(s) < minToken:
 		return false
+	case f.lower+f.upper == 0:
+		t.alphabet, t.grade = hexadecimal, t.gradeDecimal(s)
+		return f.dashes == 0 && len(s) <= maxHex
 	case IsHex(s):
-		t.alphabet, t.grade = hexadecimal, gradeHex(s, f)
+		t.alphabet, t.grade = hexadecimal, t.gradeHex(s, f)
 		return len(s) <= maxHex
-	case len(s) == base64Token && f.base32:
-		t.alphabet, t.grade = base32Upper, gradeBase32(f)
+	case isUpperHex(s):
+		t.alphabet, t.grade = hexadecimal, strong
+		return true
+	case len(s) == base64Token && f.lower+f.dashes == 0:
+		t.alphabet, t.grade = base64URL, gradeUpper(s, f)
+		return true
+	case f.upper+f.dashes == 0 && (len(s) == base64Token || len(s) == base36Token):
+		t.alphabet, t.grade = base36Lower, gradeBase36(s, f)
+		if t.grade == word {
+			t.alphabet = base64URL // of which it would be a word, too
+		}
 		return true
 	case len(s) == base64Token:
 		t.alphabet, t.grade = base64URL, gradeBase64(s, f)
@@ -183,35 +225,6 @@ func (t *token) classify(s string) bool {
 	}
 	t.alphabet, t.grade = base64URL, strong
 	return len(s) <= maxBase62 && f.mixed() && !f.wordy(len(s))
-}
-
-func gradeHex(s string, f features) grade {
-	if len(s) == 32 && isBareUUID(s) {
-		return word
-	}
-	if f.digits >= 2 && f.changes >= 2 {
-		return strong
-	}
-	return weak
-}
-
-func gradeBase32(f features) grade {
-	if f.digits > 0 && f.changes >= 2 {
-		return strong
-	}
-	return weak
-}
-
-func gradeBase64(s string, f features) grade {
-	switch {
-	case (f.lower == 0 || f.upper == 0) && f.changes <= 3: // 1024x768, 640x480w
-		return word
-	case readsLikeWords(s):
-		return word
-	case f.mixed() && f.dashes == 0 && !f.wordy(len(s)):
-		return strong
-	}
-	return weak
 }
 
 // features counts what tells hashes from words.

@@ -22,7 +22,7 @@ func stemEnd(p string, base int) int {
 
 func isSuffix(s string) bool {
 	switch s {
-	case "min", "entry", "chunk", "bundle", "async", "module", "worker", "esm", "umd", "cjs", "legacy",
+	case "min", "entry", "chunk", "bundle", "async", "module", "worker", "esm", "umd", "cjs", "legacy", "lean",
 		"js", "mjs", "css", "wasm", "svg", "LICENSE":
 		return true
 	}
@@ -52,6 +52,16 @@ func isBareUUID(s string) bool {
 	version, variant := s[12], s[16]
 	return (version == '1' || version == '4' || version == '7') &&
 		(variant == '8' || variant == '9' || variant == 'a' || variant == 'b')
+}
+
+// isUpperHex reports whether s is as long as a digest in upper-case digits (shadow-cljs).
+func isUpperHex(s string) bool {
+	for i := range len(s) {
+		if (s[i] < '0' || s[i] > '9') && (s[i] < 'A' || s[i] > 'F') {
+			return false
+		}
+	}
+	return len(s) == 32 || len(s) == 40 || len(s) == 64
 }
 
 func isAnyHex(c byte) bool {

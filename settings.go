@@ -40,6 +40,7 @@ type Settings struct {
 	SourceMaps SourceMaps    //
 	Immutable  []string      // globs of paths that are as good as fingerprinted
 	Formerly   []string      // globs that were in Immutable once; browsers may hold what they match
+	Mutable    []string      // globs of paths whose names prove nothing, whatever they look like
 	Unpinned   []string      // globs of paths that mean the live release's file under every form of URL
 	Pinned     string        // template of an existing pinned URL shape, or ""
 	Keep       int           // releases kept by how recently they were live
@@ -82,6 +83,7 @@ func settingTable() []setting {
 		{"preview", "off: documents of never-live releases answer 404", func(s *Settings) string { return onOff(s.Preview) }, func(s *Settings, v string) error { return setOnOff(&s.Preview, v) }},
 		{"sourcemaps", "private (stored, never served), public or drop", func(s *Settings) string { return string(s.SourceMaps) }, setSourceMaps},
 		{"immutable", "globs, separated by commas, of paths as good as fingerprinted", func(s *Settings) string { return strings.Join(s.Immutable, ",") }, setImmutable},
+		{"mutable", "globs of names that look hashed and prove nothing", func(s *Settings) string { return strings.Join(s.Mutable, ",") }, setMutable},
 		{"unpinned", "globs of files that pinned URLs answer with the live release's bytes", func(s *Settings) string { return strings.Join(s.Unpinned, ",") }, setUnpinned},
 		{"pinned", "an existing URL shape, such as /static/{release}/{path}", func(s *Settings) string { return s.Pinned }, setPinned},
 		{"keep", "releases kept by how recently they were live", func(s *Settings) string { return strconv.Itoa(s.Keep) }, setKeep},
@@ -215,6 +217,11 @@ func setImmutable(s *Settings, v string) error {
 			s.Formerly = append(s.Formerly, glob)
 		}
 	}
+	return nil
+}
+
+func setMutable(s *Settings, v string) error {
+	s.Mutable = globs(v)
 	return nil
 }
 

@@ -215,7 +215,7 @@ func TestSettingsText(t *testing.T) {
 	if text, err := s.Encode(app); err != nil || string(text) != "{}" || s.Mount.String() != "/shop" {
 		t.Errorf("defaults: %s, %v, mount %s", text, err, s.Mount)
 	}
-	for _, kv := range [][2]string{{"spa", "on"}, {"grace", "36h"}, {"immutable", "a/*"}, {"unpinned", ""}, {"hooks", "purge,tell"}} {
+	for _, kv := range [][2]string{{"spa", "on"}, {"grace", "36h"}, {"immutable", "a/*"}, {"unpinned", ""}, {"mutable", "b/*,c.js"}, {"hooks", "purge,tell"}} {
 		if err := s.Set(kv[0], kv[1]); err != nil {
 			t.Fatal(err)
 		}

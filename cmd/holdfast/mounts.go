@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	holdfast "github.com/holdfast-web/holdfast"
 	"github.com/holdfast-web/holdfast/internal/publish"
@@ -51,11 +50,11 @@ func (b *backends) checkShadowed(ctx context.Context, state *registry.AppState, 
 	return nil
 }
 
-// checkGlobs fails if the globs of immutable paths, when they changed, name a file
-// that releases of the app have different bytes of.
+// checkGlobs fails if the globs that say which names are proof, when they changed, make one so
+// under which releases of the app have different bytes.
 func (b *backends) checkGlobs(ctx context.Context, all []*registry.AppState, app holdfast.AppName, changed *holdfast.Settings) error {
 	for _, state := range all {
-		if state.Name == app && !slices.Equal(state.Settings.Immutable, changed.Immutable) {
+		if state.Name == app && !registry.SameNames(&state.Settings, changed) {
 			return publish.CheckGlobs(ctx, b.store, state, changed)
 		}
 	}

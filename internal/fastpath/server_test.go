@@ -23,7 +23,7 @@ import (
 // unread is the tables of a node that has not read the registry: each answer is 503.
 type unread struct{}
 
-func (unread) Table() *live.Table                  { return nil }
+func (unread) Table() *live.Table                        { return nil }
 func (unread) Await(context.Context, string, bool) error { return nil }
 
 type noBlobs struct{}

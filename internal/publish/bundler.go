@@ -43,6 +43,9 @@ func (t *tree) readBundlerManifests() bundlerManifests {
 			m.found = append(m.found, bundlerManifest{p, refs})
 		}
 	}
+	if text := t.readSmall("remoteEntry.json"); text != nil {
+		m.federation(text)
+	}
 	return m
 }
 
@@ -124,6 +127,23 @@ func (m *bundlerManifests) webpack(text []byte) (refs []string) {
 		}
 	}
 	return refs
+}
+
+// federation reads the list of native federation, whose shared packages are named by a
+// hash of their version and options, not of their bytes
+// (angular-architects/module-federation-plugin, issue 67).
+func (m *bundlerManifests) federation(text []byte) {
+	var remote struct {
+		Shared []struct {
+			OutFileName string `json:"outFileName"`
+		} `json:"shared"`
+	}
+	if json.Unmarshal(text, &remote) != nil {
+		return
+	}
+	for _, s := range remote.Shared {
+		m.listed[s.OutFileName] = false
+	}
 }
 
 // stemOf is the file name up to its extension.

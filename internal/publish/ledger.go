@@ -97,7 +97,7 @@ func CheckGlobs(ctx context.Context, store Manifests, state *registry.AppState, 
 	if len(differ) == 0 {
 		return nil
 	}
-	return fmt.Errorf("%w: releases have different bytes under %s, so these names prove nothing; choose globs that leave them out",
+	return fmt.Errorf("%w: releases have different bytes under %s, so these names prove nothing; leave them out of immutable, or in mutable",
 		holdfast.ErrClash, listed(differ, func(p string) string { return p }))
 }
 

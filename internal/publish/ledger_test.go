@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -68,6 +69,60 @@ func TestPublishClashByGlob(t *testing.T) {
 	_, err := w.publish(changed, o)
 	checkError(t, err, holdfast.ErrClash, []string{"app.js"})
 	w.mustPublish(changed, options("two"))
+}
+
+// A hash of the path is kept while the bytes change (Parcel with --no-content-hash, Expo,
+// native federation): the refusal names the setting with which such builds pass.
+func TestPublishMutable(t *testing.T) {
+	site := func(bytes string) map[string]string {
+		return map[string]string{"index.html": `<!doctype html><script src="/big.6a1811bd.js"></script>`, "big.6a1811bd.js": bytes}
+	}
+	w := newWorld(t)
+	w.mustPublish(site("console.log(1)"), options("one"))
+	o := options("two")
+	o.Settings.Mutable = []string{"x/*"}
+	_, err := w.publish(site("console.log(2)"), o)
+	checkError(t, err, holdfast.ErrClash, []string{"big.6a1811bd.js", "holdfast app set default mutable='x/*,big.*.js'"})
+	o.Settings.Mutable = []string{"x/*", "big.*.js"}
+	o.Settings.Formerly = []string{"*.js"} // what browsers hold is accepted
+	if r := w.mustPublish(site("console.log(2)"), o); len(r.Release.Clashes) != 0 {
+		t.Errorf("clashes %q", r.Release.Clashes)
+	}
+	releases, err := w.registry.Releases(t.Context(), o.App)
+	if err != nil {
+		t.Fatal(err)
+	}
+	state, without := &registry.AppState{Name: o.App, Settings: o.Settings, Releases: releases}, o.Settings
+	without.Mutable = nil
+	checkError(t, CheckGlobs(t.Context(), w.store, state, &without), holdfast.ErrClash, []string{"big.6a1811bd.js", "mutable"})
+}
+
+// A build that an earlier version of the program read otherwise is the same build.
+func TestPublishAgainAfterTheRulesChanged(t *testing.T) {
+	w := newWorld(t)
+	b := mustScan(t, write(t, bigSite()), ScanOptions{})
+	files := slices.Clone(b.Manifest.Files())
+	for i := range files {
+		files[i].Logical, files[i].MediaType = files[i].Path, "application/x-before"
+	}
+	before := *b
+	var err error
+	if before.Manifest, err = holdfast.NewManifest(files); err != nil {
+		t.Fatal(err)
+	}
+	o := options("one")
+	first, err := Publish(t.Context(), Deps{Store: w.store, Registry: w.registry}, &before, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := Publish(t.Context(), Deps{Store: w.store, Registry: w.registry}, b, o)
+	if err != nil || !again.Unchanged || again.Release.Manifest != first.Release.Manifest {
+		t.Errorf("published again: %+v, %v", again, err)
+	}
+	changed := bigSite()
+	changed["app.js"] = script("changed")
+	_, err = w.publish(changed, o)
+	checkError(t, err, holdfast.ErrExists, []string{"other files"})
 }
 
 // What is unpinned proves nothing by its name: it changes freely, and counts as proof

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 
 	holdfast "github.com/holdfast-web/holdfast"
@@ -217,6 +218,9 @@ func newPublication(ctx context.Context, d Deps, b *Build, o Options) (_ *public
 		return nil, err
 	}
 	p.oldest = p.sweep.Generation
+	if err := p.readAsBefore(ctx); err != nil {
+		return nil, err
+	}
 	if err := p.findOwn(); err != nil {
 		return nil, err
 	}
@@ -244,23 +248,6 @@ func (p *publication) look(ctx context.Context) (err error) {
 	p.sweep, err = p.Registry.Sweep(ctx)
 	p.names.generation = p.sweep.Generation
 	return err
-}
-
-// findOwn looks for the release that has the ID already.
-func (p *publication) findOwn() error {
-	for i := range p.releases {
-		r := &p.releases[i]
-		switch {
-		case r.ID != p.ID, !r.Unpublished.IsZero():
-		case r.Manifest != p.build.Manifest.Digest():
-			return fmt.Errorf("release %s of app %s %w with other files: an ID is never bound to another build; choose another ID, or auto",
-				p.ID, p.App, holdfast.ErrExists)
-		case r.State.Servable():
-			p.own = r
-			p.result.Release, p.result.Outcome, p.result.Unchanged = r.Release, registry.Unchanged, true
-		}
-	}
-	return nil
 }
 
 // others are all releases but the one with the ID that is being published.
@@ -297,7 +284,7 @@ func (p *publication) putTexts(ctx context.Context, inv *holdfast.Inventory) err
 func (p *publication) sameSettings(apps []*registry.AppState) error {
 	for _, a := range apps {
 		now, then := &a.Settings, &p.Settings
-		same := now.Mount == then.Mount && now.SourceMaps == then.SourceMaps && now.Pinned == then.Pinned && slices.Equal(now.Immutable, then.Immutable) && slices.Equal(now.Unpinned, then.Unpinned)
+		same := now.Mount == then.Mount && now.SourceMaps == then.SourceMaps && now.Pinned == then.Pinned && registry.SameNames(now, then)
 		if a.Name == p.App && !same {
 			return fmt.Errorf("%w: the settings of app %s were changed meanwhile; publish again, what is uploaded already is used", holdfast.ErrConflict, p.App)
 		}
@@ -339,8 +326,26 @@ func (p *publication) check(ctx context.Context, now registry.Standing) ([]strin
 		return clashes, registry.CheckClashes(clashes)
 	}
 	return nil, fmt.Errorf("%w: other bytes were published before under %s, and browsers may keep those for a year; "+
-		"let the build give changed files new names, or publish with --allow-clash, after which these paths are never cached for long again",
-		holdfast.ErrClash, listed(clashes, func(p string) string { return p }))
+		"let the build give changed files new names, or publish with --allow-clash, after which these paths are never cached for long again; "+
+		"if such names never tell the bytes, say so once: holdfast app set %s mutable='%s'",
+		holdfast.ErrClash, listed(clashes, func(p string) string { return p }), p.App, strings.Join(p.mutable(clashes), ","))
+}
+
+// mutable returns the app's setting of that name with globs for paths that clash, few of
+// them: what their names have in common is what stands around the hash.
+func (p *publication) mutable(clashes []string) []string {
+	const most = 3
+	all := slices.Clone(p.Settings.Mutable)
+	for _, path := range clashes[:min(most, len(clashes))] {
+		glob := path
+		if f, ok := p.build.Manifest.Lookup(path); ok {
+			glob = f.Logical
+		}
+		if !slices.Contains(all, glob) {
+			all = append(all, glob)
+		}
+	}
+	return all
 }
 
 // untilLost ends the returned context when the lease ends before release is

@@ -234,6 +234,20 @@ func join(lists ...[]LeftOut) (all []LeftOut) {
 	return all
 }
 
+// Shared packages of native federation are named by their version, not by their bytes.
+func TestScanReadsFederation(t *testing.T) {
+	files := map[string]string{
+		"index.html": "<!doctype html>", "_angular_core.8f14e45f.js": "1", "chunk-2QRV3YKH.js": "2",
+		"remoteEntry.json": `{"name":"a","shared":[{"packageName":"@angular/core","outFileName":"_angular_core.8f14e45f.js"}],"exposes":[]}`,
+	}
+	b := mustScan(t, write(t, files), ScanOptions{})
+	for p, want := range map[string]bool{"_angular_core.8f14e45f.js": false, "chunk-2QRV3YKH.js": true} {
+		if f, ok := b.Manifest.Lookup(p); !ok || f.Fingerprinted() != want {
+			t.Errorf("%s: fingerprinted %v", p, !want)
+		}
+	}
+}
+
 func TestScanReadsBundlerManifests(t *testing.T) {
 	for name, c := range map[string]struct{ file, text string }{
 		"vite":        {".vite/manifest.json", `{"src/Foo.vue":{"file":"a/Foo-B7O5-Ft7.js","src":"src/Foo.vue"},"src/cafe-8f14e45f.png":{"file":"a/cafe-8f14e45f.png","src":"src/cafe-8f14e45f.png"},"_x":{"file":"a/gone.js"}}`},

@@ -64,7 +64,7 @@ func (e *edit) change(ctx context.Context, change func(*holdfast.Settings) error
 	if err := change(&s); err != nil {
 		return s, err
 	}
-	for _, glob := range slices.Concat(s.Immutable, s.Unpinned) {
+	for _, glob := range slices.Concat(s.Immutable, s.Mutable, s.Unpinned) {
 		if !doublestar.ValidatePattern(glob) {
 			return s, fmt.Errorf("%w: glob %q", holdfast.ErrInvalid, glob)
 		}

@@ -150,3 +150,12 @@ func TestUnpinnedValidators(t *testing.T) {
 		}
 	}
 }
+
+// TestMutable: a name that looks hashed and is not.
+func TestMutable(t *testing.T) {
+	decisions(t, "main", []decision{
+		{"/" + hashed, nil, `200 "main" checked vary`},
+		{"/@live/" + hashed, nil, `200 "main" forever`}, // the release proves the bytes
+		{"/" + hashed + "?dpl=nobody", waited, "404"},
+	}, shop("mutable=assets/*"))
+}
