@@ -8,6 +8,8 @@ PACKAGES   = ./...
 RACED      = ./internal/... ./cmd/...
 RACEDFAST  = ./internal/live ./internal/serve ./internal/blob ./internal/node ./internal/kv/memkv
 FUZZTIME  ?= 10s
+# What the program says of itself: the tag, if there is one; the commit is added by go.
+VERSION   ?= $(shell git describe --tags --dirty 2>/dev/null)
 
 export HOLDFAST_CORPORA ?= $(CURDIR)/.cache/corpora
 export HOLDFAST_TOOLS   ?= $(CURDIR)/.cache/bin
@@ -24,7 +26,7 @@ run: build ## build, and show the main job: two nodes, two releases of a site
 
 .PHONY: build
 build: ## build bin/holdfast, without cgo
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o bin/holdfast ./cmd/holdfast
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/holdfast ./cmd/holdfast
 
 .PHONY: install-deps
 install-deps: ## install what the tests need: browser, servers, real builds

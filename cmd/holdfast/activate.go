@@ -55,7 +55,7 @@ ready, lagging: node, address, why).`,
   holdfast activate 2024-05-17.1 --side canary --create
   holdfast activate 2024-05-17.1 --app shop --expect 2024-05-16.3`,
 		Args:              exactly("RELEASE"),
-		ValidArgsFunction: c.completeReleases(&a.app),
+		ValidArgsFunction: c.completeReleases,
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			if a.release, err = releaseArgument(args[0]); err != nil {
 				return err

@@ -48,7 +48,13 @@ func settingsHelp() string {
 func (c *cli) appShowCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use:   "show NAME",
+		Use: "show NAME",
+		ValidArgsFunction: func(cmd *cobra.Command, args []string, start string) ([]cobra.Completion, cobra.ShellCompDirective) {
+			if len(args) > 0 {
+				return nil, cobra.ShellCompDirectiveNoFileComp
+			}
+			return c.completeApps(cmd, args, start)
+		},
 		Short: "Show the settings of an app",
 		Long: `Shows all settings of an app, with what they mean.
 
@@ -77,8 +83,9 @@ JSON keys: app, mount, sides, settings.`,
 func (c *cli) appSetCommand() *cobra.Command {
 	var mayCreate bool
 	cmd := &cobra.Command{
-		Use:   "set NAME KEY=VALUE...",
-		Short: "Change settings of an app",
+		Use:               "set NAME KEY=VALUE...",
+		ValidArgsFunction: c.completeSettings,
+		Short:             "Change settings of an app",
 		Long: `Changes settings of an app. All settings are changed together or none is. An app
 that does not exist is made if it is the first one, or with --create.
 

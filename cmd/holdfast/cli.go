@@ -99,6 +99,9 @@ Exit codes: 0 done, 1 failed, 2 wrong use.`,
 	flags.StringVar(&c.global.registryCert, "registry-cert", "", "identify to the registry with the certificate in this PEM `file`")
 	flags.StringVar(&c.global.registryKey, "registry-key", "", "the private key that goes with --registry-cert, a PEM `file`")
 	configurable(flags, "data", "registry", "store", "registry-ca", "registry-cert", "registry-key")
+	root.Version = buildInfo().String()
+	root.SetVersionTemplate("{{.Version}}\n")
+	root.Flags().Bool("version", false, "print the version, as holdfast version does")
 	root.SetFlagErrorFunc(c.flagError)
 	c.addCommands(root)
 	return root
@@ -117,6 +120,7 @@ func (c *cli) addCommands(root *cobra.Command) {
 	add(groupLife, "Keep and remove:", c.pinCommand(), c.unpinCommand(), c.retireCommand(), c.unpublishCommand(), c.pruneCommand(), c.undeleteCommand(), c.verifyCommand(), c.storeCommand())
 	add(groupLink, "Link to files:", c.urlCommand(), c.manifestCommand())
 	add(groupRun, "Run:", c.serveCommand(), c.demoCommand())
+	c.completeFlags(root)
 	help := c.helpCommand()
 	root.SetHelpCommand(help)
 	root.AddCommand(c.versionCommand(), c.manCommand())
@@ -196,6 +200,9 @@ func exactly(names ...string) cobra.PositionalArgs {
 		switch {
 		case len(names) == 0:
 			err = usage("%s takes no argument, but %q was given", cmd.CommandPath(), args[0])
+			if cmd.Flags().Lookup("app") != nil && holdfast.IsName(args[0]) {
+				return hinted(err, "to name an app: %s --app %s", cmd.CommandPath(), args[0])
+			}
 		case len(args) < len(names):
 			err = usage("%s needs %s", cmd.CommandPath(), names[len(args)])
 		default:

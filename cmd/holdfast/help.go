@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/cobra/doc"
+	"github.com/spf13/pflag"
 )
 
 func (c *cli) helpCommand() *cobra.Command {
@@ -44,6 +45,7 @@ if need be: for packagers, or for your own MANPATH.`,
 				return fmt.Errorf("write man pages: %w", err)
 			}
 			root := cmd.Root()
+			escapeForMan(root)
 			root.DisableAutoGenTag = true // pages of one version are equal, whenever they are made
 			header := &doc.GenManHeader{Section: "1", Source: "Holdfast " + programVersion(), Manual: "Holdfast"}
 			if err := doc.GenManTree(root, header, args[0]); err != nil {
@@ -52,5 +54,22 @@ if need be: for packagers, or for your own MANPATH.`,
 			c.ui.say("man pages written to %s; read one with: man %s/holdfast-publish.1", args[0], strings.TrimSuffix(args[0], "/"))
 			return nil
 		},
+	}
+}
+
+// escapeForMan protects what Markdown, of which man pages are made, would take for tags
+// or emphasis: "<data>" would vanish. Indented lines are code there, and stay.
+func escapeForMan(cmd *cobra.Command) {
+	escape := strings.NewReplacer("<", `\<`, "*", `\*`, "_", `\_`)
+	lines := strings.Split(cmd.Long, "\n")
+	for i, line := range lines {
+		if !strings.HasPrefix(line, "  ") {
+			lines[i] = escape.Replace(line)
+		}
+	}
+	cmd.Long = strings.Join(lines, "\n")
+	cmd.LocalFlags().VisitAll(func(f *pflag.Flag) { f.Usage = escape.Replace(f.Usage) })
+	for _, sub := range cmd.Commands() {
+		escapeForMan(sub)
 	}
 }

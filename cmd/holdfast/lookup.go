@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 
-	"github.com/spf13/cobra"
-
 	holdfast "github.com/holdfast-web/holdfast"
 	"github.com/holdfast-web/holdfast/internal/registry"
 )
@@ -90,22 +88,4 @@ func (b *backends) liveOrNamed(ctx context.Context, state *registry.AppState, si
 		}
 	}
 	return b.release(ctx, state.Name, id)
-}
-
-// completeReleases completes release IDs in shells.
-func (c *cli) completeReleases(app *holdfast.AppName) cobra.CompletionFunc {
-	return func(cmd *cobra.Command, args []string, _ string) (found []cobra.Completion, d cobra.ShellCompDirective) {
-		d = cobra.ShellCompDirectiveNoFileComp
-		if len(args) > 0 || c.configure(cmd) != nil {
-			return nil, d
-		}
-		_ = c.withRegistry(cmd.Context(), func(b *backends) error { // a shell cannot show an error
-			releases, err := b.registry.Releases(cmd.Context(), *app)
-			for _, r := range releases {
-				found = append(found, cobra.CompletionWithDesc(r.ID.String(), r.State.String()))
-			}
-			return err
-		})
-		return found, d
-	}
 }

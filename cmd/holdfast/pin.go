@@ -18,7 +18,7 @@ JSON keys: app, release, pinned.`,
 		Example: `  holdfast pin 2024-05-17.1
   holdfast pin 2024-05-17.1 --app shop`,
 		Args:              exactly("RELEASE"),
-		ValidArgsFunction: c.completeReleases(&app),
+		ValidArgsFunction: c.completeReleases,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.withRelease(cmd, app, args[0], func(b *backends, id holdfast.ReleaseID) error {
 				if err := b.registry.Pin(cmd.Context(), app, id); err != nil {
@@ -46,7 +46,7 @@ JSON keys: app, release, pinned.`,
 		Example: `  holdfast unpin 2024-05-17.1
   holdfast unpin 2024-05-17.1 --app shop`,
 		Args:              exactly("RELEASE"),
-		ValidArgsFunction: c.completeReleases(&app),
+		ValidArgsFunction: c.completeReleases,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.withRelease(cmd, app, args[0], func(b *backends, id holdfast.ReleaseID) error {
 				if err := b.registry.Unpin(cmd.Context(), app, id); err != nil {

@@ -40,7 +40,7 @@ nodes (total, ready, lagging: node, address, why), purge (cache tags, with --now
   holdfast retire 2024-04-02.1 --now
   holdfast retire --before 2024-04-02.1 --dry-run`,
 		Args:              func(cmd *cobra.Command, args []string) error { return before.args(cmd, args, now) },
-		ValidArgsFunction: c.completeReleases(&app),
+		ValidArgsFunction: c.completeReleases,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if before.given() {
 				return c.withRegistry(cmd.Context(), func(b *backends) error {

@@ -31,7 +31,7 @@ verified, uploaded, uploadedBytes, restoredObjects.`,
 		Example: `  holdfast undelete 2024-04-02.1
   holdfast undelete 2024-04-02.1 --app shop`,
 		Args:              exactly("RELEASE"),
-		ValidArgsFunction: c.completeReleases(&app),
+		ValidArgsFunction: c.completeReleases,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			id, err := releaseArgument(args[0])
 			if err != nil {
