@@ -36,7 +36,7 @@ JSON keys: app, release, nodes (total, ready, lagging: node, address, why), purg
 		Example: `  holdfast unpublish v2
   holdfast unpublish v2 --app shop --force`,
 		Args:              exactly("RELEASE"),
-		ValidArgsFunction: c.completeReleases(&app),
+		ValidArgsFunction: c.completeReleases,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.withRelease(cmd, app, args[0], func(b *backends, id holdfast.ReleaseID) error {
 				return c.unpublish(cmd.Context(), b, app, id, registry.UnpublishOptions{Force: force, Reason: c.reason(why)}, wait)
