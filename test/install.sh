@@ -20,6 +20,7 @@ packages=(
   iproute2=/sbin/ip
   nftables=/usr/sbin/nft
   nginx=/usr/sbin/nginx
+  haproxy=/usr/sbin/haproxy
 )
 
 missing=()

@@ -141,7 +141,7 @@ func newReloads(log *slog.Logger) *reloads {
 	r.done.Go(func() {
 		for range r.signals {
 			log.Info("reloading: SIGHUP")
-			r.run()
+			manager{log}.around(r.run)
 		}
 	})
 	return r

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -28,6 +29,8 @@ import (
 // serveOptions are the flags of serve.
 type serveOptions struct {
 	listen, admin string
+	reusePort     bool
+	inherited     node.Inherited
 	side          holdfast.Side
 	cert, key     string
 	certificates  *front.Certificates // once they are loaded; nil without TLS
@@ -117,6 +120,7 @@ is written. Of the other flags --listen, --tls-cert, --tls-key, --log-format and
 func (o *serveOptions) flags(flags *pflag.FlagSet) {
 	flags.StringVar(&o.listen, "listen", ":8080", "the `address` to serve the apps on")
 	flags.StringVar(&o.admin, "admin", "127.0.0.1:8081", "the `address` of /healthz and /readyz; off: none")
+	flags.BoolVar(&o.reusePort, "reuse-port", false, "let the node that will replace this one listen on the same addresses already (SO_REUSEPORT)")
 	sideFlag(flags, &o.side, "the side this node belongs to")
 	flags.StringVar(&o.cert, "tls-cert", "", "serve HTTPS with the certificate chain in this PEM `file`")
 	flags.StringVar(&o.key, "tls-key", "", "the private key that goes with --tls-cert, a PEM `file`")
@@ -150,7 +154,7 @@ func (o *serveOptions) flags(flags *pflag.FlagSet) {
 	o.peers.flags(flags)
 	o.build.flags(flags)
 	o.copies.flags(flags)
-	configurable(flags, "listen", "admin", "tls-cert", "tls-key", "memory", "access-log", "log-format", "debug-headers", "name", "poll", "drain",
+	configurable(flags, "listen", "admin", "reuse-port", "tls-cert", "tls-key", "memory", "access-log", "log-format", "debug-headers", "name", "poll", "drain",
 		"notice", "cache", "deltas", "prune", "scrub", "scrub-rate", "hooks", "hook-timeout", "hook-tries")
 }
 
@@ -183,6 +187,9 @@ func (c *cli) serve(ctx context.Context, o serveOptions) (err error) {
 	if o.dev.dir != "" {
 		return c.serveDev(ctx, o, log)
 	}
+	if o.inherited, err = inheritedSockets(); err != nil {
+		return err
+	}
 	build, err := c.ownBuild(o, log)
 	if err != nil {
 		return err
@@ -213,6 +220,11 @@ func (c *cli) serve(ctx context.Context, o serveOptions) (err error) {
 	if err := c.tellServing(ctx, from, n, o); err != nil {
 		return err
 	}
+	watching, unwatch := context.WithCancel(ctx)
+	var watch sync.WaitGroup
+	watch.Go(func() { manager{log}.watch(watching, n, o) })
+	defer watch.Wait()
+	defer unwatch()
 	defer context.AfterFunc(ctx, func() {
 		c.ui.note("stopping: requests in flight get %s; once more stops at once", humanDuration(o.notice+o.drain))
 	})()
@@ -257,7 +269,7 @@ func (c *cli) listen(ctx context.Context, from *origin.Origin, o serveOptions, p
 		Registry: from.Registry, Manifests: from.Manifests, Reach: from.Reach, Blobs: source, Warmer: source, Deltas: deltas, Logger: log, Peering: peering, Own: o.build.own, Replica: copies,
 		StateDir: c.stateDir(), AcceptRegistry: o.accept, Notice: o.notice,
 		Name: o.name, Version: programVersion(), Side: o.side,
-		Listen: o.listen, Admin: o.admin, Certificates: o.certificates, ProxyProtocol: o.clients.protocolProxies(),
+		Listen: o.listen, Admin: o.admin, ReusePort: o.reusePort, Inherited: o.inherited, Certificates: o.certificates, ProxyProtocol: o.clients.protocolProxies(),
 		DebugHeaders: o.debugHeaders, Access: access, Poll: o.poll, Drain: o.drain, Chores: c.chores(from, o, log), Duties: duties(o, log),
 	})
 	if err != nil {

@@ -122,6 +122,7 @@ func theLaw() law {
 
 			"github.com/bmatcuk/doublestar":   "internal/registry",
 			"github.com/cheggaaa/pb":          "cmd/holdfast",
+			"github.com/coreos/go-systemd":    "cmd/holdfast",
 			"github.com/go-zookeeper/zk":      "internal/kv/zkkv",
 			"github.com/goccy/go-yaml":        "cmd/holdfast",
 			"github.com/klauspost/compress":   "internal/coding",
@@ -136,7 +137,7 @@ func theLaw() law {
 			"go.uber.org/zap":                 "internal/kv/etcdkv",
 			"golang.org/x/net":                "internal/fastpath internal/serve",
 			"golang.org/x/sync":               "cmd/holdfast internal/... bench/... test/...",
-			"golang.org/x/sys":                "cmd/holdfast internal/durable internal/fastpath internal/kv/kvtest internal/kv/sqlitekv internal/store/dirstore bench/... test/...",
+			"golang.org/x/sys":                "cmd/holdfast internal/durable internal/fastpath internal/front internal/kv/kvtest internal/kv/sqlitekv internal/store/dirstore bench/... test/...",
 			"golang.org/x/term":               "cmd/holdfast",
 			"golang.org/x/time":               "internal/pace",
 			"google.golang.org/grpc":          "internal/kv/etcdkv",

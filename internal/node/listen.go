@@ -12,41 +12,53 @@ import (
 	"github.com/holdfast-web/holdfast/internal/serve"
 )
 
-// fronts are the listeners of a node, each of which may be missing.
+// Inherited are listeners that a service manager opened for the node. Each may be missing.
+type Inherited struct{ Site, Admin, Peers net.Listener }
+
+// fronts are the sockets of a node, each of which may be missing.
 type fronts struct {
-	site, admin, peers net.Listener
+	site, admin, peers *front.Socket
 }
 
-// open opens those that the configuration names.
+// open takes the addresses that the configuration names.
 func (f *fronts) open(ctx context.Context, c *Config) (err error) {
-	var lc net.ListenConfig
-	if c.Listen != "" {
-		if f.site, err = lc.Listen(ctx, "tcp", c.Listen); err != nil {
-			return fmt.Errorf("listen for sites: %w", err)
+	take := func(inherited net.Listener, address, what string) *front.Socket {
+		switch {
+		case err != nil:
+			return nil
+		case inherited != nil:
+			return front.Inherit(inherited)
+		case address == "":
+			return nil
+		}
+		s, failure := front.Bind(ctx, address, c.ReusePort)
+		if failure != nil {
+			err = fmt.Errorf("listen for %s: %w", what, failure)
+		}
+		return s
+	}
+	f.site = take(c.Inherited.Site, c.Listen, "sites")
+	f.admin = take(c.Inherited.Admin, c.Admin, "admin")
+	if c.Peering != nil {
+		f.peers = take(c.Inherited.Peers, c.Peering.Listen, "peers")
+	}
+	for _, s := range []*front.Socket{f.admin, f.peers} { // these answer from the start
+		if s != nil && err == nil {
+			_, err = s.Listen()
 		}
 	}
-	if c.Admin != "" {
-		if f.admin, err = lc.Listen(ctx, "tcp", c.Admin); err != nil {
-			return fmt.Errorf("listen for admin: %w", err)
-		}
-	}
-	if c.Peering == nil {
-		return nil
-	}
-	if f.peers, err = lc.Listen(ctx, "tcp", c.Peering.Listen); err != nil {
-		return fmt.Errorf("listen for peers: %w", err)
+	if err != nil || f.peers == nil {
+		return err
 	}
 	return c.Peering.settle(f.peers.Addr())
 }
 
-// close closes those that no server has closed yet.
+// close gives up those that no server has closed yet.
 func (f *fronts) close() error {
 	var errs []error
-	for _, l := range []net.Listener{f.site, f.admin, f.peers} {
-		if l != nil {
-			if err := l.Close(); !errors.Is(err, net.ErrClosed) {
-				errs = append(errs, err)
-			}
+	for _, s := range []*front.Socket{f.site, f.admin, f.peers} {
+		if s != nil {
+			errs = append(errs, s.Close())
 		}
 	}
 	return errors.Join(errs...)
@@ -59,11 +71,11 @@ func (n *Node) Addr() net.Addr { return addressOf(n.site) }
 // AdminAddr returns the address of the admin listener, or nil without one.
 func (n *Node) AdminAddr() net.Addr { return addressOf(n.admin) }
 
-func addressOf(l net.Listener) net.Addr {
-	if l == nil {
+func addressOf(s *front.Socket) net.Addr {
+	if s == nil {
 		return nil
 	}
-	return l.Addr()
+	return s.Addr()
 }
 
 // address is what the registry says of where the node is.
@@ -77,26 +89,31 @@ func (n *Node) address() string {
 // server is one of a node and the socket it answers on.
 type server struct {
 	*front.Server
-	at net.Listener
+	socket *front.Socket
+	wrap   func(net.Listener) net.Listener
+	run    func(context.Context, *server) error
+	given  chan struct{} // closed when it is shut down
 }
 
-// servers returns those of the listeners that are open, the sites' first. ctx is
-// that of their requests.
-func (n *Node) servers(ctx context.Context) (all []server) {
-	add := func(at net.Listener, c front.ServerConfig) {
+// servers returns those of the sockets that there are, the sites' first. ctx is that of
+// their requests.
+func (n *Node) servers(ctx context.Context) (all []*server) {
+	add := func(at *front.Socket, c front.ServerConfig) *server {
 		c.Log = n.config.Logger
-		all = append(all, server{front.NewServer(ctx, c), at})
+		s := &server{front.NewServer(ctx, c), at, func(l net.Listener) net.Listener { return l }, serveNow, make(chan struct{})}
+		all = append(all, s)
+		return s
 	}
 	if n.site != nil {
 		c := front.ServerConfig{Handler: n.handler()}
 		if n.config.Certificates != nil {
 			c.TLS = n.config.Certificates.TLS()
 		}
-		at := n.site
-		if n.config.ProxyProtocol != nil {
-			at = front.Proxied(at, n.config.ProxyProtocol, n.config.Logger)
+		s := add(n.site, c)
+		s.run = n.answer
+		if proxies := n.config.ProxyProtocol; proxies != nil {
+			s.wrap = func(l net.Listener) net.Listener { return front.Proxied(l, proxies, n.config.Logger) }
 		}
-		add(at, c)
 	}
 	if n.admin != nil {
 		add(n.admin, front.ServerConfig{Handler: admin.Handler(n.Status)})
@@ -107,11 +124,21 @@ func (n *Node) servers(ctx context.Context) (all []server) {
 	return all
 }
 
+// serveNow answers at once.
+func serveNow(_ context.Context, s *server) error {
+	l, err := s.socket.Listen()
+	if err != nil {
+		return err
+	}
+	return s.Serve(l)
+}
+
 // shutdown lets the requests in flight finish, the sites' first.
-func (n *Node) shutdown(servers []server) {
+func (n *Node) shutdown(servers []*server) {
 	ctx, cancel := context.WithTimeout(context.Background(), n.config.Drain)
 	defer cancel()
 	for _, s := range servers {
+		close(s.given)
 		if err := s.Shutdown(ctx); err != nil {
 			n.config.Logger.Warn("requests cut off at shutdown", "after", n.config.Drain)
 		}

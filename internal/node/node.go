@@ -54,6 +54,14 @@ type Config struct {
 	// that answers itself: the node is the serve.Tables of its handler.
 	Listen string
 	Admin  string // host:port of /healthz and /readyz; "" for none
+	// ReusePort lets a node that replaces this one listen on the same addresses while
+	// this one runs. Both need it.
+	ReusePort bool
+	// Inherited replaces the addresses.
+	Inherited Inherited
+	// OpenWithin is when the sites' clients can connect at the latest (10 s): before, they
+	// can when the node can answer for all that is live on its side.
+	OpenWithin time.Duration
 	// Certificates switch to TLS with HTTP/1.1 and HTTP/2. Without them the node speaks
 	// HTTP/1.1 and HTTP/2 in cleartext.
 	Certificates *front.Certificates
@@ -111,20 +119,21 @@ type Node struct {
 	config Config
 	keeper *live.Keeper
 	fronts
-	started  time.Time
-	draining atomic.Bool
-	entered  atomic.Bool // into the registry, or that was tried
-	leading  atomic.Bool
-	copier   *replica.Copier // nil without Config.Replica
-	state    *state          // nil without a directory
-	last     kept            // what state holds
-	warmth   warmth
-	ahead    ahead
-	usage    usage
-	missing  missing
-	newcomer atomic.Pointer[registry.NodeInfo] // the node's entry, while others may not know what it brought
-	store    reason                            // open
-	refused  reason                            // an entry in the registry
+	started   time.Time
+	listening chan struct{} // closed when the sites' clients can connect
+	draining  atomic.Bool
+	entered   atomic.Bool // into the registry, or that was tried
+	leading   atomic.Bool
+	copier    *replica.Copier // nil without Config.Replica
+	state     *state          // nil without a directory
+	last      kept            // what state holds
+	warmth    warmth
+	ahead     ahead
+	usage     usage
+	missing   missing
+	newcomer  atomic.Pointer[registry.NodeInfo] // the node's entry, while others may not know what it brought
+	store     reason                            // open
+	refused   reason                            // an entry in the registry
 
 	restarted bool // with a table that was kept
 
@@ -142,7 +151,7 @@ type Node struct {
 func Open(ctx context.Context, c Config) (*Node, error) {
 	c = withDefaults(c)
 	n := &Node{
-		config: c, started: time.Now().UTC(), warmth: warmth{done: make(map[warmKey]bool)},
+		config: c, started: time.Now().UTC(), listening: make(chan struct{}), warmth: warmth{done: make(map[warmKey]bool)},
 		swapped: newHint(), toKeep: newHint(), toReconcile: newHint(), toWarm: newHint(), toCompare: newHint(), toPrepare: newHint(), changed: newHint(),
 	}
 	if c.Reach != nil {
@@ -153,6 +162,9 @@ func Open(ctx context.Context, c Config) (*Node, error) {
 	}
 	if err := n.open(ctx); err != nil {
 		return nil, errors.Join(err, n.close())
+	}
+	if n.site == nil {
+		close(n.listening) // it has no clients of its own
 	}
 	n.copier = n.newCopier()
 	n.keeper = live.NewKeeper(c.Registry, n.config.Manifests, live.Options{
@@ -201,6 +213,9 @@ func withDefaults(c Config) Config {
 	if c.Drain == 0 {
 		c.Drain = 20 * time.Second
 	}
+	if c.OpenWithin == 0 {
+		c.OpenWithin = 10 * time.Second
+	}
 	if c.WarmFor == 0 {
 		c.WarmFor = 30 * time.Second
 	}
@@ -237,19 +252,14 @@ func (n *Node) Run(ctx context.Context) error {
 	}
 	servers := n.servers(failing)
 	for _, s := range servers {
-		tasks.Go(func() error { return s.Serve(s.at) })
+		tasks.Go(func() error { return s.run(failing, s) })
 	}
 
 	select {
 	case <-ctx.Done():
 	case <-failing.Done():
 	}
-	n.draining.Store(true)
-	select {
-	case <-failing.Done():
-	case <-time.After(n.config.Notice):
-	}
-	n.shutdown(servers)
+	n.leave(failing, servers)
 	stop()
 	return errors.Join(tasks.Wait(), n.close())
 }

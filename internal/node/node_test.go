@@ -114,6 +114,7 @@ func (w *world) config() Config {
 	return Config{
 		Registry: w.registry, Manifests: w.store, Blobs: w.blobs, Logger: slog.New(slog.DiscardHandler),
 		Name: "n1", Version: "test", Side: holdfast.DefaultSide(), Listen: "127.0.0.1:0", Admin: "127.0.0.1:0",
+		OpenWithin: time.Nanosecond, // what nodes answer before they are ready is tested, too
 	}
 }
 
@@ -125,6 +126,11 @@ func (w *world) start(c Config) (n *Node, stop func() error) {
 	ctx, cancel := context.WithCancel(w.t.Context())
 	result := make(chan error, 1)
 	go func() { result <- n.Run(ctx) }()
+	select {
+	case <-n.Listening():
+	case err := <-result: // the test shows why
+		result <- err
+	}
 	stopped := false
 	stop = func() error {
 		stopped = true

@@ -40,6 +40,13 @@ func (n *Node) registered(ctx context.Context) error {
 	if !n.confirmed(ctx) {
 		return nil
 	}
+	if len(n.config.Own) == 0 { // who is listed can be asked
+		select {
+		case <-n.listening:
+		case <-ctx.Done():
+			return nil
+		}
+	}
 	call, cancel := context.WithTimeout(ctx, registryCall)
 	entry, err := n.config.Registry.RegisterNode(call, n.info(), n.config.TTL)
 	cancel()

@@ -27,6 +27,9 @@ func (n *Node) Status() admin.Status {
 		if s.Reason == "" && !n.entered.Load() && health.Err == nil {
 			s.Reason = n.notEntered()
 		}
+		if s.Reason == "" && !n.isListening() {
+			s.Reason = "the address of the sites is being opened"
+		}
 	}
 	s.Ready = s.Reason == ""
 	return s

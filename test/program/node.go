@@ -71,6 +71,9 @@ func (p *Process) Pause() { p.signal(syscall.SIGSTOP) }
 // Resume is the opposite of Pause.
 func (p *Process) Resume() { p.signal(syscall.SIGCONT) }
 
+// Reload sends SIGHUP.
+func (p *Process) Reload() { p.signal(syscall.SIGHUP) }
+
 func (p *Process) signal(s syscall.Signal) {
 	p.t.Helper()
 	if err := p.cmd.Process.Signal(s); err != nil {
