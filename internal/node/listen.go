@@ -22,7 +22,7 @@ type fronts struct {
 
 // open takes the addresses that the configuration names.
 func (f *fronts) open(ctx context.Context, c *Config) (err error) {
-	take := func(inherited net.Listener, address, what string) *front.Socket {
+	take := func(inherited net.Listener, address, complaint string) *front.Socket {
 		switch {
 		case err != nil:
 			return nil
@@ -33,14 +33,14 @@ func (f *fronts) open(ctx context.Context, c *Config) (err error) {
 		}
 		s, failure := front.Bind(ctx, address, c.ReusePort)
 		if failure != nil {
-			err = fmt.Errorf("listen for %s: %w", what, failure)
+			err = fmt.Errorf(complaint, failure)
 		}
 		return s
 	}
-	f.site = take(c.Inherited.Site, c.Listen, "sites")
-	f.admin = take(c.Inherited.Admin, c.Admin, "admin")
+	f.site = take(c.Inherited.Site, c.Listen, "listen for sites: %w")
+	f.admin = take(c.Inherited.Admin, c.Admin, "listen for admin: %w")
 	if c.Peering != nil {
-		f.peers = take(c.Inherited.Peers, c.Peering.Listen, "peers")
+		f.peers = take(c.Inherited.Peers, c.Peering.Listen, "listen for peers: %w")
 	}
 	for _, s := range []*front.Socket{f.admin, f.peers} { // these answer from the start
 		if s != nil && err == nil {
