@@ -41,6 +41,7 @@ type backends struct {
 	registry *registry.Registry
 	store    *store.Store
 	closers  []io.Closer
+	clock    func() time.Time // time.Now if nil
 }
 
 // Close closes both; it may be called on a part of them.
@@ -116,7 +117,7 @@ func (c *cli) open(ctx context.Context, o opening, log *slog.Logger) (*backends,
 
 // openBackends opens the registry, and a store only where both are pretended.
 func (c *cli) openBackends(ctx context.Context, o opening, log *slog.Logger) (*backends, error) {
-	b := &backends{}
+	b := &backends{clock: c.clock}
 	var empty bool
 	err := c.patiently(ctx, c.theRegistry(), log, func(ctx context.Context) (err error) {
 		empty, err = b.openRegistry(ctx, c, o, log)
@@ -166,7 +167,7 @@ func (b *backends) openRegistry(ctx context.Context, c *cli, o opening, log *slo
 			return !there, err
 		}
 	}
-	if b.registry, err = registry.Open(ctx, driver, registry.Options{Logger: log}); err != nil {
+	if b.registry, err = registry.Open(ctx, driver, registry.Options{Logger: log, Clock: c.clock, ClockID: c.clockID, TrustClock: c.global.trustClock}); err != nil {
 		return false, fmt.Errorf("open registry %s: %w", c.registryPlace(), err)
 	}
 	return false, nil

@@ -14,6 +14,7 @@ import (
 
 	holdfast "github.com/holdfast-web/holdfast"
 	"github.com/holdfast-web/holdfast/internal/kv"
+	"github.com/holdfast-web/holdfast/internal/registry"
 )
 
 // cause is why something failed, as far as it matters for what to do next.
@@ -90,6 +91,9 @@ func causesOnTheWay() []cause {
 func causesOfState() []cause {
 	return []cause{
 		{"lease_lost", oneOf(holdfast.ErrLeaseLost), advice("the registry was out of reach for too long; run publish again: what was stored is reused")},
+		{"clock", oneOf(registry.ErrClock), advice("set the clock by NTP, then run the same command again; --trust-clock goes by it all the same, if the other clocks are wrong")},
+		{"wrong_store", oneOf(registry.ErrOtherStore), nil},
+		{"not_ready", oneOf(errNotReady), nil},
 		{"no_registry", oneOf(errNoRegistry), nil},
 		{"corrupt", oneOf(holdfast.ErrCorrupt), advice("holdfast verify lists all that is damaged")},
 		{"clash", oneOf(holdfast.ErrClash), nil},

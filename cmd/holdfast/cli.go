@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/pflag"
 
 	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/clock"
 )
 
 // cli is one run of the command line.
@@ -21,6 +22,8 @@ type cli struct {
 	called string // how this program was called
 	// program is that with the global flags, for commands to type next.
 	program string
+	clock   func() time.Time // time.Now if nil; tests set it and clockID
+	clockID clock.ID
 }
 
 // next says which command usually follows, with the global flags it needs.
@@ -53,6 +56,7 @@ func shellWord(s string) string {
 type globals struct {
 	config, data, store, registry         string
 	registryCA, registryCert, registryKey string
+	trustClock                            bool
 }
 
 // The groups of commands in help.
@@ -98,6 +102,7 @@ Exit codes: 0 done, 1 failed, 2 wrong use.`,
 	flags.StringVar(&c.global.registryCA, "registry-ca", "", "trust the authorities in this PEM `file` when the registry speaks TLS")
 	flags.StringVar(&c.global.registryCert, "registry-cert", "", "identify to the registry with the certificate in this PEM `file`")
 	flags.StringVar(&c.global.registryKey, "registry-key", "", "the private key that goes with --registry-cert, a PEM `file`")
+	flags.BoolVar(&c.global.trustClock, "trust-clock", false, "go by this machine's clock, whatever other clocks say")
 	configurable(flags, "data", "registry", "store", "registry-ca", "registry-cert", "registry-key")
 	root.Version = buildInfo().String()
 	root.SetVersionTemplate("{{.Version}}\n")

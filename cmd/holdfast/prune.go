@@ -91,7 +91,7 @@ func (c *cli) prune(ctx context.Context, b *backends, o pruneOptions) error {
 	if err != nil {
 		return err
 	}
-	config := prune.Config{Registry: b.registry, Store: b.store, Floor: floor}
+	config := prune.Config{Registry: b.registry, Store: b.store, Floor: floor, Clock: c.clock}
 	var objects []prune.Object
 	if o.objects {
 		config.Object = func(obj prune.Object) { objects = append(objects, obj) }
@@ -112,6 +112,7 @@ func (c *cli) prune(ctx context.Context, b *backends, o pruneOptions) error {
 		return errors.Join(err, c.ui.json(pruned{r, objects}))
 	}
 	c.tellPruned(r, err == nil)
+	c.tellHeld(r)
 	for _, obj := range objects {
 		c.ui.say("%-12s %9s  %s%s", obj.Verdict, humanSize(obj.Size), obj.Name, neededBy(obj))
 	}

@@ -134,3 +134,23 @@ func lacksRelease(app holdfast.AppName, side holdfast.Side, id holdfast.ReleaseI
 		return "has not loaded " + id.String() + " yet"
 	}
 }
+
+func newNodeStatus(n registry.NodeInfo, before []registry.NodeInfo, snap *registry.Snapshot, now time.Time) nodeStatus {
+	s := nodeStatus{nodeDoc: docOfNode(&n), Behind: n.Revision < snap.Revision, Lacks: map[holdfast.AppName][]holdfast.ReleaseID{}}
+	s.Skew = skewOf(n, now)
+	for _, b := range before {
+		s.Before = append(s.Before, b.ID)
+	}
+	for _, app := range snap.Apps {
+		for _, r := range app.Releases {
+			if r.State != holdfast.Live && r.State != holdfast.Draining {
+				continue
+			}
+			s.wants++
+			if !slices.Contains(n.Ready[app.Name], r.ID) {
+				s.Lacks[app.Name] = append(s.Lacks[app.Name], r.ID)
+			}
+		}
+	}
+	return s
+}

@@ -48,6 +48,8 @@ type keptBriefly struct {
 type nodeStatus struct {
 	nodeDoc
 	Behind bool `json:"behind"`
+	// Skew is how many seconds its clock is ahead of this machine's, at the least.
+	Skew int64 `json:"skew"`
 	// Entries that it had before it began anew, and that have not ended yet, by ID.
 	Before []string `json:"before,omitempty"`
 	// What of the live and draining releases of all apps the node has not loaded.
@@ -71,8 +73,8 @@ live; a side is set to a release that is not published yet, or to something inva
 a hook fails, or was given up within the last week (see holdfast hooks). down: what
 is live on a side, no running node serves.
 
-Of a node, SEEN is when it last told of a change, which it does once an hour at
-least. One that ended without taking its leave, since it was killed or its machine
+Of a node, SEEN is when it last told of a change, which it does every five
+minutes. One that ended without taking its leave, since it was killed or its machine
 failed, is listed as lost for a day. One that came back, with its name and address,
 is listed once, as it is now. READY is how many of the live and draining releases of
 all apps it has loaded. STATE compares what it knows with the registry's last
@@ -85,11 +87,11 @@ live, activated, pending, problem; releases by state, draining, kept: release,
 state, asked, share, action, reasons, at; brought: release, nodes, copies, wanted,
 making: node, done, total, refused, differs: release, files, differ, paths), nodes
 (id, node, side, address, peer, version, started, seen, revision, ready, prepares,
-failing, own, copies: wanted, held, making, refused, behind, lacks, before), lost
-(id, node, side, address, version, started, seen), leader (node, address, version,
-since, epoch, term), publishing (id, app, manifest, started), hooks (app, hook,
-at, givenUp, failing and missed: event, tries, since, tried, error; of missed also
-rounds, again), problems (problem, verdict, next).`,
+failing, own, copies: wanted, held, making, refused, behind, skew, lacks, before),
+lost (id, node, side, address, version, started, seen), leader (node, address,
+version, since, epoch, term), publishing (id, app, manifest, started), hooks (app,
+hook, at, givenUp, failing and missed: event, tries, since, tried, error; of missed
+also rounds, again), problems (problem, verdict, next).`,
 		Example: `  holdfast status
   holdfast status --app shop --side canary
   holdfast status --watch
@@ -178,7 +180,7 @@ func (b *backends) status(ctx context.Context, app holdfast.AppName, side holdfa
 	nodes, before := registry.Latest(nodes)
 	for _, n := range nodes {
 		if side.IsZero() || n.Side == side {
-			s.Nodes = append(s.Nodes, newNodeStatus(n, before[n.ID], snap))
+			s.Nodes = append(s.Nodes, newNodeStatus(n, before[n.ID], snap, b.now()))
 		}
 	}
 	for _, n := range lost {
@@ -197,6 +199,7 @@ func (b *backends) status(ctx context.Context, app holdfast.AppName, side holdfa
 			s.Hooks = append(s.Hooks, docOfHook(h))
 		}
 	}
+	s.Problems = append(s.Problems, clockProblems(nodes, snap, b.now())...)
 	s.judge(time.Now())
 	if !side.IsZero() && !s.knows(side) {
 		return nil, unknownSide(snap, side)
@@ -237,25 +240,6 @@ func draining(state *registry.AppState) []holdfast.ReleaseID {
 		ids[i] = infos[i].ID
 	}
 	return ids
-}
-
-func newNodeStatus(n registry.NodeInfo, before []registry.NodeInfo, snap *registry.Snapshot) nodeStatus {
-	s := nodeStatus{nodeDoc: docOfNode(&n), Behind: n.Revision < snap.Revision, Lacks: map[holdfast.AppName][]holdfast.ReleaseID{}}
-	for _, b := range before {
-		s.Before = append(s.Before, b.ID)
-	}
-	for _, app := range snap.Apps {
-		for _, r := range app.Releases {
-			if r.State != holdfast.Live && r.State != holdfast.Draining {
-				continue
-			}
-			s.wants++
-			if !slices.Contains(n.Ready[app.Name], r.ID) {
-				s.Lacks[app.Name] = append(s.Lacks[app.Name], r.ID)
-			}
-		}
-	}
-	return s
 }
 
 // knows reports whether an app or a node has the side.

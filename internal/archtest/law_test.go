@@ -54,7 +54,7 @@ func theLaw() law {
 			"asset/local":     ". asset internal/kv internal/kv/sqlitekv internal/store internal/store/dirstore",
 			"asset/s3":        ". asset internal/store internal/store/bucketstore",
 			"asset/zookeeper": ". asset internal/kv internal/kv/zkkv",
-			"cmd/holdfast": ". asset internal/admin internal/blob internal/bring internal/coding internal/delta internal/durable internal/fastpath internal/front internal/hook " +
+			"cmd/holdfast": ". asset internal/admin internal/blob internal/bring internal/clock internal/coding internal/delta internal/durable internal/fastpath internal/front internal/hook " +
 				"internal/kv internal/kv/etcdkv internal/kv/memkv internal/kv/sqlitekv internal/kv/zkkv internal/lifecycle internal/link " +
 				"internal/live internal/node internal/origin internal/own internal/peer internal/prune internal/publish internal/registry internal/replica internal/scrub internal/serve " +
 				"internal/store internal/store/bucketstore internal/store/dirstore internal/store/memstore",
@@ -63,6 +63,7 @@ func theLaw() law {
 			"internal/archtest":  "",
 			"internal/blob":      ". internal/durable internal/lane",
 			"internal/bring":     ". internal/coding internal/node internal/origin internal/own internal/publish internal/registry internal/store",
+			"internal/clock":     "",
 			"internal/coding":    ".",
 			"internal/delta":     ". internal/blob internal/coding internal/live",
 			"internal/fastpath":  ". internal/blob internal/live internal/serve",
@@ -77,9 +78,9 @@ func theLaw() law {
 			"internal/origin":    ". internal/blob internal/live internal/node internal/registry internal/store",
 			"internal/own":       ". internal/blob internal/durable internal/peer internal/replica internal/store internal/store/dirstore",
 			"internal/peer":      ". internal/blob",
-			"internal/prune":     ". internal/lifecycle internal/registry internal/store",
+			"internal/prune":     ". internal/clock internal/lifecycle internal/registry internal/store",
 			"internal/publish":   ". internal/coding internal/registry",
-			"internal/registry":  ". internal/kv",
+			"internal/registry":  ". internal/clock internal/kv",
 			"internal/replica":   ". internal/blob internal/pace internal/registry internal/store",
 			"internal/scrub":     ". internal/coding internal/prune internal/publish internal/registry internal/store",
 			"internal/serve":     ". internal/blob internal/live",

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -114,7 +115,7 @@ func (n *Node) info() registry.NodeInfo {
 	return registry.NodeInfo{
 		Name: n.config.Name, Side: n.config.Side, Address: n.address(), Peer: peer, Version: n.config.Version,
 		Own: n.config.Own, Started: n.started, Seen: time.Now().UTC(), Revision: t.Revision, Ready: n.readyOf(t), Asked: n.usage.asked(),
-		Differs: differences(t, n.config.Own), Copies: n.copies(), Prepares: true, Failing: n.failing(t),
+		Differs: differences(t, n.config.Own), Copies: n.copies(), Prepares: true, Beat: int(math.Ceil(n.config.Report.Seconds())), Failing: n.failing(t),
 	}
 }
 

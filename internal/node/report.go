@@ -91,19 +91,14 @@ func (u *usage) asked() registry.Usage {
 	return all
 }
 
-// leastReport is how often an entry is written although there is nothing new, so that
-// the registry knows when the node was last there.
-const leastReport = time.Hour
-
 // report looks at the counters now and then. What the entry says follows, at that
-// pace, however many requests there are.
+// pace, however many requests there are. So the entry is never older than that: it is
+// what other clocks are compared with.
 func (n *Node) report(ctx context.Context) error {
-	told := time.Now()
 	for ctx.Err() == nil {
-		now := time.Now()
-		if t := n.keeper.Table(); t != nil && (n.usage.look(t, now) || now.Sub(told) >= leastReport) {
-			told = now
-			n.swapped.give()
+		if t := n.keeper.Table(); t != nil {
+			n.usage.look(t, time.Now())
+			n.swapped.give() // also without news: others compare their clocks with the entry's
 		}
 		pause(ctx, n.config.Report)
 	}

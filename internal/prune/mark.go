@@ -147,7 +147,7 @@ func (p *pruner) strange(ctx context.Context) (*unfinished, map[holdfast.Digest]
 			}
 			return nil, nil, err
 		}
-		strange[info.Digest] = p.Clock().Sub(info.Created) >= p.Floor
+		strange[info.Digest] = p.now().Sub(info.Created) >= p.Floor
 	}
 	u, err := p.unfinished(ctx)
 	if err != nil {

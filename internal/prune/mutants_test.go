@@ -33,7 +33,7 @@ func mutants() []fault {
 		},
 		{
 			"nothing waits", "git's grace period", "prune/sweep.go",
-			"if p.Clock().Before(p.due(l, written)) {", "if p.Clock().Before(p.due(l, written).Add(-p.Floor)) {",
+			"if p.now().Before(p.due(l, written)) {", "if p.Clock().Before(p.due(l, written).Add(-p.Floor)) {",
 			"TestFromLiveToGone",
 		},
 		{

@@ -104,6 +104,10 @@ type Report struct {
 	Young      Tally     `json:"young"`
 	Condemned  Tally     `json:"condemned"`
 	Pending    []Pending `json:"pending"` // lists that wait, those of this prune included
+	// Held is how many releases would have been retired or removed, had another clock
+	// confirmed that time has moved on since Reliable; zero and none if nothing was held.
+	Held     int       `json:"held,omitempty"`
+	Reliable time.Time `json:"reliable,omitzero"`
 }
 
 // App is what becomes of the releases of one app.
@@ -127,12 +131,19 @@ type Pending struct {
 // it leaves a state from which the next run goes on. The report says what was done
 // also when there is an error.
 //
+// No single clock decides: where running nodes disagree with this one it does nothing,
+// which is registry.ErrClock. A lone clock that jumped is relied on only up to the last
+// look, and from the next one on.
+//
 // Errors: ErrLeaseLost when the leadership ended, ErrConflict when another prune
 // condemned at the same time, ErrCorrupt and ErrUnavailable for what stops a sweep.
 func Run(ctx context.Context, c Config, o Options) (*Report, error) {
 	p := newPruner(c, o)
 	if err := p.owned(ctx); err != nil {
 		return p.report, err
+	}
+	if err := p.time(ctx); err != nil {
+		return p.report, fmt.Errorf("prune: %w", err)
 	}
 	if o.PolicyOnly {
 		return p.report, p.retire(ctx)
@@ -156,6 +167,7 @@ type pruner struct {
 	Config
 	Options
 	report *Report
+	behind time.Duration // how far what can be relied on is behind the clock
 	// goes are the releases that a dry run treats as gone.
 	goes map[appRelease]bool
 }
@@ -202,6 +214,34 @@ func (p *pruner) owned(ctx context.Context) error {
 	return nil
 }
 
+// time finds out which time can be relied on.
+func (p *pruner) time(ctx context.Context) error {
+	t, err := p.Registry.Time(ctx, p.DryRun)
+	if err == nil {
+		err = t.Err()
+	}
+	if err != nil {
+		return err
+	}
+	p.behind = t.Now.Sub(t.Reliable)
+	return nil
+}
+
+// now returns the time by which ages are measured.
+func (p *pruner) now() time.Time { return p.Clock().Add(-p.behind) }
+
+// hold counts what was not done to releases because the clock jumped.
+func (p *pruner) hold(state *registry.AppState, asked map[holdfast.ReleaseID]registry.Asked, done registry.Transitions) {
+	if p.behind == 0 {
+		return
+	}
+	all := lifecycle.Decide(state, asked, p.Clock(), p.policy())
+	if held := len(all.Retire) + len(all.Gone) - len(done.Retire) - len(done.Gone); held > 0 {
+		p.report.Held += held
+		p.report.Reliable = p.now().UTC().Truncate(time.Second)
+	}
+}
+
 // retire applies the policy of every app.
 func (p *pruner) retire(ctx context.Context) error {
 	snap, err := p.Registry.Refresh(ctx, nil)
@@ -223,8 +263,8 @@ func (p *pruner) retire(ctx context.Context) error {
 		}
 		report := App{App: state.Name, Retired: []holdfast.ReleaseID{}, Gone: []holdfast.ReleaseID{}}
 		decide := func(state *registry.AppState) registry.Transitions {
-			report.Releases = lifecycle.Assess(state, usage[state.Name], p.Clock(), p.policy())
-			t := lifecycle.Decide(state, usage[state.Name], p.Clock(), p.policy())
+			report.Releases = lifecycle.Assess(state, usage[state.Name], p.now(), p.policy())
+			t := lifecycle.Decide(state, usage[state.Name], p.now(), p.policy())
 			t.By = "prune"
 			return t
 		}
@@ -235,6 +275,7 @@ func (p *pruner) retire(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("app %s: %w", state.Name, err)
 		}
+		p.hold(state, usage[state.Name], done)
 		report.Retired, report.Gone = append(report.Retired, done.Retire...), append(report.Gone, done.Gone...)
 		p.tell(state.Name, report)
 		p.report.Apps = append(p.report.Apps, report)

@@ -31,7 +31,7 @@ func (p *pruner) sweep(ctx context.Context) error {
 	}
 	m := newMarks()
 	for _, l := range state.Pending() {
-		if p.Clock().Before(p.due(l, written)) {
+		if p.now().Before(p.due(l, written)) {
 			continue
 		}
 		if state, err = p.sweepList(ctx, state, l, m); err != nil {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/clock"
 )
 
 // leastTurn is the shortest time between two turns.
@@ -25,6 +26,10 @@ func Turn(ctx context.Context, c Config, o Options) (again time.Duration, err er
 	r, err := Run(ctx, c, o)
 	if errors.Is(err, holdfast.ErrNotFound) {
 		return 0, nil // nothing was published yet
+	}
+	if r.Held > 0 {
+		c.Logger.Warn("releases not retired yet: the clock jumped, and no other clock confirms it; looking again", "held", r.Held, "reliable", r.Reliable, "in", clock.Floor)
+		again = clock.Floor
 	}
 	for _, p := range r.Pending {
 		if due := max(time.Until(p.Due), leastTurn); again == 0 || due < again {

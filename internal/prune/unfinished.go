@@ -50,7 +50,7 @@ func (p *pruner) forget(ctx context.Context, u *unfinished, strange map[holdfast
 	kept := make(map[holdfast.Digest]bool)
 	for _, up := range u.uploads {
 		_, needed := strange[up.Manifest]
-		if u.running[up.ID] || p.Clock().Sub(up.Started) < memory || needed && !kept[up.Manifest] {
+		if u.running[up.ID] || p.now().Sub(up.Started) < memory || needed && !kept[up.Manifest] {
 			kept[up.Manifest] = true
 			continue
 		}
@@ -62,5 +62,5 @@ func (p *pruner) forget(ctx context.Context, u *unfinished, strange map[holdfast
 // young reports whether an object may be that of a publish which is going on, or is
 // younger than the floor.
 func (p *pruner) young(u *unfinished, created time.Time) bool {
-	return p.Clock().Sub(created) < p.Floor || !u.begun.IsZero() && !created.Before(u.begun.Add(-skew))
+	return p.now().Sub(created) < p.Floor || !u.begun.IsZero() && !created.Before(u.begun.Add(-skew))
 }

@@ -25,6 +25,7 @@ type edit struct {
 	unsure bool                        // an earlier attempt's outcome was lost
 
 	dirty  bool
+	timed  bool  // a stamp was given out
 	err    error // of planning, kept for commit
 	ops    []kv.Op
 	checks map[string]kv.Token
@@ -129,8 +130,16 @@ func (e *edit) setVersion(side holdfast.Side, id holdfast.ReleaseID) {
 
 // stamp gives out the next stamp of the app, which is not before least.
 func (e *edit) stamp(least time.Time) time.Time {
-	e.dirty = true
+	e.dirty, e.timed = true, true
 	return e.head.stamp(e.r.clock(), least)
+}
+
+// lastStamp returns the last stamp before this edit.
+func (e *edit) lastStamp() (last time.Time) {
+	if e.old != nil {
+		last = e.old.Stamp
+	}
+	return last
 }
 
 // flag plans a change of a release's flags.
@@ -165,6 +174,11 @@ func (e *edit) commit(ctx context.Context) error {
 	ops, err := e.plan()
 	if err != nil {
 		return err
+	}
+	if e.timed {
+		if err := e.r.checkClock(ctx, e.lastStamp()); err != nil {
+			return err
+		}
 	}
 	return e.r.db.commit(ctx, ops...)
 }

@@ -67,27 +67,29 @@ func sqlite(t testing.TB) opener {
 	}
 }
 
-// clock is a wall clock that tests set; it need not go forward.
-type clock struct {
+// wallClock is a wall clock that tests set; it need not go forward.
+type wallClock struct {
 	mu  sync.Mutex
 	now time.Time
 }
 
-func newClock() *clock { return &clock{now: time.Date(2026, 3, 1, 12, 0, 0, 500_000_000, time.UTC)} }
+func newClock() *wallClock {
+	return &wallClock{now: time.Date(2026, 3, 1, 12, 0, 0, 500_000_000, time.UTC)}
+}
 
-func (c *clock) Now() time.Time {
+func (c *wallClock) Now() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.now
 }
 
-func (c *clock) Add(d time.Duration) {
+func (c *wallClock) Add(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.now = c.now.Add(d)
 }
 
-func openRegistry(t testing.TB, d kv.Driver, c *clock) *Registry {
+func openRegistry(t testing.TB, d kv.Driver, c *wallClock) *Registry {
 	t.Helper()
 	r, err := Open(t.Context(), d, Options{Clock: c.Now})
 	if err != nil {

@@ -15,6 +15,7 @@ const (
 	sweepKey    = "holdfast/sweep"
 	scrubKey    = "holdfast/scrub"
 	storeKey    = "holdfast/store"
+	clockKey    = "holdfast/clock"
 	headDir     = "holdfast/head"
 	leaseDir    = "holdfast/lease"
 	nodeDir     = "holdfast/node"

@@ -19,7 +19,7 @@ type machine struct {
 	r       *Registry
 	second  kv.Driver // of a registry that begins from scratch
 	foreign kv.Driver
-	clock   *clock
+	clock   *wallClock
 	model   model
 	snap    *Snapshot
 	changes int

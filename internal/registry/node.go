@@ -37,7 +37,7 @@ type NodeEntry struct {
 // cannot.
 func (r *Registry) RegisterNode(ctx context.Context, info NodeInfo, ttl time.Duration) (*NodeEntry, error) {
 	n := &NodeEntry{r: r, busy: make(chan struct{}, 1), info: info.clone()}
-	n.info.ID, n.info.Seen = rand.Text(), r.clock().UTC()
+	n.info.ID, n.info.Seen, n.info.Clock = rand.Text(), r.clock().UTC(), r.work.id
 	n.key = nodeDir + "/" + n.info.ID
 	err := r.retry(ctx, "register node "+info.Name, func(unsure bool) error { return n.enter(ctx, ttl, unsure) })
 	if err != nil && n.lease != nil {
@@ -120,7 +120,7 @@ func (n *NodeEntry) write(ctx context.Context, change func(*NodeInfo)) error {
 	}
 	info := n.info.clone()
 	change(&info)
-	info.ID, info.Seen = n.info.ID, n.r.clock().UTC()
+	info.ID, info.Seen, info.Clock = n.info.ID, n.r.clock().UTC(), n.r.work.id
 	text, err := json.Marshal(info)
 	if err != nil {
 		return fmt.Errorf("encode key %s: %w", n.key, err)

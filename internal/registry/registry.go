@@ -10,15 +10,19 @@ import (
 	"time"
 
 	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/clock"
 	"github.com/holdfast-web/holdfast/internal/kv"
 )
 
 // Options of a Registry. The zero value is ready for use.
 type Options struct {
-	Clock    func() time.Time // of stamps; time.Now if nil
-	Logger   *slog.Logger     // discards if nil
-	Timeout  time.Duration    // of each call of the driver; 10 s if zero
-	LeaseTTL time.Duration    // of publishers' leases; 30 s if zero
+	Clock   func() time.Time // of stamps; time.Now if nil
+	ClockID clock.ID         // which clock that is; that of this machine if empty
+	// TrustClock makes changes although other clocks disagree.
+	TrustClock bool
+	Logger     *slog.Logger  // discards if nil
+	Timeout    time.Duration // of each call of the driver; 10 s if zero
+	LeaseTTL   time.Duration // of publishers' leases; 30 s if zero
 	// LeaderTTL is how long after the leader vanished another can be elected; 10 s
 	// if zero.
 	LeaderTTL time.Duration
@@ -39,6 +43,7 @@ type Registry struct {
 	leaderTTL time.Duration
 	past      *past
 	problems  *problems
+	work      *clockwork
 }
 
 // Open opens the registry in d; an empty database gets a random identity.
@@ -51,6 +56,10 @@ func Open(ctx context.Context, d kv.Driver, o Options) (*Registry, error) {
 		leaderTTL: o.LeaderTTL,
 		past:      &past{apps: make(map[holdfast.AppName]*appPast)},
 		problems:  &problems{known: make(map[string]string)},
+	}
+	r.work = &clockwork{id: o.ClockID, trust: o.TrustClock}
+	if r.work.id == "" {
+		r.work.id = hostClock()
 	}
 	if r.clock == nil {
 		r.clock = time.Now

@@ -22,6 +22,7 @@
 //	holdfast/leader                  who is elected for cluster work, leased; JSON
 //	holdfast/epoch                   the term of the last election, plain text
 //	holdfast/scrub                   when all of the store was read last; JSON
+//	holdfast/clock                   which time was noted last; JSON
 //	holdfast/store                   which store the releases are in; JSON
 //
 // Everything that changes what an app's nodes serve changes its head or one of
@@ -41,6 +42,7 @@ import (
 	"time"
 
 	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/clock"
 	"github.com/holdfast-web/holdfast/internal/kv"
 )
 
@@ -186,6 +188,10 @@ type NodeInfo struct {
 	Version string        `json:"version"`        // of the program
 	Started time.Time     `json:"started"`
 	Seen    time.Time     `json:"seen"` // when the entry was written, by the node's clock
+	// Clock names that clock, and Beat is within how many seconds the entry is written
+	// again; 0 from nodes of earlier versions.
+	Clock clock.ID `json:"clock,omitempty"`
+	Beat  int      `json:"beat,omitempty"`
 	// Revision of the snapshot it serves: it knows every release added before.
 	Revision int64 `json:"revision"`
 	// Ready lists, per app, the live and draining releases it can serve by now, and

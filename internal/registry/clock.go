@@ -1,0 +1,184 @@
+package registry
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/holdfast-web/holdfast/internal/clock"
+	"github.com/holdfast-web/holdfast/internal/kv"
+)
+
+// ErrClock is wrapped by the errors of changes that were refused because the clock of
+// this process disagrees with those of running nodes.
+var ErrClock = errors.New("the clock of this machine is wrong")
+
+const (
+	// clockFor is how long a comparison of clocks is good for.
+	clockFor = time.Minute
+	// clockStep is how far time must have moved on to be noted again.
+	clockStep = 10 * time.Minute
+)
+
+// Time is what a process knows of the time.
+type Time struct {
+	Now     time.Time // by its own clock
+	Verdict clock.Verdict
+	// Reliable is what ages are to be measured by: it is not later than Now, and earlier
+	// if nobody has confirmed a jump of the clock yet.
+	Reliable time.Time
+}
+
+// Err returns ErrClock, with how far this clock is off, if other clocks disagree.
+func (t Time) Err() error {
+	if !t.Verdict.Wrong() {
+		return nil
+	}
+	by, way := t.Verdict.By, "ahead of"
+	if by < 0 {
+		by, way = -by, "behind"
+	}
+	return fmt.Errorf("%w: it shows %s, %s %s that of %s", ErrClock, t.Now.UTC().Format(time.RFC3339), lengthOf(by), way, some(t.Verdict.Against))
+}
+
+// lengthOf writes a time that may be days long.
+func lengthOf(d time.Duration) string {
+	if days := int(d / (24 * time.Hour)); days > 1 {
+		return fmt.Sprintf("%d days", days)
+	}
+	return d.Round(time.Second).String()
+}
+
+// clockwork is what all copies of a Registry share about their clock.
+type clockwork struct {
+	id    clock.ID
+	trust bool
+
+	mu      sync.Mutex
+	checked time.Time // when clocks were compared last, by the monotonic clock
+}
+
+// hostClock names the clock of this machine: all processes of one kernel share it.
+func hostClock() clock.ID {
+	text, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err == nil {
+		return clock.ID(strings.TrimSpace(string(text)))
+	}
+	name, _ := os.Hostname() // no name: then it is no evidence
+	return clock.ID(name)
+}
+
+// Time compares the clock of this process with those of running nodes, and notes what
+// it shows. In a dry run it notes nothing.
+func (r *Registry) Time(ctx context.Context, dry bool) (Time, error) {
+	snap, err := r.Refresh(ctx, nil)
+	if err != nil {
+		return Time{}, err
+	}
+	var last time.Time
+	for _, app := range snap.Apps {
+		if at := app.lastStamp(); at.After(last) {
+			last = at
+		}
+	}
+	return r.look(ctx, last, dry)
+}
+
+// look does what Time does; last is when something was last stamped, as far as the
+// caller knows, for a registry in which no time was noted yet.
+func (r *Registry) look(ctx context.Context, last time.Time, dry bool) (t Time, err error) {
+	nodes, err := r.Nodes(ctx)
+	if err != nil {
+		return t, err
+	}
+	t.Now = r.clock()
+	t.Verdict = clock.Judge(t.Now, r.work.id, Witnesses(nodes))
+	t.Reliable = t.Now
+	if r.work.trust {
+		t.Verdict = clock.Verdict{}
+	} else if t.Verdict.Wrong() {
+		return t, nil // what it shows is not worth noting
+	}
+	err = r.retry(ctx, "note the time", func(bool) error {
+		got, err := r.db.get(ctx, clockKey)
+		if err != nil {
+			return err
+		}
+		before, op := clock.Observed{Sure: last}, kv.Create
+		e, there := got[clockKey]
+		if there {
+			if err := decode(e, &before); err != nil {
+				return err
+			}
+			op = func(key string, value []byte) kv.Op { return kv.Set(key, value, e.Token) }
+		}
+		var next clock.Observed
+		next, t.Reliable = before.Look(t.Now.UTC(), t.Verdict.Confirmed() || r.work.trust)
+		if dry || there && next.Maybe.Equal(before.Maybe) && next.Sure.Sub(before.Sure).Abs() < clockStep {
+			return nil
+		}
+		text, err := json.Marshal(next)
+		if err != nil {
+			return fmt.Errorf("encode key %s: %w", clockKey, err)
+		}
+		return r.db.commit(ctx, op(clockKey, text))
+	})
+	return t, err
+}
+
+// checkClock refuses to stamp with a clock that is wrong. It compares once a minute.
+func (r *Registry) checkClock(ctx context.Context, last time.Time) error {
+	w := r.work
+	w.mu.Lock()
+	good := !w.checked.IsZero() && time.Since(w.checked) < clockFor
+	w.mu.Unlock()
+	if good {
+		return nil
+	}
+	t, err := r.look(ctx, last, false)
+	if err == nil {
+		err = t.Err()
+	}
+	if err != nil {
+		return err
+	}
+	w.mu.Lock()
+	w.checked = time.Now()
+	w.mu.Unlock()
+	return nil
+}
+
+// Witnesses are what the entries of nodes say of clocks.
+func Witnesses(nodes []NodeInfo) []clock.Witness {
+	all := make([]clock.Witness, len(nodes))
+	for i, n := range nodes {
+		all[i] = clock.Witness{Name: n.Name, ID: n.Clock, Seen: n.Seen, Beat: time.Duration(n.Beat) * time.Second}
+	}
+	return all
+}
+
+// Ahead returns how far the last stamp of an app is in the future, if that is more than
+// rapid changes explain: all later stamps follow it.
+func (a *AppState) Ahead(now time.Time) time.Duration {
+	if ahead := a.lastStamp().Sub(now); ahead > time.Hour {
+		return ahead
+	}
+	return 0
+}
+
+// lastStamp returns when a release was last published or activated.
+func (a *AppState) lastStamp() (last time.Time) {
+	for i := range a.Releases {
+		for _, at := range []time.Time{a.Releases[i].Published, a.Releases[i].Activated} {
+			if at.After(last) {
+				last = at
+			}
+		}
+	}
+	return last
+}
