@@ -20,6 +20,8 @@ var (
 	ErrCorrupt = errors.New("corrupt")
 	// ErrGone: the release is gone for good; its ID is a tombstone.
 	ErrGone = errors.New("gone")
+	// ErrTakenDown: the bytes were taken down: nobody serves, keeps or publishes them.
+	ErrTakenDown = errors.New("taken down")
 	// ErrLeaseLost: the lease that protects a publish ended before it did.
 	ErrLeaseLost = errors.New("lease lost")
 	// ErrDenied: a store or registry does not accept the credentials, or they do not

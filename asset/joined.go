@@ -149,6 +149,7 @@ func (j *joined) open(ctx context.Context) (err error) {
 		Registry: j.origin.Registry, Manifests: j.origin.Manifests, Reach: j.origin.Reach, Warmer: j.bytes, Deltas: deltas, Logger: j.log,
 		Name: j.Name, Address: j.Address, Version: version(), Side: j.side, Poll: j.Poll, StateDir: j.stateDir(), Drain: peersDrain,
 	}
+	c.Holders = []node.Holder{j.bytes, deltas}
 	j.peers(&c, j.bytes)
 	j.lead(&c)
 	if j.own != nil {
@@ -282,7 +283,7 @@ func (j *joined) manifestOf(id holdfast.ReleaseID) (d holdfast.Digest) {
 // read returns the bytes of a file of a release.
 func (j *joined) read(r *live.Release, path string) ([]byte, error) {
 	e, ok := r.Lookup(path)
-	if !ok {
+	if !ok || e.TakenDown() {
 		return nil, fmt.Errorf("read %s of release %s: %w", path, r.ID, holdfast.ErrNotFound)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), callTimeout)

@@ -92,6 +92,7 @@ func (j *joined) peers(c *node.Config, source *blob.Source) {
 	c.Peering.Objects = source
 	if j.place != nil {
 		c.Peering.Objects = own.Lend(source, j.origin.Store)
+		c.Holders = append(c.Holders, own.Dead(j.origin.Store))
 		c.Replica = j.place.Replica(j.origin.Store, max(cmp.Or(j.Peers.Copies, own.Copies), 0), cmp.Or(j.Peers.CopyRate, own.Rate), j.log)
 	}
 }

@@ -97,6 +97,7 @@ func causesOfState() []cause {
 		{"no_registry", oneOf(errNoRegistry), nil},
 		{"corrupt", oneOf(holdfast.ErrCorrupt), advice("holdfast verify lists all that is damaged")},
 		{"clash", oneOf(holdfast.ErrClash), nil},
+		{"taken_down", oneOf(holdfast.ErrTakenDown), advice("holdfast takedown --list says who took them down and why; holdfast takedown --allow DIGEST lets them be published again")},
 		{"gone", oneOf(holdfast.ErrGone), nil},
 		{"not_found", func(err error) bool { return isA[missingError](err) || errors.Is(err, holdfast.ErrNotFound) }, nil},
 		{"exists", oneOf(holdfast.ErrExists), nil},

@@ -122,7 +122,7 @@ func (c *cli) addCommands(root *cobra.Command) {
 	}
 	add(groupFlip, "Publish and flip:", c.publishCommand(), c.activateCommand(), c.rollbackCommand())
 	add(groupLook, "Look:", c.statusCommand(), c.releasesCommand(), c.historyCommand(), c.hooksCommand(), c.appsCommand(), c.appCommand(), c.sideCommand())
-	add(groupLife, "Keep and remove:", c.pinCommand(), c.unpinCommand(), c.retireCommand(), c.unpublishCommand(), c.pruneCommand(), c.undeleteCommand(), c.verifyCommand(), c.storeCommand())
+	add(groupLife, "Keep and remove:", c.pinCommand(), c.unpinCommand(), c.retireCommand(), c.unpublishCommand(), c.takedownCommand(), c.pruneCommand(), c.undeleteCommand(), c.verifyCommand(), c.storeCommand())
 	add(groupLink, "Link to files:", c.urlCommand(), c.manifestCommand())
 	add(groupRun, "Run:", c.serveCommand(), c.demoCommand())
 	c.completeFlags(root)

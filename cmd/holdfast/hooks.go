@@ -15,6 +15,7 @@ import (
 	holdfast "github.com/holdfast-web/holdfast"
 	"github.com/holdfast-web/holdfast/internal/hook"
 	"github.com/holdfast-web/holdfast/internal/node"
+	"github.com/holdfast-web/holdfast/internal/origin"
 	"github.com/holdfast-web/holdfast/internal/registry"
 	"github.com/holdfast-web/holdfast/internal/serve"
 )
@@ -46,14 +47,15 @@ func checkHooks(o serveOptions) error {
 }
 
 // duties are what a node of the command line does all the time when it leads.
-func duties(o serveOptions, log *slog.Logger) []node.Duty {
+func (c *cli) duties(from *origin.Origin, o serveOptions, log *slog.Logger) []node.Duty {
 	runner := hook.New(hook.Options{
 		Find: hook.Dir{Path: o.hooks}.Find, Tag: serve.ReleaseTag, Logger: log, Timeout: o.hookTimeout, Tries: o.hookTries,
 	})
-	return []node.Duty{{
-		Name: "hooks",
-		Run:  runner.Run,
-	}}
+	all := []node.Duty{{Name: "hooks", Run: runner.Run}}
+	if !c.private() { // else each node removes from its own store what was taken down
+		all = append(all, node.Duty{Name: "takedown", Run: takedownDuty(from, log)})
+	}
+	return all
 }
 
 // A hook's failures are told by status for so long after the event was given up, and
@@ -105,7 +107,12 @@ func hookOf(app holdfast.AppName, name holdfast.HookName) string {
 	return fmt.Sprintf("app %s, hook %s:", app, name)
 }
 
-func eventOf(e registry.Event) string { return fmt.Sprintf("%s of %s", e.Kind, e.Release) }
+func eventOf(e registry.Event) string {
+	if e.Release.IsZero() { // of a takedown
+		return fmt.Sprintf("%s of %s", e.Kind, some(e.Files, 3))
+	}
+	return fmt.Sprintf("%s of %s", e.Kind, e.Release)
+}
 
 func tries(n int) string {
 	if n == 1 {

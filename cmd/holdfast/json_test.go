@@ -33,6 +33,7 @@ func documents() map[string]reflect.Type {
 		"holdfast pin and unpin":         reflect.TypeFor[pinDoc](),
 		"holdfast retire":                reflect.TypeFor[retireDoc](),
 		"holdfast unpublish":             reflect.TypeFor[unpublishDoc](),
+		"holdfast takedown":              reflect.TypeFor[takedownDoc](),
 		"holdfast undelete":              reflect.TypeFor[undeleteDoc](),
 		"holdfast hooks":                 reflect.TypeFor[hooksDoc](),
 		"holdfast app set":               reflect.TypeFor[appSetDoc](),

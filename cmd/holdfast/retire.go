@@ -29,13 +29,16 @@ is pinned, is refused. The command waits for the nodes as activate does.
 With --now a pin does not count: for a release that must not be seen any more,
 such as one that leaked a secret. What nodes answer is then right at once, but
 browsers and CDNs keep what they have: the command prints the cache tags to purge.
+It also names the files that other releases still serve, with the same or with other
+bytes; holdfast takedown removes a file from all of them.
 
 With --before, all releases are retired that were published before the one it
 names, in one step; those that are live or pinned are skipped and named. The
 release itself stays. --dry-run only says which these are.
 
 JSON keys: app, dryRun, retired, kept (release, reasons: cause, detail, until),
-nodes (total, ready, lagging: node, address, why), purge (cache tags, with --now).`,
+nodes (total, ready, lagging: node, address, why), purge (cache tags, with --now),
+stillServed (same and other: path, releases).`,
 		Example: `  holdfast retire 2024-04-02.1
   holdfast retire 2024-04-02.1 --now
   holdfast retire --before 2024-04-02.1 --dry-run`,
@@ -69,6 +72,8 @@ type retireDoc struct {
 	Kept    []keptBack           `json:"kept"`
 	Nodes   nodesReport          `json:"nodes"`
 	Purge   []string             `json:"purge,omitempty"`
+	// StillServed is what other releases still serve; nil if that could not be read.
+	StillServed *stillServed `json:"stillServed,omitempty"`
 }
 
 // keptBack is a release that retire --before does not retire.
@@ -92,6 +97,7 @@ func (c *cli) retire(ctx context.Context, b *backends, app holdfast.AppName, id 
 	if nodes.Total > 0 {
 		c.tellNodes(nodes)
 	}
+	done.StillServed = c.tellStillServed(ctx, b, app, id)
 	if now {
 		c.ui.say("purge these cache tags at your CDN, which keeps what it has until then:")
 		tag := serve.ReleaseTag(app, id)

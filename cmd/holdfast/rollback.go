@@ -99,7 +99,9 @@ func (c *cli) rollback(ctx context.Context, b *backends, r rollback, o flipOptio
 	if changed {
 		c.tellTogether(f, b.rollbacksBefore(ctx, r.app, entry))
 	}
-	return c.finish(ctx, b, f, o)
+	err = c.finish(ctx, b, f, o)
+	c.tellLeft(f)
+	return err
 }
 
 // together is how long after another a rollback may be meant to be the same one.

@@ -270,7 +270,8 @@ func (c *cli) listen(ctx context.Context, from *origin.Origin, o serveOptions, p
 		StateDir: c.stateDir(), AcceptRegistry: o.accept, Notice: o.notice,
 		Name: o.name, Version: programVersion(), Side: o.side,
 		Listen: o.listen, Admin: o.admin, ReusePort: o.reusePort, Inherited: o.inherited, Certificates: o.certificates, ProxyProtocol: o.clients.protocolProxies(),
-		DebugHeaders: o.debugHeaders, Access: access, Poll: o.poll, Drain: o.drain, Chores: c.chores(from, o, log), Duties: duties(o, log),
+		DebugHeaders: o.debugHeaders, Access: access, Poll: o.poll, Drain: o.drain, Chores: c.chores(from, o, log), Duties: c.duties(from, o, log),
+		Holders: c.holders(source, deltas, from),
 	})
 	if err != nil {
 		return nil, nil, errors.Join(err, source.Close())

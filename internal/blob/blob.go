@@ -131,7 +131,8 @@ type Source struct {
 	mu            sync.Mutex
 	closed        bool
 	flights       map[Ref]*flight
-	remoteFlights int            // of these, those beyond the disk cache
+	remoteFlights int // of these, those beyond the disk cache
+	down          *holdfast.Takedowns
 	wg            sync.WaitGroup // of flights
 }
 

@@ -62,12 +62,13 @@ func (m memoryContent) Close() error { return nil }
 // shared is an open file with verified bytes, of the spool or the disk cache,
 // and the number of its users.
 type shared struct {
-	home  home
-	ref   Ref
-	file  durable.File
-	users int           // under the lock of its home
-	place *list.Element // in the spool
-	entry *cached       // in the disk cache
+	home   home
+	ref    Ref
+	file   durable.File
+	users  int           // under the lock of its home
+	doomed bool          // in the spool: it goes with its last user
+	place  *list.Element // in the spool
+	entry  *cached       // in the disk cache
 }
 
 // home is where a shared file belongs to.

@@ -65,6 +65,9 @@ func (s *Source) join(ref Ref) (Content, *flight, error) {
 	if s.closed {
 		return nil, nil, fmt.Errorf("%w: the source is closed", holdfast.ErrUnavailable)
 	}
+	if s.down.Kills(ref.Name) {
+		return nil, nil, errTakenDown()
+	}
 	if e, ok := s.memory.GetEntryQuietly(ref); ok { // came while we waited for the lock
 		s.count.hits.RecordHits(1)
 		return memoryContent(e.Value), nil, nil
@@ -124,18 +127,24 @@ func (s *Source) goRemote(f *flight) bool {
 
 // finish hands the outcome to all waiters.
 func (s *Source) finish(f *flight, o outcome) {
-	if o.err == nil && o.file == nil {
-		s.memory.Set(f.ref, o.data)
-	}
-	s.land(f, o)
+	o = s.land(f, o)
 	if o.file != nil {
 		_ = o.file.home.release(o.file) // the share of the flight itself
 	}
 }
 
-func (s *Source) land(f *flight, o outcome) {
+// land sets the outcome of a flight, which is another one if its object was taken down
+// meanwhile.
+func (s *Source) land(f *flight, o outcome) outcome {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	switch {
+	case o.err == nil && s.down.Kills(f.ref.Name):
+		o.discard()
+		o = outcome{err: errTakenDown()}
+	case o.err == nil && o.file == nil:
+		s.memory.Set(f.ref, o.data)
+	}
 	s.tally(f, o)
 	if o.file != nil {
 		o.file.home.add(o.file, f.waiters+1)
@@ -146,6 +155,7 @@ func (s *Source) land(f *flight, o outcome) {
 		s.remoteFlights--
 	}
 	close(f.done)
+	return o
 }
 
 func (s *Source) tally(f *flight, o outcome) {

@@ -23,6 +23,7 @@ type index struct {
 	mu       sync.Mutex
 	used     int64
 	complete bool // all files are known
+	down     *holdfast.Takedowns
 	evicted  int64
 	byName   map[holdfast.ObjectName]*cached
 	writing  map[holdfast.ObjectName]chan struct{} // closed when the file is there, or will not be
@@ -151,6 +152,8 @@ func (x *index) reserve(ref Ref) (e *cached, victims []*cached, err error) {
 	switch {
 	case !x.complete:
 		return nil, nil, fmt.Errorf("%w: the disk cache is still being read", errNoRoom)
+	case x.down.Kills(ref.Name):
+		return nil, nil, fmt.Errorf("%w: %w", errNoRoom, errTakenDown())
 	case x.byName[ref.Name] != nil:
 		return nil, nil, fmt.Errorf("%w: the object is being written to the disk cache", errNoRoom)
 	}

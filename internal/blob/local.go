@@ -14,6 +14,9 @@ import (
 // asks may be wrong about it, and must not cost us the file. The caller closes the
 // content.
 func (s *Source) OpenLocal(ctx context.Context, ref Ref) (Content, error) {
+	if s.forbidden(ref.Name) {
+		return nil, fmt.Errorf("open blob %s here: %w", ref.Name, errTakenDown())
+	}
 	if data, ok := s.memory.GetIfPresent(ref); ok {
 		return memoryContent(data), nil
 	}

@@ -154,6 +154,9 @@ func (s *spool) acquire(ref Ref) *shared {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	file := s.byRef[ref]
+	if file != nil && file.doomed {
+		return nil
+	}
 	if file != nil {
 		file.users++
 		s.recent.MoveToFront(file.place)
@@ -164,7 +167,7 @@ func (s *spool) acquire(ref Ref) *shared {
 func (s *spool) release(file *shared) error {
 	s.mu.Lock()
 	file.users--
-	last := s.closed && file.users == 0
+	last := (s.closed || file.doomed) && file.users == 0
 	if last {
 		s.remove(file)
 	}

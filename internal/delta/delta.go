@@ -100,6 +100,7 @@ type Maker struct {
 	ahead   []live.Upgrade
 	failed  []live.Upgrade // of these, what could not be made
 	planned map[key]bool   // what the last table wanted
+	down    *holdfast.Takedowns
 	stats   Stats
 }
 
@@ -262,7 +263,7 @@ func (m *Maker) do(ctx context.Context, j job, ahead bool) {
 		m.count(func(s *Stats) { s.Made++ })
 		m.log.Debug("delta made", "file", j.Target.Path, "from", j.Dictionary.Path, "coding", j.coding.String(), "bytes", len(delta), "whole", j.Target.Variants[0].Size)
 	}
-	m.kept.Set(k, d)
+	m.keep(k, d)
 	rest := time.NewTimer(min(time.Since(start), maxRest))
 	defer rest.Stop()
 	select {
@@ -329,4 +330,30 @@ func (m *Maker) read(ctx context.Context, e *live.Entry) ([]byte, error) {
 		return nil, err
 	}
 	return blob.ReadAll(content)
+}
+
+// Forbid has the maker keep no delta from or to bytes that down refuses, and forget
+// those it has. It implements what a node asks of whatever keeps bytes.
+func (m *Maker) Forbid(_ context.Context, down *holdfast.Takedowns) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.down = down
+	for k := range m.kept.Keys() {
+		if m.forbids(k) {
+			m.kept.Invalidate(k)
+		}
+	}
+	return nil
+}
+
+// forbids is under m.mu.
+func (m *Maker) forbids(k key) bool { return m.down.Refuses(k.dictionary) || m.down.Refuses(k.target) }
+
+// keep remembers what came of making a delta.
+func (m *Maker) keep(k key, d *made) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.forbids(k) {
+		m.kept.Set(k, d)
+	}
 }

@@ -177,6 +177,8 @@ func (r *Runner) tags(e *registry.Event) []string {
 	switch {
 	case e.Kind == registry.EventActivate && e.Previous.IsZero():
 		return []string{}
+	case e.Kind == registry.EventTakedown: // everything of the app carries its tag
+		return []string{e.App.String()}
 	case e.Kind == registry.EventActivate:
 		return []string{r.Tag(e.App, e.Previous)}
 	case e.Now:

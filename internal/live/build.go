@@ -18,6 +18,13 @@ type Build struct {
 	manifest  holdfast.Digest   // says which they are
 	inventory holdfast.Digest   // says where their bytes lie
 	documents int               // how many entries are documents
+
+	whole *Build // what this is made from, without what was taken down; else nil
+
+	// Of the builder's goroutine alone: the build as it may be served, while markedBy is
+	// what is taken down; nil if nothing ever was.
+	marked   *Build
+	markedBy *holdfast.Takedowns
 }
 
 // An interner gives equal entries of different builds one address, so that a

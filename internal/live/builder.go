@@ -1,6 +1,7 @@
 package live
 
 import (
+	"cmp"
 	"slices"
 
 	holdfast "github.com/holdfast-web/holdfast"
@@ -13,6 +14,8 @@ type builder struct {
 	side holdfast.Side
 	own  map[holdfast.AppName]holdfast.ReleaseID
 	apps map[holdfast.AppName]*appBuilder
+
+	marker marker
 }
 
 func newBuilder(side holdfast.Side, own map[holdfast.AppName]holdfast.ReleaseID) *builder {
@@ -24,6 +27,7 @@ func newBuilder(side holdfast.Side, own map[holdfast.AppName]holdfast.ReleaseID)
 func (b *builder) table(snap *registry.Snapshot, build func(*registry.ReleaseInfo) *Build) *Table {
 	t := &Table{Registry: snap.Registry, Revision: snap.Revision, Side: b.side}
 	current := make(map[holdfast.AppName]*appBuilder, len(snap.Apps))
+	marked := b.marker.begin(snap.Takedowns)
 	for _, state := range snap.Apps {
 		ab := b.apps[state.Name]
 		if ab == nil || ab.state.Local != state.Local || !sameSettings(&ab.state.Settings, &state.Settings) {
@@ -31,6 +35,7 @@ func (b *builder) table(snap *registry.Snapshot, build func(*registry.ReleaseInf
 		}
 		ab.own = b.own[state.Name]
 		current[state.Name] = ab
+		ab.mark, ab.marked = b.marker.mark, marked
 		t.apps = append(t.apps, ab.update(b.side, state, build))
 	}
 	b.apps = current
@@ -55,6 +60,8 @@ type appBuilder struct {
 	kin     kinship
 	never   map[string]bool // paths under which different bytes were published knowingly
 	asked   map[holdfast.ReleaseID]*Asked
+	mark    func(*Build) *Build // replaces what was taken down
+	marked  bool                // something else is taken down than in the table before
 }
 
 // A slot is a release's fixed place while its Release values come and go.
@@ -101,7 +108,7 @@ func newAppBuilder(previous *appBuilder) *appBuilder {
 }
 
 func (ab *appBuilder) update(side holdfast.Side, state *registry.AppState, build func(*registry.ReleaseInfo) *Build) *App {
-	if ab.app != nil && ab.state == state && !ab.app.incomplete {
+	if ab.app != nil && ab.state == state && !ab.app.incomplete && !ab.marked {
 		return ab.app
 	}
 	wanted, incomplete := ab.wanted(side, state, build)
@@ -165,6 +172,7 @@ func (ab *appBuilder) wanted(side holdfast.Side, state *registry.AppState, build
 			if r.build == nil {
 				r.build = ab.former(info)
 			}
+			r.build = ab.mark(r.build)
 		}
 		wanted[r.ID] = r
 	}
@@ -188,7 +196,7 @@ func (ab *appBuilder) counter(id holdfast.ReleaseID) *Asked {
 // bound to others has another manifest.
 func (ab *appBuilder) former(info *registry.ReleaseInfo) *Build {
 	if s := ab.slots[info.ID]; s != nil && s.release.Loaded() && s.release.build.manifest == info.Manifest && s.release.build.inventory != info.Inventory {
-		return s.release.build
+		return cmp.Or(s.release.build.whole, s.release.build)
 	}
 	return nil
 }

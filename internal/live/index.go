@@ -125,7 +125,7 @@ func contentOf(app *App, holders []holder) []*Entry {
 		}
 	}
 	slices.SortFunc(shown, func(a, b holder) int {
-		return cmp.Or(strings.Compare(a.entry.hex, b.entry.hex), newer(a.release, b.release))
+		return cmp.Or(strings.Compare(a.entry.hex, b.entry.hex), last(a.entry.TakenDown(), b.entry.TakenDown()), newer(a.release, b.release))
 	})
 	entries := make([]*Entry, 0, min(len(shown), 4))
 	for i, h := range shown {
@@ -134,6 +134,18 @@ func contentOf(app *App, holders []holder) []*Entry {
 		}
 	}
 	return slices.Clip(entries)
+}
+
+// last sorts what is true behind what is not: bytes that were published again are not
+// hidden by those that were taken down.
+func last(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case a:
+		return 1
+	}
+	return -1
 }
 
 // newer sorts releases by publication, the last one first.

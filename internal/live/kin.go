@@ -15,7 +15,8 @@ const minDelta = 1 << 10
 // Upgradable reports whether a file may be sent as a delta, or be the dictionary of
 // one: it can be compressed, is neither too small nor too large, and all may have it.
 func (e *Entry) Upgradable() bool {
-	return len(e.Variants) > 1 && e.Size >= minDelta && e.Size <= holdfast.MaxDelta && !e.Document && !e.SourceMap
+	return len(e.Variants) > 1 && // not of what was taken down
+		e.Size >= minDelta && e.Size <= holdfast.MaxDelta && !e.Document && !e.SourceMap
 }
 
 // leadsOf returns the one file for each logical name of a build that browsers are to

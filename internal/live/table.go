@@ -203,13 +203,14 @@ type Entry struct {
 	Document      bool      // an HTML document
 	Polled        bool      // asked for under one name again and again; see holdfast.IsPolled
 	SourceMap     bool      // served only where the app's setting says so
-	Variants      []Variant // smallest first; Identity is among them
+	Variants      []Variant // smallest first; Identity is among them; none if it was taken down
 	Memo          atomic.Value
 
-	hex string // text form of Digest
+	hex     string // text form of Digest
+	without *Entry // the entry when it is taken down; of the builder's goroutine alone, nil if it never was
 }
 
-// Identity returns the variant that is the file as it is.
+// Identity returns the variant that is the file as it is; not of one that was taken down.
 func (e *Entry) Identity() Variant {
 	return e.Variants[slices.IndexFunc(e.Variants, func(v Variant) bool { return v.Coding == holdfast.Identity })]
 }

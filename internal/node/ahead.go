@@ -182,7 +182,7 @@ func (n *Node) fetchAhead(ctx context.Context, p registry.Preparation) error {
 		return fmt.Errorf("load inventory: %w", err)
 	}
 	if n.config.Warmer != nil {
-		if _, err := n.config.Warmer.Warm(ctx, refsOfFiles(m, inv), warmParallel); err != nil {
+		if _, err := n.config.Warmer.Warm(ctx, refsOfFiles(m, inv, n.keeper.Snapshot().Takedowns), warmParallel); err != nil {
 			return fmt.Errorf("load files: %w", err)
 		}
 	}
@@ -225,9 +225,9 @@ func releaseIn(snap *registry.Snapshot, k warmKey) *registry.ReleaseInfo {
 	return nil
 }
 
-// refsOfFiles yields the blobs of a release's files but for source maps, of each file
+// refsOfFiles yields the blobs of a release's files but for source maps and what was taken down, of each file
 // the smallest first.
-func refsOfFiles(m *holdfast.Manifest, inv *holdfast.Inventory) iter.Seq[blob.Ref] {
+func refsOfFiles(m *holdfast.Manifest, inv *holdfast.Inventory, down *holdfast.Takedowns) iter.Seq[blob.Ref] {
 	return func(yield func(blob.Ref) bool) {
 		for i := range m.Files() {
 			f := &m.Files()[i]
@@ -235,7 +235,7 @@ func refsOfFiles(m *holdfast.Manifest, inv *holdfast.Inventory) iter.Seq[blob.Re
 				continue
 			}
 			for _, o := range inv.Of(f.Digest) {
-				if !yield(blob.Ref{Name: o.Name, Size: o.Size}) {
+				if !down.Kills(o.Name) && !yield(blob.Ref{Name: o.Name, Size: o.Size}) {
 					return
 				}
 			}

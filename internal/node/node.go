@@ -94,6 +94,8 @@ type Config struct {
 	WarmFor time.Duration
 	// Deltas are sent to browsers that have an earlier version of a file. Nil for none.
 	Deltas Deltas
+	// Holders keep bytes that this node got, and give up what is taken down.
+	Holders []Holder
 	// Own are published releases that the node brought with it: it registers as
 	// their owner, so that they are live while it is, and answers documents and
 	// plain URLs with them.
@@ -119,6 +121,8 @@ type Node struct {
 	config Config
 	keeper *live.Keeper
 	fronts
+	// takenDown is the last change of what is taken down that all Holders acted on.
+	takenDown atomic.Int64
 	started   time.Time
 	listening chan struct{} // closed when the sites' clients can connect
 	draining  atomic.Bool
@@ -138,8 +142,8 @@ type Node struct {
 	restarted bool // with a table that was kept
 
 	// Hints that there is a new table, one for each who wants to know.
-	swapped, toKeep, toReconcile, toWarm, toCompare, toPrepare, changed hint
-	toDuty                                                              []hint // of each duty
+	swapped, toKeep, toReconcile, toWarm, toCompare, toPrepare, toForbid, changed hint
+	toDuty                                                                        []hint // of each duty
 
 	// patientSince is when the first table was there, or later the store.
 	patientSince atomic.Pointer[time.Time]
@@ -152,7 +156,7 @@ func Open(ctx context.Context, c Config) (*Node, error) {
 	c = withDefaults(c)
 	n := &Node{
 		config: c, started: time.Now().UTC(), listening: make(chan struct{}), warmth: warmth{done: make(map[warmKey]bool)},
-		swapped: newHint(), toKeep: newHint(), toReconcile: newHint(), toWarm: newHint(), toCompare: newHint(), toPrepare: newHint(), changed: newHint(),
+		swapped: newHint(), toKeep: newHint(), toReconcile: newHint(), toWarm: newHint(), toCompare: newHint(), toPrepare: newHint(), toForbid: newHint(), changed: newHint(),
 	}
 	if c.Reach != nil {
 		n.store.set(errNotTried)
@@ -266,7 +270,7 @@ func (n *Node) Run(ctx context.Context) error {
 
 // tasks returns what a node does besides answering, each until its context ends.
 func (n *Node) tasks() []func(context.Context) error {
-	all := []func(context.Context) error{n.keeper.Run, n.follow, n.report, n.compare, n.getAhead}
+	all := []func(context.Context) error{n.keeper.Run, n.follow, n.report, n.compare, n.getAhead, n.forbid}
 	if n.state != nil {
 		all = append(all, n.keep)
 	}

@@ -14,6 +14,7 @@ type Deltas interface {
 	Prepare(t *live.Table)
 	// Run makes deltas until ctx ends.
 	Run(ctx context.Context) error
+	Holder
 }
 
 // prepare has deltas made for each table.

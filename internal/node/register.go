@@ -98,7 +98,7 @@ func (n *Node) update(ctx context.Context, entry *registry.NodeEntry) error {
 	err := entry.Update(call, func(info *registry.NodeInfo) {
 		info.Seen, info.Revision, info.Ready = now.Seen, now.Revision, now.Ready
 		info.Asked, info.Differs, info.Copies = now.Asked, now.Differs, now.Copies
-		info.Failing = now.Failing
+		info.Failing, info.TakenDown = now.Failing, now.TakenDown
 	})
 	if err != nil {
 		return fmt.Errorf("update node entry: %w", err)
@@ -115,7 +115,7 @@ func (n *Node) info() registry.NodeInfo {
 	return registry.NodeInfo{
 		Name: n.config.Name, Side: n.config.Side, Address: n.address(), Peer: peer, Version: n.config.Version,
 		Own: n.config.Own, Started: n.started, Seen: time.Now().UTC(), Revision: t.Revision, Ready: n.readyOf(t), Asked: n.usage.asked(),
-		Differs: differences(t, n.config.Own), Copies: n.copies(), Prepares: true, Beat: int(math.Ceil(n.config.Report.Seconds())), Failing: n.failing(t),
+		Differs: differences(t, n.config.Own), Copies: n.copies(), Prepares: true, Beat: int(math.Ceil(n.config.Report.Seconds())), Failing: n.failing(t), TakenDown: n.takenDown.Load(),
 	}
 }
 

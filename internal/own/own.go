@@ -113,3 +113,21 @@ func (l lent) OpenLocal(ctx context.Context, ref blob.Ref) (blob.Content, error)
 	}
 	return l.Open(ctx, ref)
 }
+
+// Dead removes from the store what was taken down.
+func Dead(open Opener) interface {
+	Forbid(ctx context.Context, down *holdfast.Takedowns) error
+} {
+	return dead{open}
+}
+
+type dead struct{ open Opener }
+
+// Forbid deletes the objects that are dead by down.
+func (d dead) Forbid(ctx context.Context, down *holdfast.Takedowns) error {
+	s, err := d.open(ctx)
+	if err == nil {
+		_, err = s.DeleteDead(ctx, down)
+	}
+	return err
+}

@@ -48,14 +48,14 @@ func (p *pruner) mark(ctx context.Context, m *marks) error {
 			}
 		}
 	}
-	if err := p.markAll(ctx, m, todo); err != nil {
+	if err := p.markAll(ctx, m, snap, todo); err != nil {
 		return err
 	}
 	m.snap = snap
 	return nil
 }
 
-func (p *pruner) markAll(ctx context.Context, m *marks, todo []registry.ReleaseInfo) error {
+func (p *pruner) markAll(ctx context.Context, m *marks, snap *registry.Snapshot, todo []registry.ReleaseInfo) error {
 	var mu sync.Mutex
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(readers)
@@ -68,7 +68,7 @@ func (p *pruner) markAll(ctx context.Context, m *marks, todo []registry.ReleaseI
 			}
 			mu.Lock()
 			defer mu.Unlock()
-			m.add(appRelease{r.App, r.ID}, inv)
+			m.add(appRelease{r.App, r.ID}, inv, snap.Takedowns)
 			done++
 			p.Progress(Progress{PhaseMark, done, len(todo)})
 			return nil
@@ -93,9 +93,13 @@ func (p *pruner) read(ctx context.Context, r holdfast.Release) (*holdfast.Invent
 	return inv, inv.Covers(m)
 }
 
-func (m *marks) add(r appRelease, inv *holdfast.Inventory) {
+// add notes what a release needs, which is nothing that was taken down.
+func (m *marks) add(r appRelease, inv *holdfast.Inventory, down *holdfast.Takedowns) {
 	m.releases = append(m.releases, r)
 	for _, o := range inv.Objects() {
+		if down.Kills(o.Name) {
+			continue
+		}
 		if _, ok := m.objects[o.Name]; !ok {
 			m.objects[o.Name] = int32(len(m.releases) - 1)
 		}

@@ -17,8 +17,8 @@ type fault struct {
 func mutants() []fault {
 	return []fault{
 		{
-			"a publish does not look at what was condemned meanwhile", "distribution 3045, 4569", "publish/publish.go",
-			"if err := p.spared(ctx, now.Sweep); err != nil {", "if err := error(nil); err != nil {",
+			"a publish does not look at what was condemned meanwhile", "distribution 3045, 4569", "publish/mend.go",
+			"return p.spared(ctx, now)", "return nil",
 			"TestSweepBeforeCommit",
 		},
 		{
@@ -78,7 +78,7 @@ func mutants() []fault {
 		},
 		{
 			"what takes the place of damaged bytes is on no list because nobody looks", "", "publish/mend.go",
-			"p.own.Inventory, p.spared)", "p.own.Inventory, nil)",
+			"p.own.Inventory, p.may)", "p.own.Inventory, nil)",
 			"TestRepairUsesWhatIsCondemned",
 		},
 		{

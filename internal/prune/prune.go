@@ -148,6 +148,9 @@ func Run(ctx context.Context, c Config, o Options) (*Report, error) {
 	if o.PolicyOnly {
 		return p.report, p.retire(ctx)
 	}
+	if err := p.takenDown(ctx); err != nil {
+		return p.report, err
+	}
 	if !o.DryRun {
 		if err := p.sweep(ctx); err != nil {
 			return p.report, fmt.Errorf("sweep: %w", err)

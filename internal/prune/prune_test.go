@@ -3,6 +3,7 @@ package prune
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -12,6 +13,7 @@ import (
 	"go.uber.org/goleak"
 
 	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/kv"
 	"github.com/holdfast-web/holdfast/internal/kv/memkv"
 	"github.com/holdfast-web/holdfast/internal/publish"
 	"github.com/holdfast-web/holdfast/internal/registry"
@@ -435,7 +437,7 @@ func TestSweepBeforeCommit(t *testing.T) {
 		time.Sleep(time.Hour)
 		swept := false
 		w.before = func(c memkv.Call) {
-			if c.Method != "commit" || swept || !strings.HasPrefix(c.Ops[len(c.Ops)-1].Key, "holdfast/sweep") {
+			if c.Method != "commit" || swept || !slices.ContainsFunc(c.Ops, func(op kv.Op) bool { return op.Key == "holdfast/sweep" }) {
 				return
 			}
 			swept = true

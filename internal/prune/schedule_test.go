@@ -69,7 +69,7 @@ type operation struct {
 
 func drawOperation(rt *rapid.T) operation {
 	return operation{
-		rapid.SampledFrom([]string{"publish", "publish", "prune", "prune", "prune", "activate", "bury", "bury", "undelete", "repair"}).Draw(rt, "verb"),
+		rapid.SampledFrom([]string{"publish", "publish", "prune", "prune", "prune", "activate", "bury", "bury", "undelete", "repair", "takedown", "allow"}).Draw(rt, "verb"),
 		rapid.IntRange(0, 3).Draw(rt, "target"),
 	}
 }
@@ -257,7 +257,22 @@ func (s *schedule) do(ctx context.Context, r *registry.Registry, op operation) {
 	case "repair":
 		s.publish(ctx, r, op.Target)
 		s.repair(ctx, r, id)
+	case "takedown":
+		_, err := r.TakeDown(ctx, []registry.TakedownInfo{{Digest: secret(op.Target)}}, nil)
+		if err == nil {
+			err = RemoveTakenDown(ctx, Config{Registry: r, Store: s.store})
+		}
+		s.succeeded(op.Verb, err)
+	case "allow":
+		_, err := r.AllowTakedown(ctx, secret(op.Target), "")
+		s.publish(ctx, r, op.Target)
+		s.succeeded(op.Verb, err)
 	}
+}
+
+// secret is a file of a build.
+func secret(target int) holdfast.Digest {
+	return holdfast.DigestOf([]byte([]string{"own0", "own1", "own2", "pair"}[target]))
 }
 
 func (s *schedule) publish(ctx context.Context, r *registry.Registry, target int) {
@@ -422,7 +437,7 @@ func (s *schedule) note(format string, args ...any) {
 	s.trace = append(s.trace, fmt.Sprintf(format, args...))
 }
 
-// check makes sure that all that releases need is there.
+// check makes sure that all that releases need is there, but for what was taken down.
 func (s *schedule) check() error {
 	snap, err := s.truth.Refresh(s.t.Context(), s.snap)
 	if err != nil {
@@ -452,6 +467,9 @@ func (s *schedule) complete(r holdfast.Release) error {
 		return err
 	}
 	for _, o := range inv.Objects() {
+		if s.snap.Takedowns.Kills(o.Name) {
+			continue
+		}
 		there, err := s.store.HasObject(s.t.Context(), o.Name, o.Size)
 		if err != nil || !there {
 			return fmt.Errorf("object %s is missing: %w", o.Name, err)
@@ -484,7 +502,7 @@ func (s *schedule) cleanEnd() error {
 					return err
 				}
 				for _, o := range inv.Objects() {
-					needed[o.Name] = true
+					needed[o.Name] = !s.snap.Takedowns.Kills(o.Name)
 				}
 			}
 		}

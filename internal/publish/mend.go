@@ -33,6 +33,9 @@ func (p *publication) mend(ctx context.Context) (*Result, error) {
 	if err := p.look(ctx); err != nil {
 		return nil, err
 	}
+	if err := p.refused(p.sweep.Down); err != nil {
+		return nil, err
+	}
 	return p.finish(ctx, p.mendOnce)
 }
 
@@ -73,10 +76,18 @@ func (p *publication) relocate(ctx context.Context, lease registry.PublishLease,
 	}
 	r := p.own.Release
 	r.Inventory = inv.Digest()
-	mended, err := p.Registry.ReplaceInventory(ctx, lease, r, p.own.Inventory, p.spared)
+	mended, err := p.Registry.ReplaceInventory(ctx, lease, r, p.own.Inventory, p.may)
 	if err != nil {
 		return err
 	}
 	p.result.Release = mended
 	return nil
+}
+
+// may decides whether the release may refer to what was stored for it.
+func (p *publication) may(ctx context.Context, now registry.Sweep) error {
+	if err := p.alive(now); err != nil {
+		return err
+	}
+	return p.spared(ctx, now)
 }

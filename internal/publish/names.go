@@ -23,6 +23,7 @@ var errSwept = fmt.Errorf("%w: the store was cleaned meanwhile, and what was to 
 // when a release refers to it.
 type names struct {
 	generation uint32
+	down       *holdfast.Takedowns // objects that are dead are not used again
 
 	mu     sync.Mutex
 	spoilt map[holdfast.ObjectName]bool // other bytes lie there, which nobody replaces
@@ -46,7 +47,8 @@ func (n *names) choose(stored holdfast.Digest, listed holdfast.ObjectName) holdf
 func (n *names) usable(name holdfast.ObjectName) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return !n.spoilt[name]
+	dead := n.down.Kills(name) && !n.down.Refuses(name.Digest) // what is refused has no better name
+	return !n.spoilt[name] && !dead
 }
 
 func (n *names) spoil(name holdfast.ObjectName) {
@@ -91,6 +93,9 @@ func (p *publication) spared(ctx context.Context, now registry.Sweep) error {
 	}
 	condemned := false
 	for _, l := range lists {
+		if l.Empty() {
+			continue
+		}
 		list, err := p.Store.Condemned(ctx, l.List)
 		if err != nil {
 			return err

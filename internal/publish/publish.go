@@ -109,7 +109,7 @@ type Result struct {
 // nothing that anybody sees, and the next publish finishes the work. What the
 // store has lost of a release that is there already is stored again.
 //
-// Errors: ErrExists (the ID is bound to another build), ErrClash, ErrConflict
+// Errors: ErrExists (the ID is bound to another build), ErrTakenDown, ErrClash, ErrConflict
 // (the build changed meanwhile, or what was reused was swept), ErrLeaseLost, and
 // those of store and registry.
 func Publish(ctx context.Context, d Deps, b *Build, o Options) (*Result, error) {
@@ -118,6 +118,11 @@ func Publish(ctx context.Context, d Deps, b *Build, o Options) (*Result, error) 
 		return nil, err
 	}
 	defer p.contents.Close() //nolint:errcheck // nothing was written
+	// A node that starts again with what it brought goes on without what was taken down.
+	p.lenient = p.own != nil && o.Local
+	if err := p.refused(p.sweep.Down); err != nil {
+		return nil, err
+	}
 	if p.own != nil {
 		return p.mend(ctx)
 	}
@@ -154,6 +159,9 @@ func (p *publication) finish(ctx context.Context, attempt func(context.Context, 
 		p.Logger.InfoContext(ctx, "the store was cleaned meanwhile; storing anew what that may delete", "attempt", n)
 		if err := p.look(ctx); err != nil {
 			return nil, lost(ctx, err)
+		}
+		if err := p.refused(p.sweep.Down); err != nil {
+			return nil, err
 		}
 	}
 }
@@ -196,6 +204,7 @@ type publication struct {
 	oldest    uint32                                // generation of the first look
 	made      map[holdfast.Digest][]holdfast.Object // that this publish stored, by blob
 	inventory holdfast.Digest                       // of this attempt
+	named     []holdfast.Object                     // in that
 }
 
 // newPublication reads what is published already. A taken ID is found out here,
@@ -246,7 +255,7 @@ func (p *publication) look(ctx context.Context) (err error) {
 		return err
 	}
 	p.sweep, err = p.Registry.Sweep(ctx)
-	p.names.generation = p.sweep.Generation
+	p.names.generation, p.names.down = p.sweep.Generation, p.sweep.Down
 	return err
 }
 
@@ -272,7 +281,7 @@ func (p *publication) add(ctx context.Context, lease registry.PublishLease, inv 
 
 func (p *publication) putTexts(ctx context.Context, inv *holdfast.Inventory) error {
 	p.progress.phase(PhaseRegister)
-	p.inventory = inv.Digest()
+	p.inventory, p.named = inv.Digest(), inv.Objects()
 	if err := p.Store.PutInventory(ctx, inv); err != nil {
 		return err
 	}
@@ -297,7 +306,7 @@ func (p *publication) check(ctx context.Context, now registry.Standing) ([]strin
 	if p.moved(now) {
 		return nil, errSwept
 	}
-	if err := p.spared(ctx, now.Sweep); err != nil {
+	if err := p.may(ctx, now.Sweep); err != nil {
 		return nil, err
 	}
 	if p.Apps != nil {

@@ -107,6 +107,8 @@ func (p *publication) lookUp(ctx context.Context) (*stock, error) {
 			p.progress.done(s.size)
 		case len(fs) == 0:
 			found.fresh = append(found.fresh, d)
+		case p.dead(fs):
+			found.objects = append(found.objects, fs.objects()...)
 		case fs.countLost() > 0:
 			found.fresh = append(found.fresh, d)
 			found.hurt[d] = fs
@@ -195,7 +197,7 @@ func (p *publication) lookAt(ctx context.Context, listed map[holdfast.Digest]for
 
 // hasLost reports whether an object that an inventory lists cannot be used.
 func (p *publication) hasLost(ctx context.Context, o holdfast.Object) (bool, error) {
-	if !p.names.usable(o.Name) {
+	if !p.names.usable(o.Name) || p.sweep.Down.Kills(o.Name) {
 		return true, nil
 	}
 	there, err := p.Store.HasObject(ctx, o.Name, o.Size)

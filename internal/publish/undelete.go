@@ -38,6 +38,13 @@ func Undelete(ctx context.Context, d Deps, from Objects, o Options) (*Result, er
 	if err != nil {
 		return nil, fmt.Errorf("undelete release %s of app %s: %w; publish the same build again", o.ID, o.App, err)
 	}
+	sweep, err := d.Registry.Sweep(ctx)
+	if err == nil {
+		err = Refused(b.Manifest, sweep.Down)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("undelete release %s of app %s: %w", o.ID, o.App, err)
+	}
 	if err := b.from.complete(ctx, b); err != nil {
 		return nil, fmt.Errorf("undelete release %s of app %s: %w", o.ID, o.App, err)
 	}

@@ -18,6 +18,8 @@ type (
 		Registry string    `json:"registry"`
 		Revision int64     `json:"revision"`
 		Apps     []appText `json:"apps"`
+		// Takedowns is left out while nothing is taken down.
+		Takedowns *takedownsText `json:"takedowns,omitempty"`
 	}
 	appText struct {
 		Name     holdfast.AppName `json:"name"`
@@ -34,6 +36,9 @@ type (
 // a decoded snapshot reads everything.
 func (s *Snapshot) Encode() ([]byte, error) {
 	out := snapshotText{Format: snapshotFormat, Registry: s.Registry, Revision: s.Revision, Apps: []appText{}}
+	if all := s.Takedowns.All(); len(all) > 0 {
+		out.Takedowns = &takedownsText{takedownsFormat, s.Takedowns.Seq(), all}
+	}
 	for _, a := range s.Apps {
 		settings, err := a.Settings.Encode(a.Name)
 		if err != nil {
@@ -70,6 +75,12 @@ func DecodeSnapshot(text []byte) (*Snapshot, error) {
 		}
 		s.Apps = append(s.Apps, state)
 		s.heads[a.Name] = a.Head
+	}
+	if t := in.Takedowns; t != nil {
+		var err error
+		if s.Takedowns, err = holdfast.NewTakedowns(t.Seq, t.Down); err != nil {
+			return nil, fmt.Errorf("decode snapshot: %w", err)
+		}
 	}
 	if !rising(s.Apps, func(a, b *AppState) bool { return a.Name.String() < b.Name.String() }) {
 		return nil, fmt.Errorf("decode snapshot: %w: apps are not in order", holdfast.ErrInvalid)

@@ -21,6 +21,8 @@ const (
 	EventActivate EventKind = "activate" // it became live on a side
 	EventRetire   EventKind = "retire"   // it is not served any more, its bytes stay
 	EventGone     EventKind = "gone"     // only its ID stays
+	// EventTakedown: files of the app were taken down, whichever release has them.
+	EventTakedown EventKind = "takedown"
 )
 
 // Event is something that happened to a release. Events are derived from what the
@@ -32,8 +34,8 @@ type Event struct {
 	ID       string             `json:"id"`
 	Kind     EventKind          `json:"event"`
 	App      holdfast.AppName   `json:"app"`
-	Side     holdfast.Side      `json:"side,omitzero"` // of EventActivate
-	Release  holdfast.ReleaseID `json:"release"`
+	Side     holdfast.Side      `json:"side,omitzero"`     // of EventActivate
+	Release  holdfast.ReleaseID `json:"release,omitzero"`  // not of EventTakedown
 	Previous holdfast.ReleaseID `json:"previous,omitzero"` // what was live on the side before
 	// Change says what made the release live; empty in entries of earlier versions.
 	Change EntryKind `json:"change,omitempty"`
@@ -41,6 +43,10 @@ type Event struct {
 	Reason
 	// Now: by hand and in a hurry, because nobody must get the release any more.
 	Now bool `json:"now,omitempty"`
+	// Of EventTakedown: the first few of the files, below the mount, and of the
+	// releases that have them.
+	Files    []string             `json:"files,omitempty"`
+	Releases []holdfast.ReleaseID `json:"releases,omitempty"`
 	// Again: the hook that the event is for was given up for it before.
 	Again bool `json:"-"`
 
@@ -72,7 +78,8 @@ type retirement struct {
 	Now bool `json:"now,omitempty"`
 }
 
-func (r retirement) number() int64 { return r.Seq }
+func (r retirement) number() int64    { return r.Seq }
+func (r retirement) stamp() time.Time { return r.Stamp }
 
 // retire plans that releases are retired since at.
 func (e *edit) retire(ids []holdfast.ReleaseID, at time.Time, why Reason, now bool) {
@@ -101,9 +108,16 @@ func (r *Registry) events(ctx context.Context, app holdfast.AppName, h *head, fr
 		}
 		all = append(all, Event{Kind: EventActivate, Side: e.Side, Release: e.Release, Previous: e.Previous, Change: e.Kind, Time: e.Stamp, Reason: e.Reason})
 	}
-	retirements, err := r.retirements(ctx, app, h, from.Stamp)
+	retirements, err := lately[retirement](ctx, r, h.Retirements, func(seq int64) string { return retirementKey(app, seq) }, from.Stamp)
 	if err != nil {
 		return nil, err
+	}
+	takenDown, err := lately[taken](ctx, r, h.Taken, func(seq int64) string { return takenKey(app, seq) }, from.Stamp)
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range takenDown {
+		all = append(all, Event{Kind: EventTakedown, Time: t.Stamp, Reason: t.Reason, Now: true, Files: t.Files, Releases: t.Releases})
 	}
 	for _, some := range retirements {
 		for _, id := range some.Releases {
@@ -127,7 +141,7 @@ func compareIDs(a, b holdfast.ReleaseID) int { return cmp.Compare(a.String(), b.
 // all holds every event of the stamps it has; those of one kind and one stamp are
 // in order.
 func (r *Registry) number(app holdfast.AppName, all []Event, from Place) []Event {
-	rank := map[EventKind]int{EventActivate: 0, EventRetire: 1, EventGone: 2}
+	rank := map[EventKind]int{EventActivate: 0, EventRetire: 1, EventGone: 2, EventTakedown: 3}
 	slices.SortStableFunc(all, func(a, b Event) int {
 		return cmp.Or(a.Time.Compare(b.Time), cmp.Compare(rank[a.Kind], rank[b.Kind]))
 	})
@@ -158,30 +172,37 @@ func (e *Event) identity(registry string) string {
 // fewEntries is how many entries are read at first when the last ones are wanted.
 const fewEntries = 8
 
-// retirements returns the entries with stamps from a second on, the oldest first.
-func (r *Registry) retirements(ctx context.Context, app holdfast.AppName, h *head, from int64) ([]retirement, error) {
-	var all []retirement
+// stamped is a numbered entry that says when it was made.
+type stamped interface {
+	numbered
+	stamp() time.Time
+}
+
+// lately returns the entries of a log, up to number last, with stamps from a second on,
+// the oldest first.
+func lately[T stamped](ctx context.Context, r *Registry, last int64, key func(seq int64) string, from int64) ([]T, error) {
+	var all []T
 	step := int64(fewEntries)
-	for last := h.Retirements; last > 0; last, step = last-step, batch {
+	for ; last > 0; last, step = last-step, batch {
 		step = min(step, last)
 		keys := make([]string, step)
 		for i := range keys {
-			keys[i] = retirementKey(app, last-step+1+int64(i))
+			keys[i] = key(last - step + 1 + int64(i))
 		}
 		got, err := r.db.get(ctx, keys...)
 		if err != nil {
 			return nil, err
 		}
-		some := make([]retirement, step)
+		some := make([]T, step)
 		for i, key := range keys {
-			if some[i], err = parseNumbered[retirement](got[key], key, last-step+1+int64(i)); err != nil {
+			if some[i], err = parseNumbered[T](got[key], key, last-step+1+int64(i)); err != nil {
 				return nil, err
 			}
 		}
 		all = slices.Concat(some, all)
-		if some[0].Stamp.Unix() < from {
+		if some[0].stamp().Unix() < from {
 			break
 		}
 	}
-	return slices.DeleteFunc(all, func(r retirement) bool { return r.Stamp.Unix() < from }), nil
+	return slices.DeleteFunc(all, func(e T) bool { return e.stamp().Unix() < from }), nil
 }

@@ -25,6 +25,9 @@ const (
 	usageDir    = "holdfast/usage"
 )
 
+// takedownsKey stands for itself: it is neither an app's nor a directory.
+const takedownsKey = "holdfast/takedowns"
+
 func headKey(app holdfast.AppName) string    { return headDir + "/" + app.String() }
 func releaseDir(app holdfast.AppName) string { return "holdfast/release/" + app.String() }
 func versionDir(app holdfast.AppName) string { return "data/" + app.String() + "/version" }
@@ -47,6 +50,8 @@ func versionKey(app holdfast.AppName, side holdfast.Side) string {
 	return versionDir(app) + "/" + side.String()
 }
 
+func takedownKey(d holdfast.Digest) string { return "holdfast/takedown/" + d.String() }
+
 func usageKey(app holdfast.AppName) string { return usageDir + "/" + app.String() }
 
 func burialKey(app holdfast.AppName, seq int64) string {
@@ -55,6 +60,10 @@ func burialKey(app holdfast.AppName, seq int64) string {
 
 func retirementKey(app holdfast.AppName, seq int64) string {
 	return fmt.Sprintf("holdfast/retired/%s/%010d", app, seq)
+}
+
+func takenKey(app holdfast.AppName, seq int64) string {
+	return fmt.Sprintf("holdfast/taken/%s/%010d", app, seq)
 }
 
 func hookKey(app holdfast.AppName, name holdfast.HookName) string {

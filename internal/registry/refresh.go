@@ -30,7 +30,7 @@ func (r *Registry) Refresh(ctx context.Context, prev *Snapshot) (*Snapshot, erro
 		prev = &Snapshot{}
 	}
 	r = r.grouped()
-	readings, err := r.readAll(ctx)
+	readings, down, err := r.readAll(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("refresh: %w", err)
 	}
@@ -42,7 +42,10 @@ func (r *Registry) Refresh(ctx context.Context, prev *Snapshot) (*Snapshot, erro
 	if err := prev.followedBy(readings); err != nil {
 		return nil, fmt.Errorf("refresh: %w", err)
 	}
-	same := prev.Registry != "" && len(readings) == len(prev.Apps)
+	if err := snap.takeDown(prev, down); err != nil {
+		return nil, fmt.Errorf("refresh: %w", err)
+	}
+	same := prev.Registry != "" && len(readings) == len(prev.Apps) && snap.down == prev.down
 	for _, rd := range readings {
 		if state := prev.unchanged(rd); state != nil {
 			snap.add(state, rd, prev.unrecorded[rd.app])
@@ -57,6 +60,16 @@ func (r *Registry) Refresh(ctx context.Context, prev *Snapshot) (*Snapshot, erro
 		return prev, nil
 	}
 	return snap, nil
+}
+
+// takeDown reads what is taken down, unless prev has it.
+func (s *Snapshot) takeDown(prev *Snapshot, e kv.Entry) (err error) {
+	s.down, s.Takedowns = e.Token, prev.Takedowns
+	s.Revision = max(s.Revision, int64(e.Modified))
+	if s.down != prev.down || prev.down.IsZero() {
+		s.Takedowns, err = parseTakedowns(e)
+	}
+	return err
 }
 
 func (s *Snapshot) add(state *AppState, rd reading, unrecorded bool) {
@@ -81,41 +94,42 @@ func (s *Snapshot) unchanged(rd reading) *AppState {
 	return nil
 }
 
-// readAll reads the heads and version keys of all apps, which are sorted by name.
-func (r *Registry) readAll(ctx context.Context) ([]reading, error) {
+// readAll reads the heads and version keys of all apps, which are sorted by name, and
+// what is taken down.
+func (r *Registry) readAll(ctx context.Context) (readings []reading, down kv.Entry, err error) {
 	names, err := r.db.list(ctx, headDir)
 	if err != nil {
-		return nil, err
+		return nil, down, err
 	}
 	var plans []plan
-	keys := []string{registryKey}
+	keys := []string{registryKey, takedownsKey}
 	for _, name := range names {
 		app, err := holdfast.ParseAppName(name)
 		if err != nil {
-			return nil, fmt.Errorf("directory %s: %w: %w", headDir, holdfast.ErrCorrupt, err)
+			return nil, down, fmt.Errorf("directory %s: %w: %w", headDir, holdfast.ErrCorrupt, err)
 		}
 		p, err := r.plan(ctx, app)
 		if err != nil {
-			return nil, err
+			return nil, down, err
 		}
 		plans, keys = append(plans, p), append(keys, p.keys()...)
 	}
 	got, err := r.db.get(ctx, keys...)
 	if err != nil {
-		return nil, err
+		return nil, down, err
 	}
-	readings := make([]reading, 0, len(plans))
+	readings = make([]reading, 0, len(plans))
 	if err := r.checkIdentity(got[registryKey]); err != nil {
-		return nil, err
+		return nil, down, err
 	}
 	for _, p := range plans {
 		rd := p.read(got)
 		if err := r.readOwners(ctx, &rd); err != nil {
-			return nil, err
+			return nil, down, err
 		}
 		readings = append(readings, rd)
 	}
-	return readings, nil
+	return readings, got[takedownsKey], nil
 }
 
 // build adds the app that rd is a reading of to snap.

@@ -24,7 +24,7 @@ func TestRefreshReads(t *testing.T) {
 		r := openRegistry(t, s, newClock())
 		first := mustRefresh(t, r, nil)
 
-		keys := []string{"holdfast/registry", "holdfast/head/blog", "holdfast/head/shop", "data/shop/version/a"}
+		keys := []string{"holdfast/registry", "holdfast/takedowns", "holdfast/head/blog", "holdfast/head/shop", "data/shop/version/a"}
 		lists := []string{"holdfast/head", "data/blog/version", "data/shop/version"}
 		asks := func(gets [][]string, lists []string) {
 			t.Helper()

@@ -83,7 +83,7 @@ func (r *Registry) AddRelease(ctx context.Context, lease PublishLease, rel holdf
 		return holdfast.Release{}, Added, wrap(what, err)
 	}
 	a := &addition{lease: p, check: check, rel: rel, op: rand.Text()}
-	err = r.update(ctx, what, rel.App, mustExist, func(e *edit) error { return a.plan(ctx, e) }, p.key, p.upload, sweepKey)
+	err = r.update(ctx, what, rel.App, mustExist, func(e *edit) error { return a.plan(ctx, e) }, p.key, p.upload, sweepKey, takedownsKey)
 	if err != nil {
 		return holdfast.Release{}, Added, err
 	}

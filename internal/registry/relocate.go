@@ -25,7 +25,7 @@ func (r *Registry) ReplaceInventory(ctx context.Context, lease PublishLease, rel
 		return holdfast.Release{}, wrap(what, err)
 	}
 	re := &relocation{lease: p, rel: rel, before: before, check: check}
-	if err := r.update(ctx, what, rel.App, mustExist, func(e *edit) error { return re.plan(ctx, e) }, p.key, sweepKey); err != nil {
+	if err := r.update(ctx, what, rel.App, mustExist, func(e *edit) error { return re.plan(ctx, e) }, p.key, sweepKey, takedownsKey); err != nil {
 		return holdfast.Release{}, err
 	}
 	return re.result, r.Forget(ctx, []LeaseInfo{p.info})

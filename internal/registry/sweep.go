@@ -27,6 +27,8 @@ const ListsPending = 32
 type Sweep struct {
 	Generation uint32      `json:"generation"`
 	Lists      []SweepList `json:"lists,omitempty"` // the last ones, by generation
+	// Down is what was taken down; it is kept under a key of its own.
+	Down *holdfast.Takedowns `json:"-"`
 
 	token kv.Token
 }
@@ -39,6 +41,12 @@ type SweepList struct {
 	Bytes      int64           `json:"bytes"`
 	Condemned  time.Time       `json:"condemned"`      // by the clock of who did it
 	Swept      time.Time       `json:"swept,omitzero"` // zero while it is pending
+}
+
+// Empty reports whether nothing is on the list. Then it need not lie in any store.
+func (l SweepList) Empty() bool {
+	empty, err := holdfast.NewCondemned(l.Generation, nil, nil)
+	return err == nil && l.List == empty.Digest()
 }
 
 // Pending returns the lists that are not swept yet, the oldest first.
@@ -67,14 +75,18 @@ func (s Sweep) After(g uint32) (lists []SweepList, ok bool) {
 // named by, if the release that refers to them is added with a check of the lists
 // that came later.
 func (r *Registry) Sweep(ctx context.Context) (Sweep, error) {
-	got, err := r.db.get(ctx, sweepKey, registryKey)
+	got, err := r.db.get(ctx, sweepKey, takedownsKey, registryKey)
 	if err != nil {
 		return Sweep{}, wrap("read state of cleaning", err)
 	}
 	if err := r.checkIdentity(got[registryKey]); err != nil {
 		return Sweep{}, err
 	}
-	return parseSweep(got[sweepKey])
+	s, err := parseSweep(got[sweepKey])
+	if err == nil {
+		s.Down, err = parseTakedowns(got[takedownsKey])
+	}
+	return s, wrap("read state of cleaning", err)
 }
 
 func parseSweep(e kv.Entry) (s Sweep, err error) {
@@ -107,22 +119,29 @@ func (r *Registry) Condemn(ctx context.Context, before Sweep, l SweepList) (Swee
 // be. Lists that were swept long ago are forgotten; forgotten returns them.
 func (r *Registry) Swept(ctx context.Context, before Sweep, generation uint32) (after Sweep, forgotten []SweepList, err error) {
 	after = Sweep{Generation: before.Generation, Lists: slices.Clone(before.Lists)}
-	swept := 0
 	for i := range after.Lists {
 		if l := &after.Lists[i]; l.Generation == generation && l.Swept.IsZero() {
 			l.Swept = r.clock().UTC().Truncate(time.Second)
 		}
-		if !after.Lists[i].Swept.IsZero() {
+	}
+	forgotten = after.forget()
+	after, err = r.setSweep(ctx, fmt.Sprintf("end sweep of list %d", generation), before, after)
+	return after, forgotten, err
+}
+
+// forget drops lists that were swept long ago, and returns them: only from the front,
+// so that After can tell that none is missing between.
+func (s *Sweep) forget() (forgotten []SweepList) {
+	swept := 0
+	for _, l := range s.Lists {
+		if !l.Swept.IsZero() {
 			swept++
 		}
 	}
-	// Only from the front, so that After can tell that none is missing between.
-	for swept > listsKept && !after.Lists[0].Swept.IsZero() {
-		forgotten, after.Lists = append(forgotten, after.Lists[0]), after.Lists[1:]
-		swept--
+	for ; swept > listsKept && !s.Lists[0].Swept.IsZero(); swept-- {
+		forgotten, s.Lists = append(forgotten, s.Lists[0]), s.Lists[1:]
 	}
-	after, err = r.setSweep(ctx, fmt.Sprintf("end sweep of list %d", generation), before, after)
-	return after, forgotten, err
+	return forgotten
 }
 
 // setSweep replaces the state. An attempt whose outcome was lost is found by what
@@ -168,10 +187,14 @@ func (r *Registry) StillThere(ctx context.Context, s Sweep) error {
 	return wrap("check state of cleaning", r.db.commit(ctx, kv.Check(sweepKey, s.token)))
 }
 
-// settled makes the commit of e depend on the state of cleaning as it was read.
+// settled makes the commit of e depend on the state of cleaning as it was read, and on
+// what is taken down.
 func (e *edit) settled() (Sweep, error) {
 	entry := e.got[sweepKey]
 	s, err := parseSweep(entry)
+	if err == nil {
+		s.Down, err = e.takenDown()
+	}
 	if entry.Key != "" {
 		e.checks[sweepKey] = entry.Token
 		return s, err

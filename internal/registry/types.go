@@ -13,6 +13,7 @@
 //	holdfast/history/<app>/<seq>     immutable history entry; JSON
 //	holdfast/retired/<app>/<seq>     immutable: which releases were retired together; JSON
 //	holdfast/gone/<app>/<seq>        immutable: which releases became gone together; JSON
+//	holdfast/taken/<app>/<seq>       immutable: which files of the app were taken down together; JSON
 //	holdfast/hook/<app>/<name>       how far a hook of the app is; JSON
 //	holdfast/lease/<id>              a publisher's lease, leased
 //	holdfast/node/<id>               a node's entry, leased
@@ -24,6 +25,8 @@
 //	holdfast/scrub                   when all of the store was read last; JSON
 //	holdfast/clock                   which time was noted last; JSON
 //	holdfast/store                   which store the releases are in; JSON
+//	holdfast/takedowns               which bytes nobody serves or keeps; JSON
+//	holdfast/takedown/<digest>       who wanted that of some bytes, and why; JSON
 //
 // Everything that changes what an app's nodes serve changes its head or one of
 // its version keys, so a reader learns of it from those alone; records and
@@ -107,7 +110,10 @@ type Snapshot struct {
 	Registry string      // the registry's identity
 	Revision int64       // rises with every change; never compared across registries
 	Apps     []*AppState // sorted by name
+	// Takedowns are shared by snapshots while they do not change.
+	Takedowns *holdfast.Takedowns
 
+	down       kv.Token                         // what Takedowns was made from; zero: there was nothing
 	seen       map[holdfast.AppName][]seen      // what Apps was made from
 	heads      map[holdfast.AppName]kv.Revision // when the head of each app was last changed
 	unrecorded map[holdfast.AppName]bool        // apps with activations that lack a history entry
@@ -208,6 +214,10 @@ type NodeInfo struct {
 	// Differs says, per app, where what the node brought differs from what other
 	// running nodes brought.
 	Differs map[holdfast.AppName][]Difference `json:"differs,omitempty"`
+	// TakenDown is the number of the last change of what is taken down (Takedowns.Seq)
+	// after which the node removed all of that from its memory and disks. Versions that
+	// know nothing of takedowns never say it.
+	TakenDown int64 `json:"takenDown,omitempty"`
 	// Asked is what the node was asked for since it started.
 	Asked Usage `json:"asked,omitempty"`
 	// Copies is what it says of a store that is its own; nil if it shares one.

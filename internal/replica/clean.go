@@ -73,7 +73,7 @@ func (c *Copier) needs(ctx context.Context, s *store.Store, v view) (*needed, er
 			}
 			need.manifests[r.Manifest] = true
 			for _, d := range append(says, r.Inventory) {
-				if err := need.inventory(ctx, s, d); err != nil {
+				if err := need.inventory(ctx, s, d, v.snap.Takedowns); err != nil {
 					return nil, fmt.Errorf("release %s of app %s: %w; nothing is removed from this node's store before that can be read", r.ID, app.Name, err)
 				}
 			}
@@ -126,8 +126,9 @@ func (c *Copier) lost(k releaseKey) {
 }
 
 // inventory adds what an inventory names. One that is not here needs nothing: of all
-// that belongs to a release it is the first to come, and the last to go.
-func (n *needed) inventory(ctx context.Context, s *store.Store, d holdfast.Digest) error {
+// that belongs to a release it is the first to come, and the last to go. What was taken
+// down nobody needs.
+func (n *needed) inventory(ctx context.Context, s *store.Store, d holdfast.Digest, down *holdfast.Takedowns) error {
 	n.inventories[d] = true
 	inv, err := s.Inventory(ctx, d)
 	if errors.Is(err, holdfast.ErrNotFound) {
@@ -137,7 +138,9 @@ func (n *needed) inventory(ctx context.Context, s *store.Store, d holdfast.Diges
 		return err
 	}
 	for _, o := range inv.Objects() {
-		n.objects[o.Name] = true
+		if !down.Kills(o.Name) {
+			n.objects[o.Name] = true
+		}
 	}
 	return nil
 }

@@ -195,6 +195,8 @@ func (c *Copier) take(ctx context.Context, s *store.Store, p blob.Peer, ref blob
 	theirs := &source{r: c.pace.Reader(ctx, body)}
 	_, err = s.PutObject(ctx, ref.Name, ref.Size, theirs)
 	switch {
+	case err == nil && c.takedowns().Kills(ref.Name): // while it came
+		return s.DeleteObject(ctx, ref.Name)
 	case err == nil:
 		return nil
 	case theirs.err != nil:

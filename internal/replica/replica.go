@@ -334,3 +334,11 @@ func (c *Copier) nodes(ctx context.Context) ([]registry.NodeInfo, error) {
 
 // isSelf reports whether an entry is this node's.
 func (c *Copier) isSelf(n *registry.NodeInfo) bool { return n.Name == c.Name && n.Peer == c.Peer }
+
+// takedowns are what was taken down, as the node knows it.
+func (c *Copier) takedowns() *holdfast.Takedowns {
+	if snap := c.Snapshot(); snap != nil {
+		return snap.Takedowns
+	}
+	return nil
+}

@@ -105,12 +105,15 @@ func (c *Copier) lookUp(ctx context.Context, s *store.Store, j *job) error {
 	if err != nil {
 		return err
 	}
-	slow := s.Slowed(c.Rate)
+	slow, down := s.Slowed(c.Rate), c.takedowns()
 	var missing []holdfast.Object
 	var total, left int64
 	seen := make(map[holdfast.ObjectName]bool)
 	for _, o := range inv.Objects() {
 		if seen[o.Name] {
+			continue
+		}
+		if down.Kills(o.Name) { // not missing
 			continue
 		}
 		seen[o.Name] = true

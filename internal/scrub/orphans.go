@@ -28,6 +28,9 @@ func (s *scrubber) orphans(ctx context.Context) error {
 		s.add(Problem{Kind: Dangling, What: manifest, Name: d.String(), Detail: err.Error()}, nil, nil)
 	}
 	for _, l := range state.Lists {
+		if l.Empty() {
+			continue // it need not be there
+		}
 		if _, err := s.Store.Condemned(ctx, l.List); err != nil && ctx.Err() == nil {
 			s.add(Problem{Kind: kindOf(err), What: list, Name: l.List.String(), Detail: err.Error()}, nil, nil)
 		}

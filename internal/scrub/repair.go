@@ -153,7 +153,7 @@ func (s *scrubber) lookAgain(ctx context.Context) error {
 		}
 	}
 	after := newScrubber(Config{Registry: s.Registry, Store: s.Store})
-	after.only = make(map[holdfast.ObjectName]bool)
+	after.only, after.down = make(map[holdfast.ObjectName]bool), snap.Takedowns
 	for name := range s.damaged {
 		after.only[name] = true
 	}

@@ -134,6 +134,7 @@ func Check(ctx context.Context, c Config) (*Report, error) {
 type scrubber struct {
 	Config
 	only map[holdfast.ObjectName]bool // if not nil, other objects are left alone
+	down *holdfast.Takedowns
 
 	mu       sync.Mutex
 	wanted   map[holdfast.ObjectName]int64 // sizes of what releases refer to
@@ -167,6 +168,7 @@ func (s *scrubber) all(ctx context.Context) error {
 	for _, app := range snap.Apps {
 		releases = append(releases, app.Releases...)
 	}
+	s.down = snap.Takedowns
 	if err := s.releases(ctx, releases); err != nil {
 		return err
 	}
@@ -224,6 +226,9 @@ func (s *scrubber) release(ctx context.Context, r *registry.ReleaseInfo) {
 		s.add(Problem{Kind: Dangling, What: inventory, Name: r.Inventory.String(), Detail: err.Error()}, r, nil)
 	}
 	for _, o := range inv.Objects() {
+		if s.down.Kills(o.Name) {
+			continue // missing on purpose
+		}
 		if s.only == nil || s.only[o.Name] {
 			s.wanted[o.Name] = o.Size
 		}

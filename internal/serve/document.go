@@ -88,7 +88,7 @@ func (c *decider) missing(side *live.Release, p string) {
 		c.unavailable("some release is being loaded")
 		return
 	}
-	if e, ok := side.Lookup("404.html"); ok && e.Document && c.mayShowPage(p) {
+	if e, ok := side.Lookup("404.html"); ok && e.Document && !e.TakenDown() && c.mayShowPage(p) {
 		c.page(e, side)
 	} else {
 		c.d.Release = nil

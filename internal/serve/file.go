@@ -8,6 +8,10 @@ import (
 // order of RFC 9110, section 13.2.2.
 func (c *decider) file(e *live.Entry, cl *class) {
 	c.d.File = e
+	if e.TakenDown() {
+		c.fail(410, "this file was taken down")
+		return
+	}
 	cl = cl.at(c.r.Now)
 	p, accepted := prepare(e), parseAcceptEncoding(c.r.AcceptEncoding)
 	i := accepted.choose(e.Variants)

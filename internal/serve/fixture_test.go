@@ -24,6 +24,7 @@ type site struct {
 	sides    map[string]string // side → live release
 	since    map[string]int    // side → stamp of its activation, if not the release's
 	absent   map[string]bool   // releases whose manifest is not loaded
+	taken    []string          // contents that were taken down, wherever they are
 }
 
 type rel struct {
@@ -99,8 +100,16 @@ func table(t testing.TB, side string, sites ...site) *live.Table {
 	t.Helper()
 	store := texts{map[holdfast.Digest]*holdfast.Manifest{}, map[holdfast.Digest]*holdfast.Inventory{}}
 	snap := &registry.Snapshot{Registry: "test", Revision: 1}
+	var down []holdfast.Takedown
 	for _, s := range sites {
 		snap.Apps = append(snap.Apps, s.state(t, store))
+		for _, content := range s.taken {
+			down = append(down, holdfast.Takedown{Digest: holdfast.DigestOf([]byte(content))})
+		}
+	}
+	var err error
+	if snap.Takedowns, err = holdfast.NewTakedowns(1, down); err != nil {
+		t.Fatal(err)
 	}
 	sd, err := holdfast.ParseSide(side)
 	if err != nil {

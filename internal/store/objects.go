@@ -227,6 +227,30 @@ func (s *Store) Incarnations(ctx context.Context, d holdfast.Digest) ([]holdfast
 	return all, nil
 }
 
+// DeleteDead deletes the objects that are dead by down, and returns how many there were.
+// Cut short at any point, it goes on with the next call. Nothing that is stored later
+// has a name of theirs, so a delete may come as late as it likes.
+func (s *Store) DeleteDead(ctx context.Context, down *holdfast.Takedowns) (deleted int, err error) {
+	for _, t := range down.All() {
+		for _, d := range t.Stored() {
+			objects, err := s.Incarnations(ctx, d)
+			if err != nil {
+				return deleted, err
+			}
+			for _, o := range objects {
+				if !down.Dead(o.Name) {
+					continue
+				}
+				if err := s.DeleteObject(ctx, o.Name); err != nil {
+					return deleted, err
+				}
+				deleted++
+			}
+		}
+	}
+	return deleted, nil
+}
+
 // Manifests yields all manifests in the order of their digests. Errors are as
 // those of Objects.
 func (s *Store) Manifests(ctx context.Context) iter.Seq2[TextInfo, error] {

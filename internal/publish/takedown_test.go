@@ -1,0 +1,175 @@
+package publish
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+
+	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/registry"
+	"github.com/holdfast-web/holdfast/internal/store/memstore"
+)
+
+// takeDown takes contents down, with the forms that a release has of them.
+func (w *world) takeDown(r holdfast.Release, contents ...string) {
+	w.t.Helper()
+	var infos []registry.TakedownInfo
+	forms := make(map[holdfast.Digest][]holdfast.Digest)
+	for _, c := range contents {
+		d := holdfast.DigestOf([]byte(c))
+		infos = append(infos, registry.TakedownInfo{Digest: d})
+		for _, o := range w.forms(r, c) {
+			forms[d] = append(forms[d], o.Name.Digest)
+		}
+	}
+	down, err := w.registry.TakeDown(w.t.Context(), infos, forms)
+	if err == nil {
+		_, err = w.store.DeleteDead(w.t.Context(), down)
+	}
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// Bytes that were taken down are refused before anything is uploaded, under any name,
+// in any app, in a new release or in one that there is; until they are allowed, and
+// then they get new names.
+func TestPublishRefusesWhatWasTakenDown(t *testing.T) {
+	w := newWorld(t)
+	files := bigSite()
+	one := w.mustPublish(files, options("one"))
+	dead := w.forms(one.Release, files["app.js"])
+	w.takeDown(one.Release, files["app.js"])
+	renamed := map[string]string{"other.js": files["app.js"], "index.html": "<p>other"}
+	for name, build := range map[string]map[string]string{"two": renamed, "one": files, "three": files} {
+		uploads := 0
+		w.driver.SetHook(func(_ context.Context, op memstore.Op, _ string) error {
+			if op == memstore.Create {
+				uploads++
+			}
+			return nil
+		})
+		_, err := w.publish(build, options(name))
+		if !errors.Is(err, holdfast.ErrTakenDown) || !strings.Contains(err.Error(), ".js ("+holdfast.DigestOf([]byte(files["app.js"])).String()+")") || uploads > 0 {
+			t.Errorf("release %s: %v, %d uploads", name, err, uploads)
+		}
+		w.driver.SetHook(nil)
+	}
+	without := bigSite()
+	delete(without, "app.js")
+	w.mustPublish(without, options("four"))
+
+	if _, err := w.registry.AllowTakedown(t.Context(), holdfast.DigestOf([]byte(files["app.js"])), "ops"); err != nil {
+		t.Fatal(err)
+	}
+	again := w.mustPublish(files, options("one"))
+	if !again.Mended || again.Release.Inventory == one.Release.Inventory {
+		t.Errorf("published again: %+v", again)
+	}
+	w.checkStored(again.Release, files)
+	for _, o := range w.forms(again.Release, files["app.js"]) {
+		for _, d := range dead {
+			if o.Name == d.Name {
+				t.Errorf("%s is used again, and a delete may be on its way", o.Name)
+			}
+		}
+	}
+	w.checkStored(w.mustPublish(renamed, options("two")).Release, renamed)
+}
+
+// What is taken down while a publish of the same bytes goes on is not added; what is
+// taken down and allowed meanwhile is stored once more.
+func TestTakenDownDuringPublish(t *testing.T) {
+	for _, allow := range []bool{false, true} {
+		w := newWorld(t)
+		files := bigSite()
+		done := false
+		w.driver.SetHook(func(ctx context.Context, op memstore.Op, key string) error {
+			if op != memstore.Create || !strings.HasPrefix(key, "manifests/") || done {
+				return nil
+			}
+			done = true // all objects are stored by now
+			d := holdfast.DigestOf([]byte(files["app.js"]))
+			down, err := w.registry.TakeDown(ctx, []registry.TakedownInfo{{Digest: d}}, nil)
+			if err == nil && allow {
+				down, err = w.registry.AllowTakedown(ctx, d, "ops")
+			}
+			if err == nil {
+				_, err = w.store.DeleteDead(ctx, down)
+			}
+			return err
+		})
+		r, err := w.publish(files, options("one"))
+		switch {
+		case !done:
+			t.Error("nothing was taken down")
+		case !allow && !errors.Is(err, holdfast.ErrTakenDown):
+			t.Errorf("added although its bytes were taken down: %v", err)
+		case allow && err != nil:
+			t.Error(err)
+		case allow:
+			w.checkStored(r.Release, files)
+		}
+	}
+}
+
+// Neither a repair nor an undelete brings bytes back that were taken down, from
+// whatever form the store still has; all else is repaired.
+func TestRepairLeavesWhatWasTakenDown(t *testing.T) {
+	w := newWorld(t)
+	files := bigSite()
+	one := w.mustPublish(files, options("one"))
+	leak, lost := files["app.js"], files["assets/vendor-Qw7Er9Ty.js"]
+	down, err := w.registry.TakeDown(t.Context(), []registry.TakedownInfo{{Digest: holdfast.DigestOf([]byte(leak))}}, nil) // its forms are not known
+	if err == nil {
+		_, err = w.store.DeleteDead(t.Context(), down)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.lose(key(w.forms(one.Release, lost)[0].Name))
+	releases, err := w.registry.Releases(t.Context(), holdfast.DefaultApp())
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := NewRepairer(w.deps(), w.store, nil).Repair(t.Context(), &releases[0], nil, Options{})
+	if err != nil || !r.Mended || len(r.Lacking) > 0 || r.Restored != 1 {
+		t.Errorf("%+v, %v", r, err)
+	}
+	if all, err := w.store.Incarnations(t.Context(), holdfast.DigestOf([]byte(leak))); err != nil || len(all) > 0 {
+		t.Errorf("the bytes are back: %v, %v", all, err)
+	}
+	if err := errors.Join(
+		w.registry.Retire(t.Context(), holdfast.DefaultApp(), one.Release.ID, registry.RetireOptions{}),
+		w.registry.MarkGone(t.Context(), holdfast.DefaultApp(), one.Release.ID),
+	); err != nil {
+		t.Fatal(err)
+	}
+	o := options("one")
+	if _, err := Undelete(t.Context(), w.deps(), w.store, o); !errors.Is(err, holdfast.ErrTakenDown) {
+		t.Errorf("undeleted: %v", err)
+	}
+}
+
+// A node that starts again with the build it brought starts although a file of that
+// was taken down, and gets it back when it is allowed.
+func TestBroughtBuildWithoutWhatWasTakenDown(t *testing.T) {
+	w := newWorld(t)
+	files := bigSite()
+	o := options("one")
+	o.Local = true
+	one := w.mustPublish(files, o)
+	w.takeDown(one.Release, files["app.js"])
+	r := w.mustPublishUnread(files, o)
+	if all, err := w.store.Incarnations(t.Context(), holdfast.DigestOf([]byte(files["app.js"]))); err != nil || len(all) > 0 || !r.Unchanged {
+		t.Errorf("%+v, %d objects of it, %v", r, len(all), err)
+	}
+	if _, err := w.publish(files, func() Options { o := o; o.ID = options("two").ID; return o }()); !errors.Is(err, holdfast.ErrTakenDown) {
+		t.Errorf("a new release: %v", err)
+	}
+	if _, err := w.registry.AllowTakedown(t.Context(), holdfast.DigestOf([]byte(files["app.js"])), "ops"); err != nil {
+		t.Fatal(err)
+	}
+	w.checkStored(w.mustPublish(files, o).Release, files)
+}
