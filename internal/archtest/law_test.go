@@ -67,7 +67,7 @@ func theLaw() law {
 			"internal/coding":    ".",
 			"internal/delta":     ". internal/blob internal/coding internal/live",
 			"internal/fastpath":  ". internal/blob internal/live internal/serve",
-			"internal/front":     ". internal/serve",
+			"internal/front":     ". internal/fastpath internal/serve",
 			"internal/hook":      ". internal/registry",
 			"internal/lane":      ".",
 			"internal/lifecycle": ". internal/registry",

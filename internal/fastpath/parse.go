@@ -21,7 +21,9 @@ type head struct {
 	serve.Request
 	target         string // as sent
 	referer, agent string
-	close          bool // the client will send no other request
+	// What proxies say of whom they have the request from; lines are joined.
+	forwarded, forwardedFor string
+	close                   bool // the client will send no other request
 }
 
 // verdict says whose a request is.
@@ -157,6 +159,16 @@ func (h *head) field(fields *fieldTable, name, value string, hosts *int) verdict
 			h.referer = value
 			return ours
 		}
+	case len("Forwarded"):
+		if strings.EqualFold(name, "Forwarded") {
+			h.forwarded = joined(h.forwarded, value)
+			return ours
+		}
+	case len("X-Forwarded-For"):
+		if strings.EqualFold(name, "X-Forwarded-For") {
+			h.forwardedFor = joined(h.forwardedFor, value)
+			return ours
+		}
 	}
 	if in, ok := fields.find(name); ok {
 		if in == nil { // a field that net/http must see
@@ -169,6 +181,14 @@ func (h *head) field(fields *fieldTable, name, value string, hosts *int) verdict
 		}
 	}
 	return ours
+}
+
+// joined is a list of what several lines of one field have (RFC 9110, section 5.3).
+func joined(list, more string) string {
+	if list == "" {
+		return more
+	}
+	return list + ", " + more
 }
 
 // connection reads a Connection field (RFC 9110, section 7.6.1).

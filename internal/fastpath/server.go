@@ -38,6 +38,7 @@ type Server struct {
 	ctx      context.Context // of the waits of requests
 	cancel   context.CancelFunc
 	draining atomic.Bool
+	leaving  atomic.Bool
 	date     atomic.Pointer[date]
 
 	mu        sync.Mutex
@@ -139,6 +140,9 @@ func (s *Server) forget(c *conn) {
 	s.mu.Unlock()
 	s.done.Done()
 }
+
+// Leave has every connection end with its next answer.
+func (s *Server) Leave() { s.leaving.Store(true) }
 
 // Shutdown stops accepting, lets requests in flight finish, and returns when all
 // connections are closed or ctx ends, then with its error.

@@ -13,12 +13,12 @@ func (c *conn) answer() bool {
 	c.head.Now = now.Unix()
 	p := c.s.config.Handler.Answer(c.s.ctx, &c.head.Request, &c.d)
 	defer p.Close()
-	if c.head.close || c.s.draining.Load() {
+	if c.head.close || c.s.leaving.Load() || c.s.draining.Load() {
 		c.d.Close = true
 	}
 	c.putHeader(&p, now)
 	sent, err := c.body(&p)
-	c.report(&p, sent, now)
+	c.s.config.Handler.Report(&c.d, &p, sent, time.Since(now), c.request)
 	if err != nil {
 		return false
 	}
@@ -119,5 +119,17 @@ func (c *conn) deadline() error {
 	return c.nc.SetWriteDeadline(c.write)
 }
 
-// report tells the access log.
-func (c *conn) report(*serve.Payload, int64, time.Time) {}
+// request is c.head as net/http has it, as far as access logs want it.
+func (c *conn) request() *http.Request {
+	h := &c.head
+	r := &http.Request{
+		Method: h.Method, Host: h.Host, RequestURI: h.target, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		RemoteAddr: c.nc.RemoteAddr().String(), Header: make(http.Header, 4),
+	}
+	for name, value := range map[string]string{"Referer": h.referer, "User-Agent": h.agent, "Forwarded": h.forwarded, "X-Forwarded-For": h.forwardedFor} {
+		if value != "" {
+			r.Header[name] = []string{value}
+		}
+	}
+	return r
+}

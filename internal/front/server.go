@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/holdfast-web/holdfast/internal/fastpath"
 	"github.com/holdfast-web/holdfast/internal/serve"
 )
 
@@ -31,12 +32,16 @@ type ServerConfig struct {
 	TLS         *tls.Config
 	HTTP1       bool // no HTTP/2
 	HeaderBytes int  // 32 KiB
+	// Fast answers plain HTTP/1.1 requests as Handler does, with less work; nil: Handler
+	// answers all.
+	Fast *serve.Handler
 }
 
 // Server is an HTTP server none of whose connections stays open without a deadline. All
 // servers of the program are made here.
 type Server struct {
 	http    *http.Server
+	fast    *fastpath.Server // in front of http; nil without
 	leaving atomic.Bool
 }
 
@@ -60,7 +65,21 @@ func NewServer(ctx context.Context, c ServerConfig) *Server {
 		BaseContext:                  func(net.Listener) context.Context { return ctx },
 		ErrorLog:                     slog.NewLogLogger(c.Log.Handler(), slog.LevelDebug),
 	}
+	if c.Fast != nil {
+		s.speedUp(c)
+	}
 	return s
+}
+
+// speedUp puts the fast shell in front of net/http.
+func (s *Server) speedUp(c ServerConfig) {
+	f := fastpath.Config{Handler: c.Fast, Standard: s.http, Logger: c.Log, Head: headerTimeout, Idle: idleTimeout, Write: writeTimeout}
+	if c.TLS != nil {
+		f.TLS = c.TLS.Clone()
+		f.TLS.NextProtos = []string{"h2", "http/1.1"}
+		s.http.TLSConfig = f.TLS // it speaks HTTP/2 on the connections that it is given
+	}
+	s.fast = fastpath.New(f)
 }
 
 // bounded bounds what net/http leaves unbounded, and has connections end while the server
@@ -100,7 +119,9 @@ func (b *boundedBody) Read(p []byte) (int, error) {
 // Serve answers on l until the server or l is closed.
 func (s *Server) Serve(l net.Listener) error {
 	var err error
-	if s.http.TLSConfig == nil {
+	if s.fast != nil {
+		err = s.fast.Serve(l)
+	} else if s.http.TLSConfig == nil {
 		err = s.http.Serve(l)
 	} else {
 		err = s.http.ServeTLS(l, "", "")
@@ -112,14 +133,26 @@ func (s *Server) Serve(l net.Listener) error {
 }
 
 // Leave has every connection end with its next answer.
-func (s *Server) Leave() { s.leaving.Store(true) }
+func (s *Server) Leave() {
+	s.leaving.Store(true)
+	if s.fast != nil {
+		s.fast.Leave()
+	}
+}
 
 // Shutdown lets the requests in flight finish, until ctx ends; what is left then is cut
 // off, and the error says so.
 func (s *Server) Shutdown(ctx context.Context) error {
+	if s.fast != nil {
+		err := s.fast.Shutdown(ctx)
+		if err != nil {
+			_ = s.fast.Close() // the connections are being given up
+		}
+		return err
+	}
 	err := s.http.Shutdown(ctx)
 	if err != nil {
-		_ = s.http.Close() // the connections are being given up
+		_ = s.http.Close() // the same
 	}
 	return err
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
 
 	"github.com/holdfast-web/holdfast/internal/admin"
 	"github.com/holdfast-web/holdfast/internal/front"
@@ -105,7 +104,11 @@ func (n *Node) servers(ctx context.Context) (all []*server) {
 		return s
 	}
 	if n.site != nil {
-		c := front.ServerConfig{Handler: n.handler()}
+		h := n.handler()
+		c := front.ServerConfig{Handler: h}
+		if !n.config.Standard {
+			c.Fast = h
+		}
 		if n.config.Certificates != nil {
 			c.TLS = n.config.Certificates.TLS()
 		}
@@ -145,7 +148,7 @@ func (n *Node) shutdown(servers []*server) {
 	}
 }
 
-func (n *Node) handler() http.Handler {
+func (n *Node) handler() *serve.Handler {
 	o := serve.Options{Logger: n.config.Logger, Access: n.config.Access}
 	if n.config.DebugHeaders {
 		o.Node = n.config.Name

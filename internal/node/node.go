@@ -73,6 +73,7 @@ type Config struct {
 	// block.
 	Access func(*http.Request, serve.Access)
 
+	Standard     bool          // net/http answers all requests of the sites
 	DebugHeaders bool          // who answered, and from where
 	Poll         time.Duration // of the registry, on top of its hints (5 s)
 	Drain        time.Duration // for requests in flight at the end (20 s)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"strconv"
+	"time"
 )
 
 // A RequestField is a header field that matters for an answer.
@@ -37,6 +38,15 @@ func (h *Handler) Answer(ctx context.Context, r *Request, d *Decision) Payload {
 	p := h.body(ctx, r, d)
 	d.count()
 	return p
+}
+
+// Report tells the access log, if there is one, of an answer that took so long and of
+// whose body so much was sent. request makes the request as net/http has it; the log
+// keeps nothing of it.
+func (h *Handler) Report(d *Decision, p *Payload, sent int64, took time.Duration, request func() *http.Request) {
+	if h.options.Access != nil {
+		h.report(request(), d, Access{Status: d.Status, Sent: sent, Hot: p.hot, Delta: d.Delta != nil, Duration: took})
+	}
 }
 
 // AppendHeader appends the status line and the header of d, whose body is p, as
