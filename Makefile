@@ -77,6 +77,11 @@ $(HOLDFAST_TOOLS)/caddy: bench/asset_test.go
 bench: $(HOLDFAST_TOOLS)/caddy ## run the benchmarks
 	$(GO) test -run '^$$' -bench . -benchmem ./bench ./internal/serve ./internal/live ./internal/blob
 
+.PHONY: bench-quick
+bench-quick: build ## compare with nginx, lighttpd and h2o: CPU time a request, in four minutes
+	bench/install.sh
+	$(GO) run ./bench/peers -rounds 3 -length 1s
+
 .PHONY: fuzz
 fuzz: ## fuzz each parser for FUZZTIME (10s)
 	@set -e; for dir in $$($(GO) list -f '{{.Dir}}' $(PACKAGES)); do \

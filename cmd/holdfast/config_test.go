@@ -66,7 +66,7 @@ func FuzzParseConfig(f *testing.F) {
 func TestKeysAreFlags(t *testing.T) {
 	want := []string{
 		"access-log", "admin", "app", "build", "by", "cache", "client-header", "copies", "copy-rate", "data", "debug-headers", "deltas", "drain", "effort",
-		"hook-timeout", "hook-tries", "hooks", "identity", "listen", "log-format", "max-files", "max-size", "memory",
+		"hook-timeout", "hook-tries", "hooks", "http", "identity", "listen", "log-format", "max-files", "max-size", "memory",
 		"name", "notice", "peer-address", "peer-ca", "peer-cert", "peer-key", "peer-listen", "peer-secret-file", "poll", "proxy-protocol", "prune", "registry", "registry-ca", "registry-cert", "registry-key", "reuse-port", "scrub", "scrub-rate", "side", "store", "tls-cert", "tls-key", "trusted-proxies",
 	}
 	c := &cli{env: noEnv}

@@ -39,6 +39,7 @@ type serveOptions struct {
 	clients       clientOptions
 	logFormat     string
 	debugHeaders  bool
+	http          string
 	name          string
 	poll, drain   time.Duration
 	notice        time.Duration
@@ -128,6 +129,7 @@ func (o *serveOptions) flags(flags *pflag.FlagSet) {
 	flags.Var(&value[int64]{&o.memory, parseSize, "size", "256MiB"}, "memory", "how much to keep in memory for speed")
 	flags.StringVar(&o.accessLog, "access-log", "", "append a line for each answer to this `file`; -: standard output")
 	choiceFlag(flags, &o.logFormat, "log-format", "the form of the log", "text", "json")
+	choiceFlag(flags, &o.http, "http", "what answers plain HTTP/1.1 requests: a shell made for them, or net/http, which answers all others", "fast", "standard")
 	flags.BoolVar(&o.debugHeaders, "debug-headers", false, "say in each answer which node and release it comes from")
 	flags.StringVar(&o.name, "name", "", "the node's `name` in status (the host's name)")
 	durationFlag(flags, &o.poll, "poll", 5*time.Second, "how often to read the registry without being told to")
@@ -154,7 +156,7 @@ func (o *serveOptions) flags(flags *pflag.FlagSet) {
 	o.peers.flags(flags)
 	o.build.flags(flags)
 	o.copies.flags(flags)
-	configurable(flags, "listen", "admin", "reuse-port", "tls-cert", "tls-key", "memory", "access-log", "log-format", "debug-headers", "name", "poll", "drain",
+	configurable(flags, "listen", "admin", "reuse-port", "tls-cert", "tls-key", "memory", "access-log", "log-format", "debug-headers", "http", "name", "poll", "drain",
 		"notice", "cache", "deltas", "prune", "scrub", "scrub-rate", "hooks", "hook-timeout", "hook-tries")
 }
 
@@ -270,7 +272,7 @@ func (c *cli) listen(ctx context.Context, from *origin.Origin, o serveOptions, p
 		StateDir: c.stateDir(), AcceptRegistry: o.accept, Notice: o.notice,
 		Name: o.name, Version: programVersion(), Side: o.side,
 		Listen: o.listen, Admin: o.admin, ReusePort: o.reusePort, Inherited: o.inherited, Certificates: o.certificates, ProxyProtocol: o.clients.protocolProxies(),
-		DebugHeaders: o.debugHeaders, Access: access, Poll: o.poll, Drain: o.drain, Chores: c.chores(from, o, log), Duties: c.duties(from, o, log),
+		Standard: o.http == "standard", DebugHeaders: o.debugHeaders, Access: access, Poll: o.poll, Drain: o.drain, Chores: c.chores(from, o, log), Duties: c.duties(from, o, log),
 		Holders: c.holders(source, deltas, from),
 	})
 	if err != nil {
