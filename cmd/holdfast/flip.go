@@ -176,9 +176,10 @@ func (c *cli) tell(f *flip) {
 	default:
 		c.ui.say("%s is live on side %s (was %s). Open tabs on %s keep working.", what, f.Side, f.Previous, f.Previous)
 	}
-	c.tellNodes(f.Nodes)
-	if f.Nodes.Total > 0 && f.Nodes.sides[f.Side] == 0 {
+	if f.Nodes.Total > 0 && f.Nodes.sides[f.Side] == 0 { // that others have updated is not what was asked for
 		c.ui.say("no running node serves side %s; %s serve%s starts one", f.Side, c.program, flipFlags(holdfast.DefaultApp(), f.Side))
+	} else {
+		c.tellNodes(f.Nodes)
 	}
 	if f.Changed && !f.Previous.IsZero() {
 		c.ui.say("%s %s activate %s%s", dim.paint("to undo:", c.ui.outColor), c.program, f.Previous, flipFlags(f.App, f.Side))

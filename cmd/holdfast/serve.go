@@ -340,7 +340,7 @@ func (c *cli) warnOfSide(apps []*registry.AppState, side holdfast.Side) {
 	}
 	if len(known) > 0 {
 		slices.Sort(known)
-		c.ui.warn(fmt.Sprintf("%sthe sides are %s; holdfast activate RELEASE --side %s --create makes a new one", meant("", nearest(side.String(), known)), prose(known, "and"), side),
+		c.ui.warn(fmt.Sprintf("%sthe %s %s; holdfast activate RELEASE --side %s --create makes a new one", meant("", nearest(side.String(), known)), verb(len(known), "only side is", "sides are"), prose(known, "and"), side),
 			"no app has a side %s: this node answers 503 for pages until a release is live there", side)
 	}
 }
