@@ -227,6 +227,7 @@ func testJoin(t *testing.T, where asset.Cluster) {
 	}
 	p.activate("r1") // a rollback
 	awaitURL(t, a, "app.js", "/@r1/app.js")
+	where.Create = true // app shop, beside the one that there is
 	b := join(t, with(where, "b", version("3")), asset.Options{App: "shop"})
 	gives(t, a, urlOf(t, b, "only-3.js"), "3")
 	gives(t, b, "/@r2/only-2.js", "2")

@@ -197,6 +197,10 @@ func TestBuildOfPublishedApp(t *testing.T) {
 	if !errors.Is(err, holdfast.ErrConflict) || !strings.Contains(err.Error(), "Options.App") {
 		t.Errorf("%v", err)
 	}
+	if _, err := asset.Join(t.Context(), with(where, "a", version("2")), asset.Options{App: "shop"}); !errors.Is(err, holdfast.ErrNotFound) {
+		t.Errorf("an app that does not exist although others do, which may be a typo: %v", err)
+	}
+	where.Create = true
 	a := join(t, with(where, "a", version("2")), asset.Options{App: "shop"})
 	gives(t, a, "/shop/app.js", version("2")["app.js"])
 }

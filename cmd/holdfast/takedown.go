@@ -52,9 +52,9 @@ be published again; the releases that had them get them back only by that.
 
 Exit code 1 if a running node has not removed the bytes within --wait.
 
-JSON keys: dryRun, takedowns (digest, allowed, removed, takenDown, by, message, found:
-app, release, paths; more), purge, urls, nodes (total, ready, lagging: node, address,
-why).`,
+JSON keys: dryRun, takedowns (digest, allowed, removed, takenDown, by, message,
+found: app, release, paths; more), purge, urls, nodes (total, ready, lagging: node,
+address, why).`,
 		Example: `  holdfast takedown config.js --dry-run
   holdfast takedown config.js --message "holds the key of the payment service"
   holdfast takedown https://www.example.com/@2024-05-17.1/config.js

@@ -2,6 +2,7 @@ package fastpath
 
 import (
 	"crypto/tls"
+	"errors"
 	"io"
 	"net"
 	"runtime/debug"
@@ -22,20 +23,27 @@ const (
 	linger     = time.Second
 )
 
-// conn is one connection. While it waits for a request it holds no buffers.
+// freshFor is how long a new connection has, where the server shuts down, for a request
+// that is likely on its way. net/http has the same.
+const freshFor = 5 * time.Second
+
+// conn is one connection. While it waits for a request it holds no buffers, unless it is
+// one with TLS.
 type conn struct {
 	s     *Server
-	nc    net.Conn
+	wire  net.Conn // as it was accepted
+	nc    net.Conn // wire, or TLS over it
+	given bool     // to net/http; under the lock of s
+	began time.Time
 	raw   syscall.RawConn // of nc, where reading can wait without a buffer; else nil
 	until time.Time       // the read deadline that is set
 	write time.Time       // the write deadline that is set
 	*buffers
 
 	reading func(fd uintptr) bool // c.readRaw
-	n       int                   // of the last readRaw
-	err     error
-	idle    atomic.Bool // nothing of the next request was read
-	fresh   atomic.Bool // nothing at all was read: a request is likely on its way
+	err     error                 // of the last readRaw
+	idle    atomic.Bool           // nothing of the next request was read
+	fresh   atomic.Bool           // nothing at all was read: a request is likely on its way
 }
 
 // buffers are what a connection needs while it answers.
@@ -59,21 +67,21 @@ func newPool() *sync.Pool {
 }
 
 func newConn(s *Server, nc net.Conn) *conn {
-	c := &conn{s: s, nc: nc}
+	c := &conn{s: s, wire: nc, nc: nc, began: time.Now()}
 	c.idle.Store(true)
 	c.fresh.Store(true)
 	return c
 }
 
 // wake ends a wait for the next request. A request that is being read goes on, and one
-// that a new connection was made for is waited for a little.
+// that a new connection was made for is waited for a little. It wants the lock of s.
 func (c *conn) wake() {
 	switch {
-	case !c.idle.Load():
+	case c.given || !c.idle.Load():
 	case c.fresh.Load():
-		_ = c.nc.SetReadDeadline(time.Now().Add(c.s.config.Head)) // fails only on a closed connection
+		_ = c.wire.SetReadDeadline(c.began.Add(freshFor)) // fails only on a closed connection
 	default:
-		_ = c.nc.SetReadDeadline(time.Unix(1, 0)) // the same
+		_ = c.wire.SetReadDeadline(time.Unix(1, 0)) // the same
 	}
 }
 
@@ -85,44 +93,52 @@ func (c *conn) run() {
 			_ = c.nc.Close() // is being given up
 		}
 	}()
-	if !c.secure() {
-		_ = c.nc.Close() // the handshake failed, or net/http has it
-		return
+	gone, ok := c.secure()
+	if ok && !gone {
+		if t, ok := c.nc.(*net.TCPConn); ok {
+			c.raw, _ = t.SyscallConn() // without it there is Read
+			c.reading = c.readRaw
+		}
+		gone = c.requests()
 	}
-	if c.nc == nil {
-		return
-	}
-	if t, ok := c.nc.(*net.TCPConn); ok {
-		c.raw, _ = t.SyscallConn() // without it there is Read
-		c.reading = c.readRaw
-	}
-	if !c.requests() {
+	if !gone {
 		_ = c.nc.Close() // all was written
 	}
 	c.release()
 }
 
-// secure makes the TLS handshake, if there is to be one. A client that chose HTTP/2 goes
-// to net/http: c.nc is nil then.
-func (c *conn) secure() bool {
+// secure makes the TLS handshake, if there is to be one, and is ok if that succeeds. A
+// client that chose HTTP/2 goes to net/http: the connection is gone then.
+func (c *conn) secure() (gone, ok bool) {
 	if c.s.config.TLS == nil {
-		return true
+		return false, true
 	}
-	t := tls.Server(c.nc, c.s.config.TLS)
-	if t.SetDeadline(time.Now().Add(c.s.config.Head)) != nil || t.HandshakeContext(c.s.ctx) != nil {
-		return false
+	t := tls.Server(c.wire, c.s.config.TLS)
+	if t.SetDeadline(time.Now().Add(c.s.config.Head)) != nil {
+		return false, false
 	}
-	if t.SetDeadline(time.Time{}) != nil {
-		return false
+	if err := t.HandshakeContext(c.s.ctx); err != nil {
+		c.inClear(err)
+		return false, false
 	}
 	c.nc = t
 	if t.ConnectionState().NegotiatedProtocol == "h2" {
-		if !c.s.standard.give(t) {
-			return false
-		}
-		c.nc = nil
+		gone = c.handOver(t)
+		return gone, gone
 	}
-	return true
+	return false, true
+}
+
+// inClear answers a client that speaks HTTP where TLS is spoken, as net/http does.
+func (c *conn) inClear(err error) {
+	var header tls.RecordHeaderError
+	if !errors.As(err, &header) || header.Conn == nil {
+		return
+	}
+	switch string(header.RecordHeader[:]) {
+	case "GET /", "HEAD ", "POST ", "PUT /", "OPTIO":
+		_, _ = io.WriteString(c.wire, "HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n") // is closed next
+	}
 }
 
 // requests answers one request after the other. It is true if the connection is not
@@ -139,7 +155,7 @@ func (c *conn) requests() (gone bool) {
 		}
 		switch v {
 		case others:
-			return c.flush() == nil && c.handOver()
+			return c.flush() == nil && c.handOver(c.replay())
 		case refused:
 			c.refuse(r)
 			return false
@@ -216,7 +232,7 @@ func (c *conn) last() error {
 	if !c.fresh.Load() {
 		return net.ErrClosed
 	}
-	if err := c.nc.SetReadDeadline(time.Now().Add(c.s.config.Head)); err != nil {
+	if err := c.nc.SetReadDeadline(c.began.Add(freshFor)); err != nil {
 		return err
 	}
 	return c.read()
@@ -294,12 +310,28 @@ func (c *conn) consume(n int) {
 	c.idle.Store(true) // so that the next head gets a deadline of its own
 }
 
-// handOver gives the connection to net/http with what was read of it.
-func (c *conn) handOver() bool {
-	if c.nc.SetDeadline(time.Time{}) != nil {
-		return false
+// replay is the connection with what was read of it. Shutdown waits until it is closed,
+// unless HTTP/2 begins: that ends by a word of net/http.
+func (c *conn) replay() *replayed {
+	r := &replayed{Conn: c.nc, read: append([]byte(nil), c.in...), closed: func() {}}
+	if c.head.Method != "PRI" {
+		c.s.handed.Add(1)
+		r.closed = sync.OnceFunc(c.s.handed.Done)
 	}
-	return c.s.standard.give(&replayed{Conn: c.nc, read: append([]byte(nil), c.in...)})
+	return r
+}
+
+// handOver gives the connection, as nc, to net/http. From then on wake leaves its
+// deadlines alone.
+func (c *conn) handOver(nc net.Conn) bool {
+	c.s.mu.Lock()
+	c.given = true
+	c.s.mu.Unlock()
+	if nc.SetDeadline(time.Time{}) == nil && c.s.standard.give(nc) {
+		return true
+	}
+	_ = nc.Close() // nobody takes it
+	return false
 }
 
 // refuse answers what is no request, and closes the connection in such a way that the

@@ -53,7 +53,15 @@ func (h *handover) Addr() net.Addr { return *h.addr.Load() }
 // replayed is a connection of which something was read already.
 type replayed struct {
 	net.Conn
-	read []byte
+	read   []byte
+	closed func() // called when it is
+}
+
+// Close implements net.Conn.
+func (r *replayed) Close() error {
+	err := r.Conn.Close()
+	r.closed()
+	return err
 }
 
 // Read implements io.Reader.

@@ -23,7 +23,8 @@ type head struct {
 	referer, agent string
 	// What proxies say of whom they have the request from; lines are joined.
 	forwarded, forwardedFor string
-	close                   bool // the client will send no other request
+	close                   bool   // the client will send no other request
+	seen                    uint32 // which fields of a fieldTable, a bit each
 }
 
 // verdict says whose a request is.
@@ -170,15 +171,12 @@ func (h *head) field(fields *fieldTable, name, value string, hosts *int) verdict
 			return ours
 		}
 	}
-	if in, ok := fields.find(name); ok {
-		if in == nil { // a field that net/http must see
+	if f := fields.find(name); f != nil {
+		if f.In == nil || h.seen&f.bit != 0 { // one that net/http must see, or of several lines, which is rare
 			return others
 		}
-		if s := in(&h.Request); *s == "" {
-			*s = value
-		} else {
-			return others // fields of several lines are rare
-		}
+		h.seen |= f.bit
+		*f.In(&h.Request) = value
 	}
 	return ours
 }
@@ -204,7 +202,12 @@ func (h *head) connection(value string) verdict {
 }
 
 // fieldTable finds fields by the length of their names, then by their names.
-type fieldTable [32][]serve.RequestField
+type fieldTable [32][]knownField
+
+type knownField struct {
+	serve.RequestField
+	bit uint32
+}
 
 // newFieldTable has what matters for an answer and, with nil for In, what makes a
 // request one for net/http.
@@ -214,22 +217,23 @@ func newFieldTable() *fieldTable {
 	for _, name := range []string{"Content-Length", "Expect", "Http2-Settings", "Transfer-Encoding", "Upgrade", "Proxy-Connection", "Trailer", "Te"} {
 		all = append(all, serve.RequestField{Name: name})
 	}
-	for _, f := range all {
-		t[len(f.Name)] = append(t[len(f.Name)], f)
+	for i, f := range all {
+		t[len(f.Name)] = append(t[len(f.Name)], knownField{f, 1 << i})
 	}
 	return t
 }
 
-func (t *fieldTable) find(name string) (in func(*serve.Request) *string, ok bool) {
+// find returns nil if the name is none that it has.
+func (t *fieldTable) find(name string) *knownField {
 	if len(name) >= len(t) {
-		return nil, false
+		return nil
 	}
 	for i := range t[len(name)] {
 		if f := &t[len(name)][i]; strings.EqualFold(f.Name, name) {
-			return f.In, true
+			return f
 		}
 	}
-	return nil, false
+	return nil
 }
 
 // cutLine returns the first line of b without its CR LF, and what follows. Each line

@@ -75,6 +75,8 @@ func TestWhoseARequestIs(t *testing.T) {
 		{"odd connection", lines("GET / HTTP/1.1", "Host: a", "Connection: close, x"), others, 0},
 		{"field twice", lines("GET / HTTP/1.1", "Host: a", "If-None-Match: \"a\"", "If-None-Match: \"b\""), others, 0},
 
+		{"field twice, empty first", lines("GET / HTTP/1.1", "Host: a", "Range:", "Range: bytes=0-1"), others, 0},
+
 		{"no host", lines("GET / HTTP/1.1"), refused, 400},
 		{"two hosts", lines("GET / HTTP/1.1", "Host: a", "Host: a"), refused, 400},
 		{"host with path", lines("GET / HTTP/1.1", "Host: a/b"), refused, 400},

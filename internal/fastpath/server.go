@@ -45,10 +45,12 @@ type Server struct {
 	listeners map[net.Listener]bool
 	conns     map[*conn]bool
 	done      sync.WaitGroup // of connections
+	handed    sync.WaitGroup // of those of HTTP/1.1 that net/http has
 }
 
 // New returns a server.
 func New(c Config) *Server {
+	c.TLS = c.TLS.Clone() // net/http changes its own when it begins to serve
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -145,22 +147,24 @@ func (s *Server) forget(c *conn) {
 func (s *Server) Leave() { s.leaving.Store(true) }
 
 // Shutdown stops accepting, lets requests in flight finish, and returns when all
-// connections are closed or ctx ends, then with its error.
+// connections are closed or ctx ends, then with its error. net/http goes last: from then
+// on it drops requests that it has just read.
 func (s *Server) Shutdown(ctx context.Context) error {
 	err := s.stop()
-	err = errors.Join(err, s.config.Standard.Shutdown(ctx))
+	s.config.Standard.SetKeepAlivesEnabled(false) // closes what is idle, and others after their answer
 	idle := make(chan struct{})
 	go func() {
 		s.done.Wait()
+		s.handed.Wait()
 		close(idle)
 	}()
 	select {
 	case <-idle:
 		s.cancel()
-		return err
 	case <-ctx.Done():
-		return errors.Join(err, ctx.Err())
+		err = errors.Join(err, ctx.Err())
 	}
+	return errors.Join(err, s.config.Standard.Shutdown(ctx))
 }
 
 // stop makes the server take no more connections and requests.
@@ -186,7 +190,7 @@ func (s *Server) Close() error {
 	s.cancel()
 	s.mu.Lock()
 	for c := range s.conns {
-		_ = c.nc.Close() // is being given up
+		_ = c.wire.Close() // is being given up
 	}
 	s.mu.Unlock()
 	err = errors.Join(err, s.config.Standard.Close())
