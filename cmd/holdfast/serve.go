@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -219,12 +218,10 @@ func (c *cli) serve(ctx context.Context, o serveOptions) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, source.Close()) }()
-	if err := c.tellServing(ctx, from, n, o); err != nil {
-		return err
-	}
 	watching, unwatch := context.WithCancel(ctx)
 	var watch sync.WaitGroup
 	watch.Go(func() { manager{log}.watch(watching, n, o) })
+	watch.Go(func() { c.announce(watching, from, n, o) })
 	defer watch.Wait()
 	defer unwatch()
 	defer context.AfterFunc(ctx, func() {
@@ -279,70 +276,6 @@ func (c *cli) listen(ctx context.Context, from *origin.Origin, o serveOptions, p
 		return nil, nil, errors.Join(err, source.Close())
 	}
 	return n, source, nil
-}
-
-// tellServing says where the node listens and what it serves. With the access
-// log on standard output it goes to standard error.
-func (c *cli) tellServing(ctx context.Context, from *origin.Origin, n *node.Node, o serveOptions) error {
-	say := c.ui.say
-	if o.accessLog == "-" {
-		say = c.ui.note
-	}
-	scheme := "http"
-	if o.cert != "" {
-		scheme = "https"
-	}
-	admin := ""
-	if a := n.AdminAddr(); a != nil {
-		admin = ", admin on " + browsable("http", a)
-	}
-	say("serving side %s on %s%s", o.side, browsable(scheme, n.Addr()), admin)
-	if at := n.PeerAddr(); at != "" {
-		say("answering other nodes on %s", at)
-	}
-	say("data in %s, memory %s", c.dataPlace(), humanMemory(o.memory))
-	if c.private() && o.peers.listen == "" {
-		c.ui.note("nodes share no store, and this one has no --peer-listen: it cannot get what others bring, nor they what it brings; give all of them --peer-listen, or a --store")
-	}
-	if from.Opened == nil {
-		say("the registry is out of reach: serving what this node kept in %s", c.stateDir())
-		return nil
-	}
-	if from.Reach != nil {
-		say("the store %s is out of reach: what this node has not kept answers 503 until it is there", c.storePlace())
-	}
-	apps, err := from.Opened.Apps(ctx)
-	if err != nil {
-		return fmt.Errorf("read registry: %w", err)
-	}
-	if len(apps) == 0 {
-		say("nothing is published yet: %s publish DIR --activate%s", c.program, sideValue(o.side))
-	}
-	c.warnOfSide(apps, o.side)
-	for _, a := range apps {
-		say("app %s at %s: %s", a.Name, a.Settings.Mount, c.showsOf(a, o))
-	}
-	return nil
-}
-
-// warnOfSide warns of a side that no app has, though apps have sides.
-func (c *cli) warnOfSide(apps []*registry.AppState, side holdfast.Side) {
-	var known []string
-	for _, a := range apps {
-		for _, s := range a.Sides {
-			if s.Side == side {
-				return
-			}
-			if !slices.Contains(known, s.Side.String()) {
-				known = append(known, s.Side.String())
-			}
-		}
-	}
-	if len(known) > 0 {
-		slices.Sort(known)
-		c.ui.warn(fmt.Sprintf("%sthe %s %s; holdfast activate RELEASE --side %s --create makes a new one", meant("", nearest(side.String(), known)), verb(len(known), "only side is", "sides are"), prose(known, "and"), side),
-			"no app has a side %s: this node answers 503 for pages until a release is live there", side)
-	}
 }
 
 // showsOf says what this node shows of an app.

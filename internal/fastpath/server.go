@@ -42,10 +42,13 @@ type Server struct {
 	date     atomic.Pointer[date]
 
 	mu        sync.Mutex
+	closed    bool // no connection is to be answered any more
+	accepting sync.WaitGroup
 	listeners map[net.Listener]bool
 	conns     map[*conn]bool
 	done      sync.WaitGroup // of connections
 	handed    sync.WaitGroup // of those of HTTP/1.1 that net/http has
+	serving   sync.WaitGroup // of Standard
 }
 
 // New returns a server.
@@ -69,21 +72,24 @@ func or(d, otherwise time.Duration) time.Duration {
 }
 
 // Serve accepts connections of l until Shutdown or Close, and then returns
-// http.ErrServerClosed. It closes l.
+// http.ErrServerClosed. If l is closed by somebody else it returns what l said; the
+// connections that there are go on. It closes l.
 func (s *Server) Serve(l net.Listener) error {
 	if !s.track(l) {
 		return errors.Join(http.ErrServerClosed, l.Close())
 	}
-	standard := make(chan error, 1)
 	s.standard.at(l.Addr())
-	go func() { standard <- s.config.Standard.Serve(s.standard) }()
+	s.serving.Go(func() {
+		if err := s.config.Standard.Serve(s.standard); !errors.Is(err, http.ErrServerClosed) {
+			s.config.Logger.Error("net/http takes no more connections", "error", err)
+		}
+	})
 	err := s.accept(l)
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if !s.draining.Load() {
+		delete(s.listeners, l)
 		_ = l.Close() // accept said why already
-		_ = s.Close()
-	}
-	if e := <-standard; !errors.Is(e, http.ErrServerClosed) {
-		err = errors.Join(err, e)
 	}
 	return err
 }
@@ -96,12 +102,14 @@ func (s *Server) track(l net.Listener) bool {
 		return false
 	}
 	s.listeners[l] = true
+	s.accepting.Add(1)
 	return true
 }
 
 // accept hands each connection to a goroutine. Where there are no more descriptors,
 // for instance, it waits a little, as net/http does.
 func (s *Server) accept(l net.Listener) error {
+	defer s.accepting.Done()
 	var pause time.Duration
 	for {
 		nc, err := l.Accept()
@@ -122,10 +130,12 @@ func (s *Server) accept(l net.Listener) error {
 	}
 }
 
+// start answers a connection, also one that was accepted when the server was about to
+// shut down: its client does not know, and may not try again.
 func (s *Server) start(nc net.Conn) {
 	c := newConn(s, nc)
 	s.mu.Lock()
-	if s.draining.Load() {
+	if s.closed {
 		s.mu.Unlock()
 		_ = nc.Close() // no request was read
 		return
@@ -154,6 +164,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	s.config.Standard.SetKeepAlivesEnabled(false) // closes what is idle, and others after their answer
 	idle := make(chan struct{})
 	go func() {
+		s.accepting.Wait()
 		s.done.Wait()
 		s.handed.Wait()
 		close(idle)
@@ -164,7 +175,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	case <-ctx.Done():
 		err = errors.Join(err, ctx.Err())
 	}
-	return errors.Join(err, s.config.Standard.Shutdown(ctx))
+	err = errors.Join(err, s.config.Standard.Shutdown(ctx))
+	s.serving.Wait()
+	return err
 }
 
 // stop makes the server take no more connections and requests.
@@ -189,12 +202,15 @@ func (s *Server) Close() error {
 	err := s.stop()
 	s.cancel()
 	s.mu.Lock()
+	s.closed = true
 	for c := range s.conns {
 		_ = c.wire.Close() // is being given up
 	}
 	s.mu.Unlock()
 	err = errors.Join(err, s.config.Standard.Close())
+	s.accepting.Wait()
 	s.done.Wait()
+	s.serving.Wait()
 	return err
 }
 

@@ -130,3 +130,32 @@ func TestShutdownWithUnusedConnections(t *testing.T) {
 		})
 	}
 }
+
+// Whoever closes the listener ends the accepting alone: the connections that there are
+// go on, until the server shuts down.
+func TestListenerClosedByOthers(t *testing.T) {
+	s := newServer()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(l) }()
+	nc, r := dial(t, l.Addr().String())
+	send(t, nc, get)
+	receive(t, r, "GET")
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-served; !errors.Is(err, net.ErrClosed) {
+		t.Errorf("Serve returned %v", err)
+	}
+	send(t, nc, get)
+	if resp, _ := receive(t, r, "GET"); resp.StatusCode != 503 {
+		t.Errorf("%d", resp.StatusCode)
+	}
+	if err := s.Shutdown(t.Context()); err != nil {
+		t.Error(err)
+	}
+	wantEnd(t, r)
+}

@@ -136,7 +136,7 @@ func TestNoCommandEscapes(t *testing.T) {
 				continue
 			}
 			switch b.language {
-			case "text", "nginx", "yaml", "html", "json", "http", "go", "ini", "jsonc", "js":
+			case "text", "nginx", "haproxy", "yaml", "html", "json", "http", "go", "ini", "jsonc", "js":
 			default:
 				t.Errorf("%s:%d: a block in %q: commands go into console blocks, other text names its language", p.name, b.line, b.language)
 			}

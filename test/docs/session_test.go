@@ -79,7 +79,8 @@ func (s *session) start(command string) (output string, err error) {
 	go func() { j.ended <- j.cmd.Wait() }()
 	s.jobs = append(s.jobs, j)
 	deadline := time.After(patience)
-	up := func() bool { return ready() && s.registered() }
+	// Several nodes share the admin address that is asked: each says when it serves.
+	up := func() bool { return strings.Contains(j.output.String(), "serving side ") && ready() && s.registered() }
 	if strings.Contains(command, " --dev ") { // no node: it has no admin address, and is registered nowhere
 		up = answers
 	}

@@ -92,6 +92,7 @@ type realSite struct {
 	app      string
 	releases []*realRelease
 	versions map[string]map[string]int64 // path → digest → size, of what releases have there
+	proven   map[string]bool             // paths that some release takes for fingerprinted
 }
 
 type realRelease struct {
@@ -110,7 +111,7 @@ type realFile struct {
 // rule, whose cases have a test of their own.
 func readSite(t *testing.T, name string) *realSite {
 	t.Helper()
-	s := &realSite{app: name, versions: map[string]map[string]int64{}}
+	s := &realSite{app: name, versions: map[string]map[string]int64{}, proven: map[string]bool{}}
 	entries, err := os.ReadDir(program.Corpus(t, name))
 	if err != nil {
 		t.Fatal(err)
@@ -123,6 +124,7 @@ func readSite(t *testing.T, name string) *realSite {
 				s.versions[f.path] = map[string]int64{}
 			}
 			s.versions[f.path][f.digest] = f.size
+			s.proven[f.path] = s.proven[f.path] || f.fingerprinted
 		}
 		s.releases = append(s.releases, r)
 	}
@@ -210,8 +212,11 @@ func formsOf(s *realSite, r *realRelease, f realFile) []form {
 	if html {
 		pinned = ""
 	}
-	if f.fingerprinted {
+	switch { // names are told by those beside them, so a release may not tell what another one does
+	case f.fingerprinted:
 		live = forEver
+	case s.proven[f.path]:
+		live = "" // it depends on which release answers
 	}
 	forms := []form{
 		{name: "pinned", path: mount + "/@" + r.id + "/" + escaped, cache: pinned},
@@ -220,7 +225,7 @@ func formsOf(s *realSite, r *realRelease, f realFile) []form {
 		{name: "content", path: mount + "/~" + f.digest[:16] + "/" + escaped, cache: forEver},
 		{name: "plain", path: mount + "/" + escaped, cache: live, anyVersion: !f.fingerprinted},
 	}
-	if !f.fingerprinted && !html {
+	if !s.proven[f.path] && !html {
 		forms = append(forms, form{
 			name: "header", path: mount + "/" + escaped, cache: "private, no-cache",
 			header: map[string]string{"X-Deployment-Id": r.id},

@@ -122,7 +122,10 @@ func TestActivateWaitsForJoined(t *testing.T) {
 		t.Errorf("after the flip: %+v, %s", flip, page())
 	}
 	cut.Store(true)
-	m.RunJSON(&flip, "activate", "r3", "--wait", "1ms")
+	if _, err := m.Try("activate", "r3", "--wait", "1ms"); err == nil || !strings.Contains(err.Error(), "did not change") {
+		t.Errorf("while it cannot read the registry, so that it cannot load r3: %v", err)
+	}
+	m.RunJSON(&flip, "activate", "r3", "--wait", "1ms", "--force")
 	if n := flip.Nodes; n.Total != 1 || n.Ready != 0 || len(n.Lagging) != 1 || n.Lagging[0].Name != "shop" {
 		t.Errorf("while it cannot read the registry: %+v", flip)
 	}
