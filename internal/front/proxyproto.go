@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	proxyproto "github.com/pires/go-proxyproto"
@@ -24,6 +25,11 @@ type proxied struct {
 	proxies Proxies
 	log     *slog.Logger
 
+	strangers, headless refusals
+}
+
+// refusals counts connections that were refused for one reason.
+type refusals struct {
 	mu      sync.Mutex
 	told    time.Time
 	refused int
@@ -45,19 +51,56 @@ func (p *proxied) Accept() (net.Conn, error) {
 		}
 		from, err := netip.ParseAddrPort(conn.RemoteAddr().String())
 		if err == nil && p.proxies.Trust(plainAddress(from.Addr())) {
-			return proxyproto.NewConn(conn, proxyproto.WithPolicy(proxyproto.REQUIRE), proxyproto.SetReadHeaderTimeout(proxyHeaderTimeout)), nil
+			heard := &heard{Conn: conn}
+			return &headed{
+				Conn: proxyproto.NewConn(heard, proxyproto.WithPolicy(proxyproto.REQUIRE), proxyproto.SetReadHeaderTimeout(proxyHeaderTimeout)),
+				by:   p, heard: heard,
+			}, nil
 		}
 		_ = conn.Close() // nothing was said on it
-		p.refuse(conn.RemoteAddr())
+		p.strangers.tell(p.log, "connections refused: not from a trusted proxy", conn.RemoteAddr())
 	}
 }
 
-func (p *proxied) refuse(from net.Addr) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.refused++
-	if now := time.Now(); now.Sub(p.told) >= strangersEvery {
-		p.log.Warn("connections refused: not from a trusted proxy", "from", from.String(), "refused", p.refused)
-		p.told, p.refused = now, 0
+// headed is the connection of a proxy. The first Read finds out whether it begins with a
+// header.
+type headed struct {
+	*proxyproto.Conn
+	by    *proxied
+	heard *heard
+	begun atomic.Bool
+}
+
+func (c *headed) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if c.begun.CompareAndSwap(false, true) && err != nil && c.heard.something && c.ProxyHeader() == nil {
+		c.by.headless.tell(c.by.log, "connections refused: a trusted proxy sent no header of the PROXY protocol; is it set up to?", c.Raw().RemoteAddr())
+	}
+	return n, err
+}
+
+// heard is a connection that knows whether something came: who only looks whether
+// anybody listens is no fault of the proxy.
+type heard struct {
+	net.Conn
+	something bool
+}
+
+func (h *heard) Read(b []byte) (int, error) {
+	n, err := h.Conn.Read(b)
+	if n > 0 && !h.something {
+		h.something = true
+	}
+	return n, err
+}
+
+// tell counts a connection that was refused, and tells the log once in a while.
+func (r *refusals) tell(log *slog.Logger, message string, from net.Addr) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.refused++
+	if now := time.Now(); now.Sub(r.told) >= strangersEvery {
+		log.Warn(message, "from", from.String(), "refused", r.refused)
+		r.told, r.refused = now, 0
 	}
 }

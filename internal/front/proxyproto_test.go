@@ -80,6 +80,10 @@ func TestProxyProtocol(t *testing.T) {
 				if stranger := strings.HasPrefix(test.from, "192"); stranger != strings.Contains(strings.Join(said.lines(), ""), "not from a trusted proxy") {
 					t.Errorf("the log says %q", said.lines())
 				}
+				headless := test.want == "" && strings.HasPrefix(test.from, "10")
+				if headless != strings.Contains(strings.Join(said.lines(), ""), "sent no header of the PROXY protocol") {
+					t.Errorf("the log says %q", said.lines())
+				}
 			})
 		})
 	}
