@@ -150,10 +150,13 @@ func (n *Node) prepareOne(ctx context.Context, p *preparing) {
 			return
 		}
 		if n.ahead.set(p, err) {
-			if err == nil {
+			switch {
+			case err == nil:
 				n.warmth.add(k)
 				log.Info("release is ready to become live")
-			} else {
+			case errors.Is(err, errNotRead): // so it begins whenever a publish activates
+				log.Debug("release not ready to become live", "error", err)
+			default:
 				log.Warn("release not ready to become live", "error", err)
 			}
 			n.swapped.give()

@@ -90,7 +90,7 @@ func (n *Node) lacks(t *live.Table) string {
 func (n *Node) onSwap(t *live.Table) {
 	now := time.Now()
 	n.patientSince.CompareAndSwap(nil, &now)
-	n.config.Logger.Info("table swapped", "revision", t.Revision, "live", liveOf(t))
+	n.config.Logger.Info("routing table updated", "revision", t.Revision, "live", liveOf(t))
 	for _, h := range append([]hint{n.swapped, n.toKeep, n.toReconcile, n.toWarm, n.toCompare, n.toPrepare, n.toForbid, n.changed}, n.toDuty...) {
 		h.give()
 	}

@@ -77,7 +77,7 @@ func activate(t *testing.T, admin *registry.Registry, release string) {
 }
 
 // swapped is how a node logs that it serves another table.
-var swapped = regexp.MustCompile(`time=(\S+) level=INFO msg="table swapped" .*live=map\[default:(\w+)\]`)
+var swapped = regexp.MustCompile(`time=(\S+) level=INFO msg="routing table updated" .*live=map\[default:(\w+)\]`)
 
 // awaitSwap waits until the node has gone over to release so many times since it
 // was started, and returns when it did the last time.
