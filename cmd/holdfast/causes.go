@@ -91,7 +91,7 @@ func causesOnTheWay() []cause {
 func causesOfState() []cause {
 	return []cause{
 		{"lease_lost", oneOf(holdfast.ErrLeaseLost), advice("the registry was out of reach for too long; run publish again: what was stored is reused")},
-		{"clock", oneOf(registry.ErrClock), advice("set the clock by NTP, then run the same command again; --trust-clock goes by it all the same, if the other clocks are wrong")},
+		{"clock", oneOf(registry.ErrClock), advice("set the clock that is wrong by NTP, then run the same command again; if it is not this machine's, --trust-clock goes by that all the same")},
 		{"wrong_store", oneOf(registry.ErrOtherStore), nil},
 		{"not_ready", oneOf(errNotReady), nil},
 		{"no_registry", oneOf(errNoRegistry), nil},

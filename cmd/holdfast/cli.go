@@ -39,6 +39,11 @@ func (c *cli) rememberGlobals(cmd *cobra.Command) {
 			c.program += " --" + f.Name + " " + shellWord(f.Value.String())
 		}
 	})
+	var commands []string
+	for _, command := range cmd.Root().Commands() {
+		commands = append(commands, " holdfast "+command.Name(), " "+c.program+" "+command.Name())
+	}
+	c.ui.commands = strings.NewReplacer(commands...)
 }
 
 // shellWord quotes a word for a POSIX shell if it needs to be.

@@ -42,7 +42,7 @@ func TestLaggardsAreNamed(t *testing.T) {
 		}
 		want := "holdfast: warning: node behind (10.0.0.1:80) has not read the change from the registry yet\n" +
 			"holdfast: warning: node empty (10.0.0.2:80) has read the change and is still loading the release\n" +
-			"hint: a node takes notice by itself as soon as it reaches the registry; holdfast status shows it\n"
+			"hint: a node takes notice by itself as soon as it reaches the registry; holdfast --data " + dir + " status shows it\n"
 		if diff := cmp.Diff(want, stderr); diff != "" {
 			t.Error(diff)
 		}

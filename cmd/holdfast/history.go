@@ -53,12 +53,18 @@ func (c *cli) history(ctx context.Context, b *backends, o historyOptions) error 
 	if o.limit < 1 {
 		return usage("--limit=%d: want a number from 1", o.limit)
 	}
-	if _, err := b.app(ctx, o.app); err != nil {
+	state, err := b.app(ctx, o.app)
+	if err != nil {
 		return err
 	}
 	entries, err := b.historyOf(ctx, o)
 	if err != nil {
 		return err
+	}
+	if len(entries) == 0 && !o.side.IsZero() && len(state.Sides) > 0 { // a side that was removed has a history
+		if _, err := sideOf(state, o.side); err != nil {
+			return err
+		}
 	}
 	if o.asJSON {
 		return c.ui.json(historyList{o.app, each(entries, docOfActivation)})

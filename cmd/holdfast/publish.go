@@ -284,14 +284,22 @@ func outcome(r *publish.Result) string {
 }
 
 func (c *cli) activatePublished(ctx context.Context, b *backends, p *published, o publishOptions) (*flip, error) {
+	second := fmt.Sprintf("holdfast activate %s%s", p.Release, flipFlags(p.App, o.activate))
+	if o.create {
+		second += " --create"
+	}
 	prepared, err := c.prepare(ctx, b, p.App, o.activate, p.Release, o.flip)
 	if err != nil {
-		return nil, fmt.Errorf("release %s was published, but not activated: %w", p.Release, err)
+		err = fmt.Errorf("release %s was published, but not activated: %w", p.Release, err)
+		if errors.Is(err, errNotReady) {
+			return nil, hinted(err, "when that is fixed: %s, perhaps with a longer --wait; --force activates at once, and these nodes answer 503 for it", second)
+		}
+		return nil, err
 	}
 	defer prepared.Close() //nolint:errcheck // a lease, which ends by itself
 	entry, changed, err := b.registry.Activate(ctx, p.App, p.Release, registry.ActivateOptions{Side: o.activate, Create: o.create, Reason: c.reason(o.flip.reason)})
 	if err != nil {
-		return nil, hinted(fmt.Errorf("release %s was published, but not activated: %w", p.Release, err), "holdfast activate %s%s", p.Release, flipFlags(p.App, o.activate))
+		return nil, hinted(fmt.Errorf("release %s was published, but not activated: %w", p.Release, err), "%s", second)
 	}
 	f := newFlip(p.App, entry, changed)
 	c.awaitFlip(ctx, b, f, o.flip.after())

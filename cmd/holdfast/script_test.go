@@ -134,7 +134,7 @@ func collectKeys(keys map[string]bool, prefix string, v any) {
 }
 
 // nodes COUNT waits until so many nodes are registered in ./holdfast-data, or in
-// what matches the glob $DATA, and sets NODE1, NODE2, … to their addresses.
+// what matches the glob $DATA, and listen, and sets NODE1, NODE2, … to their addresses.
 func nodes(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: nodes COUNT")
@@ -161,7 +161,7 @@ func nodes(ts *testscript.TestScript, neg bool, args []string) {
 			_, led, err = b.registry.Leader(ctx)
 			return err
 		})
-		if err == nil && len(found) == want && (led || want < 2) {
+		if err == nil && len(found) == want && (led || want < 2) && listen(ctx, found) {
 			for i, n := range found {
 				ts.Setenv("NODE"+strconv.Itoa(i+1), n.Address)
 			}
@@ -173,6 +173,18 @@ func nodes(ts *testscript.TestScript, neg bool, args []string) {
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
+}
+
+// listen reports whether clients can connect to all nodes: they are registered before.
+func listen(ctx context.Context, nodes []registry.NodeInfo) bool {
+	for _, n := range nodes {
+		conn, err := new(net.Dialer).DialContext(ctx, "tcp", n.Address)
+		if err != nil {
+			return false
+		}
+		_ = conn.Close() // nothing was said on it
+	}
+	return true
 }
 
 func noEnv(string) (string, bool) { return "", false }

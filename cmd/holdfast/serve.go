@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -225,7 +226,7 @@ func (c *cli) serve(ctx context.Context, o serveOptions) (err error) {
 	defer watch.Wait()
 	defer unwatch()
 	defer context.AfterFunc(ctx, func() {
-		c.ui.note("stopping: requests in flight get %s; once more stops at once", humanDuration(o.notice+o.drain))
+		c.ui.note("shutting down (up to %s for open requests; Ctrl-C again to force)", humanDuration(o.notice+o.drain))
 	})()
 	return n.Run(ctx)
 }
@@ -272,6 +273,9 @@ func (c *cli) listen(ctx context.Context, from *origin.Origin, o serveOptions, p
 		Standard: o.http == "standard", DebugHeaders: o.debugHeaders, Access: access, Poll: o.poll, Drain: o.drain, Chores: c.chores(from, o, log), Duties: c.duties(from, o, log),
 		Holders: c.holders(source, deltas, from),
 	})
+	if errors.Is(err, syscall.EADDRINUSE) && o.reusePort {
+		err = hinted(err, "what listens there shares its addresses with nobody: a node that hands over was started with --reuse-port itself, by the same user; or choose other addresses with --listen and --admin")
+	}
 	if err != nil {
 		return nil, nil, errors.Join(err, source.Close())
 	}
@@ -289,7 +293,11 @@ func (c *cli) showsOf(a *registry.AppState, o serveOptions) string {
 	case a.Local:
 		return "nodes bring its releases, and this one brings none; its pages answer 503 here"
 	}
-	return fmt.Sprintf("nothing is live on side %s; its pages answer 503 until %s activate RELEASE%s", o.side, c.program, flipFlags(a.Name, o.side))
+	create := ""
+	if a.CheckSide(o.side) != nil {
+		create = " --create"
+	}
+	return fmt.Sprintf("nothing is live on side %s; its pages answer 503 until %s activate RELEASE%s%s", o.side, c.program, flipFlags(a.Name, o.side), create)
 }
 
 func sideValue(side holdfast.Side) string {

@@ -106,7 +106,7 @@ func TestCommandsWithAWrongClock(t *testing.T) {
 	defer entry.Close()
 	for _, args := range [][]string{{"prune"}, {"activate", "v1"}, {"rollback"}, {"retire", "v1"}} {
 		code, _, stderr := on(t, "m2", fortyDays, dir, args...)
-		if code != 1 || !strings.Contains(stderr, "the clock of this machine is wrong: it shows ") || !strings.Contains(stderr, "39 days ahead of that of n1") || !strings.Contains(stderr, "hint: set the clock by NTP") {
+		if code != 1 || !strings.Contains(stderr, "this machine's clock disagrees with those of running nodes: it shows ") || !strings.Contains(stderr, "39 days ahead of that of n1") || !strings.Contains(stderr, "hint: set the clock that is wrong by NTP") {
 			t.Errorf("%v: exit %d: %s", args, code, stderr)
 		}
 	}

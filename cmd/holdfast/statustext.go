@@ -49,7 +49,7 @@ func (t *statusText) verdict(s *clusterStatus) {
 	for _, p := range s.Problems {
 		t.ui.say("%s %s", look.paint("problem:", t.ui.outColor), p.Problem)
 		if p.Next != "" {
-			t.ui.say("  %s %s", dim.paint("next:", t.ui.outColor), p.Next)
+			t.ui.say("  %s %s", dim.paint("next:", t.ui.outColor), t.ui.typed(p.Next))
 		}
 	}
 	if len(s.Apps) == 0 {

@@ -126,9 +126,11 @@ func (c *cli) adopt(ctx context.Context, b *backends, o adoption) error {
 		return c.ui.json(storeShown{now, &before})
 	}
 	switch {
-	case now.ID == before.ID && now.ID != "":
+	case now.ID == before.ID && now.Place == before.Place && now.ID != "":
 		c.ui.say("the registry's store is %s already", now)
 		return nil
+	case now.ID == before.ID && now.ID != "":
+		c.ui.say("the registry's store is %s from now on, the same store as before (was at %s)", now, before.Place)
 	case now.ID == "":
 		c.ui.say("nodes share no store from now on (was %s)", before)
 	default:

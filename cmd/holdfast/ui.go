@@ -42,10 +42,11 @@ func (e exitStatus) Error() string { return fmt.Sprintf("exit code %d", int(e)) 
 type ui struct {
 	out, err           io.Writer
 	outColor, errColor bool
-	terminal           bool // err is one: progress may be drawn
-	width, height      int  // of the terminal that out is; 0: it is none, so nothing is cut
-	wantsJSON          bool // --json was given
-	document           any  // what --json prints at the end; nil for nothing
+	terminal           bool              // err is one: progress may be drawn
+	width, height      int               // of the terminal that out is; 0: it is none, so nothing is cut
+	wantsJSON          bool              // --json was given
+	document           any               // what --json prints at the end; nil for nothing
+	commands           *strings.Replacer // of commands, by what typed makes of them; nil: nothing
 }
 
 func newUI(out, err io.Writer, env func(string) (string, bool)) *ui {
@@ -122,7 +123,18 @@ func (u *ui) diagnose(kind, message, hint string) {
 }
 
 // hint says what to do about what was said last.
-func (u *ui) hint(text string) { fmt.Fprintf(u.err, "%s %s\n", dim.paint("hint:", u.errColor), text) }
+func (u *ui) hint(text string) {
+	fmt.Fprintf(u.err, "%s %s\n", dim.paint("hint:", u.errColor), u.typed(text))
+}
+
+// typed returns advice with its commands as they have to be typed here: as this program
+// was called, with the global flags it was given.
+func (u *ui) typed(advice string) string {
+	if u.commands == nil {
+		return advice
+	}
+	return strings.TrimPrefix(u.commands.Replace(" "+advice), " ")
+}
 
 // json has finish write v, a struct, as the one JSON document of the command, whether
 // --json was given or not.
@@ -223,6 +235,7 @@ func (u *ui) finish(err error) int {
 			code = int(found)
 		case !errors.Is(err, errReported):
 			f := explain(err)
+			f.Hint = u.typed(f.Hint)
 			told = &f
 			u.diagnose(red.paint("error:", u.errColor), f.Message, f.Hint)
 		}

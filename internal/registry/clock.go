@@ -16,7 +16,7 @@ import (
 
 // ErrClock is wrapped by the errors of changes that were refused because the clock of
 // this process disagrees with those of running nodes.
-var ErrClock = errors.New("the clock of this machine is wrong")
+var ErrClock = errors.New("this machine's clock disagrees with those of running nodes")
 
 const (
 	// clockFor is how long a comparison of clocks is good for.

@@ -38,7 +38,7 @@ func (s StoreInfo) String() string {
 }
 
 // Store returns the store that the registry's releases are in; zero if none was
-// taken down yet, or nodes share none.
+// noted yet, or nodes share none.
 func (r *Registry) Store(ctx context.Context) (s StoreInfo, err error) {
 	got, err := r.db.get(ctx, storeKey)
 	if e, ok := got[storeKey]; ok && err == nil {
@@ -50,28 +50,31 @@ func (r *Registry) Store(ctx context.Context) (s StoreInfo, err error) {
 // TakeStore makes s the registry's store if it knows of none. ErrOtherStore if it
 // has another one: of several stores that are taken at once, one is.
 func (r *Registry) TakeStore(ctx context.Context, s StoreInfo) error {
-	_, err := r.setStore(ctx, s, func(known StoreInfo) error {
+	_, err := r.setStore(ctx, s, func(known StoreInfo) (bool, error) {
 		if known.ID != "" && known.ID != s.ID {
-			return known.Other(s)
+			return false, known.Other(s)
 		}
-		return nil
+		return known.ID != s.ID, nil
 	})
 	return err
 }
 
-// ReplaceStore makes s the registry's store, whatever it was before; the zero value
-// says that nodes share none. It returns what was.
+// ReplaceStore makes s the registry's store, whatever it was before and wherever it
+// was; the zero value says that nodes share none. It returns what was.
 func (r *Registry) ReplaceStore(ctx context.Context, s StoreInfo) (before StoreInfo, err error) {
-	return r.setStore(ctx, s, func(StoreInfo) error { return nil })
+	return r.setStore(ctx, s, func(known StoreInfo) (bool, error) {
+		return known.ID != s.ID || known.Place != s.Place, nil
+	})
 }
 
-func (r *Registry) setStore(ctx context.Context, s StoreInfo, may func(known StoreInfo) error) (before StoreInfo, err error) {
+// setStore notes s if change says that it replaces what is known.
+func (r *Registry) setStore(ctx context.Context, s StoreInfo, change func(known StoreInfo) (bool, error)) (before StoreInfo, err error) {
 	s.Since = r.clock().UTC().Truncate(time.Second)
 	text, err := json.Marshal(s)
 	if err != nil {
 		return before, fmt.Errorf("encode key %s: %w", storeKey, err)
 	}
-	err = r.retry(ctx, "take down which store the registry has", func(bool) error {
+	err = r.retry(ctx, "note which store the registry has", func(bool) error {
 		got, err := r.db.get(ctx, storeKey)
 		if err != nil {
 			return err
@@ -83,12 +86,12 @@ func (r *Registry) setStore(ctx context.Context, s StoreInfo, may func(known Sto
 				return err
 			}
 		}
-		switch err := may(before); {
+		switch replace, err := change(before); {
 		case err != nil:
 			return err
 		case !there:
 			return r.db.commit(ctx, kv.Create(storeKey, text))
-		case before.ID == s.ID:
+		case !replace:
 			return nil
 		}
 		return r.db.commit(ctx, kv.Set(storeKey, text, e.Token))
