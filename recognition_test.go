@@ -64,7 +64,7 @@ func tools() []tool {
 }
 
 // TestRecognition: of the names of all tools at most 2 in 100 are missed, in the smallest
-// builds, too. go test -run Recognition -v prints the table of decision 36.
+// builds as well. go test -run Recognition -v prints the table of decision 36.
 func TestRecognition(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	token := func(alphabet string, n int) string {
@@ -131,7 +131,7 @@ func caseNames() []string {
 }
 
 // TestRecognitionOfCases: every name counts in its build, and those that stand in the
-// directory of their tool by themselves, too.
+// directory of their tool by themselves as well.
 func TestRecognitionOfCases(t *testing.T) {
 	logical := LogicalNames(caseNames(), nil)
 	for _, p := range caseNames() {

@@ -56,7 +56,7 @@ type Options struct {
 	// whose URLs the helpers give; by default that is the live one.
 	Release string
 
-	// Dev reads the build anew for each request and each helper, gives plain URLs
+	// Dev reads the build again for each request and each helper, gives plain URLs
 	// without integrity, and has every answer say that it must not be stored.
 	Dev bool
 

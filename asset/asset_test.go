@@ -431,7 +431,7 @@ func TestDev(t *testing.T) {
 	}
 }
 
-// TestDevSurvivesTheBuildTool: build tools delete the directory and make it anew.
+// TestDevSurvivesTheBuildTool: build tools delete the directory and make it again.
 func TestDevSurvivesTheBuildTool(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "dist")
 	put(t, dir, "app.js", "first")

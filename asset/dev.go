@@ -17,7 +17,7 @@ import (
 // devRelease is the ID of the one release in development.
 const devRelease = "dev"
 
-// dev serves a build as it changes: each request looks at it anew.
+// dev serves a build as it changes: each request looks at it again.
 type dev struct {
 	place  publish.Place
 	config config

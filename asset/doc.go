@@ -75,7 +75,7 @@
 //
 // # Development
 //
-// With Options.Dev the build is read anew for each request, no answer may be
+// With Options.Dev the build is read again for each request, no answer may be
 // stored or is a 304, and the helpers give plain URLs without integrity. The
 // command "holdfast serve --dev" is the same for programs of other languages.
 package asset

@@ -20,7 +20,7 @@ import (
 	"github.com/holdfast-web/holdfast/asset/local"
 )
 
-// "all:" takes the bundler's .vite directory in, too.
+// "all:" takes the bundler's .vite directory in as well.
 //
 //go:embed all:testdata/dist
 var embedded embed.FS
@@ -247,7 +247,7 @@ func ExampleAssets_URL() {
 	//  not found: release v7 has no file "assets/index.js"; did you mean assets/index-*.js, assets/index-B7c3e9x2.js?
 }
 
-// In development the directory is read anew for each request.
+// In development the directory is read again for each request.
 func ExampleOpen_development() {
 	dir, err := os.MkdirTemp("", "dist")
 	if err != nil {

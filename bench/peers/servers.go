@@ -62,7 +62,7 @@ func (s *server) tag(path string) (string, error) {
 }
 
 // start starts all servers that are installed. What it started is returned with an
-// error, too.
+// error as well.
 func start(ctx context.Context, w *world, holdfast string) ([]*server, error) {
 	candidates := []*server{}
 	ports, err := freePorts(12)

@@ -50,7 +50,7 @@ type nodeStatus struct {
 	Behind bool `json:"behind"`
 	// Skew is how many seconds its clock is ahead of this machine's, at the least.
 	Skew int64 `json:"skew"`
-	// Entries that it had before it began anew, and that have not ended yet, by ID.
+	// Entries that it had before it restarted, and that have not ended yet, by ID.
 	Before []string `json:"before,omitempty"`
 	// What of the live and draining releases of all apps the node has not loaded.
 	Lacks map[holdfast.AppName][]holdfast.ReleaseID `json:"lacks,omitempty"`

@@ -168,7 +168,7 @@ func testDamage(t *testing.T, size int, damage func(string) error) {
 	}
 }
 
-// A file that is written to while the process runs is verified anew.
+// A file that is written to while the process runs is verified again.
 func TestDamageWhileRunning(t *testing.T) {
 	dir := t.TempDir()
 	b := newBench(t, blob.Options{CacheDir: dir})

@@ -51,7 +51,7 @@ func (c *cache) create(ref Ref, read func(io.Writer) error) (*shared, error) {
 	return file, nil
 }
 
-// keep writes what came to memory to a file, too, soon after. Nobody waits for
+// keep writes what came to memory to a file as well, soon after. Nobody waits for
 // that; when the disk is too slow, it is left out.
 func (c *cache) keep(ref Ref, data []byte) {
 	if c == nil {
@@ -193,7 +193,7 @@ func (s *sink) Write(p []byte) (int, error) {
 
 var errRenewed = errors.New("the directory was gone and was made again")
 
-// renew makes the directory anew that somebody removed, and returns errRenewed,
+// renew makes the directory again that somebody removed, and returns errRenewed,
 // or why it cannot. What the index knows of the old one heals with use.
 func (c *cache) renew(old *directory) error {
 	dir, err := c.open()

@@ -93,7 +93,7 @@ func testRefusals(t *testing.T, b *bench) {
 	}
 }
 
-// testCloseLeaves: Close waits for calls that hang, but not for ever.
+// testCloseLeaves: Close waits for calls that hang, but not forever.
 func testCloseLeaves(t *testing.T, b *bench) {
 	t.Helper()
 	start := time.Now()

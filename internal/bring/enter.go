@@ -48,7 +48,7 @@ func (b Build) Enter(ctx context.Context, from *origin.Origin) (holdfast.Release
 }
 
 // recall finds the build in what the registry says, or what the node kept of that. In a
-// store of its own all of it must be, too: nobody else need have it.
+// store of its own all of it must be as well: nobody else need have it.
 func (b Build) recall(ctx context.Context, from *origin.Origin) (id holdfast.ReleaseID, err error) {
 	var apps []*registry.AppState
 	if from.Opened != nil {

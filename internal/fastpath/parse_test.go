@@ -135,7 +135,7 @@ func TestUnfinishedHeads(t *testing.T) {
 	}
 }
 
-// What is taken for a request is one for net/http, too, and means the same. Nothing
+// What is taken for a request is one for net/http as well, and means the same. Nothing
 // is found out of a head that is fed piece by piece that is not found out of it whole.
 func FuzzParse(f *testing.F) {
 	f.Add(lines("GET /@v1/app.js?x HTTP/1.1", "Host: a", "Accept-Encoding: br", "If-None-Match: \"x\""))

@@ -8,7 +8,7 @@ import (
 
 // Socket is an address that is taken; nobody can connect to it before Listen.
 type Socket struct {
-	// Shared: other processes may listen on the address, too, so that one can replace
+	// Shared: other processes may listen on the address as well, so that one can replace
 	// another. New connections go to the newest of two.
 	Shared bool
 	// Inherited: the socket is the service manager's, which keeps it open when this

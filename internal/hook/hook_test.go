@@ -304,7 +304,7 @@ func (w *world) retry() {
 	}
 }
 
-// A hook that the node does not know keeps its events, but not for ever.
+// A hook that the node does not know keeps its events, but not forever.
 func TestUnknownHookWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, memkv.Options{}, "shop")

@@ -70,7 +70,7 @@ func Run[T any](ctx context.Context, l *Lane, stall time.Duration, call func(ctx
 	return none, context.Cause(ctx)
 }
 
-// Drain takes all workers, for ever, and so waits for their calls. It returns how
+// Drain takes all workers for good, and so waits for their calls. It returns how
 // many calls had not returned by the end of ctx.
 func (l *Lane) Drain(ctx context.Context) int {
 	for taken := range cap(l.slots) {

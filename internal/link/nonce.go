@@ -7,7 +7,7 @@ import (
 	holdfast "github.com/holdfast-web/holdfast"
 )
 
-// Nonce is what a page's Content-Security-Policy names, anew for each answer, so that
+// Nonce is what a page's Content-Security-Policy names, again for each answer, so that
 // only elements with the same value load scripts and style sheets.
 type Nonce struct{ text string }
 
@@ -28,7 +28,7 @@ func (n Nonce) Attribute() string {
 	return ` nonce="` + n.text + `"`
 }
 
-// With returns the tag with a nonce. The Link field has it, too: what is fetched
+// With returns the tag with a nonce. The Link field has it as well: what is fetched
 // because of it must be allowed as well.
 func (t Tag) With(n Nonce) Tag {
 	if n.text == "" {

@@ -9,7 +9,7 @@ import (
 )
 
 // A builder makes each table from the one before: only the paths of releases
-// that changed are resolved anew. It belongs to one goroutine.
+// that changed are resolved again. It belongs to one goroutine.
 type builder struct {
 	side holdfast.Side
 	own  map[holdfast.AppName]holdfast.ReleaseID
@@ -76,7 +76,7 @@ type holder struct {
 	entry *Entry
 }
 
-// touched are the paths to resolve anew; true: for content URLs, too, which most
+// touched are the paths to resolve again; true: for content URLs as well, which most
 // changes of a release's state leave alone.
 type touched map[string]bool
 

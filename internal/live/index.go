@@ -10,7 +10,7 @@ import (
 	"github.com/holdfast-web/holdfast/internal/registry"
 )
 
-// index fills the indexes of app: those of the last one, touched paths anew.
+// index fills the indexes of app: those of the last one, touched paths again.
 func (ab *appBuilder) index(app *App, paths touched) {
 	anyContent := false
 	for _, content := range paths {

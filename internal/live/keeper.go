@@ -189,7 +189,7 @@ func (k *Keeper) Run(ctx context.Context) error {
 	}
 }
 
-// watch passes the registry's hints on, and watches anew when that fails: until
+// watch passes the registry's hints on, and watches again when that fails: until
 // then the poll goes on. What changed before it watched, a hint of its own tells.
 func (k *Keeper) watch(ctx context.Context) {
 	told := false

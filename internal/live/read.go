@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	// anew is how long a read may go unanswered before another one is begun beside
+	// again is how long a read may go unanswered before another one is begun beside
 	// it: a registry that is back answers that one, whatever becomes of the first.
 	anew = 700 * time.Millisecond
 	// hopeless is how many of those in a row may go unanswered before the registry
@@ -41,7 +41,7 @@ func (k *Keeper) read(ctx context.Context) (*registry.Snapshot, error) {
 }
 
 // ask reads patiently, for a registry that is slow, and, while that is not
-// answered, anew every so often, for one that has lost the question. So there are
+// answered, again every so often, for one that has lost the question. So there are
 // two calls at a time at most, and a registry that is back is heard soon.
 func (k *Keeper) ask(ctx context.Context, deadline time.Duration) (*registry.Snapshot, error) {
 	ctx, cancel := context.WithTimeout(ctx, deadline)

@@ -68,7 +68,7 @@ func (n *Node) withoutStore(reason string) string {
 
 // lacks says which release has to be loaded before the node is ready, "" if none
 // has: those that are live on its side, and for a while all others that are served.
-// A manifest that cannot be had for one of these must not keep a node out for ever, nor
+// A manifest that cannot be had for one of these must not keep a node out permanently, nor
 // one that no node has all nodes.
 func (n *Node) lacks(t *live.Table) string {
 	since := n.patientSince.Load()

@@ -1,7 +1,7 @@
 // Package own is about the store that is one node's own, on a cluster whose nodes share
 // none: where it lies, how it is lent to other nodes, and who may change it when.
 //
-// What other nodes brought is copied into it by package replica, which cleans it, too.
+// What other nodes brought is copied into it by package replica, which cleans it as well.
 // Who stores something else there, a publish or the node's own build at its start,
 // holds it meanwhile.
 package own

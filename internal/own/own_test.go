@@ -19,7 +19,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // TestLock: while something is stored in a node's own store, it is not cleaned, and
-// while it is cleaned, who wants to store something waits, but not for ever.
+// while it is cleaned, who wants to store something waits, but not forever.
 func TestLock(t *testing.T) {
 	place := Place{t.TempDir()}
 	config := place.Replica(nil, 3, 5<<20, nil)

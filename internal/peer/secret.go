@@ -55,7 +55,7 @@ func ParseSecrets(text string) (Secrets, error) {
 // String keeps secrets out of logs.
 func (s Secrets) String() string { return strconv.Itoa(len(s.keys)) + " secrets" }
 
-// GoString keeps them out of there, too.
+// GoString keeps them out of there as well.
 func (s Secrets) GoString() string { return s.String() }
 
 // sign signs a request to the peer at address.

@@ -11,8 +11,8 @@
 //
 // Recording a list ends a generation of object names. From then on no release can
 // be added that refers to a name on it (see registry.Sweep), and what is stored
-// anew gets a name of the new generation. So what the re-check finds unreferenced
-// stays so for ever, and a delete may come as late as it likes: from a process that
+// again gets a name of the new generation. So what the re-check finds unreferenced
+// stays so permanently, and a delete may come as late as it likes: from a process that
 // was stopped and goes on, or from a server that had it queued. Who sweeps does not
 // matter either; several may, at once.
 //

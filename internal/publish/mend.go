@@ -39,7 +39,7 @@ func (p *publication) mend(ctx context.Context) (*Result, error) {
 	return p.finish(ctx, p.mendOnce)
 }
 
-// mendOnce is one attempt, which looks anew.
+// mendOnce is one attempt, which looks again.
 func (p *publication) mendOnce(ctx context.Context, lease registry.PublishLease) error {
 	found, err := p.lookUp(ctx)
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 	"github.com/holdfast-web/holdfast/internal/registry"
 )
 
-// attempts is how often a publish begins anew when the store is cleaned beside it.
+// attempts is how often a publish restarts when the store is cleaned beside it.
 const attempts = 5
 
 // errSwept: what the publish was going to refer to may be deleted. What is stored

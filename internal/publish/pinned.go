@@ -55,7 +55,7 @@ func hider(path string, s *holdfast.Settings) string {
 }
 
 // isRelease knows the IDs of releases in any state: one that is retired or gone
-// has URLs, too, which answer 410.
+// has URLs as well, which answer 410.
 func isRelease(releases []registry.ReleaseInfo) func(id string) bool {
 	known := make(map[string]bool, len(releases))
 	for i := range releases {

@@ -18,7 +18,7 @@ type Place struct {
 	fsys fs.FS  // of a file system; nil for a directory
 }
 
-// Dir is a directory. It is opened anew each time it is read, as an os.Root: no
+// Dir is a directory. It is opened again each time it is read, as an os.Root: no
 // symlink leads out of it.
 func Dir(path string) Place { return Place{dir: path} }
 

@@ -143,7 +143,7 @@ func (b *Build) fill(t *tree, files []scanned, siblings map[string][]sibling, o 
 	return nil
 }
 
-// addSource notes where the bytes of a blob lie: best where encoded forms do, too.
+// addSource notes where the bytes of a blob lie: best where encoded forms do as well.
 func (b *Build) addSource(d holdfast.Digest, s source) {
 	if have, ok := b.sources[d]; !ok || len(have.siblings) == 0 {
 		b.sources[d] = s

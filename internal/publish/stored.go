@@ -141,7 +141,7 @@ func (s *stored) candidates(ctx context.Context, d holdfast.Digest) iter.Seq[hol
 	}
 }
 
-// incarnations are no reason to fail: other places are asked, too.
+// incarnations are no reason to fail: other places are asked as well.
 func (s *stored) incarnations(ctx context.Context, d holdfast.Digest) []holdfast.Object {
 	all, err := s.Incarnations(ctx, d)
 	if err != nil {

@@ -80,7 +80,7 @@ func (r *Registry) ForgetTakedowns(ctx context.Context, digests []holdfast.Diges
 }
 
 // changeTakedowns commits what change returns; nil: nothing. news: nodes have to act
-// on it. further keys are read, too.
+// on it. further keys are read as well.
 func (r *Registry) changeTakedowns(ctx context.Context, news bool,
 	change func(got map[string]kv.Entry, down []holdfast.Takedown) ([]holdfast.Takedown, []kv.Op, error), further ...string,
 ) (*holdfast.Takedowns, error) {

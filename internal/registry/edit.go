@@ -158,7 +158,7 @@ func (e *edit) createJSON(key string, value any) {
 	e.ops = append(e.ops, kv.Create(key, text))
 }
 
-// again commits what was planned so far, and has the change planned anew.
+// again commits what was planned so far, and has the change planned again.
 func (e *edit) again(ctx context.Context) error {
 	if err := e.commit(ctx); err != nil {
 		return err

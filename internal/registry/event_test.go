@@ -177,7 +177,7 @@ func TestHook(t *testing.T) {
 			t.Errorf("%+v", all)
 		}
 
-		// Taken away and set again, it begins anew.
+		// Taken away and set again, it restarts.
 		setHooks(t, r, "shop", "")
 		mustActivate(t, r, "shop", "one", "main")
 		setHooks(t, r, "shop", "purge")

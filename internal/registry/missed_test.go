@@ -102,7 +102,7 @@ func TestRetryHook(t *testing.T) {
 	})
 }
 
-// A hook that fails for ever takes no more room than this.
+// A hook that fails permanently takes no more room than this.
 func TestMissedIsBounded(t *testing.T) {
 	r := openRegistry(t, memory(t, memkv.Options{})(), newClock())
 	mustPublish(t, r, "shop", "one", "two")

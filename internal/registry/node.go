@@ -94,7 +94,7 @@ func (n *NodeEntry) Info() NodeInfo {
 }
 
 // Update changes the entry; its ID stays, and Seen becomes now. change may be
-// called more than once. ErrLeaseLost if the entry has vanished: register anew.
+// called more than once. ErrLeaseLost if the entry has vanished: register again.
 func (n *NodeEntry) Update(ctx context.Context, change func(*NodeInfo)) error {
 	select {
 	case n.busy <- struct{}{}:
@@ -168,7 +168,7 @@ func compareNodes(a, b NodeInfo) int {
 	return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
 }
 
-// Succeeds reports whether i is the entry of a node that began anew, or lost its entry
+// Succeeds reports whether i is the entry of a node that restarted, or lost its entry
 // and made another, and before is the one it had before, which lasts until the lease of
 // that ends. Such nodes have one name and one address; of nodes without an address there
 // may be several of one name.

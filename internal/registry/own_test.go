@@ -102,7 +102,7 @@ func TestOwners(t *testing.T) {
 }
 
 // A leader that noted that nobody is left at the very moment when somebody came
-// notes that, too.
+// notes that as well.
 func TestOwnerNotedTooLate(t *testing.T) {
 	c := newClock()
 	r := openRegistry(t, memory(t, memkv.Options{})(), c)

@@ -110,7 +110,7 @@ func (r *Registry) readApp(ctx context.Context, app holdfast.AppName, further ..
 }
 
 // readStable makes sure that a reading whose version keys and head differ is of
-// one instant: an activation between two keys' reads looks like that, too.
+// one instant: an activation between two keys' reads looks like that as well.
 func (r *Registry) readStable(ctx context.Context, rd reading) (reading, *head, error) {
 	for range tries {
 		h, err := parseHead(rd.head)

@@ -20,10 +20,10 @@ const listsKept = 64
 const ListsPending = 32
 
 // Sweep is the state of cleaning the store. Each condemned list ends a generation
-// of object names: what is stored anew is named by Generation, and a list holds
+// of object names: what is stored again is named by Generation, and a list holds
 // names of generations before its own only. A release that would refer to a name
 // on a list cannot be added, so what was found to be unreferenced after the list
-// was recorded stays so for ever, however late it is deleted.
+// was recorded stays so permanently, however late it is deleted.
 type Sweep struct {
 	Generation uint32      `json:"generation"`
 	Lists      []SweepList `json:"lists,omitempty"` // the last ones, by generation

@@ -101,10 +101,10 @@ func choose(manifest holdfast.Digest, candidates []registry.NodeInfo, k int) []r
 	return candidates[:min(k, len(candidates))]
 }
 
-// same reports whether two entries are of one node, which may have been started anew.
+// same reports whether two entries are of one node, which may have been started again.
 func same(a, b *registry.NodeInfo) bool { return a.Name == b.Name && a.Peer == b.Peer }
 
-// latest leaves out entries that a node left behind which was started anew.
+// latest leaves out entries that a node left behind which was started again.
 func latest(nodes []registry.NodeInfo) []registry.NodeInfo {
 	type name struct{ name, peer, id string }
 	newest := make(map[name]int)

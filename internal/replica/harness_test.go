@@ -144,7 +144,7 @@ func (m *member) stop() {
 	m.derive()
 }
 
-// restart starts the node anew.
+// restart starts the node again.
 func (m *member) restart(build string) {
 	m.stop()
 	m.start(build)

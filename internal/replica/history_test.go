@@ -144,7 +144,7 @@ func serves(r *registry.ReleaseInfo) bool {
 	return r.State == holdfast.Live || r.State == holdfast.Draining
 }
 
-// again starts a node anew, with a build of a new version, of one that others have,
+// again starts a node again, with a build of a new version, of one that others have,
 // or without any.
 func (h *history) again(m *member, s step) {
 	if m.up {

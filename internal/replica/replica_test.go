@@ -114,7 +114,7 @@ func TestHeldWhenComplete(t *testing.T) {
 }
 
 // As many nodes may die at one time as copies are made of what a node brought; when
-// others have copied it again, as many again, one after the other for ever.
+// others have copied it again, as many again, one after the other permanently.
 func TestDeaths(t *testing.T) {
 	inCluster(t, 2, "a b c d e f g h", func(t *testing.T, c *cluster) {
 		c.find("a").restart("v1")
@@ -373,7 +373,7 @@ func TestOff(t *testing.T) {
 	})
 }
 
-// A node looks soon whether others have copied what it brought, and not soon for ever
+// A node looks soon whether others have copied what it brought, and not soon permanently
 // where one cannot.
 func TestAwaited(t *testing.T) {
 	inCluster(t, 1, "a b", func(t *testing.T, c *cluster) {

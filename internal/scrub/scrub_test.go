@@ -498,7 +498,7 @@ func TestRemembersLittle(t *testing.T) {
 }
 
 // Releases share a damaged form: it is made once, and read again for the others. With
-// the inventory gone, too, encoded forms come from another release's.
+// the inventory gone as well, encoded forms come from another release's.
 func TestEncodesOnce(t *testing.T) {
 	w := newWorld(t)
 	w.twoReleases()

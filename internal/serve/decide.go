@@ -41,7 +41,7 @@ type Decision struct {
 	// with Waited set. Where that read cannot be had, a failure (404) must become
 	// Unavailable, since what was asked for may exist; a success stands.
 	// Guess: nothing speaks for the name but that somebody asks for it; the answer
-	// stands then, too. Else anybody could have a node say that it is unavailable.
+	// stands then as well. Else anybody could have a node say that it is unavailable.
 	Wait  string
 	Guess bool
 

@@ -3,7 +3,7 @@ package serve
 import "net/http"
 
 // forget drops what a client says of what it holds: in development that may be of
-// other bytes under the same name. A range it wanted on that condition goes, too.
+// other bytes under the same name. A range it wanted on that condition goes as well.
 func (r *Request) forget() {
 	if r.IfRange != "" {
 		r.Range = ""

@@ -52,7 +52,7 @@ func (c *decider) proves(e *live.Entry) bool {
 }
 
 // queried answers for a path with "?dpl=<release>". Tools write such queries against
-// caches, too, with what is no release: then a URL that proves its bytes is answered
+// caches as well, with what is no release: then a URL that proves its bytes is answered
 // as without it. A release of that ID may come, and with --allow-clash it may have other
 // bytes there, so that such an answer is checked each time.
 func (c *decider) queried(id, rest string) {

@@ -56,7 +56,7 @@ func TestQueriesOfOthers(t *testing.T) {
 		{"/@old/" + hashed + "?dpl=", nil, "404"},
 		{"/@old/" + hashed + "?dpl=live", nil, "404"},
 
-		// A digest proves the bytes, too.
+		// A digest proves the bytes as well.
 		{"/~" + x[:16] + "/app.js?dpl=nobody", waited, `200 "old app" forever`},
 		{"/~" + x[:16] + "/app.js?dpl=", nil, `200 "old app" forever`},
 		{"/~" + x[:8] + "/app.js?dpl=nobody", waited, "404"},

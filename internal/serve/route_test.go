@@ -40,7 +40,7 @@ func TestHintForRouters(t *testing.T) {
 	}
 }
 
-// "?dpl=<release>" previews the routes of an app, too, whose pages have absolute URLs.
+// "?dpl=<release>" previews the routes of an app as well, whose pages have absolute URLs.
 func TestPreviewOfRoutes(t *testing.T) {
 	for setting, want := range map[string]string{"on": `200 "old index" checked id=old`, "off": "404"} {
 		decisions(t, "main", []decision{

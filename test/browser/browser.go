@@ -1,7 +1,7 @@
 // Package browser drives a headless Chromium in tests: it starts one, opens
 // tabs, records what they fetched and what went wrong in them, and takes
 // pictures. Everything it starts ends with the test that asked for it, and no
-// step waits for ever.
+// step waits forever.
 //
 // A missing Chromium fails the test. It is never skipped: what only a browser
 // can show would otherwise go unseen.

@@ -71,7 +71,7 @@ func flooded(t *testing.T, path string, requests int64) (absent, busy int64) {
 	took := time.Since(began)
 	readsAfter, syncsAfter := way.Reads()
 	// One a second, one at each end, and some that no request asks for: the node begins to
-	// lead, and begins a read anew that a busy machine does not answer.
+	// lead, and begins a read again that a busy machine does not answer.
 	most := int(took.Seconds()) + 2 + 4
 	t.Logf("%d requests in %v: %.1f reads of the registry, which took %d syncs and %d reads of ZooKeeper",
 		requests, took, float64(syncsAfter-syncs)/float64(perRead), syncsAfter-syncs, readsAfter-reads)

@@ -17,7 +17,7 @@ import (
 	"github.com/holdfast-web/holdfast/test/browser"
 )
 
-// picture is for making the picture of the README anew:
+// picture is for making the picture of the README again:
 //
 //	go test ./test/docs -run TestPicture -args -picture "$PWD/docs/demo.png"
 var picture = flag.String("picture", "", "write the picture of the README to this `file`")

@@ -205,7 +205,7 @@ func (s *soaker) flip() {
 	}
 }
 
-// pruneByHand prunes although the leader does so, too.
+// pruneByHand prunes although the leader does so as well.
 func (s *soaker) pruneByHand() {
 	for time.Now().Before(s.end) && !s.T.Failed() {
 		_, _ = s.Try("prune") // the other one may be at work

@@ -192,7 +192,7 @@ func (t *Tour) visit(ctx context.Context, page string) (err error) {
 }
 
 // others stands for other visitors: a request or two, or none. Without them the
-// round robin would send the pages themselves to one process for ever, if the number
+// round robin would send the pages themselves to one process permanently, if the number
 // of requests of each page happens to be a multiple of the number of processes.
 func (t *Tour) others(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)

@@ -34,7 +34,7 @@ func testGroup(t *testing.T, f *fixture) {
 }
 
 // testGroupFollowsHints: reads of a group that began long ago see what a hint
-// told of. Changes that share a hint are seen after it, too.
+// told of. Changes that share a hint are seen after it as well.
 func testGroupFollowsHints(_ *testing.T, f *fixture) {
 	f.commit(kv.Create("gh/n", []byte("0")))
 	group := kv.Group(f.b)

@@ -95,7 +95,7 @@ func rest(t *testing.T, p *process) []string {
 	return lines[:len(lines)-1] // the last was cut off, or is empty
 }
 
-// verify opens the file anew. Every acknowledged key must be there, and the
+// verify opens the file again. Every acknowledged key must be there, and the
 // counter must name one that exists: the two were written together.
 func verify(t *testing.T, path string, acked []string) {
 	t.Helper()

@@ -88,7 +88,7 @@ func workTouch(ctx context.Context, d *sqlitekv.Driver) error {
 	}
 }
 
-// workCommits commits for ever and prints what was acknowledged: a key of its
+// workCommits commits forever and prints what was acknowledged: a key of its
 // own each time, together with a counter that all share.
 func workCommits(ctx context.Context, d *sqlitekv.Driver) error {
 	for i := 0; ; i++ {

@@ -30,7 +30,7 @@ func (c *Config) dial(ctx context.Context, server string) (net.Conn, error) {
 	return secure, nil
 }
 
-// wire is a connection that the library cannot wait on for ever: its handshake
+// wire is a connection that the library cannot wait on forever: its handshake
 // waits for ten receive timeouts, and for the second half of the answer without
 // any limit.
 type wire struct {

@@ -246,7 +246,7 @@ func (l *link) listed(m *mirror, names []string, stat *zk.Stat) (changed bool) {
 	return changed
 }
 
-// guardChild reads one child; that it is gone fires the watch of the list, too.
+// guardChild reads one child; that it is gone fires the watch of the list as well.
 func (l *link) guardChild(ctx context.Context, d *Driver, m *mirror, name string) (changed bool, err error) {
 	l.state.Lock()
 	c := m.children[name]

@@ -22,7 +22,7 @@ const (
 	// goodbye is how long the library may take to end a connection that was cut. It
 	// may never do: up to three parts of it answer a request that is being given up
 	// (queueRequest, sendData and flushRequests of version 1.0.4), the channel of the
-	// request has room for two answers, and the third waits for ever if nobody reads.
+	// request has room for two answers, and the third waits forever if nobody reads.
 	goodbye = 2 * time.Second
 	// maxPacket bounds what a server may make us read at once.
 	maxPacket = 64 << 20

@@ -8,7 +8,7 @@ import (
 	"github.com/go-zookeeper/zk"
 )
 
-// TestDrained: the library's goroutines are waited for, and not for ever.
+// TestDrained: the library's goroutines are waited for, and not forever.
 func TestDrained(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ended := make(chan zk.Event)

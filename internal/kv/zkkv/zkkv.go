@@ -24,7 +24,7 @@
 // ZooKeeper's sync does not ask the quorum. A leader that was cut off, or
 // stopped, and does not know yet that it was deposed answers clients connected
 // to it from its own state for about a tick. With Config.QuorumReads reads are
-// linearizable then, too, at the price of a write each. Commits always are.
+// linearizable then as well, at the price of a write each. Commits always are.
 //
 // # Commits
 //
@@ -44,7 +44,7 @@
 // word takes (see decision 19).
 //
 // A multi that was refused because of what this driver assumed, such as that a
-// parent exists, is made anew. One that may have been carried out never is.
+// parent exists, is made again. One that may have been carried out never is.
 //
 // # Leases
 //

@@ -36,7 +36,7 @@ func isPrefix(s string) bool {
 	return s == "" || store.CheckKey(s) == nil || store.CheckKey(s+"x") == nil
 }
 
-// list yields what the bucket holds, beginning anew after the last key when a
+// list yields what the bucket holds, beginning again after the last key when a
 // request fails.
 func (d *Driver) list(ctx context.Context, prefix, after string, size int) iter.Seq2[store.Info, error] {
 	return func(yield func(store.Info, error) bool) {

@@ -44,7 +44,7 @@ func (c *restlessConn) Read(p []byte) (int, error) {
 	return c.Conn.Read(p)
 }
 
-// Write moves the deadline of a pending read on, too: the answer comes after the
+// Write moves the deadline of a pending read on as well: the answer comes after the
 // body.
 func (c *restlessConn) Write(p []byte) (int, error) {
 	if err := c.SetDeadline(time.Now().Add(c.timeout)); err != nil {
