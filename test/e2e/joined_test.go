@@ -114,7 +114,7 @@ func TestActivateWaitsForJoined(t *testing.T) {
 	var flip struct {
 		Nodes struct {
 			Total, Ready int
-			Lagging      []struct{ Name string }
+			Lagging      []struct{ Node string }
 		}
 	}
 	m.RunJSON(&flip, "activate", "r2", "--wait", "30s")
@@ -126,7 +126,7 @@ func TestActivateWaitsForJoined(t *testing.T) {
 		t.Errorf("while it cannot read the registry, so that it cannot load r3: %v", err)
 	}
 	m.RunJSON(&flip, "activate", "r3", "--wait", "1ms", "--force")
-	if n := flip.Nodes; n.Total != 1 || n.Ready != 0 || len(n.Lagging) != 1 || n.Lagging[0].Name != "shop" {
+	if n := flip.Nodes; n.Total != 1 || n.Ready != 0 || len(n.Lagging) != 1 || n.Lagging[0].Node != "shop" {
 		t.Errorf("while it cannot read the registry: %+v", flip)
 	}
 	cut.Store(false)
