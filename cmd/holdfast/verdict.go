@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -50,6 +51,7 @@ func (s *clusterStatus) judge(now time.Time) {
 		}
 	}
 	s.judgeSides()
+	s.judgeBareSides()
 	s.judgeNodes(now)
 	s.Problems = append(s.Problems, loadProblems(s.Nodes)...)
 	s.Problems = append(s.Problems, hookProblems(s.Hooks, now)...)
@@ -94,6 +96,34 @@ func (s *clusterStatus) judgeSides() {
 			v = down
 		}
 		s.wrong(v, fmt.Sprintf("holdfast serve --side %s starts one", side), "side %s: a release is live there, and no running node is on that side", side)
+	}
+}
+
+// judgeBareSides looks for running nodes that answer 503 for the pages of an app, since
+// nothing of it is live on their side although something is on others.
+func (s *clusterStatus) judgeBareSides() {
+	for _, a := range s.Apps {
+		live := make(map[holdfast.Side]bool)
+		for _, i := range a.Sides {
+			live[i.Side] = live[i.Side] || !i.Live.IsZero()
+		}
+		if len(a.Brought) > 0 || !slices.Contains(slices.Collect(maps.Values(live)), true) {
+			continue // nodes bring its releases, or nothing was ever live
+		}
+		bare := make(map[holdfast.Side]int)
+		for _, n := range s.Nodes {
+			if !live[n.Side] {
+				bare[n.Side]++
+			}
+		}
+		for _, side := range slices.SortedFunc(maps.Keys(bare), func(a, b holdfast.Side) int { return strings.Compare(a.String(), b.String()) }) {
+			v := degraded // the nodes may be for other apps
+			if bare[side] == len(s.Nodes) {
+				v = down
+			}
+			s.wrong(v, fmt.Sprintf("holdfast activate RELEASE --app %s --side %s --create makes a release live there", a.App, side),
+				"app %s: nothing is live on side %s, so the %s there %s 503 for its pages", a.App, side, count(bare[side], "running node"), verb(bare[side], "answers", "answer"))
+		}
 	}
 }
 
