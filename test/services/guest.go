@@ -37,6 +37,7 @@ type Guest struct {
 func StartGuests(t testing.TB, names ...string) []*Guest {
 	t.Helper()
 	NeedIsolation(t)
+	needGuests(t)
 	var guests []*Guest
 	for i, name := range names {
 		guests = append(guests, newGuest(t, name, i))
