@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -15,9 +16,9 @@ import (
 func (c *cli) appCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "app",
-		Short: "Show and change the settings of an app",
+		Short: "Show and change the settings of an app, or remove it",
 		Long: `Shows and changes the settings of an app. They are kept in the registry, so that
-all nodes agree; running nodes take a change up at once.
+all nodes agree; running nodes take a change up at once. Removes an app.
 
 ` + settingsHelp(),
 		Example: `  holdfast app show shop
@@ -30,7 +31,7 @@ all nodes agree; running nodes take a change up at once.
 			return unknownCommand(cmd, args[0])
 		},
 	}
-	cmd.AddCommand(c.appShowCommand(), c.appSetCommand())
+	cmd.AddCommand(c.appShowCommand(), c.appSetCommand(), c.appRmCommand())
 	return cmd
 }
 
@@ -87,7 +88,8 @@ func (c *cli) appSetCommand() *cobra.Command {
 		ValidArgsFunction: c.completeSettings,
 		Short:             "Change settings of an app",
 		Long: `Changes settings of an app. All settings are changed together or none is. An app
-that does not exist is made if it is the first one, or with --create.
+that does not exist is made if it is the first one, or with --create; one that was
+removed has the settings that it had.
 
 A mount that would take over paths which servable releases of other apps use is
 refused, as is one below which own files would be out of reach, and as is a shape
@@ -195,10 +197,15 @@ func unless(word string, candidates []string) []string {
 }
 
 func (c *cli) setApp(ctx context.Context, b *backends, name holdfast.AppName, create bool, pairs []pair) error {
-	before, err := b.registry.App(ctx, name)
-	if err != nil && !errors.Is(err, holdfast.ErrNotFound) {
+	snap, err := b.registry.Refresh(ctx, nil)
+	if err != nil {
 		return err
 	}
+	var before *registry.AppState
+	if i := slices.IndexFunc(snap.Apps, func(a *registry.AppState) bool { return a.Name == name }); i >= 0 {
+		before = snap.Apps[i]
+	}
+	former := snap.Former(name) != nil
 	change := func(s *holdfast.Settings) error {
 		for _, p := range pairs {
 			if err := s.Set(p.key, p.value); err != nil {
@@ -216,7 +223,11 @@ func (c *cli) setApp(ctx context.Context, b *backends, name holdfast.AppName, cr
 	}
 	c.ui.report(docOfSet(name, before, after))
 	if before == nil {
-		c.ui.say("app %s made, at %s", bold.paint(name.String(), c.ui.outColor), after.Mount)
+		again := ""
+		if former {
+			again = " again, with the settings that it had"
+		}
+		c.ui.say("app %s made%s, at %s", bold.paint(name.String(), c.ui.outColor), again, after.Mount)
 		return nil
 	}
 	c.tellChanges(name, before.Settings.List(), after.List())

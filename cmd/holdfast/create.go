@@ -60,11 +60,11 @@ func namesOn(nodes []registry.NodeInfo, side holdfast.Side) (names []string) {
 // with. A name that may be a typo is an error here, before anything is read or stored;
 // the registry checks it again.
 func (b *backends) publishTo(ctx context.Context, o publishOptions) (holdfast.Settings, error) {
-	apps, err := b.registry.Apps(ctx)
+	snap, err := b.registry.Refresh(ctx, nil)
 	if err != nil {
 		return holdfast.Settings{}, err
 	}
-	for _, a := range apps {
+	for _, a := range snap.Apps {
 		if a.Name != o.app {
 			continue
 		}
@@ -74,7 +74,7 @@ func (b *backends) publishTo(ctx context.Context, o publishOptions) (holdfast.Se
 		return a.Settings, err
 	}
 	if !o.create {
-		err = registry.CheckApp(apps, o.app)
+		err = registry.CheckApp(snap.Apps, o.app)
 	}
-	return holdfast.DefaultSettings(o.app), err
+	return snap.Settings(o.app), err
 }

@@ -37,6 +37,7 @@ func documents() map[string]reflect.Type {
 		"holdfast undelete":              reflect.TypeFor[undeleteDoc](),
 		"holdfast hooks":                 reflect.TypeFor[hooksDoc](),
 		"holdfast app set":               reflect.TypeFor[appSetDoc](),
+		"holdfast app rm":                reflect.TypeFor[appRmDoc](),
 		"holdfast side rm":               reflect.TypeFor[sideRmDoc](),
 		"holdfast url":                   reflect.TypeFor[urlDoc](),
 		"A hook":                         reflect.TypeFor[hookDoc](),

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"time"
 
 	holdfast "github.com/holdfast-web/holdfast"
 	"github.com/holdfast-web/holdfast/internal/registry"
@@ -28,6 +29,9 @@ func (b *backends) noApp(ctx context.Context, name holdfast.AppName, err error) 
 		names = append(names, a.Name.String())
 	}
 	err = missing("there is no app %s", name)
+	if former := snap.Former(name); former != nil {
+		err = missing("there is no app %s: it was removed on %s", name, former.Removed.Format(time.DateTime))
+	}
 	switch {
 	case len(names) == 0:
 		return hinted(err, "nothing was published yet; holdfast publish DIR does it, and makes the app")
@@ -49,17 +53,12 @@ func (b *backends) adviseOnRelease(ctx context.Context, app holdfast.AppName, id
 	if !errors.Is(err, holdfast.ErrNotFound) {
 		return err
 	}
-	releases, readErr := b.registry.Releases(ctx, app)
-	if readErr != nil {
-		return err
-	}
-	if len(releases) == 0 {
-		if _, err := b.app(ctx, app); err != nil {
-			return err
-		}
+	state, noApp := b.app(ctx, app)
+	if noApp != nil {
+		return noApp
 	}
 	var ids []string
-	for _, r := range releases {
+	for _, r := range state.Releases {
 		if r.ID == id {
 			return err // something else was not found
 		}

@@ -80,7 +80,7 @@ func (t *takingDown) infos() []registry.TakedownInfo {
 
 // apps are those that have any of the files.
 func (t *takingDown) apps() (apps []holdfast.AppName) {
-	for _, app := range t.snap.Apps {
+	for app := range t.snap.All() {
 		has := func(h prune.Holding) bool { return h.Release.App == app.Name }
 		if slices.ContainsFunc(t.digests, func(d holdfast.Digest) bool { return slices.ContainsFunc(t.found.Holdings[d], has) }) {
 			apps = append(apps, app.Name)
@@ -110,7 +110,7 @@ func (t *takingDown) tellFound(infos []registry.TakedownInfo, verb string) {
 		t.ui.say("%s %s", verb, bold.paint(info.Digest.String(), t.ui.outColor))
 		t.ui.say("  %s", foundIn(info.Found, 0))
 	}
-	for _, app := range t.snap.Apps {
+	for app := range t.snap.All() {
 		for _, side := range app.Sides {
 			if paths := t.pathsOf(app.Name, side.Live); len(paths) > 0 {
 				t.ui.warn("publish and activate a release without it", "release %s is live on side %s of app %s, and has it: its pages get 410 for %s", side.Live, side.Side, app.Name, some(paths, 3))
@@ -177,7 +177,7 @@ func (t *takingDown) describe(infos []registry.TakedownInfo, dry bool) *takedown
 	doc := &takedownDoc{DryRun: dry, Takedowns: []takenDown{}}
 	tags, urls := []string{}, []string{}
 	mounts := make(map[holdfast.AppName]string)
-	for _, app := range t.snap.Apps {
+	for app := range t.snap.All() {
 		mounts[app.Name] = strings.TrimSuffix(app.Settings.Mount.String(), "/")
 	}
 	for i := range infos {

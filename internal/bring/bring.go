@@ -34,14 +34,11 @@ type Build struct {
 // Publish stores what the store lacks of the build and adds the release, unless it is
 // there. Errors: those of publish.Publish, and registry.ErrPublished.
 func (b Build) Publish(ctx context.Context, r *registry.Registry, s *store.Store) (*publish.Result, error) {
-	apps, err := r.Apps(ctx)
+	snap, err := r.Refresh(ctx, nil)
 	if err != nil {
 		return nil, err
 	}
-	settings := holdfast.DefaultSettings(b.App)
-	if a := appOf(apps, b.App); a != nil {
-		settings = a.Settings
-	}
+	settings := snap.Settings(b.App)
 	build, id, err := b.read(ctx, &settings)
 	if err != nil {
 		return nil, err

@@ -126,7 +126,8 @@ func (r *Runner) Run(ctx context.Context, l *registry.Leadership, snapshots iter
 	workers := make(map[key]*worker)
 	var before []*registry.AppState
 	for snap := range snapshots {
-		for _, app := range snap.Apps {
+		apps := slices.Collect(snap.All()) // what happened to a removed app is told as well
+		for _, app := range apps {
 			if slices.Contains(before, app) {
 				continue // nothing happened
 			}
@@ -141,7 +142,7 @@ func (r *Runner) Run(ctx context.Context, l *registry.Leadership, snapshots iter
 				w.poke()
 			}
 		}
-		before = snap.Apps
+		before = apps
 	}
 	return nil
 }

@@ -40,7 +40,7 @@ func (p *pruner) mark(ctx context.Context, m *marks) error {
 		return nil
 	}
 	var todo []registry.ReleaseInfo
-	for _, app := range snap.Apps {
+	for app := range snap.All() {
 		for _, r := range app.Releases {
 			if r.State != holdfast.Gone && !p.goes[appRelease{r.App, r.ID}] && !m.inventories[r.Inventory] {
 				m.inventories[r.Inventory] = true
@@ -161,7 +161,7 @@ func (p *pruner) strange(ctx context.Context) (*unfinished, map[holdfast.Digest]
 	if err != nil {
 		return nil, nil, err
 	}
-	for _, app := range snap.Apps {
+	for app := range snap.All() {
 		for _, r := range app.Releases {
 			delete(strange, r.Manifest)
 			for _, f := range r.Former {

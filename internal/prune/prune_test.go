@@ -765,3 +765,32 @@ func TestOneApp(t *testing.T) {
 		}
 	})
 }
+
+// TestRemovedApp: what only a removed app had is swept, no manifest of it is called
+// unknown, and the same build can be published again.
+func TestRemovedApp(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.publish(0, 1)
+		w.activate(0)
+		w.activate(1)
+		time.Sleep(time.Hour)
+		if _, err := w.truth.RemoveApp(t.Context(), holdfast.DefaultApp(), registry.RemoveOptions{Force: true}); err != nil {
+			t.Fatal(err)
+		}
+		r := w.prune(Options{})
+		if len(r.Apps) != 0 || r.Condemned.Objects == 0 {
+			t.Fatalf("%+v", r)
+		}
+		time.Sleep(Floor + time.Second)
+		if r := w.prune(Options{}); r.Swept.Objects == 0 || len(r.Pending) != 0 {
+			t.Fatalf("%+v", r)
+		}
+		if left := w.objects(); len(left) != 0 {
+			t.Errorf("left %v", left)
+		}
+		w.publish(0)
+		if err := w.check(); err != nil || w.state(0) != holdfast.Draining {
+			t.Error(w.state(0), err)
+		}
+	})
+}

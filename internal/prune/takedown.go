@@ -50,7 +50,7 @@ func Find(ctx context.Context, texts Texts, snap *registry.Snapshot, wanted []ho
 	}
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(readers)
-	for _, app := range snap.Apps {
+	for app := range snap.All() {
 		for i := range app.Releases {
 			g.Go(func() error { return f.look(gctx, &app.Releases[i]) })
 		}
@@ -134,7 +134,7 @@ func (f *finder) manifest(ctx context.Context, d holdfast.Digest) (hits, error) 
 // sorted returns what was found, in an order that does not change.
 func (f *finder) sorted(snap *registry.Snapshot) *Found {
 	place := make(map[appRelease]int)
-	for _, app := range snap.Apps {
+	for app := range snap.All() {
 		for i := range app.Releases {
 			place[appRelease{app.Name, app.Releases[i].ID}] = len(place)
 		}
@@ -230,7 +230,7 @@ func (p *pruner) forgetAllowed(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, app := range snap.Apps {
+	for app := range snap.All() {
 		for i := range app.Releases {
 			r := &app.Releases[i]
 			if r.State == holdfast.Gone {

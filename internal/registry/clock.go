@@ -81,7 +81,7 @@ func (r *Registry) Time(ctx context.Context, dry bool) (Time, error) {
 		return Time{}, err
 	}
 	var last time.Time
-	for _, app := range snap.Apps {
+	for app := range snap.All() {
 		if at := app.lastStamp(); at.After(last) {
 			last = at
 		}

@@ -2,7 +2,9 @@ package registry
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"time"
 
 	holdfast "github.com/holdfast-web/holdfast"
 	"github.com/holdfast-web/holdfast/internal/kv"
@@ -18,6 +20,7 @@ type (
 		Registry string    `json:"registry"`
 		Revision int64     `json:"revision"`
 		Apps     []appText `json:"apps"`
+		Removed  []appText `json:"removed,omitempty"`
 		// Takedowns is left out while nothing is taken down.
 		Takedowns *takedownsText `json:"takedowns,omitempty"`
 	}
@@ -25,6 +28,7 @@ type (
 		Name     holdfast.AppName `json:"name"`
 		Head     kv.Revision      `json:"head"`
 		Settings json.RawMessage  `json:"settings"`
+		Removed  time.Time        `json:"removed,omitzero"`
 		Local    bool             `json:"local,omitempty"`
 		Sides    []SideInfo       `json:"sides"`
 		Releases []ReleaseInfo    `json:"releases"`
@@ -39,12 +43,17 @@ func (s *Snapshot) Encode() ([]byte, error) {
 	if all := s.Takedowns.All(); len(all) > 0 {
 		out.Takedowns = &takedownsText{takedownsFormat, s.Takedowns.Seq(), all}
 	}
-	for _, a := range s.Apps {
+	for a := range s.All() {
 		settings, err := a.Settings.Encode(a.Name)
 		if err != nil {
 			return nil, fmt.Errorf("encode settings of app %s: %w", a.Name, err)
 		}
-		out.Apps = append(out.Apps, appText{a.Name, s.heads[a.Name], settings, a.Local, a.Sides, a.Releases})
+		text := appText{a.Name, s.heads[a.Name], settings, a.Removed, a.Local, a.Sides, a.Releases}
+		if a.Removed.IsZero() {
+			out.Apps = append(out.Apps, text)
+		} else {
+			out.Removed = append(out.Removed, text)
+		}
 	}
 	text, err := json.Marshal(out)
 	if err != nil {
@@ -68,13 +77,8 @@ func DecodeSnapshot(text []byte) (*Snapshot, error) {
 		return nil, fmt.Errorf("decode snapshot: %w: no registry, or no revision", holdfast.ErrInvalid)
 	}
 	s := &Snapshot{Registry: in.Registry, Revision: in.Revision, heads: make(map[holdfast.AppName]kv.Revision, len(in.Apps))}
-	for _, a := range in.Apps {
-		state, err := a.decode()
-		if err != nil {
-			return nil, fmt.Errorf("decode snapshot: app %s: %w", a.Name, err)
-		}
-		s.Apps = append(s.Apps, state)
-		s.heads[a.Name] = a.Head
+	if err := errors.Join(s.decode(in.Apps, &s.Apps, false), s.decode(in.Removed, &s.Removed, true)); err != nil {
+		return nil, fmt.Errorf("decode snapshot: %w", err)
 	}
 	if t := in.Takedowns; t != nil {
 		var err error
@@ -82,10 +86,26 @@ func DecodeSnapshot(text []byte) (*Snapshot, error) {
 			return nil, fmt.Errorf("decode snapshot: %w", err)
 		}
 	}
-	if !rising(s.Apps, func(a, b *AppState) bool { return a.Name.String() < b.Name.String() }) {
-		return nil, fmt.Errorf("decode snapshot: %w: apps are not in order", holdfast.ErrInvalid)
-	}
 	return s, nil
+}
+
+// decode adds apps that were removed, or that were not, to into.
+func (s *Snapshot) decode(apps []appText, into *[]*AppState, removed bool) error {
+	for _, a := range apps {
+		state, err := a.decode()
+		if err != nil {
+			return fmt.Errorf("app %s: %w", a.Name, err)
+		}
+		if _, twice := s.heads[a.Name]; twice || state.Removed.IsZero() == removed {
+			return fmt.Errorf("%w: app %s is there twice, or in the wrong place", holdfast.ErrInvalid, a.Name)
+		}
+		*into = append(*into, state)
+		s.heads[a.Name] = a.Head
+	}
+	if !rising(*into, func(a, b *AppState) bool { return a.Name.String() < b.Name.String() }) {
+		return fmt.Errorf("%w: apps are not in order", holdfast.ErrInvalid)
+	}
+	return nil
 }
 
 func (a *appText) decode() (*AppState, error) {
@@ -107,7 +127,7 @@ func (a *appText) decode() (*AppState, error) {
 	if err := a.checkReleases(); err != nil {
 		return nil, err
 	}
-	return &AppState{Name: a.Name, Settings: settings, Local: a.Local, Sides: a.Sides, Releases: a.Releases}, nil
+	return &AppState{Name: a.Name, Settings: settings, Removed: a.Removed, Local: a.Local, Sides: a.Sides, Releases: a.Releases}, nil
 }
 
 func (a *appText) checkReleases() error {
@@ -142,7 +162,7 @@ func (s *Snapshot) followedBy(readings []reading) error {
 	for _, rd := range readings {
 		heads[rd.app] = rd.head.Modified
 	}
-	for _, state := range s.Apps {
+	for state := range s.All() {
 		app := state.Name
 		switch now, ok := heads[app]; {
 		case !ok:

@@ -23,6 +23,7 @@ type edit struct {
 	got    map[string]kv.Entry
 	known  map[holdfast.ReleaseID]bool // of the disputed IDs, those that are published
 	unsure bool                        // an earlier attempt's outcome was lost
+	made   bool                        // the app is made, or made again after it was removed
 
 	dirty  bool
 	timed  bool  // a stamp was given out
@@ -63,10 +64,10 @@ func (r *Registry) begin(ctx context.Context, app holdfast.AppName, making makin
 	}
 	e := &edit{r: r, app: app, before: rd, got: got, known: make(map[holdfast.ReleaseID]bool), checks: make(map[string]kv.Token)}
 	if rd.head.Key == "" {
-		if making == mustExist {
+		if making == mustExist || making == orRemoved {
 			return nil, r.noApp(ctx, app)
 		}
-		e.head, e.dirty = &head{}, true
+		e.head = &head{}
 		return e, making.allow(e)
 	}
 	if e.old, err = parseHead(rd.head); err != nil {
@@ -79,6 +80,12 @@ func (r *Registry) begin(ctx context.Context, app holdfast.AppName, making makin
 		return nil, err
 	}
 	e.head.buried, e.head.freed = e.old.buried, e.old.freed
+	if e.old.Removed != nil && making != orRemoved {
+		e.head.Removed = nil
+		if err := making.allow(e); err != nil {
+			return nil, err
+		}
+	}
 	ids, _ := e.head.disputed(rd.versions)
 	records, err := r.bound(ctx, app, e.old, ids)
 	for id := range records {

@@ -35,6 +35,7 @@ type head struct {
 	Retirements int64                        `json:"retirements,omitempty"` // sequence number of the last one
 	Hooks       map[holdfast.HookName]Place  `json:"hooks,omitempty"`       // where each begins
 	Taken       int64                        `json:"taken,omitempty"`       // sequence number of the last entry about files taken down
+	Removed     *removal                     `json:"removed,omitempty"`     // nil: the app exists
 	TakenUp     int64                        `json:"takenUp,omitempty"`     // number of the last change of the takedowns that it is about
 
 	// Events that hooks were given up for and are to be run for again: by their IDs,

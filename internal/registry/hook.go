@@ -174,7 +174,7 @@ func (r *Registry) SaveHook(ctx context.Context, h Hook) (Hook, error) {
 // Hooks returns how far the hooks of all apps of snap are.
 func (r *Registry) Hooks(ctx context.Context, snap *Snapshot) ([]Hook, error) {
 	var hooks []Hook
-	for _, app := range snap.Apps {
+	for app := range snap.All() {
 		if len(app.Settings.Hooks) == 0 {
 			continue
 		}

@@ -32,10 +32,7 @@ func (r *Registry) BeginPublish(ctx context.Context, app holdfast.AppName, manif
 		return nil, fmt.Errorf("%s: %w: no app or no manifest", what, holdfast.ErrInvalid)
 	}
 	err := r.update(ctx, what, app, may(create), func(e *edit) error {
-		if e.old != nil {
-			return nil
-		}
-		return e.place(holdfast.DefaultSettings(app).Mount)
+		return e.settle()
 	})
 	if err != nil {
 		return nil, err

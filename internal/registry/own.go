@@ -34,15 +34,12 @@ func (r *Registry) TakeBuilds(ctx context.Context, app holdfast.AppName, create 
 	return r.update(ctx, "bring build of app "+app.String(), app, may(create), func(e *edit) error {
 		switch {
 		case e.head.Local:
-			return nil
 		case e.head.Releases > 0:
 			return ErrPublished
+		default:
+			e.head.Local, e.dirty = true, true
 		}
-		e.head.Local, e.dirty = true, true
-		if e.old != nil {
-			return nil
-		}
-		return e.place(holdfast.DefaultSettings(app).Mount)
+		return e.settle()
 	})
 }
 

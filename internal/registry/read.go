@@ -155,6 +155,9 @@ func (r *Registry) state(ctx context.Context, rd reading, h *head) (*AppState, [
 	}
 	sides := h.resolve(rd.complete(h), rd.head.Modified, func(id holdfast.ReleaseID) bool { return known[id] })
 	state := &AppState{Name: rd.app, Settings: settings, Local: h.Local, Releases: derive(h, sides, releases, history, rd.owners)}
+	if h.Removed != nil {
+		state.Removed = h.Removed.At
+	}
 	r.addFormer(rd.app, h, state.Releases)
 	for _, s := range sides {
 		state.Sides = append(state.Sides, s.SideInfo)
@@ -163,34 +166,58 @@ func (r *Registry) state(ctx context.Context, rd reading, h *head) (*AppState, [
 	return state, sides, nil
 }
 
-// App returns the state of one app; ErrNotFound names the apps there are.
+// App returns the state of one app; ErrNotFound names the apps there are, or says when
+// this one was removed.
 func (r *Registry) App(ctx context.Context, app holdfast.AppName) (*AppState, error) {
+	state, h, err := r.app(ctx, app)
+	if err == nil && h.Removed != nil {
+		return nil, h.Removed.error(app)
+	}
+	return state, err
+}
+
+// app is App for an app that may have been removed.
+func (r *Registry) app(ctx context.Context, app holdfast.AppName) (*AppState, *head, error) {
 	r = r.grouped()
 	rd, _, err := r.readApp(ctx, app)
 	if err != nil {
-		return nil, fmt.Errorf("read app %s: %w", app, err)
+		return nil, nil, fmt.Errorf("read app %s: %w", app, err)
 	}
 	if rd.head.Key == "" {
-		return nil, r.noApp(ctx, app)
+		return nil, nil, r.noApp(ctx, app)
 	}
 	rd, h, err := r.readStable(ctx, rd)
 	if err != nil {
-		return nil, fmt.Errorf("read app %s: %w", app, err)
+		return nil, nil, fmt.Errorf("read app %s: %w", app, err)
 	}
 	state, _, err := r.state(ctx, rd, h)
-	return state, wrap("read app "+app.String(), err)
+	return state, h, wrap("read app "+app.String(), err)
 }
 
 // noApp returns an error that names the apps there are.
 func (r *Registry) noApp(ctx context.Context, app holdfast.AppName) error {
-	names, err := r.db.list(ctx, headDir)
+	got, err := r.db.get(ctx, mountsKey)
 	if err != nil {
 		return fmt.Errorf("list apps: %w", err)
 	}
+	mounts, err := parseMounts(got[mountsKey])
+	if err != nil {
+		return fmt.Errorf("list apps: %w", err)
+	}
+	names := appNames(mounts)
 	if len(names) == 0 {
 		return fmt.Errorf("app %s: %w: there is no app yet, the first publish makes one", app, holdfast.ErrNotFound)
 	}
 	return fmt.Errorf("app %s: %w: there are %s", app, holdfast.ErrNotFound, some(names))
+}
+
+// appNames returns the names of the apps that lie somewhere, sorted.
+func appNames(mounts map[holdfast.AppName]holdfast.Mount) (names []string) {
+	for app := range mounts {
+		names = append(names, app.String())
+	}
+	slices.Sort(names)
+	return names
 }
 
 // some joins names, but not a hundred of them.
@@ -203,9 +230,9 @@ func some(names []string) string {
 }
 
 // Releases returns all releases of app in all states, the newest publication
-// first; nil for an app that does not exist.
+// first, also of an app that was removed; nil for one that never existed.
 func (r *Registry) Releases(ctx context.Context, app holdfast.AppName) ([]ReleaseInfo, error) {
-	state, err := r.App(ctx, app)
+	state, _, err := r.app(ctx, app)
 	if errors.Is(err, holdfast.ErrNotFound) {
 		return nil, nil
 	}

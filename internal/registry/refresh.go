@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"fmt"
+	"iter"
 	"log/slog"
 	"slices"
 	"sync"
@@ -45,7 +46,7 @@ func (r *Registry) Refresh(ctx context.Context, prev *Snapshot) (*Snapshot, erro
 	if err := snap.takeDown(prev, down); err != nil {
 		return nil, fmt.Errorf("refresh: %w", err)
 	}
-	same := prev.Registry != "" && len(readings) == len(prev.Apps) && snap.down == prev.down
+	same := prev.Registry != "" && len(readings) == len(prev.Apps)+len(prev.Removed) && snap.down == prev.down
 	for _, rd := range readings {
 		if state := prev.unchanged(rd); state != nil {
 			snap.add(state, rd, prev.unrecorded[rd.app])
@@ -73,7 +74,11 @@ func (s *Snapshot) takeDown(prev *Snapshot, e kv.Entry) (err error) {
 }
 
 func (s *Snapshot) add(state *AppState, rd reading, unrecorded bool) {
-	s.Apps = append(s.Apps, state)
+	if state.Removed.IsZero() {
+		s.Apps = append(s.Apps, state)
+	} else {
+		s.Removed = append(s.Removed, state)
+	}
 	if unrecorded {
 		s.unrecorded[rd.app] = true
 	}
@@ -86,12 +91,45 @@ func (s *Snapshot) unchanged(rd reading) *AppState {
 	if before, ok := s.seen[rd.app]; !ok || !slices.Equal(before, rd.seen) {
 		return nil
 	}
-	for _, state := range s.Apps {
+	for state := range s.All() {
 		if state.Name == rd.app {
 			return state
 		}
 	}
 	return nil
+}
+
+// All yields the apps that exist, then those that were removed.
+func (s *Snapshot) All() iter.Seq[*AppState] {
+	return func(yield func(*AppState) bool) {
+		for _, apps := range [][]*AppState{s.Apps, s.Removed} {
+			for _, state := range apps {
+				if !yield(state) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// Former returns the app of that name if it was removed, else nil.
+func (s *Snapshot) Former(app holdfast.AppName) *AppState {
+	for _, state := range s.Removed {
+		if state.Name == app {
+			return state
+		}
+	}
+	return nil
+}
+
+// Settings returns the settings of an app, or those that it will be made with.
+func (s *Snapshot) Settings(app holdfast.AppName) holdfast.Settings {
+	for state := range s.All() {
+		if state.Name == app {
+			return state.Settings
+		}
+	}
+	return holdfast.DefaultSettings(app)
 }
 
 // readAll reads the heads and version keys of all apps, which are sorted by name, and
@@ -143,7 +181,7 @@ func (r *Registry) build(ctx context.Context, snap *Snapshot, rd reading) error 
 		return fmt.Errorf("app %s: %w", rd.app, err)
 	}
 	left, owned := h.unnoted(rd.owners)
-	snap.add(state, rd, len(foreign(sides))+len(left)+len(owned) > 0)
+	snap.add(state, rd, state.Removed.IsZero() && len(foreign(sides))+len(left)+len(owned) > 0)
 	return nil
 }
 

@@ -32,7 +32,7 @@ func (r *Registry) CreateApp(ctx context.Context, app holdfast.AppName, change f
 	var made []byte // by an attempt whose outcome was lost
 	return r.setApp(ctx, "create app "+app.String(), app, makeAny, func(e *edit) (s holdfast.Settings, err error) {
 		switch {
-		case e.old == nil:
+		case e.made:
 			s, err = e.change(ctx, change, validate)
 			made = e.head.Settings
 			return s, err
@@ -69,7 +69,7 @@ func (e *edit) change(ctx context.Context, change func(*holdfast.Settings) error
 			return s, fmt.Errorf("%w: glob %q", holdfast.ErrInvalid, glob)
 		}
 	}
-	moved := e.old == nil || s.Mount != before.Mount
+	moved := e.made || s.Mount != before.Mount
 	if err := e.validate(ctx, s, moved, validate); err != nil {
 		return s, err
 	}
@@ -108,7 +108,33 @@ func (e *edit) validate(ctx context.Context, s holdfast.Settings, moved bool,
 			e.checks[headKey(other.Name)] = snap.seen[other.Name][0].token
 		}
 	}
-	return validate(ctx, snap.Apps, s)
+	all := snap.Apps
+	if former := snap.Former(e.app); former != nil {
+		all = append(slices.Clone(all), former) // what browsers keep of it counts
+	}
+	return validate(ctx, all, s)
+}
+
+// settle plans that an app that is made lies where its settings say.
+func (e *edit) settle() error {
+	if !e.made {
+		return nil
+	}
+	s, err := holdfast.DecodeSettings(e.app, e.head.Settings)
+	if err != nil {
+		return err
+	}
+	return e.place(s.Mount)
+}
+
+// leave plans that the app lies nowhere.
+func (e *edit) leave() error {
+	mounts, err := e.mounts()
+	if err != nil {
+		return err
+	}
+	delete(mounts, e.app)
+	return e.setMounts(mounts)
 }
 
 // place plans that the app lies at m, unless another app does.
@@ -123,6 +149,10 @@ func (e *edit) place(m holdfast.Mount) error {
 		}
 	}
 	mounts[e.app] = m
+	return e.setMounts(mounts)
+}
+
+func (e *edit) setMounts(mounts map[holdfast.AppName]holdfast.Mount) error {
 	text, err := json.Marshal(mounts)
 	if err != nil {
 		return fmt.Errorf("encode mounts: %w", err)
@@ -137,11 +167,15 @@ func (e *edit) place(m holdfast.Mount) error {
 }
 
 func (e *edit) mounts() (map[holdfast.AppName]holdfast.Mount, error) {
+	return parseMounts(e.got[mountsKey])
+}
+
+// parseMounts returns where all apps lie that exist.
+func parseMounts(e kv.Entry) (map[holdfast.AppName]holdfast.Mount, error) {
 	mounts := make(map[holdfast.AppName]holdfast.Mount)
-	if entry, ok := e.got[mountsKey]; ok {
-		if err := decode(entry, &mounts); err != nil {
-			return nil, err
-		}
+	if e.Key == "" {
+		return mounts, nil
 	}
-	return mounts, nil
+	err := decode(e, &mounts)
+	return mounts, err
 }

@@ -42,7 +42,7 @@ func (r *Registry) TellTakedown(ctx context.Context, app holdfast.AppName, seq i
 	slices.Sort(entry.Files)
 	slices.SortFunc(entry.Releases, compareIDs)
 	entry.Files, entry.Releases = first(slices.Compact(entry.Files)), first(slices.Compact(entry.Releases))
-	return r.update(ctx, "note takedown in app "+app.String(), app, mustExist, func(e *edit) error {
+	return r.update(ctx, "note takedown in app "+app.String(), app, orRemoved, func(e *edit) error {
 		if e.head.TakenUp >= seq {
 			return nil
 		}

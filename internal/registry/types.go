@@ -8,7 +8,7 @@
 //	data/<app>/version/<side>        ID of the live release, plain text; alone says what is live
 //	holdfast/registry                the registry's identity, written once; JSON
 //	holdfast/mounts                  where all apps lie, so that no two lie at one place; JSON
-//	holdfast/head/<app>              the app's head: settings, stamps, counters, flags; JSON
+//	holdfast/head/<app>              the app's head: settings, stamps, counters, flags, or that it was removed; JSON
 //	holdfast/release/<app>/<id>      immutable release record; JSON
 //	holdfast/history/<app>/<seq>     immutable history entry; JSON
 //	holdfast/retired/<app>/<seq>     immutable: which releases were retired together; JSON
@@ -100,6 +100,7 @@ type SideInfo struct {
 type AppState struct {
 	Name     holdfast.AppName
 	Settings holdfast.Settings
+	Removed  time.Time     // when the app was removed; zero: it exists
 	Local    bool          // nodes bring their own builds of it, or did so once
 	Sides    []SideInfo    // sorted by name
 	Releases []ReleaseInfo // newest publication first
@@ -110,6 +111,9 @@ type Snapshot struct {
 	Registry string      // the registry's identity
 	Revision int64       // rises with every change; never compared across registries
 	Apps     []*AppState // sorted by name
+	// Removed are apps that do not exist any more, sorted by name. All their releases
+	// are gone; what their IDs are bound to, and what was under their names, stays known.
+	Removed []*AppState
 	// Takedowns are shared by snapshots while they do not change.
 	Takedowns *holdfast.Takedowns
 

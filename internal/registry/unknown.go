@@ -2,7 +2,6 @@ package registry
 
 import (
 	"fmt"
-	"slices"
 
 	holdfast "github.com/holdfast-web/holdfast"
 )
@@ -33,6 +32,7 @@ const (
 	mustExist making = iota
 	makeFirst        // make it if there is no other
 	makeAny
+	orRemoved // a removed app will do, and stays removed
 )
 
 // may is what a caller's wish to create comes to: the first app needs none.
@@ -44,20 +44,20 @@ func may(create bool) making {
 }
 
 // allow returns an error unless the change may make the app of e, which does not exist.
+// That it is to be made it notes in e.
 func (m making) allow(e *edit) error {
-	if m == makeAny {
+	e.made, e.dirty = true, true
+	switch {
+	case m == makeAny:
 		return nil
+	case m == mustExist && e.old != nil:
+		return e.old.Removed.error(e.app)
 	}
 	mounts, err := e.mounts()
 	if err != nil || len(mounts) == 0 {
 		return err
 	}
-	unknown := &UnknownError{App: e.app}
-	for app := range mounts {
-		unknown.Known = append(unknown.Known, app.String())
-	}
-	slices.Sort(unknown.Known)
-	return unknown
+	return &UnknownError{App: e.app, Known: appNames(mounts)}
 }
 
 // CheckApp returns an UnknownError if there are apps and name is none of them.

@@ -59,7 +59,7 @@ func (c *Copier) needs(ctx context.Context, s *store.Store, v view) (*needed, er
 		return nil, nil
 	}
 	need := &needed{make(map[holdfast.ObjectName]bool), make(map[holdfast.Digest]bool), make(map[holdfast.Digest]bool)}
-	for _, app := range v.snap.Apps {
+	for app := range v.snap.All() {
 		for i := range app.Releases {
 			r := &app.Releases[i]
 			says := claims(selves, app.Name, r.ID)

@@ -275,7 +275,7 @@ func (c *Copier) round(ctx context.Context) (time.Duration, error) {
 	if v.snap == nil {
 		return lookEvery, nil
 	}
-	if slices.ContainsFunc(v.snap.Apps, func(a *registry.AppState) bool { return a.Local }) {
+	if slices.ContainsFunc(slices.Collect(v.snap.All()), func(a *registry.AppState) bool { return a.Local }) {
 		var err error
 		if v.nodes, err = c.nodes(ctx); err != nil {
 			return lookEvery, err

@@ -121,7 +121,7 @@ func (s *scrubber) makeRoom(ctx context.Context) error {
 // others are the releases whose inventories may list the same bytes as r, those of
 // its own app first.
 func others(snap *registry.Snapshot, r *registry.ReleaseInfo) (all []registry.ReleaseInfo) {
-	for _, app := range snap.Apps {
+	for app := range snap.All() {
 		var some []registry.ReleaseInfo
 		for i := range app.Releases {
 			if o := &app.Releases[i]; o.State != holdfast.Gone && nameOf(o) != nameOf(r) {
@@ -145,7 +145,7 @@ func (s *scrubber) lookAgain(ctx context.Context) error {
 		return fmt.Errorf("look again: %w", err)
 	}
 	var now []registry.ReleaseInfo
-	for _, app := range snap.Apps {
+	for app := range snap.All() {
 		for _, r := range app.Releases {
 			if _, hit := s.hit[nameOf(&r)]; hit {
 				now = append(now, r)

@@ -165,7 +165,7 @@ func (s *scrubber) all(ctx context.Context) error {
 		return fmt.Errorf("list releases: %w", err)
 	}
 	var releases []registry.ReleaseInfo
-	for _, app := range snap.Apps {
+	for app := range snap.All() {
 		releases = append(releases, app.Releases...)
 	}
 	s.down = snap.Takedowns
