@@ -25,22 +25,22 @@ func (c *cli) appRmCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "rm NAME",
 		Short: "Remove an app",
-		Long: `Removes an app: its sides, its releases, which are gone from then on, and its place
-among the mounts. The next prune removes the bytes that no other app needs.
+		Long: `Removes an app: its sides, its releases, which are gone from then on, and its
+place among the mounts. The next prune removes the bytes that no other app needs.
 
-An app is refused of which a release is live on a side or drains: nodes serve it, and
-open tabs need it. With --force it is removed all the same, and these pages break. One
-whose builds running nodes bring with them is refused in any case.
+An app is refused if one of its releases is live on a side or drains: nodes serve
+it, and open tabs need it. With --force it is removed all the same, and these pages
+break. An app whose builds running nodes bring is refused in any case.
 
 The name stays known. holdfast publish --create, or app set --create, makes the app
 again, with the settings that it had: its release IDs are bound to the builds they
 were bound to, and publishing the same build again restores a release.
 
 JSON keys: app, mount (which is free now), sides (side, and previous: what was live
-there), gone (the releases that were removed), draining (those of them that open tabs
-may be on), nodes (total, ready, lagging: node, address, why).`,
+there), gone (the releases that were removed), draining (those of them that open
+tabs may be on), nodes (total, ready, lagging: node, address, why).`,
 		Example: `  holdfast app rm defualt
-  holdfast app rm shop --force --message 'the shop has moved'`,
+  holdfast app rm shop --force --message moved`,
 		Args: exactly("NAME"),
 		ValidArgsFunction: func(cmd *cobra.Command, args []string, start string) ([]cobra.Completion, cobra.ShellCompDirective) {
 			if len(args) > 0 {
