@@ -93,6 +93,7 @@ type realSite struct {
 	releases []*realRelease
 	versions map[string]map[string]int64 // path → digest → size, of what releases have there
 	proven   map[string]bool             // paths that some release takes for fingerprinted
+	doubted  map[string]bool             // paths that some release does not
 }
 
 type realRelease struct {
@@ -111,7 +112,7 @@ type realFile struct {
 // rule, whose cases have a test of their own.
 func readSite(t *testing.T, name string) *realSite {
 	t.Helper()
-	s := &realSite{app: name, versions: map[string]map[string]int64{}, proven: map[string]bool{}}
+	s := &realSite{app: name, versions: map[string]map[string]int64{}, proven: map[string]bool{}, doubted: map[string]bool{}}
 	entries, err := os.ReadDir(program.Corpus(t, name))
 	if err != nil {
 		t.Fatal(err)
@@ -125,6 +126,7 @@ func readSite(t *testing.T, name string) *realSite {
 			}
 			s.versions[f.path][f.digest] = f.size
 			s.proven[f.path] = s.proven[f.path] || f.fingerprinted
+			s.doubted[f.path] = s.doubted[f.path] || !f.fingerprinted
 		}
 		s.releases = append(s.releases, r)
 	}
@@ -213,10 +215,10 @@ func formsOf(s *realSite, r *realRelease, f realFile) []form {
 		pinned = ""
 	}
 	switch { // names are told by those beside them, so a release may not tell what another one does
+	case s.proven[f.path] && s.doubted[f.path]:
+		live = "" // it depends on which release answers
 	case f.fingerprinted:
 		live = forEver
-	case s.proven[f.path]:
-		live = "" // it depends on which release answers
 	}
 	forms := []form{
 		{name: "pinned", path: mount + "/@" + r.id + "/" + escaped, cache: pinned},
