@@ -61,7 +61,7 @@ func theLaw() law {
 
 			"internal/admin":     ". internal/lifecycle internal/live internal/registry",
 			"internal/archtest":  "",
-			"internal/blob":      ". internal/durable internal/lane",
+			"internal/blob":      ". internal/durable internal/hangpool",
 			"internal/bring":     ". internal/coding internal/node internal/origin internal/own internal/publish internal/registry internal/store",
 			"internal/clock":     "",
 			"internal/coding":    ".",
@@ -69,7 +69,7 @@ func theLaw() law {
 			"internal/fastpath":  ". internal/blob internal/live internal/serve",
 			"internal/front":     ". internal/fastpath internal/serve",
 			"internal/hook":      ". internal/registry",
-			"internal/lane":      ".",
+			"internal/hangpool":      ".",
 			"internal/lifecycle": ". internal/registry",
 			"internal/link":      ".",
 			"internal/live":      ". internal/registry", // for its data types
@@ -98,7 +98,7 @@ func theLaw() law {
 
 			"internal/store":             ". internal/pace",
 			"internal/store/bucketstore": ". internal/store internal/durable",
-			"internal/store/dirstore":    ". internal/store internal/durable internal/lane",
+			"internal/store/dirstore":    ". internal/store internal/durable internal/hangpool",
 			"internal/store/memstore":    ". internal/store internal/durable",
 			"internal/store/storetest":   ". internal/store",
 

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	holdfast "github.com/holdfast-web/holdfast"
-	"github.com/holdfast-web/holdfast/internal/lane"
+	"github.com/holdfast-web/holdfast/internal/hangpool"
 )
 
 func TestVerdictOf(t *testing.T) {
@@ -24,7 +24,7 @@ func TestVerdictOf(t *testing.T) {
 		{holdfast.ErrCorrupt, answered},
 		{errors.New("any"), answered},
 		{holdfast.ErrUnavailable, failed},
-		{lane.ErrStalled, failed},
+		{hangpool.ErrStalled, failed},
 		{errOverdue(), failed},
 		{errNoRoom, unknown},
 		{fmt.Errorf("wrapped: %w", errQueued), unknown},

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	holdfast "github.com/holdfast-web/holdfast"
-	"github.com/holdfast-web/holdfast/internal/lane"
+	"github.com/holdfast-web/holdfast/internal/hangpool"
 )
 
 // Failed attempts are repeated after some 100, 300 and 900 ms. Together they
@@ -83,7 +83,7 @@ func (s *Source) askAround(ctx context.Context, ref Ref) (first outcome) {
 // names it was published after the object was stored.
 func worthRetrying(err error) bool {
 	passes := errors.Is(err, holdfast.ErrUnavailable) || errors.Is(err, holdfast.ErrNotFound)
-	for _, lasting := range []error{errNoRoom, errRefused, lane.ErrStalled, errQueued} {
+	for _, lasting := range []error{errNoRoom, errRefused, hangpool.ErrStalled, errQueued} {
 		passes = passes && !errors.Is(err, lasting)
 	}
 	return passes

@@ -9,21 +9,21 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	holdfast "github.com/holdfast-web/holdfast"
-	"github.com/holdfast-web/holdfast/internal/lane"
+	"github.com/holdfast-web/holdfast/internal/hangpool"
 )
 
 // errQueued: the time was up before it was our turn.
 var errQueued = fmt.Errorf("%w: no worker was free in time", holdfast.ErrUnavailable)
 
-// workers are the lane of an origin, with the memory that its calls may take.
+// workers are the pool of an origin, with the memory that its calls may take.
 type workers struct {
-	*lane.Lane
+	*hangpool.Pool
 	buffer *semaphore.Weighted  // bytes in memory of these calls, but for those given up
 	stall  func() time.Duration // how long a call may go without a sign of life
 }
 
 func newWorkers(n int, buffer int64, stall func() time.Duration) *workers {
-	return &workers{Lane: lane.New(n), buffer: semaphore.NewWeighted(max(buffer, 1)), stall: stall}
+	return &workers{Pool: hangpool.New(n), buffer: semaphore.NewWeighted(max(buffer, 1)), stall: stall}
 }
 
 // enter takes a worker and size bytes of memory, which run gives back. A probe
@@ -64,10 +64,10 @@ func (w *workers) run(ctx context.Context, size int64, call func(ctx context.Con
 	// Also for a call that is given up: what it holds is bounded by the workers,
 	// and others must not wait for it.
 	defer w.buffer.Release(size)
-	o, err := lane.Run(ctx, w.Lane, w.stall(), call, outcome.discard)
+	o, err := hangpool.Run(ctx, w.Pool, w.stall(), call, outcome.discard)
 	switch {
-	case errors.Is(err, lane.ErrStalled): // what hangs now would hang again at once
-		return outcome{err: lane.ErrStalled}
+	case errors.Is(err, hangpool.ErrStalled): // what hangs now would hang again at once
+		return outcome{err: hangpool.ErrStalled}
 	case err != nil:
 		return outcome{err: errOverdue()}
 	}

@@ -31,7 +31,7 @@ import (
 
 	holdfast "github.com/holdfast-web/holdfast"
 	"github.com/holdfast-web/holdfast/internal/durable"
-	"github.com/holdfast-web/holdfast/internal/lane"
+	"github.com/holdfast-web/holdfast/internal/hangpool"
 	"github.com/holdfast-web/holdfast/internal/store"
 )
 
@@ -54,7 +54,7 @@ type Driver struct {
 	dir  string // for messages
 	fsys durable.FS
 	tree *durable.Tree
-	lane *lane.Lane
+	pool *hangpool.Pool
 }
 
 var _ store.Driver = (*Driver)(nil)
@@ -73,7 +73,7 @@ func Open(ctx context.Context, dir string, o Options) (*Driver, error) {
 	if o.Existing {
 		open = durable.OpenExisting
 	}
-	d := &Driver{dir: dir, lane: lane.New(workers)}
+	d := &Driver{dir: dir, pool: hangpool.New(workers)}
 	fsys, err := await(ctx, d, place{"open", "store"}, stall,
 		func(context.Context, func()) (*durable.Dir, error) { return open(dir) },
 		func(late *durable.Dir) { _ = late.Close() }) // only a handle
@@ -90,7 +90,7 @@ func Open(ctx context.Context, dir string, o Options) (*Driver, error) {
 
 // New returns the store in fsys, which messages call dir.
 func New(dir string, fsys durable.FS) *Driver {
-	d := &Driver{dir: dir, lane: lane.New(workers)}
+	d := &Driver{dir: dir, pool: hangpool.New(workers)}
 	d.use(fsys)
 	return d
 }

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	holdfast "github.com/holdfast-web/holdfast"
-	"github.com/holdfast-web/holdfast/internal/lane"
+	"github.com/holdfast-web/holdfast/internal/hangpool"
 )
 
 const (
@@ -49,14 +49,14 @@ func await[T any](ctx context.Context, d *Driver, p place, most time.Duration,
 // enter takes a worker.
 func (d *Driver) enter(ctx context.Context, p place, most time.Duration) error {
 	select {
-	case d.lane.Free() <- struct{}{}:
+	case d.pool.Free() <- struct{}{}:
 		return nil
 	default:
 	}
 	timer := time.NewTimer(most)
 	defer timer.Stop()
 	select {
-	case d.lane.Free() <- struct{}{}:
+	case d.pool.Free() <- struct{}{}:
 		return nil
 	case <-timer.C:
 	case <-ctx.Done():
@@ -72,7 +72,7 @@ func run[T any](ctx context.Context, d *Driver, p place, most time.Duration,
 		value T
 		err   error
 	}
-	r, err := lane.Run(ctx, d.lane, most, func(ctx context.Context, alive func()) (r result) {
+	r, err := hangpool.Run(ctx, d.pool, most, func(ctx context.Context, alive func()) (r result) {
 		r.value, r.err = call(ctx, alive)
 		return r
 	}, func(r result) {

@@ -1,9 +1,9 @@
-// Package lane runs calls that may hang in the kernel, where no context reaches
+// Package hangpool runs calls that may hang in the kernel, where no context reaches
 // them: those on a network file system whose server is gone, or on a disk that
 // fails. Who waits for a call gives it up when its time is over, and goes on; the
 // call is left behind, and keeps its worker until it returns. So what hangs is
 // bounded, and once every worker is lost to it, nothing else is tried.
-package lane
+package hangpool
 
 import (
 	"context"
@@ -17,45 +17,45 @@ import (
 // ErrStalled is of a call that was given up since it gave no sign of life.
 var ErrStalled = fmt.Errorf("%w: nothing came for too long", holdfast.ErrUnavailable)
 
-// Lane is a bounded set of workers. All methods may be called concurrently.
-type Lane struct {
+// Pool is a bounded set of workers. All methods may be called concurrently.
+type Pool struct {
 	slots chan struct{} // of calls under way, given-up ones included
 	hung  atomic.Int64  // calls given up that have not returned
 }
 
-// New returns a Lane with so many workers.
-func New(workers int) *Lane { return &Lane{slots: make(chan struct{}, workers)} }
+// New returns a Pool of that many workers.
+func New(workers int) *Pool { return &Pool{slots: make(chan struct{}, workers)} }
 
 // Free is how a worker is taken: by sending. It is given back by Leave, or by the
 // call that it runs.
-func (l *Lane) Free() chan<- struct{} { return l.slots }
+func (p *Pool) Free() chan<- struct{} { return p.slots }
 
 // Leave gives back a worker that ran nothing.
-func (l *Lane) Leave() { <-l.slots }
+func (p *Pool) Leave() { <-p.slots }
 
 // Hung returns how many calls were given up and have not returned.
-func (l *Lane) Hung() int64 { return l.hung.Load() }
+func (p *Pool) Hung() int64 { return p.hung.Load() }
 
 // AllHang reports whether every worker is lost to a call that was given up.
-func (l *Lane) AllHang() bool { return l.Hung() >= int64(cap(l.slots)) }
+func (p *Pool) AllHang() bool { return p.Hung() >= int64(cap(p.slots)) }
 
 // Run calls call in a worker that was taken, and waits until it returns, ctx ends,
 // or it gave no sign of life for stall: it gives one when it calls alive. The
 // error is nil or why the call was given up: ErrStalled, or the cause of ctx. Then
 // the context of the call has ended, and late gets its result once it returns.
-func Run[T any](ctx context.Context, l *Lane, stall time.Duration, call func(ctx context.Context, alive func()) T, late func(T)) (T, error) {
+func Run[T any](ctx context.Context, p *Pool, stall time.Duration, call func(ctx context.Context, alive func()) T, late func(T)) (T, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	timer := time.AfterFunc(stall, func() { cancel(ErrStalled) })
 	defer timer.Stop()
 	result, gone := make(chan T), make(chan struct{})
 	go func() {
-		defer l.Leave()
+		defer p.Leave()
 		r := call(ctx, func() { timer.Reset(stall) })
 		select {
 		case result <- r:
 		case <-gone:
-			l.hung.Add(-1)
+			p.hung.Add(-1)
 			late(r)
 		}
 	}()
@@ -63,7 +63,7 @@ func Run[T any](ctx context.Context, l *Lane, stall time.Duration, call func(ctx
 	case r := <-result:
 		return r, nil
 	case <-ctx.Done():
-		l.hung.Add(1)
+		p.hung.Add(1)
 		close(gone)
 	}
 	var none T
@@ -72,12 +72,12 @@ func Run[T any](ctx context.Context, l *Lane, stall time.Duration, call func(ctx
 
 // Drain takes all workers for good, and so waits for their calls. It returns how
 // many calls had not returned by the end of ctx.
-func (l *Lane) Drain(ctx context.Context) int {
-	for taken := range cap(l.slots) {
+func (p *Pool) Drain(ctx context.Context) int {
+	for taken := range cap(p.slots) {
 		select {
-		case l.slots <- struct{}{}:
+		case p.slots <- struct{}{}:
 		case <-ctx.Done():
-			return cap(l.slots) - taken
+			return cap(p.slots) - taken
 		}
 	}
 	return 0

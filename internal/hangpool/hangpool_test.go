@@ -1,4 +1,4 @@
-package lane_test
+package hangpool_test
 
 import (
 	"context"
@@ -8,20 +8,20 @@ import (
 	"time"
 
 	holdfast "github.com/holdfast-web/holdfast"
-	"github.com/holdfast-web/holdfast/internal/lane"
+	"github.com/holdfast-web/holdfast/internal/hangpool"
 )
 
 // run runs call in a worker of l.
-func run(ctx context.Context, l *lane.Lane, late func(string), call func(ctx context.Context, alive func()) string) (string, error) {
+func run(ctx context.Context, l *hangpool.Pool, late func(string), call func(ctx context.Context, alive func()) string) (string, error) {
 	l.Free() <- struct{}{}
-	return lane.Run(ctx, l, time.Second, call, late)
+	return hangpool.Run(ctx, l, time.Second, call, late)
 }
 
 func never(string) { panic("a result that was waited for came late, too") }
 
 func TestRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := lane.New(1)
+		l := hangpool.New(1)
 		for range 3 { // the worker is given back
 			got, err := run(t.Context(), l, never, func(context.Context, func()) string { return "done" })
 			if got != "done" || err != nil {
@@ -48,14 +48,14 @@ func TestGivenUp(t *testing.T) {
 		end  func(cancel context.CancelCauseFunc)
 		want error
 	}{
-		"stalled":   {func(context.CancelCauseFunc) {}, lane.ErrStalled},
+		"stalled":   {func(context.CancelCauseFunc) {}, hangpool.ErrStalled},
 		"abandoned": {func(cancel context.CancelCauseFunc) { cancel(gone) }, gone},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				ctx, cancel := context.WithCancelCause(t.Context())
 				defer cancel(nil)
-				l, heal, late := lane.New(2), make(chan struct{}), make(chan string, 1)
+				l, heal, late := hangpool.New(2), make(chan struct{}), make(chan string, 1)
 				time.AfterFunc(time.Millisecond, func() { test.end(cancel) })
 				_, err := run(ctx, l, func(s string) { late <- s }, func(ctx context.Context, _ func()) string {
 					<-heal
@@ -89,7 +89,7 @@ func TestGivenUp(t *testing.T) {
 
 func TestDrain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l, heal := lane.New(3), make(chan struct{})
+		l, heal := hangpool.New(3), make(chan struct{})
 		if _, err := run(t.Context(), l, func(string) {}, func(context.Context, func()) string { <-heal; return "" }); !errors.Is(err, holdfast.ErrUnavailable) {
 			t.Errorf("Run = %v, want ErrUnavailable", err)
 		}
