@@ -31,7 +31,7 @@ import (
 
 	holdfast "github.com/holdfast-web/holdfast"
 	"github.com/holdfast-web/holdfast/internal/blob"
-	"github.com/holdfast-web/holdfast/internal/pace"
+	"github.com/holdfast-web/holdfast/internal/ratelimit"
 	"github.com/holdfast-web/holdfast/internal/registry"
 	"github.com/holdfast-web/holdfast/internal/store"
 )
@@ -107,7 +107,7 @@ type Config struct {
 // Copier copies for one node.
 type Copier struct {
 	Config
-	pace  *pace.Pace
+	pace  *ratelimit.Limit
 	hints chan struct{}
 
 	// Of Run's goroutine alone.
@@ -158,7 +158,7 @@ func New(c Config) *Copier {
 	if c.Clock == nil {
 		c.Clock = time.Now
 	}
-	return &Copier{Config: c, pace: pace.New(c.Rate), hints: make(chan struct{}, 1), copies: make(map[releaseKey]*copying), cleaned: c.Clock()}
+	return &Copier{Config: c, pace: ratelimit.New(c.Rate), hints: make(chan struct{}, 1), copies: make(map[releaseKey]*copying), cleaned: c.Clock()}
 }
 
 // Hint says that something may have changed.

@@ -4,14 +4,14 @@ import (
 	"context"
 	"io"
 
-	"github.com/holdfast-web/holdfast/internal/pace"
+	"github.com/holdfast-web/holdfast/internal/ratelimit"
 )
 
 // Slowed returns the same store, from which all readers together read at most
 // bytesPerSecond, so that a scrub leaves disks and networks to those who serve. 0
 // means no limit.
 func (s *Store) Slowed(bytesPerSecond int64) *Store {
-	p := pace.New(bytesPerSecond)
+	p := ratelimit.New(bytesPerSecond)
 	if p == nil {
 		return s
 	}
@@ -21,7 +21,7 @@ func (s *Store) Slowed(bytesPerSecond int64) *Store {
 // slowed is a Driver whose readers wait.
 type slowed struct {
 	Driver
-	pace *pace.Pace
+	pace *ratelimit.Limit
 }
 
 func (d *slowed) Open(ctx context.Context, key string, off, n int64) (io.ReadCloser, error) {

@@ -1,4 +1,4 @@
-package pace
+package ratelimit
 
 import (
 	"bytes"
@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// TestShared: all readers of a pace together keep to it.
+// TestShared: all readers of a limit together keep to it.
 func TestShared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const size = 1 << 20
