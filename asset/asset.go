@@ -9,20 +9,20 @@ import (
 	"sync"
 
 	holdfast "github.com/holdfast-web/holdfast"
-	"github.com/holdfast-web/holdfast/internal/link"
+	"github.com/holdfast-web/holdfast/internal/urls"
 	"github.com/holdfast-web/holdfast/internal/publish"
 )
 
 // Form is a form of the URLs that the helpers give. All forms are answered,
 // whichever is given.
-type Form = link.Form
+type Form = urls.Form
 
 // The forms of URLs, below the app's mount.
 const (
-	Pinned  = link.Pinned  // /@RELEASE/PATH: that release's file, whatever is live
-	Full    = link.Full    // /@RELEASE/~DIGEST/PATH: as pinned, and the URL proves the bytes
-	Content = link.Content // /~DIGEST/PATH: the same URL in every release with the same file
-	Plain   = link.Plain   // /PATH: what is live
+	Pinned  = urls.Pinned  // /@RELEASE/PATH: that release's file, whatever is live
+	Full    = urls.Full    // /@RELEASE/~DIGEST/PATH: as pinned, and the URL proves the bytes
+	Content = urls.Content // /~DIGEST/PATH: the same URL in every release with the same file
+	Plain   = urls.Plain   // /PATH: what is live
 )
 
 // Encoder makes encoded forms of files. Package asset/compress has one.
@@ -135,7 +135,7 @@ type config struct {
 	app      holdfast.AppName
 	settings holdfast.Settings
 	id       holdfast.ReleaseID // zero: of the build, or what is live
-	links    link.Options
+	links    urls.Options
 	log      *slog.Logger
 }
 
@@ -150,11 +150,11 @@ func (o Options) check() (c config, err error) {
 			return c, err
 		}
 	}
-	if c.links.Form, err = link.ParseForm(cmp.Or(string(o.Form), string(Pinned))); err != nil {
+	if c.links.Form, err = urls.ParseForm(cmp.Or(string(o.Form), string(Pinned))); err != nil {
 		return c, err
 	}
 	if o.Origin != "" {
-		if c.links.Origin, err = link.ParseOrigin(o.Origin); err != nil {
+		if c.links.Origin, err = urls.ParseOrigin(o.Origin); err != nil {
 			return c, fmt.Errorf("%w: origin %q: %w", holdfast.ErrInvalid, o.Origin, err)
 		}
 	}

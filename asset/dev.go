@@ -9,7 +9,7 @@ import (
 
 	holdfast "github.com/holdfast-web/holdfast"
 	"github.com/holdfast-web/holdfast/internal/blob"
-	"github.com/holdfast-web/holdfast/internal/link"
+	"github.com/holdfast-web/holdfast/internal/urls"
 	"github.com/holdfast-web/holdfast/internal/publish"
 	"github.com/holdfast-web/holdfast/internal/serve"
 )
@@ -30,7 +30,7 @@ func newDev(p publish.Place, c config) (*dev, error) {
 	if c.id, err = holdfast.ParseReleaseID(devRelease); err != nil {
 		return nil, err
 	}
-	c.links.Form, c.links.Unproved = link.Plain, true
+	c.links.Form, c.links.Unproved = urls.Plain, true
 	if _, chosen := c.Settings["sourcemaps"]; !chosen {
 		c.settings.SourceMaps = holdfast.SourceMapsPublic // they are for developers
 	}
@@ -50,7 +50,7 @@ func (d *dev) release() (*Release, error) {
 	}
 	c := d.config
 	read := func(path string) ([]byte, error) { return readAll(d.place, path) }
-	return newRelease(c.id, link.New(c.links, c.id, &c.settings, seen.Manifest), false, c.EarlyHints, read)
+	return newRelease(c.id, urls.New(c.links, c.id, &c.settings, seen.Manifest), false, c.EarlyHints, read)
 }
 
 func (d *dev) handler(next http.Handler) http.Handler {

@@ -13,7 +13,7 @@ import (
 	holdfast "github.com/holdfast-web/holdfast"
 	"github.com/holdfast-web/holdfast/internal/blob"
 	"github.com/holdfast-web/holdfast/internal/delta"
-	"github.com/holdfast-web/holdfast/internal/link"
+	"github.com/holdfast-web/holdfast/internal/urls"
 	"github.com/holdfast-web/holdfast/internal/live"
 	"github.com/holdfast-web/holdfast/internal/node"
 	"github.com/holdfast-web/holdfast/internal/origin"
@@ -259,7 +259,7 @@ func (j *joined) renew(ctx context.Context) error {
 	if release.ID == j.ownID {
 		read = func(path string) ([]byte, error) { return readAll(publish.FS(j.Build), path) }
 	}
-	view, err := newRelease(release.ID, link.New(j.links, release.ID, &app.Settings, m), true, j.EarlyHints, read)
+	view, err := newRelease(release.ID, urls.New(j.links, release.ID, &app.Settings, m), true, j.EarlyHints, read)
 	if err != nil {
 		return err
 	}

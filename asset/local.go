@@ -8,7 +8,7 @@ import (
 	"net/http"
 
 	holdfast "github.com/holdfast-web/holdfast"
-	"github.com/holdfast-web/holdfast/internal/link"
+	"github.com/holdfast-web/holdfast/internal/urls"
 	"github.com/holdfast-web/holdfast/internal/live"
 	"github.com/holdfast-web/holdfast/internal/publish"
 	"github.com/holdfast-web/holdfast/internal/registry"
@@ -46,7 +46,7 @@ func newLocal(p publish.Place, c config) (*local, error) {
 	}
 	table := tableOf(ctx, c, b.Manifest, inv)
 	read := func(path string) ([]byte, error) { return readAll(p, path) }
-	view, err := newRelease(c.id, link.New(c.links, c.id, &c.settings, b.Manifest), true, c.EarlyHints, read)
+	view, err := newRelease(c.id, urls.New(c.links, c.id, &c.settings, b.Manifest), true, c.EarlyHints, read)
 	if err != nil {
 		return nil, errors.Join(err, held.Close())
 	}

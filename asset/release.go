@@ -12,7 +12,7 @@ import (
 	"sync"
 
 	holdfast "github.com/holdfast-web/holdfast"
-	"github.com/holdfast-web/holdfast/internal/link"
+	"github.com/holdfast-web/holdfast/internal/urls"
 )
 
 // Release is one release of an app, for pages that refer to its files. It is
@@ -25,9 +25,9 @@ type Release struct {
 // view is what all pages share that refer to a release.
 type view struct {
 	id     holdfast.ReleaseID
-	links  *link.Links
+	links  *urls.Links
 	files  map[string]reference // by path and by logical name
-	bundle link.Bundle          // nil without
+	bundle urls.Bundle          // nil without
 	read   func(path string) ([]byte, error)
 	early  EarlyHints
 
@@ -39,7 +39,7 @@ type view struct {
 type reference struct{ url, integrity string }
 
 // newRelease makes the view of a release. read returns the bytes of a file.
-func newRelease(id holdfast.ReleaseID, l *link.Links, proved bool, early EarlyHints, read func(path string) ([]byte, error)) (*Release, error) {
+func newRelease(id holdfast.ReleaseID, l *urls.Links, proved bool, early EarlyHints, read func(path string) ([]byte, error)) (*Release, error) {
 	r := &Release{view: &view{id: id, links: l, files: make(map[string]reference), read: read, early: early, sets: make(map[string]*tagSet)}}
 	for name, f := range l.Named {
 		if !l.Served(f) {
@@ -47,7 +47,7 @@ func newRelease(id holdfast.ReleaseID, l *link.Links, proved bool, early EarlyHi
 		}
 		ref := reference{url: l.Href(f)}
 		if proved {
-			ref.integrity = link.Integrity(f.Digest)
+			ref.integrity = urls.Integrity(f.Digest)
 		}
 		r.files[f.Path] = ref
 		if _, taken := l.Manifest().Lookup(name); !taken {
@@ -61,7 +61,7 @@ func newRelease(id holdfast.ReleaseID, l *link.Links, proved bool, early EarlyHi
 		case err != nil:
 			return nil, err
 		case r.bundle == nil:
-			r.bundle = link.ParseBundle(text)
+			r.bundle = urls.ParseBundle(text)
 		}
 	}
 	return r, nil
@@ -132,16 +132,16 @@ func (r *Release) ImportMap() (template.JS, error) {
 func (r *Release) WithNonce(nonce string) *Release { return &Release{r.view, nonce} }
 
 // parsedNonce is the zero Nonce if there is none.
-func (r *Release) parsedNonce() (link.Nonce, error) {
+func (r *Release) parsedNonce() (urls.Nonce, error) {
 	if r.nonce == "" {
-		return link.Nonce{}, nil
+		return urls.Nonce{}, nil
 	}
-	return link.ParseNonce(r.nonce)
+	return urls.ParseNonce(r.nonce)
 }
 
 // tagSet is what the entries of a page come to, each tag and each hint once.
 type tagSet struct {
-	tags []link.Tag
+	tags []urls.Tag
 	html template.HTML // without a nonce
 }
 
@@ -165,14 +165,14 @@ func (r *Release) Tags(entries ...string) (template.HTML, error) {
 		return "", err
 	}
 	nonce, err := r.parsedNonce()
-	if err != nil || nonce == (link.Nonce{}) {
+	if err != nil || nonce == (urls.Nonce{}) {
 		return set.html, err
 	}
 	return set.with(nonce), nil
 }
 
 // with writes the tags.
-func (s *tagSet) with(n link.Nonce) template.HTML {
+func (s *tagSet) with(n urls.Nonce) template.HTML {
 	lines := make([]string, len(s.tags))
 	for i, t := range s.tags {
 		lines[i] = t.With(n).HTML
@@ -221,11 +221,11 @@ func (r *Release) makeSet(entries []string) (*tagSet, error) {
 			set.tags = append(set.tags, tag)
 		}
 	}
-	set.html = set.with(link.Nonce{})
+	set.html = set.with(urls.Nonce{})
 	return set, nil
 }
 
-func (r *Release) entry(name string) ([]link.Tag, error) {
+func (r *Release) entry(name string) ([]urls.Tag, error) {
 	if f, ok := r.links.Manifest().Lookup(name); ok && holdfast.IsDocument(f.MediaType) {
 		page, err := r.read(name)
 		if err != nil {

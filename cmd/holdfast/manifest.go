@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	holdfast "github.com/holdfast-web/holdfast"
-	"github.com/holdfast-web/holdfast/internal/link"
+	"github.com/holdfast-web/holdfast/internal/urls"
 	"github.com/holdfast-web/holdfast/internal/registry"
 )
 
@@ -55,7 +55,7 @@ type, logical, fingerprinted, relative, url (left out for private source maps).`
 	return cmd
 }
 
-func (c *cli) printManifest(ctx context.Context, b *backends, l *link.Links, info *registry.ReleaseInfo, format string) error {
+func (c *cli) printManifest(ctx context.Context, b *backends, l *urls.Links, info *registry.ReleaseInfo, format string) error {
 	switch format {
 	case "html":
 		tags, err := b.pageTags(ctx, l, info)
@@ -96,13 +96,13 @@ type fileListing struct {
 	URL           string          `json:"url,omitempty"`
 }
 
-func listing(l *link.Links, info *registry.ReleaseInfo) manifestListing {
+func listing(l *urls.Links, info *registry.ReleaseInfo) manifestListing {
 	list := manifestListing{info.App, info.ID, info.Manifest, []fileListing{}}
 	for i := range l.Manifest().Files() {
 		f := &l.Manifest().Files()[i]
-		entry := fileListing{f.Path, f.Digest, link.Integrity(f.Digest), f.Size, f.MediaType, f.Logical, f.Fingerprinted(), f.Relative, ""}
+		entry := fileListing{f.Path, f.Digest, urls.Integrity(f.Digest), f.Size, f.MediaType, f.Logical, f.Fingerprinted(), f.Relative, ""}
 		if l.Served(f) {
-			entry.URL = l.To(f, link.Pinned)
+			entry.URL = l.To(f, urls.Pinned)
 		}
 		list.Files = append(list.Files, entry)
 	}
@@ -110,7 +110,7 @@ func listing(l *link.Links, info *registry.ReleaseInfo) manifestListing {
 }
 
 // pageTags makes the tags of a page from the release's index.html.
-func (b *backends) pageTags(ctx context.Context, l *link.Links, info *registry.ReleaseInfo) ([]link.Tag, error) {
+func (b *backends) pageTags(ctx context.Context, l *urls.Links, info *registry.ReleaseInfo) ([]urls.Tag, error) {
 	page, ok := l.Manifest().Lookup("index.html")
 	if !ok {
 		return nil, hinted(fmt.Errorf("release %s of app %s has no index.html, from which the tags are taken", info.ID, info.App),

@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	holdfast "github.com/holdfast-web/holdfast"
-	"github.com/holdfast-web/holdfast/internal/link"
+	"github.com/holdfast-web/holdfast/internal/urls"
 	"github.com/holdfast-web/holdfast/internal/prune"
 	"github.com/holdfast-web/holdfast/internal/registry"
 	"github.com/holdfast-web/holdfast/internal/serve"
@@ -175,7 +175,7 @@ func (t *takingDown) tellPurge(doc *takedownDoc) {
 // describe makes the document of a takedown.
 func (t *takingDown) describe(infos []registry.TakedownInfo, dry bool) *takedownDoc {
 	doc := &takedownDoc{DryRun: dry, Takedowns: []takenDown{}}
-	tags, urls := []string{}, []string{}
+	tags, purge := []string{}, []string{}
 	mounts := make(map[holdfast.AppName]string)
 	for app := range t.snap.All() {
 		mounts[app.Name] = strings.TrimSuffix(app.Settings.Mount.String(), "/")
@@ -186,14 +186,14 @@ func (t *takingDown) describe(infos []registry.TakedownInfo, dry bool) *takedown
 		for _, f := range info.Found {
 			tags = append(tags, f.App.String(), serve.ReleaseTag(f.App, f.Release))
 			for _, p := range f.Paths {
-				path := link.EscapePath(p)
-				urls = append(urls, mounts[f.App]+"/"+path, mounts[f.App]+"/@"+f.Release.String()+"/"+path, mounts[f.App]+"/~"+info.Digest.String()[:16]+"/"+path)
+				path := urls.EscapePath(p)
+				purge = append(purge, mounts[f.App]+"/"+path, mounts[f.App]+"/@"+f.Release.String()+"/"+path, mounts[f.App]+"/~"+info.Digest.String()[:16]+"/"+path)
 			}
 		}
 	}
 	slices.Sort(tags)
-	slices.Sort(urls)
-	doc.CacheTags, doc.URLs = slices.Compact(tags), slices.Compact(urls)
+	slices.Sort(purge)
+	doc.CacheTags, doc.URLs = slices.Compact(tags), slices.Compact(purge)
 	doc.URLs = doc.URLs[:min(len(doc.URLs), purgeMost)]
 	return doc
 }

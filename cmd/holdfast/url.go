@@ -9,7 +9,7 @@ import (
 	"github.com/spf13/pflag"
 
 	holdfast "github.com/holdfast-web/holdfast"
-	"github.com/holdfast-web/holdfast/internal/link"
+	"github.com/holdfast-web/holdfast/internal/urls"
 	"github.com/holdfast-web/holdfast/internal/registry"
 )
 
@@ -25,11 +25,11 @@ func (t *target) flags(flags *pflag.FlagSet) {
 	appFlag(flags, &t.app)
 	sideFlag(flags, &t.side, "the side whose live release is meant")
 	releaseFlag(flags, &t.release, "release", "this release instead of the live one")
-	flags.Var(&value[string]{&t.origin, link.ParseOrigin, "URL", ""}, "origin", "put this before each URL, such as https://cdn.example.com")
+	flags.Var(&value[string]{&t.origin, urls.ParseOrigin, "URL", ""}, "origin", "put this before each URL, such as https://cdn.example.com")
 }
 
 // links reads the release that t names.
-func (b *backends) links(ctx context.Context, t target) (*link.Links, registry.ReleaseInfo, error) {
+func (b *backends) links(ctx context.Context, t target) (*urls.Links, registry.ReleaseInfo, error) {
 	state, err := b.app(ctx, t.app)
 	if err != nil {
 		return nil, registry.ReleaseInfo{}, err
@@ -46,7 +46,7 @@ func (b *backends) links(ctx context.Context, t target) (*link.Links, registry.R
 	if err != nil {
 		return nil, info, err
 	}
-	return link.New(link.Options{Origin: t.origin}, info.ID, &state.Settings, m), info, nil
+	return urls.New(urls.Options{Origin: t.origin}, info.ID, &state.Settings, m), info, nil
 }
 
 func (c *cli) urlCommand() *cobra.Command {
@@ -79,7 +79,7 @@ JSON keys: app, release, path, form, url.`,
 				if err != nil {
 					return err
 				}
-				text, err := urlOf(l, strings.TrimPrefix(args[0], "/"), link.Form(form), t.app)
+				text, err := urlOf(l, strings.TrimPrefix(args[0], "/"), urls.Form(form), t.app)
 				if err != nil {
 					return fmt.Errorf("release %s of app %s: %w", info.ID, t.app, err)
 				}
@@ -105,14 +105,14 @@ type urlDoc struct {
 }
 
 // urlOf returns the URL of the file at path in one of the forms.
-func urlOf(l *link.Links, path string, form link.Form, app holdfast.AppName) (string, error) {
+func urlOf(l *urls.Links, path string, form urls.Form, app holdfast.AppName) (string, error) {
 	f, ok := l.Manifest().Lookup(path)
 	switch {
 	case !ok:
 		return "", hinted(missing("it has no file %s", path), "%sholdfast manifest lists its files", meant("", near(l, path)))
 	case !l.Served(f):
 		return "", hinted(fmt.Errorf("%s is a private source map: no URL leads to it", path), "holdfast app set %s sourcemaps=public serves them", app)
-	case f.Relative && (form == link.Full || form == link.Content):
+	case f.Relative && (form == urls.Full || form == urls.Content):
 		return "", hinted(fmt.Errorf("%s refers to other files by relative references, which a %s URL would lead astray", path, form), "use --form pinned")
 	}
 	return l.To(f, form), nil
@@ -120,7 +120,7 @@ func urlOf(l *link.Links, path string, form link.Form, app holdfast.AppName) (st
 
 // near returns files that path was probably meant to be: of a similar path, or
 // of the same name without its hash, elsewhere.
-func near(l *link.Links, path string) []string {
+func near(l *urls.Links, path string) []string {
 	var paths []string
 	for i := range l.Manifest().Files() {
 		paths = append(paths, l.Manifest().Files()[i].Path)

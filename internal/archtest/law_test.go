@@ -47,7 +47,7 @@ func theLaw() law {
 		imports: map[string]string{
 			".": "",
 			// A program that joins a cluster is a node of it.
-			"asset": ". internal/blob internal/bring internal/delta internal/kv internal/link internal/live internal/node internal/origin internal/own internal/peer internal/prune internal/publish " +
+			"asset": ". internal/blob internal/bring internal/delta internal/kv internal/urls internal/live internal/node internal/origin internal/own internal/peer internal/prune internal/publish " +
 				"internal/registry internal/replica internal/serve internal/store",
 			"asset/compress":  ". asset internal/coding",
 			"asset/etcd":      ". asset internal/kv internal/kv/etcdkv",
@@ -55,7 +55,7 @@ func theLaw() law {
 			"asset/s3":        ". asset internal/store internal/store/bucketstore",
 			"asset/zookeeper": ". asset internal/kv internal/kv/zkkv",
 			"cmd/holdfast": ". asset internal/admin internal/blob internal/bring internal/clock internal/coding internal/delta internal/durable internal/fastpath internal/front internal/hook " +
-				"internal/kv internal/kv/etcdkv internal/kv/memkv internal/kv/sqlitekv internal/kv/zkkv internal/lifecycle internal/link " +
+				"internal/kv internal/kv/etcdkv internal/kv/memkv internal/kv/sqlitekv internal/kv/zkkv internal/lifecycle internal/urls " +
 				"internal/live internal/node internal/origin internal/own internal/peer internal/prune internal/publish internal/registry internal/replica internal/scrub internal/serve " +
 				"internal/store internal/store/bucketstore internal/store/dirstore internal/store/memstore",
 
@@ -71,7 +71,7 @@ func theLaw() law {
 			"internal/hook":      ". internal/registry",
 			"internal/hangpool":  ".",
 			"internal/lifecycle": ". internal/registry",
-			"internal/link":      ".",
+			"internal/urls":      ".",
 			"internal/live":      ". internal/registry", // for its data types
 			"internal/node":      ". internal/admin internal/blob internal/durable internal/front internal/live internal/peer internal/registry internal/replica internal/serve",
 			"internal/ratelimit": "",
@@ -133,7 +133,7 @@ func theLaw() law {
 			"github.com/pires/go-proxyproto":  "internal/front",
 			"github.com/spf13/cobra":          "cmd/holdfast",
 			"github.com/spf13/pflag":          "cmd/holdfast",
-			"github.com/tdewolff/parse":       "internal/link internal/publish",
+			"github.com/tdewolff/parse":       "internal/urls internal/publish",
 			"go.etcd.io/etcd":                 "internal/kv/etcdkv",
 			"go.uber.org/zap":                 "internal/kv/etcdkv",
 			"golang.org/x/net":                "internal/fastpath internal/serve",

@@ -1,6 +1,6 @@
-// Package link makes what leads to the files of a release: URLs in all their
-// forms, the tags of a page that a server renders, and import maps.
-package link
+// Package urls builds the URLs of a release's files in every form, and the tags and
+// import maps that a server puts into the pages it renders.
+package urls
 
 import (
 	"crypto/sha256"
