@@ -32,7 +32,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/holdfast-web/holdfast/internal/kv"
-	"github.com/holdfast-web/holdfast/internal/kv/handle"
+	"github.com/holdfast-web/holdfast/internal/kv/leasekeeper"
 )
 
 var (
@@ -52,13 +52,13 @@ type Driver struct {
 	log     *slog.Logger
 	timeout time.Duration // of one request
 
-	handle handle.Handle // calls and leases
+	leases leasekeeper.Keeper // calls and leases
 }
 
 // Close ends the driver's leases and watches, interrupts its calls, and waits
 // for them. It may be called twice.
 func (d *Driver) Close() error {
-	first, err := d.handle.Close(func() {})
+	first, err := d.leases.Close(func() {})
 	if !first {
 		return nil
 	}

@@ -1,7 +1,7 @@
 package etcdkv
 
 // Vanish makes a driver stop renewing its leases.
-func Vanish(d *Driver) { d.handle.Vanish() }
+func Vanish(d *Driver) { d.leases.Vanish() }
 
 // EtcdKey is where a key lies in etcd.
 func EtcdKey(prefix, key string) string { return keyspace("/" + prefix).key(key) }

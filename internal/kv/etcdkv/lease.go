@@ -10,12 +10,12 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/holdfast-web/holdfast/internal/kv"
-	"github.com/holdfast-web/holdfast/internal/kv/handle"
+	"github.com/holdfast-web/holdfast/internal/kv/leasekeeper"
 )
 
 // lease is one of etcd's.
 type lease struct {
-	*handle.Lease
+	*leasekeeper.Lease
 	driver *Driver
 	id     clientv3.LeaseID
 }
@@ -26,7 +26,7 @@ func (d *Driver) Lease(ctx context.Context, ttl time.Duration) (kv.Lease, error)
 	if ttl <= 0 {
 		return nil, fmt.Errorf("lease of %v: %w", ttl, kv.ErrInvalid)
 	}
-	callCtx, leave, err := d.handle.Enter(ctx)
+	callCtx, leave, err := d.leases.Enter(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("lease: %w", err)
 	}
@@ -41,16 +41,16 @@ func (d *Driver) Lease(ctx context.Context, ttl time.Duration) (kv.Lease, error)
 		return nil, fmt.Errorf("lease in %s: %w", d.name, err)
 	}
 	l := &lease{driver: d, id: granted.ID}
-	if l.Lease, err = d.handle.Keep(ctx, l.terms(begun, time.Duration(granted.TTL)*time.Second)); err != nil {
+	if l.Lease, err = d.leases.Keep(ctx, l.terms(begun, time.Duration(granted.TTL)*time.Second)); err != nil {
 		return nil, fmt.Errorf("lease: %w", err)
 	}
 	return l, nil
 }
 
-func (l *lease) terms(begun time.Time, ttl time.Duration) handle.Terms {
+func (l *lease) terms(begun time.Time, ttl time.Duration) leasekeeper.Terms {
 	d := l.driver
 	stream := d.newRenewals(l.id)
-	return handle.Terms{
+	return leasekeeper.Terms{
 		TTL: ttl, Begun: begun,
 		Renew: func(ctx context.Context) error {
 			err := stream.renew(ctx, ttl/4)

@@ -32,7 +32,7 @@ func (d *Driver) Get(ctx context.Context, keys ...string) ([]kv.Entry, error) {
 			return nil, fmt.Errorf("get: %w", err)
 		}
 	}
-	ctx, leave, err := d.handle.Enter(ctx)
+	ctx, leave, err := d.leases.Enter(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("get: %w", err)
 	}
@@ -80,7 +80,7 @@ func (d *Driver) List(ctx context.Context, dir string) ([]string, kv.Revision, e
 	if err := kv.CheckDir(dir); err != nil {
 		return nil, 0, fmt.Errorf("list: %w", err)
 	}
-	ctx, leave, err := d.handle.Enter(ctx)
+	ctx, leave, err := d.leases.Enter(ctx)
 	if err != nil {
 		return nil, 0, fmt.Errorf("list: %w", err)
 	}

@@ -24,7 +24,7 @@ func (d *Driver) Watch(ctx context.Context, dir string) (<-chan struct{}, error)
 	if err := kv.CheckDir(dir); err != nil {
 		return nil, fmt.Errorf("watch: %w", err)
 	}
-	ctx, leave, err := d.handle.Enter(ctx)
+	ctx, leave, err := d.leases.Enter(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("watch: %w", err)
 	}

@@ -26,7 +26,7 @@ func (d *Driver) Commit(ctx context.Context, ops ...kv.Op) (kv.Receipt, error) {
 	if err := d.checkOps(ops); err != nil {
 		return kv.Receipt{}, fmt.Errorf("commit: %w", err)
 	}
-	ctx, leave, err := d.handle.Enter(ctx)
+	ctx, leave, err := d.leases.Enter(ctx)
 	if err != nil {
 		return kv.Receipt{}, fmt.Errorf("commit: %w", err)
 	}

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/holdfast-web/holdfast/internal/kv"
-	"github.com/holdfast-web/holdfast/internal/kv/handle"
+	"github.com/holdfast-web/holdfast/internal/kv/leasekeeper"
 )
 
 // endTimeout bounds how long the end of a lease waits for the write lock; a
@@ -15,7 +15,7 @@ const endTimeout = 5 * time.Second
 
 // lease is a row that says until when its keys live.
 type lease struct {
-	*handle.Lease
+	*leasekeeper.Lease
 	driver *Driver
 	id     int64
 	ttl    time.Duration
@@ -26,7 +26,7 @@ func (d *Driver) Lease(ctx context.Context, ttl time.Duration) (kv.Lease, error)
 	if ttl <= 0 {
 		return nil, fmt.Errorf("lease of %v: %w", ttl, kv.ErrInvalid)
 	}
-	callCtx, leave, err := d.handle.Enter(ctx)
+	callCtx, leave, err := d.leases.Enter(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("lease: %w", err)
 	}
@@ -36,7 +36,7 @@ func (d *Driver) Lease(ctx context.Context, ttl time.Duration) (kv.Lease, error)
 	if err := l.insert(callCtx); err != nil {
 		return nil, fmt.Errorf("lease in %s: %w", d.path, err)
 	}
-	l.Lease, err = d.handle.Keep(ctx, handle.Terms{
+	l.Lease, err = d.leases.Keep(ctx, leasekeeper.Terms{
 		TTL: ttl, Begun: begun, Renew: l.renew, End: l.remove,
 		Failed:  func(err error) { d.log.Warn("lease not renewed", "path", d.path, "error", err) },
 		Renewed: func() {},

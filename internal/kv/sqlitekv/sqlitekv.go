@@ -25,7 +25,7 @@ import (
 	"sync"
 
 	"github.com/holdfast-web/holdfast/internal/kv"
-	"github.com/holdfast-web/holdfast/internal/kv/handle"
+	"github.com/holdfast-web/holdfast/internal/kv/leasekeeper"
 )
 
 var (
@@ -49,7 +49,7 @@ type Driver struct {
 	boot   string        // this boot of the machine
 	writer chan struct{} // held by the one transaction of this handle that writes
 
-	handle handle.Handle // calls and leases
+	leases leasekeeper.Keeper // calls and leases
 
 	mu    sync.Mutex // guards what follows
 	board board
@@ -152,7 +152,7 @@ func revision(ctx context.Context, conn *sql.Conn) (rev kv.Revision, err error) 
 // Close ends the handle's leases and watches, interrupts its calls, and waits
 // for them. It may be called twice.
 func (d *Driver) Close() error {
-	first, err := d.handle.Close(func() {
+	first, err := d.leases.Close(func() {
 		d.mu.Lock()
 		defer d.mu.Unlock()
 		d.board.end()

@@ -13,7 +13,7 @@ import (
 
 // read runs fn on a snapshot in which no lease is expired.
 func (d *Driver) read(ctx context.Context, fn func(context.Context, *sql.Conn) error) error {
-	ctx, leave, err := d.handle.Enter(ctx)
+	ctx, leave, err := d.leases.Enter(ctx)
 	if err != nil {
 		return err
 	}

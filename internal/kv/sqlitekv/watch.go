@@ -53,7 +53,7 @@ func (d *Driver) Watch(ctx context.Context, dir string) (<-chan struct{}, error)
 
 // post puts a watch on the board and sees to it that somebody looks.
 func (d *Driver) post(ctx context.Context, w *watch) error {
-	pollCtx, leave, err := d.handle.Enter(context.WithoutCancel(ctx))
+	pollCtx, leave, err := d.leases.Enter(context.WithoutCancel(ctx))
 	if err != nil {
 		return err
 	}

@@ -1,4 +1,4 @@
-package handle
+package leasekeeper
 
 import (
 	"context"
@@ -32,7 +32,7 @@ type Terms struct {
 // worked: a quarter before the service may end it.
 type Lease struct {
 	terms   Terms
-	handle  *Handle
+	keeper  *Keeper
 	done    chan struct{}
 	cancel  func()        // ends the renewal
 	suspect func()        // closes done and calls cancel, once
@@ -41,22 +41,22 @@ type Lease struct {
 	end     func() error  // once
 }
 
-// Keep begins to renew a lease, whatever becomes of ctx, until it or the handle
+// Keep begins to renew a lease, whatever becomes of ctx, until it or the keeper
 // is closed. A lease that comes too late, after Close, is left to expire.
-func (h *Handle) Keep(ctx context.Context, terms Terms) (*Lease, error) {
-	l := &Lease{terms: terms, handle: h, done: make(chan struct{}), renewal: make(chan struct{})}
+func (k *Keeper) Keep(ctx context.Context, terms Terms) (*Lease, error) {
+	l := &Lease{terms: terms, keeper: k, done: make(chan struct{}), renewal: make(chan struct{})}
 	l.suspect = sync.OnceFunc(func() { close(l.done); l.cancel() })
 	l.end = sync.OnceValue(l.finish)
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	ctx, leave, err := h.admit(context.WithoutCancel(ctx))
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	ctx, leave, err := k.admit(context.WithoutCancel(ctx))
 	if err != nil {
 		return nil, err
 	}
-	if h.leases == nil {
-		h.leases = make(map[*Lease]struct{})
+	if k.leases == nil {
+		k.leases = make(map[*Lease]struct{})
 	}
-	h.leases[l] = struct{}{}
+	k.leases[l] = struct{}{}
 	ctx, l.cancel = context.WithCancel(ctx)
 	l.fuse = time.AfterFunc(l.left(terms.Begun), l.suspect)
 	go func() {
@@ -72,7 +72,7 @@ func (l *Lease) left(begun time.Time) time.Duration {
 	return time.Until(begun.Add(l.terms.TTL * 3 / 4))
 }
 
-// renew keeps the lease alive until ctx ends, with the lease or with the handle.
+// renew keeps the lease alive until ctx ends, with the lease or with the keeper.
 func (l *Lease) renew(ctx context.Context) {
 	defer l.terms.Renewed()
 	defer l.suspect()
@@ -99,7 +99,7 @@ func (l *Lease) renew(ctx context.Context) {
 // renewOnce renews the lease. Confirmed too late it changes nothing for the
 // holder: the fuse has burnt down.
 func (l *Lease) renewOnce(ctx context.Context) error {
-	if l.handle.vanished.Load() {
+	if l.keeper.vanished.Load() {
 		return nil
 	}
 	begun := time.Now()
@@ -121,8 +121,8 @@ func (l *Lease) finish() error {
 	l.suspect()
 	<-l.renewal
 	l.fuse.Stop()
-	l.handle.mu.Lock()
-	delete(l.handle.leases, l)
-	l.handle.mu.Unlock()
+	l.keeper.mu.Lock()
+	delete(l.keeper.leases, l)
+	l.keeper.mu.Unlock()
 	return l.terms.End()
 }

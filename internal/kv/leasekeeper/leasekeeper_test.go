@@ -1,4 +1,4 @@
-package handle
+package leasekeeper
 
 import (
 	"context"
@@ -15,7 +15,7 @@ const ttl = 12 * time.Second
 
 // keeper is a service that grants one lease.
 type keeper struct {
-	Handle
+	Keeper
 	mu                        sync.Mutex // guards what follows
 	renewals, failures, ended int
 	stopped                   bool
@@ -142,7 +142,7 @@ func TestLost(t *testing.T) {
 // more in.
 func TestClosed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var h Handle
+		var h Keeper
 		ctx, leave, err := h.Enter(t.Context())
 		if err != nil {
 			t.Fatal(err)

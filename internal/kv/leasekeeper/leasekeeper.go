@@ -1,6 +1,6 @@
-// Package handle is what open drivers have in common that renew their leases
-// themselves: calls that closing interrupts and waits for, and leases.
-package handle
+// Package leasekeeper renews the leases of drivers whose servers do not, and tracks
+// the calls that closing a driver interrupts and waits for.
+package leasekeeper
 
 import (
 	"context"
@@ -13,8 +13,8 @@ import (
 	"github.com/holdfast-web/holdfast/internal/kv"
 )
 
-// Handle is an open driver. The zero value is one.
-type Handle struct {
+// Keeper holds the calls and leases of one open driver. The zero value is ready to use.
+type Keeper struct {
 	running sync.WaitGroup // calls and background goroutines
 	mu      sync.Mutex     // guards what follows
 	closed  bool
@@ -28,44 +28,44 @@ type Handle struct {
 type call struct{ cancel context.CancelCauseFunc }
 
 // Enter begins a call or a goroutine; its context ends with leave or Close.
-func (h *Handle) Enter(ctx context.Context) (_ context.Context, leave func(), _ error) {
+func (k *Keeper) Enter(ctx context.Context) (_ context.Context, leave func(), _ error) {
 	if err := ctx.Err(); err != nil {
 		return nil, nil, err
 	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.admit(ctx)
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.admit(ctx)
 }
 
-// admit is Enter for who holds the lock.
-func (h *Handle) admit(ctx context.Context) (_ context.Context, leave func(), _ error) {
-	if h.closed {
+// admit is Enter with the lock held.
+func (k *Keeper) admit(ctx context.Context) (_ context.Context, leave func(), _ error) {
+	if k.closed {
 		return nil, nil, kv.ErrClosed
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	c := &call{cancel}
-	if h.calls == nil {
-		h.calls = make(map[*call]struct{})
+	if k.calls == nil {
+		k.calls = make(map[*call]struct{})
 	}
-	h.calls[c] = struct{}{}
-	h.running.Add(1)
+	k.calls[c] = struct{}{}
+	k.running.Add(1)
 	return ctx, func() {
-		h.mu.Lock()
-		delete(h.calls, c)
-		h.mu.Unlock()
+		k.mu.Lock()
+		delete(k.calls, c)
+		k.mu.Unlock()
 		cancel(nil)
-		h.running.Done()
+		k.running.Done()
 	}, nil
 }
 
 // Close lets nothing new in, ends the leases, interrupts the calls, runs
 // interrupted, and waits for all calls. It does nothing the second time; first
 // says which one it is.
-func (h *Handle) Close(interrupted func()) (first bool, _ error) {
-	h.mu.Lock()
-	first, h.closed = !h.closed, true
-	leases := slices.Collect(maps.Keys(h.leases))
-	h.mu.Unlock()
+func (k *Keeper) Close(interrupted func()) (first bool, _ error) {
+	k.mu.Lock()
+	first, k.closed = !k.closed, true
+	leases := slices.Collect(maps.Keys(k.leases))
+	k.mu.Unlock()
 	if !first {
 		return false, nil
 	}
@@ -75,16 +75,16 @@ func (h *Handle) Close(interrupted func()) (first bool, _ error) {
 		ending.Go(func() { errs[i] = l.Close() })
 	}
 	ending.Wait()
-	h.mu.Lock()
-	for c := range h.calls {
+	k.mu.Lock()
+	for c := range k.calls {
 		c.cancel(kv.ErrClosed)
 	}
-	h.mu.Unlock()
+	k.mu.Unlock()
 	interrupted()
-	h.running.Wait()
+	k.running.Wait()
 	return true, errors.Join(errs...)
 }
 
 // Vanish stops the renewal of leases, as the end of the process would. It is for
 // tests.
-func (h *Handle) Vanish() { h.vanished.Store(true) }
+func (k *Keeper) Vanish() { k.vanished.Store(true) }
