@@ -170,7 +170,7 @@ func BenchmarkVersions(b *testing.B) {
 		builds[n] = must(in.build(d.manifests[key.manifest], d.inventories[key.inventory]))
 	}
 	before := heap()
-	k := newKinship()
+	k := newVersionIndex()
 	for _, build := range builds[1:] {
 		k.hold(build, 1)
 	}

@@ -57,7 +57,7 @@ type appBuilder struct {
 	types   map[string]int      // how many held files have an extension
 	shelves map[shelf]int       // how many held fingerprinted files lie there
 	live    holdfast.ReleaseID  // effectively, on the table's side
-	kin     kinship
+	versions     versionIndex
 	never   map[string]bool // paths under which different bytes were published knowingly
 	asked   map[holdfast.ReleaseID]*Asked
 	mark    func(*Build) *Build // replaces what was taken down
@@ -99,7 +99,7 @@ func newAppBuilder(previous *appBuilder) *appBuilder {
 		types:   make(map[string]int),
 		shelves: make(map[shelf]int),
 		asked:   make(map[holdfast.ReleaseID]*Asked),
-		kin:     newKinship(),
+		versions:     newVersionIndex(),
 	}
 	if previous != nil {
 		ab.live, ab.asked = previous.live, previous.asked
@@ -256,8 +256,8 @@ func (ab *appBuilder) hold(s *slot, paths touched, content bool) {
 	}
 	paths.build(now, content)
 	s.held = now
-	ab.kin.hold(before, -1)
-	ab.kin.hold(now, +1)
+	ab.versions.hold(before, -1)
+	ab.versions.hold(now, +1)
 	if before != nil {
 		for p, e := range before.entries {
 			ab.holders[p] = slices.DeleteFunc(ab.holders[p], func(h holder) bool { return h.slot == s })

@@ -25,9 +25,9 @@ func (ab *appBuilder) index(app *App, paths touched) {
 		app.plain = cloneIf(len(paths) > 0, last.plain)
 		app.unpinned = cloneIf(len(paths) > 0, last.unpinned)
 		app.content = cloneIf(anyContent, last.content)
-		app.kin = last.kin
+		app.versions = last.versions
 	}
-	app.kin = ab.kin.index(app.kin)
+	app.versions = ab.versions.index(app.versions)
 	for p, content := range paths {
 		holders := ab.holders[p]
 		if len(holders) == 0 {

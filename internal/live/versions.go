@@ -35,19 +35,19 @@ func leadsOf(entries map[string]*Entry) map[string]*Entry {
 	return leads
 }
 
-// kinship knows, of an app, which files are versions of one another: the leads of all
+// versionIndex knows, of an app, which files are versions of one another: the leads of all
 // releases that are held, by logical name.
-type kinship struct {
+type versionIndex struct {
 	held    map[string]map[*Entry]int // in how many builds
 	touched map[string]bool           // since the last index
 }
 
-func newKinship() kinship {
-	return kinship{make(map[string]map[*Entry]int), make(map[string]bool)}
+func newVersionIndex() versionIndex {
+	return versionIndex{make(map[string]map[*Entry]int), make(map[string]bool)}
 }
 
 // hold adds the leads of a build, or takes them away again: by is 1 or -1.
-func (k *kinship) hold(b *Build, by int) {
+func (k *versionIndex) hold(b *Build, by int) {
 	if b == nil {
 		return
 	}
@@ -66,7 +66,7 @@ func (k *kinship) hold(b *Build, by int) {
 
 // index returns last with what was touched brought up to date: distinct files, sorted
 // by digest.
-func (k *kinship) index(last map[string][]*Entry) map[string][]*Entry {
+func (k *versionIndex) index(last map[string][]*Entry) map[string][]*Entry {
 	if len(k.touched) == 0 {
 		return last
 	}
@@ -114,12 +114,12 @@ func (a *App) version(e *Entry, digest *holdfast.Digest) (*Entry, bool) {
 	if !e.Upgradable() {
 		return nil, false
 	}
-	kin := a.kin[e.Logical]
-	i, found := slices.BinarySearchFunc(kin, digest, func(e *Entry, d *holdfast.Digest) int { return bytes.Compare(e.Digest[:], d[:]) })
+	all := a.versions[e.Logical]
+	i, found := slices.BinarySearchFunc(all, digest, func(e *Entry, d *holdfast.Digest) int { return bytes.Compare(e.Digest[:], d[:]) })
 	if !found {
 		return nil, false
 	}
-	return kin[i], true
+	return all[i], true
 }
 
 // Offers reports whether browsers are to keep e as a dictionary for later versions.
