@@ -9,8 +9,8 @@ import (
 	"sync"
 
 	holdfast "github.com/holdfast-web/holdfast"
-	"github.com/holdfast-web/holdfast/internal/urls"
 	"github.com/holdfast-web/holdfast/internal/publish"
+	"github.com/holdfast-web/holdfast/internal/urls"
 )
 
 // Form is a form of the URLs that the helpers give. All forms are answered,

@@ -9,9 +9,9 @@ import (
 
 	holdfast "github.com/holdfast-web/holdfast"
 	"github.com/holdfast-web/holdfast/internal/blob"
-	"github.com/holdfast-web/holdfast/internal/urls"
 	"github.com/holdfast-web/holdfast/internal/publish"
 	"github.com/holdfast-web/holdfast/internal/serve"
+	"github.com/holdfast-web/holdfast/internal/urls"
 )
 
 // devRelease is the ID of the one release in development.

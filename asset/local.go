@@ -8,11 +8,11 @@ import (
 	"net/http"
 
 	holdfast "github.com/holdfast-web/holdfast"
-	"github.com/holdfast-web/holdfast/internal/urls"
 	"github.com/holdfast-web/holdfast/internal/live"
 	"github.com/holdfast-web/holdfast/internal/publish"
 	"github.com/holdfast-web/holdfast/internal/registry"
 	"github.com/holdfast-web/holdfast/internal/serve"
+	"github.com/holdfast-web/holdfast/internal/urls"
 )
 
 // local serves one build, read at the start, without a registry or a store.

@@ -10,8 +10,8 @@ import (
 	"github.com/spf13/cobra"
 
 	holdfast "github.com/holdfast-web/holdfast"
-	"github.com/holdfast-web/holdfast/internal/urls"
 	"github.com/holdfast-web/holdfast/internal/registry"
+	"github.com/holdfast-web/holdfast/internal/urls"
 )
 
 func (c *cli) manifestCommand() *cobra.Command {

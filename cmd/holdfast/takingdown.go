@@ -7,10 +7,10 @@ import (
 	"strings"
 
 	holdfast "github.com/holdfast-web/holdfast"
-	"github.com/holdfast-web/holdfast/internal/urls"
 	"github.com/holdfast-web/holdfast/internal/prune"
 	"github.com/holdfast-web/holdfast/internal/registry"
 	"github.com/holdfast-web/holdfast/internal/serve"
+	"github.com/holdfast-web/holdfast/internal/urls"
 )
 
 // takingDown is one takedown by this command.

@@ -9,8 +9,8 @@ import (
 	"github.com/spf13/pflag"
 
 	holdfast "github.com/holdfast-web/holdfast"
-	"github.com/holdfast-web/holdfast/internal/urls"
 	"github.com/holdfast-web/holdfast/internal/registry"
+	"github.com/holdfast-web/holdfast/internal/urls"
 )
 
 // target says which release's files are linked to, and below which origin.

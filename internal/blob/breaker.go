@@ -57,10 +57,10 @@ type pass struct {
 type verdict int
 
 const (
-	unknown  verdict = iota // it was not reached, or the failure is our own
-	answered                // also that there is no such object, or with wrong bytes
-	failed                  // an error that may pass, or no answer in time
-	hopeless                // as failed, and no worker is left to try again
+	unknown        verdict = iota // it was not reached, or the failure is our own
+	answered                      // also that there is no such object, or with wrong bytes
+	failed                        // an error that may pass, or no answer in time
+	allWorkersHang                // as failed, and no worker is left to try again
 )
 
 func verdictOf(err error) verdict {
@@ -111,9 +111,9 @@ func (b *breaker) leave(p pass, v verdict, err error) {
 		if p.probe {
 			b.close()
 		}
-	case failed, hopeless:
+	case failed, allWorkersHang:
 		b.failures++
-		if p.probe || v == hopeless || b.failures >= b.after {
+		if p.probe || v == allWorkersHang || b.failures >= b.after {
 			b.open(err)
 		}
 	}

@@ -119,7 +119,7 @@ func TestBreakerProbesOneAtATime(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		b.call(hopeless) // opens at once
+		b.call(allWorkersHang) // opens at once
 		b.want(true, 1, 1)
 		select {
 		case <-early.shut:
@@ -142,7 +142,7 @@ func TestBreakerProbesOneAtATime(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		b.leave(early, hopeless, nil)
+		b.leave(early, allWorkersHang, nil)
 		b.want(false, 1, 2)
 		b.leave(stale, answered, nil)
 	})

@@ -45,7 +45,7 @@ func (o *origin) ask(ctx context.Context, ref Ref, buffer int64) outcome {
 	verdict := verdictOf(out.err)
 	switch {
 	case verdict == failed && o.AllHang():
-		verdict = hopeless
+		verdict = allWorkersHang
 	case verdict == failed && errors.Is(context.Cause(ctx), errClosing):
 		verdict = unknown
 	}

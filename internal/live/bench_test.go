@@ -160,7 +160,7 @@ func BenchmarkPublish(b *testing.B) {
 // concerns which files are versions of one another, and says what knowing that takes.
 func BenchmarkVersions(b *testing.B) {
 	d, in := newDepot(), newInterner()
-	builds := make([]*Build, benchReleases)
+	builds := make([]*Contents, benchReleases)
 	for n := range builds {
 		fs := make(files, benchFiles)
 		for f := range benchFiles {

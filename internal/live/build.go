@@ -11,19 +11,19 @@ import (
 	holdfast "github.com/holdfast-web/holdfast"
 )
 
-// Build is what one manifest and one inventory come to: entries by path.
-type Build struct {
+// Contents is what one manifest and one inventory come to: entries by path.
+type Contents struct {
 	entries   map[string]*Entry
 	leads     map[string]*Entry // by logical name, see leadsOf
 	manifest  holdfast.Digest   // says which they are
 	inventory holdfast.Digest   // says where their bytes lie
 	documents int               // how many entries are documents
 
-	whole *Build // what this is made from, without what was taken down; else nil
+	whole *Contents // what this is made from, without what was taken down; else nil
 
 	// Of the builder's goroutine alone: the build as it may be served, while markedBy is
 	// what is taken down; nil if nothing ever was.
-	marked   *Build
+	marked   *Contents
 	markedBy *holdfast.Takedowns
 }
 
@@ -47,11 +47,11 @@ type shared struct {
 func newInterner() *interner { return &interner{entries: make(map[internKey][]*shared)} }
 
 // build makes the entries of a manifest whose bytes inv locates.
-func (in *interner) build(m *holdfast.Manifest, inv *holdfast.Inventory) (*Build, error) {
+func (in *interner) build(m *holdfast.Manifest, inv *holdfast.Inventory) (*Contents, error) {
 	if err := inv.Covers(m); err != nil {
 		return nil, fmt.Errorf("match manifest %s: %w", m.Digest().Short(), err)
 	}
-	b := &Build{entries: make(map[string]*Entry, len(m.Files())), manifest: m.Digest(), inventory: inv.Digest()}
+	b := &Contents{entries: make(map[string]*Entry, len(m.Files())), manifest: m.Digest(), inventory: inv.Digest()}
 	for i := range m.Files() {
 		f := &m.Files()[i]
 		e := in.intern(f, variants(inv.Of(f.Digest)))
@@ -92,7 +92,7 @@ func (in *interner) intern(f *holdfast.File, vs []Variant) *Entry {
 }
 
 // drop forgets those entries of b that no other build holds.
-func (in *interner) drop(b *Build) {
+func (in *interner) drop(b *Contents) {
 	for _, e := range b.entries {
 		key := internKey{e.Path, e.Digest}
 		left := slices.DeleteFunc(in.entries[key], func(s *shared) bool {

@@ -24,7 +24,7 @@ func newBuilder(side holdfast.Side, own map[holdfast.AppName]holdfast.ReleaseID)
 
 // table returns the table for snap. build returns what is loaded of a release,
 // or nil; what it returned once it returns as long as the release is servable.
-func (b *builder) table(snap *registry.Snapshot, build func(*registry.ReleaseInfo) *Build) *Table {
+func (b *builder) table(snap *registry.Snapshot, build func(*registry.ReleaseInfo) *Contents) *Table {
 	t := &Table{Registry: snap.Registry, Revision: snap.Revision, Side: b.side}
 	current := make(map[holdfast.AppName]*appBuilder, len(snap.Apps))
 	marked := b.marker.begin(snap.Takedowns)
@@ -49,25 +49,25 @@ func sameSettings(a, b *holdfast.Settings) bool {
 
 // An appBuilder remembers which release holds which path.
 type appBuilder struct {
-	state   *registry.AppState
-	own     holdfast.ReleaseID // of this node, zero if it has none
-	app     *App
-	slots   map[holdfast.ReleaseID]*slot
-	holders map[string][]holder // of servable, loaded releases, by path
-	types   map[string]int      // how many held files have an extension
-	shelves map[shelf]int       // how many held fingerprinted files lie there
-	live    holdfast.ReleaseID  // effectively, on the table's side
-	versions     versionIndex
-	never   map[string]bool // paths under which different bytes were published knowingly
-	asked   map[holdfast.ReleaseID]*Asked
-	mark    func(*Build) *Build // replaces what was taken down
-	marked  bool                // something else is taken down than in the table before
+	state    *registry.AppState
+	own      holdfast.ReleaseID // of this node, zero if it has none
+	app      *App
+	slots    map[holdfast.ReleaseID]*slot
+	holders  map[string][]holder // of servable, loaded releases, by path
+	types    map[string]int      // how many held files have an extension
+	shelves  map[shelf]int       // how many held fingerprinted files lie there
+	live     holdfast.ReleaseID  // effectively, on the table's side
+	versions versionIndex
+	never    map[string]bool // paths under which different bytes were published knowingly
+	asked    map[holdfast.ReleaseID]*Asked
+	mark     func(*Contents) *Contents // replaces what was taken down
+	marked   bool                      // something else is taken down than in the table before
 }
 
 // A slot is a release's fixed place while its Release values come and go.
 type slot struct {
 	release *Release
-	held    *Build // whose paths are in holders
+	held    *Contents // whose paths are in holders
 }
 
 // A holder is a release that has a path, and the file it has there.
@@ -82,7 +82,7 @@ type touched map[string]bool
 
 func (t touched) add(p string, content bool) { t[p] = t[p] || content }
 
-func (t touched) build(b *Build, content bool) {
+func (t touched) build(b *Contents, content bool) {
 	if b == nil {
 		return
 	}
@@ -94,12 +94,12 @@ func (t touched) build(b *Build, content bool) {
 // newAppBuilder starts afresh, but keeps what is effectively live in previous.
 func newAppBuilder(previous *appBuilder) *appBuilder {
 	ab := &appBuilder{
-		slots:   make(map[holdfast.ReleaseID]*slot),
-		holders: make(map[string][]holder),
-		types:   make(map[string]int),
-		shelves: make(map[shelf]int),
-		asked:   make(map[holdfast.ReleaseID]*Asked),
-		versions:     newVersionIndex(),
+		slots:    make(map[holdfast.ReleaseID]*slot),
+		holders:  make(map[string][]holder),
+		types:    make(map[string]int),
+		shelves:  make(map[shelf]int),
+		asked:    make(map[holdfast.ReleaseID]*Asked),
+		versions: newVersionIndex(),
 	}
 	if previous != nil {
 		ab.live, ab.asked = previous.live, previous.asked
@@ -107,7 +107,7 @@ func newAppBuilder(previous *appBuilder) *appBuilder {
 	return ab
 }
 
-func (ab *appBuilder) update(side holdfast.Side, state *registry.AppState, build func(*registry.ReleaseInfo) *Build) *App {
+func (ab *appBuilder) update(side holdfast.Side, state *registry.AppState, build func(*registry.ReleaseInfo) *Contents) *App {
 	if ab.app != nil && ab.state == state && !ab.app.incomplete && !ab.marked {
 		return ab.app
 	}
@@ -148,7 +148,7 @@ func (ab *appBuilder) update(side holdfast.Side, state *registry.AppState, build
 
 // wanted returns the Release value each release should have, and whether the
 // files of a servable one are not known.
-func (ab *appBuilder) wanted(side holdfast.Side, state *registry.AppState, build func(*registry.ReleaseInfo) *Build) (map[holdfast.ReleaseID]*Release, bool) {
+func (ab *appBuilder) wanted(side holdfast.Side, state *registry.AppState, build func(*registry.ReleaseInfo) *Contents) (map[holdfast.ReleaseID]*Release, bool) {
 	var here registry.SideInfo
 	if i := slices.IndexFunc(state.Sides, func(s registry.SideInfo) bool { return s.Side == side }); i >= 0 {
 		here = state.Sides[i]
@@ -194,7 +194,7 @@ func (ab *appBuilder) counter(id holdfast.ReleaseID) *Asked {
 // former returns what is served of a release whose stored bytes lie elsewhere now,
 // as an inventory says that is not loaded yet. Its files are the same: an ID that is
 // bound to others has another manifest.
-func (ab *appBuilder) former(info *registry.ReleaseInfo) *Build {
+func (ab *appBuilder) former(info *registry.ReleaseInfo) *Contents {
 	if s := ab.slots[info.ID]; s != nil && s.release.Loaded() && s.release.build.manifest == info.Manifest && s.release.build.inventory != info.Inventory {
 		return cmp.Or(s.release.build.whole, s.release.build)
 	}

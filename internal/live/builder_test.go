@@ -12,18 +12,18 @@ type workshop struct {
 	*depot
 	interner *interner
 	builder  *builder
-	builds   map[buildKey]*Build
+	builds   map[buildKey]*Contents
 	unread   map[string]bool // releases whose manifests are not loaded
 }
 
 func newWorkshop() *workshop {
 	return &workshop{
 		depot: newDepot(), interner: newInterner(), builder: newBuilder(side("main"), nil),
-		builds: make(map[buildKey]*Build), unread: make(map[string]bool),
+		builds: make(map[buildKey]*Contents), unread: make(map[string]bool),
 	}
 }
 
-func (w *workshop) built(info *registry.ReleaseInfo) *Build {
+func (w *workshop) built(info *registry.ReleaseInfo) *Contents {
 	key := keyOf(info)
 	if b := w.builds[key]; b != nil || w.unread[info.ID.String()] {
 		return b
@@ -188,7 +188,7 @@ func TestEmptyReleaseIsLoaded(t *testing.T) {
 
 func TestInternerDrops(t *testing.T) {
 	d, in := newDepot(), newInterner()
-	build := func(fs files, incarnation uint32) *Build {
+	build := func(fs files, incarnation uint32) *Contents {
 		key := d.put(fs, incarnation)
 		return must(in.build(d.manifests[key.manifest], d.inventories[key.inventory]))
 	}
@@ -206,7 +206,7 @@ func TestInternerDrops(t *testing.T) {
 	if again.entries["x"] != b.entries["x"] {
 		t.Error("an entry was dropped that another build holds")
 	}
-	for _, x := range []*Build{b, c, again} {
+	for _, x := range []*Contents{b, c, again} {
 		in.drop(x)
 	}
 	if len(in.entries) != 0 {

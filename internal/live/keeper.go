@@ -58,9 +58,9 @@ type Options struct {
 }
 
 const (
-	// patience is how long a new table waits for manifests that were just asked
+	// manifestWait is how long a new table waits for manifests that were just asked
 	// for. A store that hangs must not put off a flip for longer than that.
-	patience = 500 * time.Millisecond
+	manifestWait = 500 * time.Millisecond
 	// beginWithin is how long the first read may take if there is something to
 	// serve without it.
 	beginWithin = 2 * time.Second
@@ -170,7 +170,7 @@ func (k *Keeper) Run(ctx context.Context) error {
 			return nil
 		case a := <-k.loader.arrived:
 			k.loader.take(ctx, a)
-			k.loader.wait(ctx, patience) // more may come: one table for all of them
+			k.loader.wait(ctx, manifestWait) // more may come: one table for all of them
 			k.swap(k.snapshot)
 			if k.failures == 0 {
 				again = k.loader.again()
@@ -260,15 +260,15 @@ func (k *Keeper) report(err error) {
 	if k.failures++; k.failures > 1 {
 		k.requests.trip(err)
 	}
-	k.ail(err)
+	k.setReadError(err)
 	if text := err.Error(); k.failure == "" || text != k.failure && time.Since(k.logged) >= logEvery {
 		k.failure, k.logged = text, time.Now()
 		k.options.Logger.Warn("table not refreshed; serving the last one", "error", err)
 	}
 }
 
-// ail notes why the registry cannot be read.
-func (k *Keeper) ail(err error) {
+// setReadError notes why the registry cannot be read.
+func (k *Keeper) setReadError(err error) {
 	h := k.Health()
 	h.Err = err
 	k.health.Store(&h)
@@ -304,7 +304,7 @@ func (k *Keeper) lastKnown() *registry.Snapshot {
 // take makes the table of snap, with what can be had of its manifests soon.
 func (k *Keeper) take(ctx context.Context, snap *registry.Snapshot) {
 	if k.loader.want(ctx, snap) {
-		k.loader.wait(ctx, patience)
+		k.loader.wait(ctx, manifestWait)
 	}
 	if ctx.Err() == nil {
 		k.swap(snap)

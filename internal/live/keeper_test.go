@@ -296,7 +296,7 @@ func TestKeeperFlipsWhileStoreHangs(t *testing.T) {
 		s.source.set(snap)
 		s.hint()
 		s.want(1, "a")
-		s.pass(patience)
+		s.pass(manifestWait)
 		s.want(2, "b")
 		s.source.set(s.depot.snapshot(3, with("a", "c")))
 		s.hint()

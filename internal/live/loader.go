@@ -30,7 +30,7 @@ type loader struct {
 	tasks     sync.WaitGroup // the fetches; they end with the context they began with
 
 	interner *interner
-	builds   map[buildKey]*Build
+	builds   map[buildKey]*Contents
 	flying   map[buildKey]bool
 	queue    []buildKey           // to be fetched when others have arrived
 	failed   map[buildKey]failure // wanted, and the last fetch failed
@@ -63,13 +63,13 @@ type arrival struct {
 func newLoader(m Manifests, deadline time.Duration, logger *slog.Logger) *loader {
 	return &loader{
 		manifests: m, deadline: deadline, logger: logger, arrived: make(chan arrival),
-		interner: newInterner(), builds: make(map[buildKey]*Build),
+		interner: newInterner(), builds: make(map[buildKey]*Contents),
 		flying: make(map[buildKey]bool), failed: make(map[buildKey]failure), troubles: &troubles{},
 	}
 }
 
 // built returns what is loaded of a release, or nil.
-func (l *loader) built(info *registry.ReleaseInfo) *Build { return l.builds[keyOf(info)] }
+func (l *loader) built(info *registry.ReleaseInfo) *Contents { return l.builds[keyOf(info)] }
 
 // news reports whether something was loaded since the last call.
 func (l *loader) news() bool {
@@ -186,7 +186,7 @@ func (l *loader) again() <-chan time.Time {
 func (l *loader) take(ctx context.Context, a arrival) {
 	delete(l.flying, a.key)
 	l.start(ctx)
-	var b *Build
+	var b *Contents
 	if a.err == nil {
 		b, a.err = l.interner.build(a.manifest, a.inventory)
 	}

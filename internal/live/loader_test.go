@@ -25,12 +25,12 @@ func TestKeeperTakesLateManifests(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		go func() { done <- k.Run(ctx) }()
-		time.Sleep(patience)
+		time.Sleep(manifestWait)
 		synctest.Wait()
 		if app := k.Table().Apps()[0]; !app.Incomplete() || app.Live().Loaded() {
 			t.Error("the first table waited for slow manifests, or made them up")
 		}
-		time.Sleep(slow.by - patience)
+		time.Sleep(slow.by - manifestWait)
 		synctest.Wait()
 		if app := k.Table().Apps()[0]; app.Incomplete() || !app.Live().Loaded() {
 			t.Error("manifests that arrived are not in the table")

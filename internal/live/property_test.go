@@ -79,12 +79,12 @@ type machine struct {
 	*model
 	builder  *builder
 	interner *interner
-	builds   map[buildKey]*Build
+	builds   map[buildKey]*Contents
 	tables   []*Table
 	recorded []answers
 }
 
-func (m *machine) built(info *registry.ReleaseInfo) *Build { return m.builds[keyOf(info)] }
+func (m *machine) built(info *registry.ReleaseInfo) *Contents { return m.builds[keyOf(info)] }
 
 // load does what a loader does: what the model says is loaded, and nothing else.
 func (m *machine) load() {
@@ -227,7 +227,7 @@ func TestIncrementalTables(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		m := &machine{
 			model: newModel(), builder: newBuilder(side("main"), nil), interner: newInterner(),
-			builds: make(map[buildKey]*Build),
+			builds: make(map[buildKey]*Contents),
 		}
 		t.Repeat(m.actions())
 		m.checkOld(t)

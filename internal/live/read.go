@@ -10,12 +10,12 @@ import (
 )
 
 const (
-	// again is how long a read may go unanswered before another one is begun beside
+	// retryAfter is how long a read may go unanswered before another one is begun beside
 	// it: a registry that is back answers that one, whatever becomes of the first.
-	anew = 700 * time.Millisecond
-	// hopeless is how many of those in a row may go unanswered before the registry
+	retryAfter = 700 * time.Millisecond
+	// maxUnanswered is how many of those in a row may go unanswered before the registry
 	// counts as out of reach.
-	hopeless = 2
+	maxUnanswered = 2
 )
 
 // answer is the outcome of a call of Refresh.
@@ -47,7 +47,7 @@ func (k *Keeper) ask(ctx context.Context, deadline time.Duration) (*registry.Sna
 	ctx, cancel := context.WithTimeout(ctx, deadline)
 	defer cancel()
 	patient, again := k.call(ctx, deadline), (<-chan answer)(nil)
-	tick := time.NewTicker(anew)
+	tick := time.NewTicker(retryAfter)
 	defer tick.Stop()
 	for n := 0; ; {
 		select {
@@ -59,12 +59,12 @@ func (k *Keeper) ask(ctx context.Context, deadline time.Duration) (*registry.Sna
 			}
 			again = nil
 		case <-tick.C:
-			if n++; n > hopeless {
+			if n++; n > maxUnanswered {
 				err := fmt.Errorf("%w: it does not answer", holdfast.ErrUnavailable)
 				k.requests.trip(err)
-				k.ail(err)
+				k.setReadError(err)
 			}
-			again = k.call(ctx, anew)
+			again = k.call(ctx, retryAfter)
 		}
 	}
 }

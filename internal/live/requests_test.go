@@ -59,7 +59,7 @@ func TestAwaitNeedsReadBegunAfterwards(t *testing.T) {
 		s.source.change(func(x *source) { x.after, x.snap = nil, s.depot.snapshot(2, twoReleases("b", "")) })
 		early := s.await(t.Context(), "@b")
 		late := s.await(t.Context(), "@c")
-		s.pass(anew - 1)
+		s.pass(retryAfter - 1)
 		if _, ok := returned(early); ok {
 			t.Fatal("Await returned before any read ended")
 		}

@@ -55,7 +55,7 @@ type App struct {
 	plain        map[string]Resolved
 	unpinned     map[string]Resolved // part of plain; no Entry where the side's live release has no such file
 	content      map[string][]*Entry // by path; distinct digests, sorted
-	versions          map[string][]*Entry // by logical name; see versionIndex
+	versions     map[string][]*Entry // by logical name; see versionIndex
 	extensions   map[string]bool     // that servable manifests use, with the dot
 	shelves      map[shelf]bool      // where servable manifests have fingerprinted files
 	local        bool                // nodes bring their own builds: a plain path has other bytes elsewhere
@@ -155,7 +155,7 @@ type Release struct {
 	Memo    atomic.Value // for the serving layer
 	Asked   *Asked       // shared by all values of one release on this node
 
-	build *Build
+	build *Contents
 	rank  rank
 }
 

@@ -31,7 +31,7 @@ func (m *marker) begin(down *holdfast.Takedowns) (news bool) {
 
 // mark returns b as it may be served: the same one as long as the same of it is taken
 // down, so that tables share what did not change. nil is nil.
-func (m *marker) mark(b *Build) *Build {
+func (m *marker) mark(b *Contents) *Contents {
 	switch {
 	case b == nil, b.marked == nil && len(m.down.All()) == 0:
 		return b
@@ -46,7 +46,7 @@ func (m *marker) mark(b *Build) *Build {
 	return marked
 }
 
-func (m *marker) build(b *Build) *Build {
+func (m *marker) build(b *Contents) *Contents {
 	marked := b
 	for path, e := range b.entries {
 		if !m.down.Kills(e.Identity().Name) {

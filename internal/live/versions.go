@@ -47,7 +47,7 @@ func newVersionIndex() versionIndex {
 }
 
 // hold adds the leads of a build, or takes them away again: by is 1 or -1.
-func (k *versionIndex) hold(b *Build, by int) {
+func (k *versionIndex) hold(b *Contents, by int) {
 	if b == nil {
 		return
 	}

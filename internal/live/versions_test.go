@@ -106,7 +106,7 @@ func TestUpgrades(t *testing.T) {
 // changes once it was made.
 func TestKinship(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		k, builds, last := newVersionIndex(), map[int]*Build{}, map[string][]*Entry(nil)
+		k, builds, last := newVersionIndex(), map[int]*Contents{}, map[string][]*Entry(nil)
 		var indexes, copies []map[string][]*Entry
 		in := newInterner()
 		t.Repeat(map[string]func(*rapid.T){

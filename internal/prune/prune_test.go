@@ -491,8 +491,8 @@ func (w *world) atInventory(do func()) {
 	})
 }
 
-// bury makes a release gone and has a prune condemn what it alone needs.
-func (w *world) bury(target int) {
+// retire makes a release gone and has a prune condemn what it alone needs.
+func (w *world) retire(target int) {
 	w.t.Helper()
 	w.gone(target)
 	w.prune(Options{})
@@ -503,13 +503,13 @@ func TestReleaseGoesWhileItIsPublishedAgain(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		w.publish(0, 2)
 		time.Sleep(time.Hour)
-		w.bury(2) // ends a generation, so that the new inventory has another name than the old one
+		w.retire(2) // ends a generation, so that the new inventory has another name than the old one
 		if err := w.truth.Retire(t.Context(), holdfast.DefaultApp(), releaseOf(0), registry.RetireOptions{}); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Hour)
 		w.atInventory(func() {
-			w.bury(0)
+			w.retire(0)
 			time.Sleep(time.Hour)
 			if r := w.prune(Options{}); r.Swept.Objects < 4 {
 				t.Errorf("%+v", r)
@@ -529,7 +529,7 @@ func TestReusedReleaseGoesAndComesBack(t *testing.T) {
 		w.publish(0)
 		time.Sleep(time.Hour)
 		w.atInventory(func() {
-			w.bury(0)
+			w.retire(0)
 			w.publish(0)
 			time.Sleep(time.Hour)
 			if r := w.prune(Options{}); r.Swept.Objects < 4 {
@@ -601,7 +601,7 @@ func TestUndelete(t *testing.T) {
 		}
 		time.Sleep(time.Hour)
 		for range 3 { // it can go and come as often as it likes
-			w.bury(0)
+			w.retire(0)
 			r, err := undelete(0)
 			if err != nil || r.Outcome != registry.Restored || r.Reused != 2 || r.Uploaded != 2 {
 				t.Fatalf("%+v, %v", r, err)
@@ -616,7 +616,7 @@ func TestUndelete(t *testing.T) {
 			}
 			time.Sleep(time.Hour)
 		}
-		w.bury(0)
+		w.retire(0)
 		time.Sleep(time.Hour)
 		if r := w.prune(Options{}); r.Swept.Objects == 0 {
 			t.Fatalf("%+v", r)
@@ -705,7 +705,7 @@ func TestAddedBetweenMarkAndList(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		w.publish(2)
 		time.Sleep(time.Hour)
-		w.bury(2) // the first list makes the key that later ones compare
+		w.retire(2) // the first list makes the key that later ones compare
 		w.publish(0)
 		w.gone(0)
 		time.Sleep(time.Hour)

@@ -76,10 +76,10 @@ func (r *Registry) begin(ctx context.Context, app holdfast.AppName, making makin
 	if e.head, err = parseHead(rd.head); err != nil {
 		return nil, err
 	}
-	if err := r.loadBuried(ctx, app, e.old); err != nil {
+	if err := r.loadTombstones(ctx, app, e.old); err != nil {
 		return nil, err
 	}
-	e.head.buried, e.head.freed = e.old.buried, e.old.freed
+	e.head.tombstoned, e.head.freed = e.old.tombstoned, e.old.freed
 	if e.old.Removed != nil && making != orRemoved {
 		e.head.Removed = nil
 		if err := making.allow(e); err != nil {

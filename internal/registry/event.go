@@ -26,7 +26,7 @@ const (
 )
 
 // Event is something that happened to a release. Events are derived from what the
-// registry never changes: the entries of history, retirements and burials. So every
+// registry never changes: the entries of history, retirements and tombstones. So every
 // process sees the same ones, in the same order.
 type Event struct {
 	// ID is the same for whoever derives the event, and of no other event, also of
@@ -50,23 +50,23 @@ type Event struct {
 	// Again: the hook that the event is for was given up for it before.
 	Again bool `json:"-"`
 
-	at Place
+	at EventPosition
 }
 
-// Place is one among the events of an app: those with an earlier stamp come before
+// EventPosition is one among the events of an app: those with an earlier stamp come before
 // it, and Done of those with its own. Stamps of an app only rise, and one commit
 // makes all events of one stamp.
-type Place struct {
+type EventPosition struct {
 	Stamp int64 `json:"stamp"` // seconds since 1970
 	Done  int   `json:"done,omitempty"`
 }
 
-func (p Place) before(o Place) bool {
+func (p EventPosition) before(o EventPosition) bool {
 	return cmp.Or(cmp.Compare(p.Stamp, o.Stamp), cmp.Compare(p.Done, o.Done)) < 0
 }
 
 // next is the place after the event at p.
-func (p Place) next() Place { return Place{p.Stamp, p.Done + 1} }
+func (p EventPosition) next() EventPosition { return EventPosition{p.Stamp, p.Done + 1} }
 
 // retirement is an immutable entry that says which releases were retired together.
 // The head says only which are retired now.
@@ -83,7 +83,7 @@ func (r retirement) stamp() time.Time { return r.Stamp }
 
 // retire plans that releases are retired since at.
 func (e *edit) retire(ids []holdfast.ReleaseID, at time.Time, why Reason, now bool) {
-	for some := range slices.Chunk(ids, buryMost) {
+	for some := range slices.Chunk(ids, maxPerTombstone) {
 		e.head.Retirements++
 		r := retirement{Seq: e.head.Retirements, Releases: some, Stamp: at, Reason: why, Now: now}
 		e.createJSON(retirementKey(e.app, r.Seq), r)
@@ -94,7 +94,7 @@ func (e *edit) retire(ids []holdfast.ReleaseID, at time.Time, why Reason, now bo
 }
 
 // events returns what happened from a place on, in order. h knows its tombstones.
-func (r *Registry) events(ctx context.Context, app holdfast.AppName, h *head, from Place) ([]Event, error) {
+func (r *Registry) events(ctx context.Context, app holdfast.AppName, h *head, from EventPosition) ([]Event, error) {
 	var all []Event
 	for e, err := range r.backwards(ctx, app, h) {
 		if err != nil {
@@ -124,8 +124,8 @@ func (r *Registry) events(ctx context.Context, app holdfast.AppName, h *head, fr
 			all = append(all, Event{Kind: EventRetire, Release: id, Time: some.Stamp, Reason: some.Reason, Now: some.Now})
 		}
 	}
-	buried := r.past.burials(app)
-	for _, b := range buried[:min(len(buried), int(h.Burials))] {
+	entries := r.cache.tombstoneEntries(app)
+	for _, b := range entries[:min(len(entries), int(h.Tombstones))] {
 		if at := b.at(); at >= from.Stamp {
 			for _, id := range slices.SortedFunc(maps.Keys(b.Releases), compareIDs) {
 				all = append(all, Event{Kind: EventGone, Release: id, Time: fromUnix(at), Reason: b.Reason})
@@ -140,16 +140,16 @@ func compareIDs(a, b holdfast.ReleaseID) int { return cmp.Compare(a.String(), b.
 // number puts events in order, says where each is, and drops those before from.
 // all holds every event of the stamps it has; those of one kind and one stamp are
 // in order.
-func (r *Registry) number(app holdfast.AppName, all []Event, from Place) []Event {
+func (r *Registry) number(app holdfast.AppName, all []Event, from EventPosition) []Event {
 	rank := map[EventKind]int{EventActivate: 0, EventRetire: 1, EventGone: 2, EventTakedown: 3}
 	slices.SortStableFunc(all, func(a, b Event) int {
 		return cmp.Or(a.Time.Compare(b.Time), cmp.Compare(rank[a.Kind], rank[b.Kind]))
 	})
-	place := Place{}
+	place := EventPosition{}
 	for i := range all {
 		e := &all[i]
 		if stamp := e.Time.Unix(); stamp != place.Stamp {
-			place = Place{Stamp: stamp}
+			place = EventPosition{Stamp: stamp}
 		}
 		e.App, e.at = app, place
 		e.ID = e.identity(r.id)

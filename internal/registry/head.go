@@ -22,29 +22,29 @@ const (
 // head is the mutable part of an app but for the version keys. It is rewritten
 // by every change, so it must stay small.
 type head struct {
-	Format      int                          `json:"format"`
-	Settings    json.RawMessage              `json:"settings,omitempty"`
-	Stamp       time.Time                    `json:"stamp,omitzero"`        // the last one given out
-	Releases    int                          `json:"releases,omitempty"`    // how many records there are
-	Activations int64                        `json:"activations,omitempty"` // sequence number of the last one
-	Sides       map[holdfast.Side]sideHead   `json:"sides,omitempty"`
-	Flags       map[holdfast.ReleaseID]flags `json:"flags,omitempty"`
-	Burials     int64                        `json:"burials,omitempty"`     // sequence number of the last one
-	Local       bool                         `json:"local,omitempty"`       // nodes bring builds, or did so once
-	Recent      []HistoryEntry               `json:"recent,omitempty"`      // the last activations, oldest first
-	Retirements int64                        `json:"retirements,omitempty"` // sequence number of the last one
-	Hooks       map[holdfast.HookName]Place  `json:"hooks,omitempty"`       // where each begins
-	Taken       int64                        `json:"taken,omitempty"`       // sequence number of the last entry about files taken down
-	Removed     *removal                     `json:"removed,omitempty"`     // nil: the app exists
-	TakenUp     int64                        `json:"takenUp,omitempty"`     // number of the last change of the takedowns that it is about
+	Format      int                                 `json:"format"`
+	Settings    json.RawMessage                     `json:"settings,omitempty"`
+	Stamp       time.Time                           `json:"stamp,omitzero"`        // the last one given out
+	Releases    int                                 `json:"releases,omitempty"`    // how many records there are
+	Activations int64                               `json:"activations,omitempty"` // sequence number of the last one
+	Sides       map[holdfast.Side]sideHead          `json:"sides,omitempty"`
+	Flags       map[holdfast.ReleaseID]flags        `json:"flags,omitempty"`
+	Tombstones  int64                               `json:"burials,omitempty"`     // sequence number of the last one
+	Local       bool                                `json:"local,omitempty"`       // nodes bring builds, or did so once
+	Recent      []HistoryEntry                      `json:"recent,omitempty"`      // the last activations, oldest first
+	Retirements int64                               `json:"retirements,omitempty"` // sequence number of the last one
+	Hooks       map[holdfast.HookName]EventPosition `json:"hooks,omitempty"`       // where each begins
+	Taken       int64                               `json:"taken,omitempty"`       // sequence number of the last entry about files taken down
+	Removed     *removal                            `json:"removed,omitempty"`     // nil: the app exists
+	TakenUp     int64                               `json:"takenUp,omitempty"`     // number of the last change of the takedowns that it is about
 
 	// Events that hooks were given up for and are to be run for again: by their IDs,
 	// how often they had been given up when that was asked for.
 	Again map[holdfast.HookName]map[string]int `json:"again,omitempty"`
 
-	// By loadBuried, and not written to:
-	buried map[holdfast.ReleaseID]flags     // of tombstones
-	freed  map[holdfast.ReleaseID][]freeing // how often IDs were freed
+	// By loadTombstones, and not written to:
+	tombstoned map[holdfast.ReleaseID]flags     // of tombstones
+	freed      map[holdfast.ReleaseID][]freeing // how often IDs were freed
 }
 
 // sideHead is what the last activation that has a history entry made live.

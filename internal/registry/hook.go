@@ -18,7 +18,7 @@ type Hook struct {
 	App  holdfast.AppName  `json:"app"`
 	Name holdfast.HookName `json:"name"`
 	// At is the place of the first event that is not done with.
-	At Place `json:"at"`
+	At EventPosition `json:"at"`
 	// Failing is the event that comes next, if it was tried and failed: that at At,
 	// or one of Missed that is to be run again.
 	Failing *HookFailure `json:"failing,omitempty"`
@@ -75,10 +75,10 @@ func (e *edit) hook(names []holdfast.HookName) {
 	for _, name := range names {
 		at, known := before[name]
 		if !known {
-			at = Place{Stamp: e.head.Stamp.Unix() + 1}
+			at = EventPosition{Stamp: e.head.Stamp.Unix() + 1}
 		}
 		if e.head.Hooks == nil {
-			e.head.Hooks = make(map[holdfast.HookName]Place, len(names))
+			e.head.Hooks = make(map[holdfast.HookName]EventPosition, len(names))
 		}
 		e.head.Hooks[name] = at
 	}
@@ -108,7 +108,7 @@ func (r *Registry) HookEvents(ctx context.Context, app holdfast.AppName, name ho
 	if err != nil {
 		return Hook{}, nil, wrap(what, err)
 	}
-	if err := r.loadBuried(ctx, app, h); err != nil {
+	if err := r.loadTombstones(ctx, app, h); err != nil {
 		return Hook{}, nil, wrap(what, err)
 	}
 	events, err := r.events(ctx, app, h, hook.At)

@@ -54,7 +54,7 @@ func takedownKey(d holdfast.Digest) string { return "holdfast/takedown/" + d.Str
 
 func usageKey(app holdfast.AppName) string { return usageDir + "/" + app.String() }
 
-func burialKey(app holdfast.AppName, seq int64) string {
+func tombstoneKey(app holdfast.AppName, seq int64) string {
 	return fmt.Sprintf("holdfast/gone/%s/%010d", app, seq)
 }
 

@@ -138,7 +138,7 @@ func (r *Registry) state(ctx context.Context, rd reading, h *head) (*AppState, [
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := r.loadBuried(ctx, rd.app, h); err != nil {
+	if err := r.loadTombstones(ctx, rd.app, h); err != nil {
 		return nil, nil, err
 	}
 	releases, err := r.loadReleases(ctx, rd.app, h)

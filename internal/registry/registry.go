@@ -41,7 +41,7 @@ type Registry struct {
 	log       *slog.Logger
 	leaseTTL  time.Duration
 	leaderTTL time.Duration
-	past      *past
+	cache     *recordCache
 	problems  *problems
 	work      *clockwork
 }
@@ -54,7 +54,7 @@ func Open(ctx context.Context, d kv.Driver, o Options) (*Registry, error) {
 		log:       o.Logger,
 		leaseTTL:  o.LeaseTTL,
 		leaderTTL: o.LeaderTTL,
-		past:      &past{apps: make(map[holdfast.AppName]*appPast)},
+		cache:     &recordCache{apps: make(map[holdfast.AppName]*appRecords)},
 		problems:  &problems{known: make(map[string]string)},
 	}
 	r.work = &clockwork{id: o.ClockID, trust: o.TrustClock}

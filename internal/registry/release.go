@@ -170,7 +170,7 @@ func (a *addition) verdict(ctx context.Context, e *edit) ([]string, error) {
 	if mark, ok := e.got[a.lease.upload]; ok {
 		e.ops = append(e.ops, kv.Delete(a.lease.upload, mark.Token))
 	}
-	sweep, err := e.settled()
+	sweep, err := e.checkSweepState()
 	if a.check == nil || err != nil {
 		return nil, err
 	}

@@ -60,7 +60,7 @@ func (re *relocation) plan(ctx context.Context, e *edit) error {
 		return fmt.Errorf("%w: publish again, what is uploaded already is used", holdfast.ErrLeaseLost)
 	}
 	e.checks[re.lease.key] = re.lease.token
-	sweep, err := e.settled()
+	sweep, err := e.checkSweepState()
 	if err == nil && re.check != nil {
 		err = re.check(ctx, sweep)
 	}

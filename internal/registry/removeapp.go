@@ -179,7 +179,7 @@ func (e *edit) removeApp(done RemovedApp, mark removal) error {
 		e.flag(id, func(f *flags) { f.Pinned = false })
 	}
 	e.retire(serving, mark.At, mark.Reason, false)
-	e.bury(done.Gone, mark.At, mark.Reason)
+	e.tombstone(done.Gone, mark.At, mark.Reason)
 	e.head.Removed = &mark
 	return e.leave()
 }

@@ -55,7 +55,7 @@ func (r *Registry) Retire(ctx context.Context, app holdfast.AppName, id holdfast
 		case !e.unowned([]holdfast.ReleaseID{id}):
 			return e.again(ctx)
 		}
-		e.undisturbed()
+		e.checkVersionKeys()
 		if f.Retired == 0 {
 			e.retire([]holdfast.ReleaseID{id}, e.stamp(time.Time{}), o.Reason, o.Now)
 		}
@@ -82,8 +82,8 @@ func (r *Registry) MarkGone(ctx context.Context, app holdfast.AppName, id holdfa
 		case f.Retired == 0 || f.Pinned:
 			return fmt.Errorf("%w: only a retired release that is not pinned can go", holdfast.ErrConflict)
 		}
-		e.undisturbed()
-		e.bury([]holdfast.ReleaseID{id}, e.stamp(time.Time{}), Reason{})
+		e.checkVersionKeys()
+		e.tombstone([]holdfast.ReleaseID{id}, e.stamp(time.Time{}), Reason{})
 		return nil
 	})
 }
@@ -140,7 +140,7 @@ func (e *edit) transit(state *AppState, t Transitions) error {
 		}
 		return nil
 	}
-	e.undisturbed()
+	e.checkVersionKeys()
 	for _, id := range t.Retire {
 		if err := may(id, holdfast.Published, holdfast.Draining); err != nil {
 			return err
@@ -153,15 +153,15 @@ func (e *edit) transit(state *AppState, t Transitions) error {
 	}
 	at := e.stamp(time.Time{})
 	e.retire(t.Retire, at, t.Reason, false)
-	e.bury(t.Gone, at, t.Reason)
+	e.tombstone(t.Gone, at, t.Reason)
 	return nil
 }
 
-// undisturbed makes the commit depend on the version keys: a foreign client may
+// checkVersionKeys makes the commit depend on the version keys: a foreign client may
 // make live, at any time, what is about to be retired. One that makes a new side
 // is not seen: a retired release becomes live all the same, one that is gone is
 // reported as a problem of the side.
-func (e *edit) undisturbed() {
+func (e *edit) checkVersionKeys() {
 	for _, v := range e.before.versions {
 		if v.entry.Key != "" {
 			e.checks[v.entry.Key] = v.entry.Token

@@ -44,7 +44,7 @@ func (h *head) resolve(versions []version, modified kv.Revision, known func(hold
 	states := make([]sideState, 0, len(versions))
 	for _, v := range versions {
 		s := sideState{version: v, SideInfo: SideInfo{Side: v.side, Live: h.Sides[v.side].Release, Activated: h.Sides[v.side].Stamp}}
-		h.judge(&s, known)
+		h.resolveVersionKey(&s, known)
 		states = append(states, s)
 	}
 	last := h.Stamp
@@ -59,8 +59,8 @@ func (h *head) resolve(versions []version, modified kv.Revision, known func(hold
 	return states
 }
 
-// judge finds out what the text of a version key means.
-func (h *head) judge(s *sideState, known func(holdfast.ReleaseID) bool) {
+// resolveVersionKey finds out what the text of a version key means.
+func (h *head) resolveVersionKey(s *sideState, known func(holdfast.ReleaseID) bool) {
 	text := s.version.text()
 	if text == s.Live.String() && text != "" {
 		return

@@ -187,9 +187,9 @@ func (r *Registry) StillThere(ctx context.Context, s Sweep) error {
 	return wrap("check state of cleaning", r.db.commit(ctx, kv.Check(sweepKey, s.token)))
 }
 
-// settled makes the commit of e depend on the state of cleaning as it was read, and on
+// checkSweepState makes the commit of e depend on the state of cleaning as it was read, and on
 // what is taken down.
-func (e *edit) settled() (Sweep, error) {
+func (e *edit) checkSweepState() (Sweep, error) {
 	entry := e.got[sweepKey]
 	s, err := parseSweep(entry)
 	if err == nil {

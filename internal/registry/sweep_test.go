@@ -163,7 +163,7 @@ func TestUploads(t *testing.T) {
 func TestManyGone(t *testing.T) {
 	d := &spy{Driver: memory(t, memkv.Options{})()}
 	ctx, r, app := t.Context(), openRegistry(t, d, newClock()), appName("shop")
-	const many = buryMost + 5
+	const many = maxPerTombstone + 5
 	ids := make([]holdfast.ReleaseID, many)
 	for i := range ids {
 		ids[i] = release(fmt.Sprint("r", i))

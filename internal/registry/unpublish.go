@@ -33,7 +33,7 @@ type freeing struct {
 }
 
 // freeTo adds the IDs that b freed to all, which may be nil, and returns it.
-func (b burial) freeTo(all map[holdfast.ReleaseID][]freeing) map[holdfast.ReleaseID][]freeing {
+func (b tombstoneEntry) freeTo(all map[holdfast.ReleaseID][]freeing) map[holdfast.ReleaseID][]freeing {
 	for id, f := range b.Releases {
 		if !f.Freed {
 			continue
@@ -130,7 +130,7 @@ func (r *Registry) addFormer(app holdfast.AppName, h *head, releases []ReleaseIn
 		info := &releases[i]
 		times := h.freed[info.ID]
 		for n, f := range times {
-			rec, ok := r.past.record(app, binding{info.ID, n})
+			rec, ok := r.cache.record(app, binding{info.ID, n})
 			if !ok {
 				continue
 			}
@@ -203,9 +203,9 @@ func (r *Registry) Unpublish(ctx context.Context, app holdfast.AppName, id holdf
 		if err := o.unasked(e, id, usage[app][id]); err != nil {
 			return err
 		}
-		e.undisturbed()
+		e.checkVersionKeys()
 		e.flag(id, func(f *flags) { f.Freed = true })
-		e.bury([]holdfast.ReleaseID{id}, e.stamp(time.Time{}), o.Reason)
+		e.tombstone([]holdfast.ReleaseID{id}, e.stamp(time.Time{}), o.Reason)
 		return nil
 	})
 }
@@ -240,7 +240,7 @@ func (e *edit) neverLive(ctx context.Context, id holdfast.ReleaseID) error {
 
 // unasked returns an error if somebody asked for what id is bound to.
 func (o *UnpublishOptions) unasked(e *edit, id holdfast.ReleaseID, a Asked) error {
-	rec, ok := e.r.past.record(e.app, binding{id, len(e.head.freed[id])})
+	rec, ok := e.r.cache.record(e.app, binding{id, len(e.head.freed[id])})
 	if o.Force || a.Last.IsZero() || ok && a.Last.Before(rec.Published) {
 		return nil
 	}

@@ -157,7 +157,7 @@ func (t *tx) prepare(ctx context.Context, fn func(context.Context, *tx) error) e
 	if t.now, err = bootTime(); err != nil {
 		return err
 	}
-	if err := t.bury(ctx); err != nil {
+	if err := t.deleteExpired(ctx); err != nil {
 		return err
 	}
 	if err := fn(ctx, t); err != nil {
@@ -166,8 +166,8 @@ func (t *tx) prepare(ctx context.Context, fn func(context.Context, *tx) error) e
 	return t.stamp(ctx)
 }
 
-// bury deletes expired leases and their keys.
-func (t *tx) bury(ctx context.Context) error {
+// deleteExpired deletes expired leases and their keys.
+func (t *tx) deleteExpired(ctx context.Context) error {
 	const expired = `(SELECT id FROM leases WHERE boot <> ? OR expires <= ?)`
 	dirs, err := column(ctx, t.conn, `DELETE FROM keys WHERE lease IN `+expired+` RETURNING dir`, t.boot, t.now)
 	if err != nil {

@@ -189,7 +189,7 @@ func (p *poller) look(ctx context.Context, fresh bool, since kv.Revision) (err e
 		}
 		p.version = version
 	}
-	return p.bury(ctx)
+	return p.deleteExpired(ctx)
 }
 
 // scan reads which directories changed after since, and when the next lease
@@ -236,9 +236,9 @@ func (p *poller) dirs(ctx context.Context, since kv.Revision) (map[string]kv.Rev
 	return dirs, rows.Err()
 }
 
-// bury deletes what has expired. If somebody else is writing, the next look
+// deleteExpired deletes what has expired. If somebody else is writing, the next look
 // will do.
-func (p *poller) bury(ctx context.Context) error {
+func (p *poller) deleteExpired(ctx context.Context) error {
 	now, err := bootTime()
 	if err != nil || now < p.expiry {
 		return err

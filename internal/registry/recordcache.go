@@ -10,18 +10,18 @@ import (
 	"github.com/holdfast-web/holdfast/internal/kv"
 )
 
-// past remembers what never changes once it is written: release records and
+// recordCache remembers what never changes once it is written: release records and
 // history entries. Each is read once in the life of a Registry.
-type past struct {
+type recordCache struct {
 	mu   sync.Mutex
-	apps map[holdfast.AppName]*appPast
+	apps map[holdfast.AppName]*appRecords
 }
 
-type appPast struct {
+type appRecords struct {
 	listed  int // how many records the head counted when they were last listed
 	records map[binding]record
-	history []HistoryEntry // complete from number 1 on; only ever appended to
-	burials []burial       // likewise
+	history []HistoryEntry   // complete from number 1 on; only ever appended to
+	entries []tombstoneEntry // likewise
 
 	tombstones tombstones
 }
@@ -37,50 +37,50 @@ type record struct {
 func (r record) binding() binding { return binding{r.ID, r.Freed} }
 
 // of returns what is remembered of app; the caller holds the lock.
-func (p *past) of(app holdfast.AppName) *appPast {
-	a := p.apps[app]
+func (c *recordCache) of(app holdfast.AppName) *appRecords {
+	a := c.apps[app]
 	if a == nil {
-		a = &appPast{records: make(map[binding]record)}
-		p.apps[app] = a
+		a = &appRecords{records: make(map[binding]record)}
+		c.apps[app] = a
 	}
 	return a
 }
 
-func (p *past) record(app holdfast.AppName, b binding) (record, bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	rec, ok := p.of(app).records[b]
+func (c *recordCache) record(app holdfast.AppName, b binding) (record, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	rec, ok := c.of(app).records[b]
 	return rec, ok
 }
 
-func (p *past) add(app holdfast.AppName, records map[binding]record) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+func (c *recordCache) add(app holdfast.AppName, records map[binding]record) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	for b, rec := range records {
-		p.of(app).records[b] = rec
+		c.of(app).records[b] = rec
 	}
 }
 
 // count returns how many records the head counted when they were last listed.
-func (p *past) count(app holdfast.AppName) int {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.of(app).listed
+func (c *recordCache) count(app holdfast.AppName) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.of(app).listed
 }
 
-func (p *past) setCount(app holdfast.AppName, n int) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	a := p.of(app)
+func (c *recordCache) setCount(app holdfast.AppName, n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	a := c.of(app)
 	a.listed = max(a.listed, n)
 }
 
 // releases returns the first records of the releases that h counts. A record that
 // is newer than h is left out: the head says what is published.
-func (p *past) releases(app holdfast.AppName, h *head) []holdfast.Release {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	a := p.of(app)
+func (c *recordCache) releases(app holdfast.AppName, h *head) []holdfast.Release {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	a := c.of(app)
 	releases := make([]holdfast.Release, 0, len(a.records))
 	for b, rec := range a.records {
 		if b.freed == 0 && !rec.Published.After(h.Stamp) {
@@ -92,19 +92,19 @@ func (p *past) releases(app holdfast.AppName, h *head) []holdfast.Release {
 
 // entries returns the remembered entries from number 1 to last at most. What is
 // returned is not written to again.
-func (p *past) entries(app holdfast.AppName, last int64) []HistoryEntry {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	history := p.of(app).history
+func (c *recordCache) entries(app holdfast.AppName, last int64) []HistoryEntry {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	history := c.of(app).history
 	n := min(len(history), int(last))
 	return history[:n:n]
 }
 
 // extend appends those of entries, which are in order, that are new.
-func (p *past) extend(app holdfast.AppName, entries []HistoryEntry) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	a := p.of(app)
+func (c *recordCache) extend(app holdfast.AppName, entries []HistoryEntry) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	a := c.of(app)
 	for _, e := range entries {
 		if e.Seq == int64(len(a.history))+1 {
 			a.history = append(a.history, e)
@@ -115,7 +115,7 @@ func (p *past) extend(app holdfast.AppName, entries []HistoryEntry) {
 // loadReleases reads the records that are new since they were last listed, and
 // returns what IDs are bound to, the newest publication first.
 func (r *Registry) loadReleases(ctx context.Context, app holdfast.AppName, h *head) ([]holdfast.Release, error) {
-	if r.past.count(app) < h.Releases {
+	if r.cache.count(app) < h.Releases {
 		names, err := r.db.list(ctx, releaseDir(app))
 		if err != nil {
 			return nil, err
@@ -123,9 +123,9 @@ func (r *Registry) loadReleases(ctx context.Context, app holdfast.AppName, h *he
 		if _, err := r.loadRecords(ctx, app, firstBindings(parseIDs(names))); err != nil {
 			return nil, err
 		}
-		r.past.setCount(app, h.Releases)
+		r.cache.setCount(app, h.Releases)
 	}
-	releases := r.past.releases(app, h)
+	releases := r.cache.releases(app, h)
 	if len(releases) != h.Releases {
 		return nil, fmt.Errorf("app %s: %w: its head counts %d releases, there are records of %d", app, holdfast.ErrCorrupt, h.Releases, len(releases))
 	}
@@ -152,7 +152,7 @@ func (r *Registry) loadRecords(ctx context.Context, app holdfast.AppName, of []b
 	found := make(map[binding]record, len(of))
 	var missing []string
 	for _, b := range of {
-		if rec, ok := r.past.record(app, b); ok {
+		if rec, ok := r.cache.record(app, b); ok {
 			found[b] = rec
 		} else {
 			missing = append(missing, bindingKey(app, b))
@@ -170,7 +170,7 @@ func (r *Registry) loadRecords(ctx context.Context, app holdfast.AppName, of []b
 		}
 		found[rec.binding()], fresh[rec.binding()] = rec, rec
 	}
-	r.past.add(app, fresh)
+	r.cache.add(app, fresh)
 	return found, nil
 }
 
@@ -186,15 +186,15 @@ func parseRecord(e kv.Entry) (rec record, err error) {
 
 // loadHistory returns the whole history that h counts, the oldest entry first.
 func (r *Registry) loadHistory(ctx context.Context, app holdfast.AppName, h *head) ([]HistoryEntry, error) {
-	have := int64(len(r.past.entries(app, h.Activations)))
+	have := int64(len(r.cache.entries(app, h.Activations)))
 	if have < h.Activations {
 		entries, err := r.readHistory(ctx, app, h, have+1, h.Activations)
 		if err != nil {
 			return nil, err
 		}
-		r.past.extend(app, entries)
+		r.cache.extend(app, entries)
 	}
-	return r.past.entries(app, h.Activations), nil
+	return r.cache.entries(app, h.Activations), nil
 }
 
 // readHistory returns the entries from number first to last: those that h
@@ -272,7 +272,7 @@ func (r *Registry) backwards(ctx context.Context, app holdfast.AppName, h *head)
 
 // someHistory is readHistory, from memory where that is possible.
 func (r *Registry) someHistory(ctx context.Context, app holdfast.AppName, h *head, first, last int64) ([]HistoryEntry, error) {
-	if known := r.past.entries(app, last); int64(len(known)) == last {
+	if known := r.cache.entries(app, last); int64(len(known)) == last {
 		return known[first-1:], nil
 	}
 	return r.readHistory(ctx, app, h, first, last)
