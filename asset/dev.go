@@ -35,16 +35,16 @@ func newDev(p publish.Place, c config) (*dev, error) {
 		c.settings.SourceMaps = holdfast.SourceMapsPublic // they are for developers
 	}
 	d := &dev{p, c}
-	_, err = d.look(context.Background()) // a name that is wrong is found now
+	_, err = d.outline(context.Background()) // a name that is wrong is found now
 	return d, err
 }
 
-func (d *dev) look(ctx context.Context) (*publish.Outline, error) {
+func (d *dev) outline(ctx context.Context) (*publish.Outline, error) {
 	return d.place.Outline(ctx, publish.ScanOptions{SourceMaps: d.config.settings.SourceMaps})
 }
 
 func (d *dev) release() (*Release, error) {
-	seen, err := d.look(context.Background())
+	seen, err := d.outline(context.Background())
 	if err != nil {
 		return nil, fmt.Errorf("look at the build: %w", err)
 	}
@@ -55,7 +55,7 @@ func (d *dev) release() (*Release, error) {
 
 func (d *dev) handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		seen, err := d.look(r.Context())
+		seen, err := d.outline(r.Context())
 		if err != nil {
 			d.broken(w, err)
 			return

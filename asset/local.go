@@ -34,7 +34,7 @@ func newLocal(p publish.Place, c config) (*local, error) {
 		c.log.Warn("reference leads to no file of the build", "from", m.From, "reference", m.Ref)
 	}
 	held := newMemory(p, c.Memory)
-	inv, err := b.Load(ctx, publish.LoadOptions{Encoder: c.Encoder, Logger: c.log, Keep: held.keep})
+	inv, err := b.Load(ctx, publish.LoadOptions{Encoder: c.Encoder, Logger: c.log, Keep: held.add})
 	if err != nil {
 		return nil, err
 	}

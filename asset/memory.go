@@ -41,8 +41,8 @@ func newMemory(p publish.Place, limit int64) *memory {
 	}
 }
 
-// keep takes a stored form in while the build is loaded; see publish.LoadOptions.
-func (m *memory) keep(o holdfast.Object, path string, data []byte) {
+// add takes a stored form in while the build is loaded; see publish.LoadOptions.
+func (m *memory) add(o holdfast.Object, path string, data []byte) {
 	ref := blob.Ref{Name: o.Name, Size: o.Size}
 	if path != "" && o.Size >= inPlace {
 		if f := m.ofProgram(path); f != nil {

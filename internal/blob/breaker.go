@@ -77,8 +77,8 @@ func newBreaker(where string, after int, most time.Duration, log *slog.Logger) *
 	return &breaker{log: log, where: where, after: after, most: most, shut: make(chan struct{})}
 }
 
-// enter asks for a pass. Who gets one must leave.
-func (b *breaker) enter() (pass, error) {
+// admit asks for a pass. Who gets one must leave.
+func (b *breaker) admit() (pass, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.pause == 0 {

@@ -51,7 +51,7 @@ func newBreakerBench(t *testing.T) *breakerBench {
 
 // call reports whether a call is let through, and has it end so.
 func (b *breakerBench) call(v verdict) bool {
-	p, err := b.enter()
+	p, err := b.admit()
 	if err != nil {
 		if !errors.Is(err, holdfast.ErrUnavailable) || !errors.Is(err, errRefused) {
 			b.t.Errorf("enter = %v", err)
@@ -115,7 +115,7 @@ func TestBreaker(t *testing.T) {
 func TestBreakerProbesOneAtATime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBreakerBench(t)
-		early, err := b.enter()
+		early, err := b.admit()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -127,7 +127,7 @@ func TestBreakerProbesOneAtATime(t *testing.T) {
 			t.Error("who waits for a worker is not told")
 		}
 		time.Sleep(time.Second)
-		probe, err := b.enter()
+		probe, err := b.admit()
 		if err != nil || !probe.probe {
 			t.Fatalf("enter = %+v, %v, want a probe", probe, err)
 		}
@@ -138,7 +138,7 @@ func TestBreakerProbesOneAtATime(t *testing.T) {
 		b.want(true, 1, 1) // what began before says nothing
 		b.leave(probe, answered, nil)
 		b.want(false, 1, 2)
-		stale, err := b.enter()
+		stale, err := b.admit()
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -51,13 +51,13 @@ func (c *cache) create(ref Ref, read func(io.Writer) error) (*shared, error) {
 	return file, nil
 }
 
-// keep writes what came to memory to a file as well, soon after. Nobody waits for
+// writeBehind writes what came to memory to a file as well, soon after. Nobody waits for
 // that; when the disk is too slow, it is left out.
-func (c *cache) keep(ref Ref, data []byte) {
+func (c *cache) writeBehind(ref Ref, data []byte) {
 	if c == nil {
 		return
 	}
-	if where, _ := c.index.look(ref); where != absent {
+	if where, _ := c.index.lookup(ref); where != absent {
 		return
 	}
 	weight := max(ref.Size, c.most>>10)
@@ -137,7 +137,7 @@ func (c *cache) mayWrite() (pass, error) {
 	case <-c.closed:
 		return pass{}, errClosing
 	default:
-		return c.writes.enter()
+		return c.writes.admit()
 	}
 }
 

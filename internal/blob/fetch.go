@@ -24,7 +24,7 @@ const (
 // with ctx.
 func (s *Source) bring(ctx context.Context, f *flight) outcome {
 	if s.cache != nil && s.cache.mayHave(f.ref.Name) {
-		if o := s.cache.ask(ctx, f.ref, s.bufferFor(f.ref)); o.err == nil {
+		if o := s.cache.fetch(ctx, f.ref, s.bufferFor(f.ref)); o.err == nil {
 			o.local = true
 			return o
 		}
@@ -68,7 +68,7 @@ func (s *Source) fetch(ctx context.Context, ref Ref) (o outcome) {
 // store says counts: peers do not know what exists.
 func (s *Source) askAround(ctx context.Context, ref Ref) (first outcome) {
 	for i, r := range s.remotes {
-		o := r.ask(ctx, ref, s.bufferFor(ref))
+		o := r.fetch(ctx, ref, s.bufferFor(ref))
 		if o.err == nil {
 			return o
 		}

@@ -106,7 +106,7 @@ func (s *Source) start(ref Ref) *flight {
 		o := s.bring(ctx, f)
 		s.finish(f, o)
 		if o.err == nil && o.file == nil && !o.local {
-			s.cache.keep(ref, o.data)
+			s.cache.writeBehind(ref, o.data)
 		}
 	})
 	return f

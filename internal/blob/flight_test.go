@@ -62,7 +62,7 @@ func TestDiscard(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := s.remotes[0].ask(t.Context(), ref, 0)
+	o := s.remotes[0].fetch(t.Context(), ref, 0)
 	if o.err != nil || o.file == nil || o.file.entry.users != 1 {
 		t.Fatalf("ask = %+v", o)
 	}

@@ -111,9 +111,9 @@ const (
 	busy
 )
 
-// look says where ref stands, and counts that as a use. Busy files that are
+// lookup says where ref stands, and counts that as a use. Busy files that are
 // being written come with a channel to wait for.
-func (x *index) look(ref Ref) (place, <-chan struct{}) {
+func (x *index) lookup(ref Ref) (place, <-chan struct{}) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	e := x.byName[ref.Name]

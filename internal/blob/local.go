@@ -29,7 +29,7 @@ func (s *Source) OpenLocal(ctx context.Context, ref Ref) (Content, error) {
 	if s.cache == nil || !s.cache.index.has(ref) {
 		return nil, fmt.Errorf("open blob %s here: %w", ref.Name, holdfast.ErrNotFound)
 	}
-	o := s.cache.ask(ctx, ref, s.bufferFor(ref))
+	o := s.cache.fetch(ctx, ref, s.bufferFor(ref))
 	switch {
 	case o.err != nil:
 		return nil, fmt.Errorf("open blob %s here: %w", ref.Name, o.err)

@@ -30,14 +30,14 @@ type origin struct {
 	read func(ctx context.Context, ref Ref, alive func()) outcome
 }
 
-// ask reads an object once, when it is its turn. It takes no longer than ctx,
+// fetch reads an object once, when it is its turn. It takes no longer than ctx,
 // whatever the origin does.
-func (o *origin) ask(ctx context.Context, ref Ref, buffer int64) outcome {
-	p, err := o.breaker.enter()
+func (o *origin) fetch(ctx context.Context, ref Ref, buffer int64) outcome {
+	p, err := o.breaker.admit()
 	if err != nil {
 		return outcome{err: err}
 	}
-	if err := o.workers.enter(ctx, p, buffer); err != nil {
+	if err := o.workers.acquire(ctx, p, buffer); err != nil {
 		o.leave(p, unknown, err)
 		return outcome{err: err}
 	}
@@ -100,12 +100,12 @@ type remote struct {
 // opener opens an object somewhere. Its bytes need not be verified.
 type opener func(ctx context.Context, ref Ref) (io.ReadCloser, error)
 
-// ask as origin.ask, but what was corrupt a moment ago is not asked for.
-func (r *remote) ask(ctx context.Context, ref Ref, buffer int64) outcome {
+// fetch as origin.fetch, but what was corrupt a moment ago is not asked for.
+func (r *remote) fetch(ctx context.Context, ref Ref, buffer int64) outcome {
 	if r.bad.recent(ref) {
 		return outcome{err: errStillBad}
 	}
-	o := r.origin.ask(ctx, ref, buffer)
+	o := r.origin.fetch(ctx, ref, buffer)
 	if errors.Is(o.err, holdfast.ErrCorrupt) {
 		r.count.corrupt.Add(1)
 	}

@@ -120,7 +120,7 @@ func (s *Source) isWarm(ref Ref) bool {
 		_, hot := s.Hot(ref)
 		return hot
 	}
-	where, _ := s.cache.index.look(ref)
+	where, _ := s.cache.index.lookup(ref)
 	return where == present
 }
 
@@ -128,7 +128,7 @@ func (s *Source) isWarm(ref Ref) bool {
 // the file: that it was being written, that it was never checked, that it is bad.
 func (s *Source) settle(ctx context.Context, ref Ref, content Content) (err error) {
 	for range 4 {
-		where, written := s.cache.index.look(ref)
+		where, written := s.cache.index.lookup(ref)
 		switch where {
 		case present:
 			return nil
@@ -153,7 +153,7 @@ func (s *Source) settle(ctx context.Context, ref Ref, content Content) (err erro
 
 // recheck reads a file for the sake of its verification.
 func (s *Source) recheck(ctx context.Context, ref Ref) error {
-	o := s.cache.ask(ctx, ref, s.bufferFor(ref))
+	o := s.cache.fetch(ctx, ref, s.bufferFor(ref))
 	o.discard()
 	return o.err
 }

@@ -26,9 +26,9 @@ func newWorkers(n int, buffer int64, stall func() time.Duration) *workers {
 	return &workers{Pool: hangpool.New(n), buffer: semaphore.NewWeighted(max(buffer, 1)), stall: stall}
 }
 
-// enter takes a worker and size bytes of memory, which run gives back. A probe
+// acquire takes a worker and size bytes of memory, which run gives back. A probe
 // does not wait for a worker.
-func (w *workers) enter(ctx context.Context, p pass, size int64) error {
+func (w *workers) acquire(ctx context.Context, p pass, size int64) error {
 	if err := w.take(ctx, p); err != nil {
 		return err
 	}

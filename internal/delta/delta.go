@@ -136,13 +136,13 @@ func (m *Maker) Find(c holdfast.Coding, u live.Upgrade) (delta []byte, digest ho
 	if d, there := m.kept.GetIfPresent(j.key()); there && !d.stale() {
 		return d.bytes, d.digest, d.until.IsZero()
 	}
-	m.ask(j)
+	m.enqueue(j)
 	return nil, holdfast.Digest{}, false
 }
 
 func (d *made) stale() bool { return !d.until.IsZero() && time.Now().After(d.until) }
 
-func (m *Maker) ask(j job) {
+func (m *Maker) enqueue(j job) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.pending[j.key()] {
@@ -263,7 +263,7 @@ func (m *Maker) do(ctx context.Context, j job, ahead bool) {
 		m.count(func(s *Stats) { s.Made++ })
 		m.log.Debug("delta made", "file", j.Target.Path, "from", j.Dictionary.Path, "coding", j.coding.String(), "bytes", len(delta), "whole", j.Target.Variants[0].Size)
 	}
-	m.keep(k, d)
+	m.cache(k, d)
 	rest := time.NewTimer(min(time.Since(start), maxRest))
 	defer rest.Stop()
 	select {
@@ -349,8 +349,8 @@ func (m *Maker) Forbid(_ context.Context, down *holdfast.Takedowns) error {
 // forbids is under m.mu.
 func (m *Maker) forbids(k key) bool { return m.down.Refuses(k.dictionary) || m.down.Refuses(k.target) }
 
-// keep remembers what came of making a delta.
-func (m *Maker) keep(k key, d *made) {
+// cache remembers what came of making a delta.
+func (m *Maker) cache(k key, d *made) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if !m.forbids(k) {

@@ -59,13 +59,13 @@ func (c *Certificates) Reload() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err := c.load(); err != nil {
-		c.keep(err)
+		c.reportFailure(err)
 		return
 	}
 	c.log.Info("certificate loaded", "file", c.certFile, "name", c.current.Leaf.Subject.CommonName, "expires", c.current.Leaf.NotAfter)
 }
 
-func (c *Certificates) keep(err error) {
+func (c *Certificates) reportFailure(err error) {
 	c.log.Error("new certificate not loaded; the old one stays in use", "error", err)
 }
 
@@ -83,7 +83,7 @@ func (c *Certificates) Get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 		c.checked = time.Now()
 		if !c.modified().Equal(c.changed) {
 			if err := c.load(); err != nil { // tried again at the next check
-				c.keep(err)
+				c.reportFailure(err)
 			}
 		}
 	}

@@ -30,7 +30,7 @@ func (k *Keeper) read(ctx context.Context) (*registry.Snapshot, error) {
 	if k.snapshot == nil && k.options.Last != nil {
 		deadline = min(deadline, beginWithin)
 	}
-	snap, err := k.ask(ctx, deadline)
+	snap, err := k.readWithRetry(ctx, deadline)
 	if err == nil {
 		err = k.follows(snap)
 	}
@@ -40,10 +40,10 @@ func (k *Keeper) read(ctx context.Context) (*registry.Snapshot, error) {
 	return snap, nil
 }
 
-// ask reads patiently, for a registry that is slow, and, while that is not
+// readWithRetry reads patiently, for a registry that is slow, and, while that is not
 // answered, again every so often, for one that has lost the question. So there are
 // two calls at a time at most, and a registry that is back is heard soon.
-func (k *Keeper) ask(ctx context.Context, deadline time.Duration) (*registry.Snapshot, error) {
+func (k *Keeper) readWithRetry(ctx context.Context, deadline time.Duration) (*registry.Snapshot, error) {
 	ctx, cancel := context.WithTimeout(ctx, deadline)
 	defer cancel()
 	patient, again := k.call(ctx, deadline), (<-chan answer)(nil)

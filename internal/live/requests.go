@@ -57,13 +57,13 @@ func (q *requests) wait(ctx context.Context, name string, guess bool) error {
 		return err
 	}
 	if guess {
-		leave, ok := enter(q.guesses)
+		leave, ok := tryAcquire(q.guesses)
 		if !ok {
 			return ErrBusy
 		}
 		defer leave()
 	}
-	leave, ok := enter(q.slots)
+	leave, ok := tryAcquire(q.slots)
 	if !ok {
 		return ErrBusy
 	}
@@ -80,8 +80,8 @@ func (q *requests) wait(ctx context.Context, name string, guess bool) error {
 	return r.err
 }
 
-// enter takes a place, unless all are taken. A caller that gets one must call leave.
-func enter(places chan struct{}) (leave func(), ok bool) {
+// tryAcquire takes a place, unless all are taken. A caller that gets one must call leave.
+func tryAcquire(places chan struct{}) (leave func(), ok bool) {
 	select {
 	case places <- struct{}{}:
 		return func() { <-places }, true
@@ -104,12 +104,12 @@ func (q *requests) join() *round {
 		return r
 	}
 	q.next = r
-	r.timer = time.AfterFunc(max(0, pace-time.Since(q.last)), func() { q.ask(r) })
+	r.timer = time.AfterFunc(max(0, pace-time.Since(q.last)), func() { q.startRound(r) })
 	return r
 }
 
-// ask has r read, unless another read took it already.
-func (q *requests) ask(r *round) {
+// startRound has r read, unless another read took it already.
+func (q *requests) startRound(r *round) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.next != r {

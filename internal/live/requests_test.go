@@ -138,7 +138,7 @@ func TestTakenRoundAsksForNothing(t *testing.T) {
 			t.Error("a read is due, although its round is over")
 		default:
 		}
-		q.ask(first) // as a timer does that fires while the round is being taken
+		q.startRound(first) // as a timer does that fires while the round is being taken
 		second := q.join()
 		select {
 		case <-q.due:

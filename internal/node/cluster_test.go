@@ -341,8 +341,8 @@ func TestStateForgets(t *testing.T) {
 		wanted := manifestDir + snap.Apps[0].Releases[0].Manifest.String()
 		other := manifestDir + holdfast.DigestOf(nil).String()
 		m := &manifests{from: w.store, state: s}
-		m.keep(wanted, []byte("x"))
-		m.keep(other, []byte("y"))
+		m.save(wanted, []byte("x"))
+		m.save(other, []byte("y"))
 		names := func() (all []string) {
 			entries, err := s.dir.ReadDir(path.Clean(manifestDir))
 			w.check(err)

@@ -80,7 +80,7 @@ func (n *Node) compareOnce(ctx context.Context) {
 		return // the keeper says so
 	}
 	if self != nil && known(self, nodes) {
-		n.enter(self)
+		n.markEntered(self)
 	}
 	lacks = slices.DeleteFunc(lacks, func(k warmKey) bool {
 		return slices.ContainsFunc(nodes, func(other registry.NodeInfo) bool { return hasLoaded(other, k) })
@@ -118,15 +118,15 @@ func (n *Node) introduce(entry *registry.NodeInfo) (end func()) {
 	}
 	n.newcomer.Store(entry)
 	n.toCompare.give()
-	late := time.AfterFunc(knownWithin, func() { n.enter(entry) })
+	late := time.AfterFunc(knownWithin, func() { n.markEntered(entry) })
 	return func() {
 		late.Stop()
 		n.newcomer.CompareAndSwap(entry, nil)
 	}
 }
 
-// enter counts the node as entered, unless that entry has ended.
-func (n *Node) enter(entry *registry.NodeInfo) {
+// markEntered counts the node as entered, unless that entry has ended.
+func (n *Node) markEntered(entry *registry.NodeInfo) {
 	if n.newcomer.CompareAndSwap(entry, nil) {
 		n.entered.Store(true)
 	}

@@ -51,7 +51,7 @@ func through[T text](ctx context.Context, m *manifests, dir string, d holdfast.D
 	if v, err = get(ctx, d); err != nil {
 		return v, err
 	}
-	m.keep(name, v.Bytes())
+	m.save(name, v.Bytes())
 	return v, nil
 }
 
@@ -67,7 +67,7 @@ func load[T text](s *state, name string, d holdfast.Digest, parse func([]byte) (
 	return parse(data)
 }
 
-func (m *manifests) keep(name string, data []byte) {
+func (m *manifests) save(name string, data []byte) {
 	err := m.state.tree.Create(name, func(w io.Writer) error {
 		_, err := w.Write(data)
 		return err

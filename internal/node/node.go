@@ -273,7 +273,7 @@ func (n *Node) Run(ctx context.Context) error {
 func (n *Node) tasks() []func(context.Context) error {
 	all := []func(context.Context) error{n.keeper.Run, n.follow, n.report, n.compare, n.getAhead, n.forbid}
 	if n.state != nil {
-		all = append(all, n.keep)
+		all = append(all, n.saveTables)
 	}
 	if n.config.Warmer != nil {
 		all = append(all, n.warm)

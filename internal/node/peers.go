@@ -107,7 +107,7 @@ func (n *Node) meet(ctx context.Context) error {
 		n.config.Peering.Client.Update(known)
 	}
 	for ctx.Err() == nil {
-		known = n.look(ctx, known)
+		known = n.discoverPeers(ctx, known)
 		pause(ctx, meetLeast)
 		timer := time.NewTimer(meetEvery)
 		select {
@@ -120,8 +120,8 @@ func (n *Node) meet(ctx context.Context) error {
 	return nil
 }
 
-// look reads who is there, and keeps it if that is not what was known.
-func (n *Node) look(ctx context.Context, known []peer.Node) []peer.Node {
+// discoverPeers reads who is there, and keeps it if that is not what was known.
+func (n *Node) discoverPeers(ctx context.Context, known []peer.Node) []peer.Node {
 	call, cancel := context.WithTimeout(ctx, registryCall)
 	defer cancel()
 	nodes, err := n.config.Registry.Nodes(call)

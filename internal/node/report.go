@@ -32,9 +32,9 @@ type counted struct {
 	asked  time.Time // when a look last found more on the counter
 }
 
-// look takes the counters of a table down, and reports whether anything was asked
-// for since the last look.
-func (u *usage) look(t *live.Table, now time.Time) (news bool) {
+// observe takes the counters of a table down, and reports whether anything was asked
+// for since the last observe.
+func (u *usage) observe(t *live.Table, now time.Time) (news bool) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	fade := math.Exp2(-now.Sub(u.last).Hours() / usageHalf.Hours())
@@ -97,7 +97,7 @@ func (u *usage) asked() registry.Usage {
 func (n *Node) report(ctx context.Context) error {
 	for ctx.Err() == nil {
 		if t := n.keeper.Table(); t != nil {
-			n.usage.look(t, time.Now())
+			n.usage.observe(t, time.Now())
 			n.swapped.give() // also without news: others compare their clocks with the entry's
 		}
 		pause(ctx, n.config.Report)

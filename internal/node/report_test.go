@@ -86,21 +86,21 @@ func TestUsageFades(t *testing.T) {
 	}
 	var u usage
 	now := time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
-	if u.look(table, now) != true || u.look(table, now.Add(time.Minute)) != false {
+	if u.observe(table, now) != true || u.observe(table, now.Add(time.Minute)) != false {
 		t.Error("news where there are none, or none where there are")
 	}
 	for after, want := range map[time.Duration]int64{0: 99, time.Hour: 49, 2 * time.Hour: 25} {
 		u := u.copy()
-		u.look(table, now.Add(time.Minute+after))
+		u.observe(table, now.Add(time.Minute+after))
 		if got := u.asked()[holdfast.DefaultApp()][release("v1")]; got.Recent != want || !got.Last.Equal(now) {
 			t.Errorf("after %v: %+v, want %d", after, got, want)
 		}
 	}
-	u.look(table, now.Add(-time.Hour)) // the clock was set back
+	u.observe(table, now.Add(-time.Hour)) // the clock was set back
 	if got := u.asked()[holdfast.DefaultApp()][release("v1")].Recent; got != 99 {
 		t.Errorf("after the clock was set back: %d", got)
 	}
-	u.look(table, now.Add(30*time.Hour))
+	u.observe(table, now.Add(30*time.Hour))
 	if got := u.asked(); len(got) != 0 {
 		t.Errorf("after a day: %+v", got)
 	}

@@ -50,8 +50,8 @@ func (w *warmth) hasAll(live map[warmKey]*live.Release) bool {
 	return true
 }
 
-// keep forgets the releases that are not live any more, nor about to be.
-func (w *warmth) keep(live map[warmKey]*live.Release, ahead func(warmKey) bool) {
+// retain forgets the releases that are not live any more, nor about to be.
+func (w *warmth) retain(live map[warmKey]*live.Release, ahead func(warmKey) bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for k := range w.done {
@@ -96,7 +96,7 @@ func (n *Node) warm(ctx context.Context) error {
 		}
 		table := n.keeper.Table()
 		now := liveHere(table)
-		n.warmth.keep(now, n.ahead.wants)
+		n.warmth.retain(now, n.ahead.wants)
 		for k, cancel := range running {
 			if now[k] == nil {
 				cancel()

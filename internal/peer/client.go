@@ -117,7 +117,7 @@ func (c *Client) Update(nodes []Node) {
 
 // For implements blob.Peers: all peers that are not left alone, each object's in an
 // order of its own, so that what all have is fetched from all.
-func (c *Client) For(ref blob.Ref) []blob.Peer { return asPeers(c.ask(ref.Name.String())) }
+func (c *Client) For(ref blob.Ref) []blob.Peer { return asPeers(c.candidates(ref.Name.String())) }
 
 func asPeers(peers []*peer) (all []blob.Peer) {
 	for _, p := range peers {
@@ -129,7 +129,7 @@ func asPeers(peers []*peer) (all []blob.Peer) {
 // First returns whom to ask for ref as For does, but those at the addresses come
 // first, in this order.
 func (c *Client) First(ref blob.Ref, addresses []string) []blob.Peer {
-	all := c.ask(ref.Name.String())
+	all := c.candidates(ref.Name.String())
 	place := func(p *peer) int {
 		if i := slices.Index(addresses, p.Address); i >= 0 {
 			return i
@@ -147,8 +147,8 @@ func (c *Client) Any() bool {
 	return len(c.peers) > 0
 }
 
-// ask returns whom to ask for what has the name.
-func (c *Client) ask(name string) []*peer {
+// candidates returns whom to candidates for what has the name.
+func (c *Client) candidates(name string) []*peer {
 	select {
 	case c.wanted <- struct{}{}:
 	default:
@@ -181,7 +181,7 @@ func (c *Client) Text(ctx context.Context, kind Kind, d holdfast.Digest) ([]byte
 		return nil, fmt.Errorf("fetch %s from peers: %w: %w", kind.path(d), holdfast.ErrUnavailable, context.Cause(ctx))
 	}
 	worst := holdfast.ErrNotFound
-	for _, p := range c.ask(d.String()) {
+	for _, p := range c.candidates(d.String()) {
 		text, err := p.text(ctx, kind, d)
 		if err == nil {
 			return text, nil

@@ -52,7 +52,7 @@ func Find(ctx context.Context, texts Texts, snap *registry.Snapshot, wanted []ho
 	g.SetLimit(readers)
 	for app := range snap.All() {
 		for i := range app.Releases {
-			g.Go(func() error { return f.look(gctx, &app.Releases[i]) })
+			g.Go(func() error { return f.searchRelease(gctx, &app.Releases[i]) })
 		}
 	}
 	if err := g.Wait(); err != nil {
@@ -74,7 +74,7 @@ type finder struct {
 // hits are the paths of a manifest that have wanted bytes.
 type hits map[holdfast.Digest][]string
 
-func (f *finder) look(ctx context.Context, r *registry.ReleaseInfo) error {
+func (f *finder) searchRelease(ctx context.Context, r *registry.ReleaseInfo) error {
 	paths, err := f.manifest(ctx, r.Manifest)
 	if ctx.Err() != nil {
 		return context.Cause(ctx)

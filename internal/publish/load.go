@@ -65,14 +65,14 @@ type loading struct {
 func (l *loading) load(ctx context.Context, d holdfast.Digest, s source) error {
 	first := holdfast.Object{Digest: d, Name: holdfast.ObjectName{Digest: d}, Size: s.size}
 	if s.size > coding.MaxSize {
-		l.keep(first, s.path, nil)
+		l.add(first, s.path, nil)
 		return nil
 	}
 	identity, err := l.from.whole(ctx, d, s)
 	if err != nil {
 		return err
 	}
-	l.keep(first, s.path, identity)
+	l.add(first, s.path, identity)
 	made := []holdfast.Object{first}
 	for _, c := range s.codings() {
 		path, encoded, err := l.encode(ctx, d, s, c, identity)
@@ -85,7 +85,7 @@ func (l *loading) load(ctx context.Context, d holdfast.Digest, s source) error {
 		}
 		o := holdfast.Object{Digest: d, Coding: c, Size: size, Name: holdfast.ObjectName{Digest: holdfast.DigestOf(encoded)}}
 		made = append(made, o)
-		l.keep(o, path, encoded)
+		l.add(o, path, encoded)
 	}
 	return nil
 }
@@ -106,7 +106,7 @@ func (l *loading) encode(ctx context.Context, d holdfast.Digest, s source, c hol
 	return "", encoded, err
 }
 
-func (l *loading) keep(o holdfast.Object, path string, data []byte) {
+func (l *loading) add(o holdfast.Object, path string, data []byte) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.objects = append(l.objects, o)

@@ -30,7 +30,7 @@ func (p *publication) mend(ctx context.Context) (*Result, error) {
 	if p.DryRun {
 		return p.forecast(found), nil
 	}
-	if err := p.look(ctx); err != nil {
+	if err := p.readRegistry(ctx); err != nil {
 		return nil, err
 	}
 	if err := p.refused(p.sweep.Down); err != nil {

@@ -60,9 +60,9 @@ func (n *names) spoil(name holdfast.ObjectName) {
 	n.spoilt[name] = true
 }
 
-// keep remembers the objects that hold a blob, for a further attempt. Names that are
+// rememberObjects remembers the objects that hold a blob, for a further attempt. Names that are
 // older than the publish are those of a release, and as good as its inventory.
-func (p *publication) keep(made []holdfast.Object) {
+func (p *publication) rememberObjects(made []holdfast.Object) {
 	if !slices.ContainsFunc(made, func(o holdfast.Object) bool { return o.Name.Incarnation < p.oldest }) {
 		p.made[made[0].Digest] = made
 	}

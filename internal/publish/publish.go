@@ -157,7 +157,7 @@ func (p *publication) finish(ctx context.Context, attempt func(context.Context, 
 			return nil, lost(ctx, err)
 		}
 		p.Logger.InfoContext(ctx, "the store was cleaned meanwhile; storing anew what that may delete", "attempt", n)
-		if err := p.look(ctx); err != nil {
+		if err := p.readRegistry(ctx); err != nil {
 			return nil, lost(ctx, err)
 		}
 		if err := p.refused(p.sweep.Down); err != nil {
@@ -223,7 +223,7 @@ func newPublication(ctx context.Context, d Deps, b *Build, o Options) (_ *public
 	p.result = &Result{Release: holdfast.Release{
 		App: o.App, ID: o.ID, Manifest: b.Manifest.Digest(), Files: len(b.Manifest.Files()), Bytes: b.Manifest.Size(),
 	}}
-	if err := p.look(ctx); err != nil {
+	if err := p.readRegistry(ctx); err != nil {
 		return nil, err
 	}
 	p.oldest = p.sweep.Generation
@@ -246,9 +246,9 @@ func (o *Options) idOf(b *Build) (holdfast.ReleaseID, error) {
 	return id, err
 }
 
-// look reads what is published and how new objects are named, in that order: what
+// readRegistry reads what is published and how new objects are named, in that order: what
 // is condemned later than the names is found when the release is added.
-func (p *publication) look(ctx context.Context) (err error) {
+func (p *publication) readRegistry(ctx context.Context) (err error) {
 	p.progress = newProgress(p.build, p.Progress)
 	clear(p.reusedFrom)
 	if p.releases, err = p.Registry.Releases(ctx, p.App); err != nil {

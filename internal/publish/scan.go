@@ -178,7 +178,7 @@ func (t *tree) takeSiblings() map[string][]sibling {
 		plain[e.path] = true
 	}
 	found := make(map[string][]sibling)
-	t.keep(func(e entry) (reason string) {
+	t.filter(func(e entry) (reason string) {
 		for _, c := range []struct {
 			suffix string
 			coding holdfast.Coding
@@ -197,7 +197,7 @@ func (t *tree) dropSourceMaps(policy holdfast.SourceMaps, siblings map[string][]
 	if policy != holdfast.SourceMapsDrop {
 		return
 	}
-	t.keep(func(e entry) (reason string) {
+	t.filter(func(e entry) (reason string) {
 		if !holdfast.IsSourceMap(e.path) {
 			return ""
 		}
@@ -206,8 +206,8 @@ func (t *tree) dropSourceMaps(policy holdfast.SourceMaps, siblings map[string][]
 	})
 }
 
-// keep leaves out the entries for which why gives a reason.
-func (t *tree) keep(why func(entry) (reason string)) {
+// filter leaves out the entries for which why gives a reason.
+func (t *tree) filter(why func(entry) (reason string)) {
 	t.entries = slices.DeleteFunc(t.entries, func(e entry) bool {
 		reason := why(e)
 		if reason != "" {

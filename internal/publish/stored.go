@@ -83,7 +83,7 @@ func storedBuild(ctx context.Context, from Objects, r *registry.ReleaseInfo, oth
 		return nil, err
 	}
 	if len(s.forms) == 0 { // of no use; encoded forms are in other inventories, if anywhere
-		err = s.ask(ctx)
+		err = s.readInventories(ctx)
 	}
 	return b, err
 }
@@ -152,14 +152,14 @@ func (s *stored) incarnations(ctx context.Context, d holdfast.Digest) []holdfast
 
 // elsewhere returns what is known when other releases were asked.
 func (s *stored) elsewhere(ctx context.Context, d holdfast.Digest) []holdfast.Object {
-	if s.ask(ctx) != nil {
+	if s.readInventories(ctx) != nil {
 		return nil // the run ends
 	}
 	return s.known(d)
 }
 
-// ask reads the inventories of other releases, once; who comes meanwhile waits.
-func (s *stored) ask(ctx context.Context) error {
+// readInventories reads the inventories of other releases, once; who comes meanwhile waits.
+func (s *stored) readInventories(ctx context.Context) error {
 	s.asking.Lock()
 	defer s.asking.Unlock()
 	for len(s.others) > 0 && s.lookups < maxLookups {

@@ -65,7 +65,7 @@ func (p *publication) storeAll(ctx context.Context, found *stock) (objects []hol
 				return nil
 			}
 			objects = append(objects, made...)
-			p.keep(made)
+			p.rememberObjects(made)
 			p.build.remember(made)
 			p.progress.done(b.size)
 			return nil

@@ -86,12 +86,12 @@ func (r *Registry) Time(ctx context.Context, dry bool) (Time, error) {
 			last = at
 		}
 	}
-	return r.look(ctx, last, dry)
+	return r.readTime(ctx, last, dry)
 }
 
-// look does what Time does; last is when something was last stamped, as far as the
+// readTime does what Time does; last is when something was last stamped, as far as the
 // caller knows, for a registry in which no time was noted yet.
-func (r *Registry) look(ctx context.Context, last time.Time, dry bool) (t Time, err error) {
+func (r *Registry) readTime(ctx context.Context, last time.Time, dry bool) (t Time, err error) {
 	nodes, err := r.Nodes(ctx)
 	if err != nil {
 		return t, err
@@ -140,7 +140,7 @@ func (r *Registry) checkClock(ctx context.Context, last time.Time) error {
 	if good {
 		return nil
 	}
-	t, err := r.look(ctx, last, false)
+	t, err := r.readTime(ctx, last, false)
 	if err == nil {
 		err = t.Err()
 	}

@@ -96,7 +96,7 @@ func (r *Registry) stand(ctx context.Context, info LeaderInfo) (*Leadership, err
 	}
 	info.Term, info.Since, info.Epoch = rand.Text(), r.clock().UTC(), 0
 	l := &Leadership{lease: lease, info: info}
-	if err := r.retry(ctx, "enter", func(bool) error { return l.enter(ctx, r.db) }); err != nil {
+	if err := r.retry(ctx, "enter", func(bool) error { return l.campaign(ctx, r.db) }); err != nil {
 		return nil, errors.Join(err, lease.Close())
 	}
 	led := *r
@@ -113,10 +113,10 @@ type Leadership struct {
 	fence    []kv.Op
 }
 
-// enter makes the leader's key, or finds that an attempt whose outcome was lost
+// campaign makes the leader's key, or finds that an attempt whose outcome was lost
 // made it. The epoch's key is set by every election and never deleted, so its
 // token never comes back, which that of a leased key might on some services.
-func (l *Leadership) enter(ctx context.Context, d db) error {
+func (l *Leadership) campaign(ctx context.Context, d db) error {
 	got, err := d.get(ctx, leaderKey, epochKey)
 	if err != nil {
 		return err

@@ -112,7 +112,7 @@ func (h *head) activate(entry HistoryEntry) HistoryEntry {
 	if h.Sides == nil {
 		h.Sides = make(map[holdfast.Side]sideHead)
 	}
-	entry = h.enter(entry)
+	entry = h.appendHistory(entry)
 	h.Sides[side] = sideHead{release, entry.Seq, entry.Stamp}
 	h.flag(release, func(f *flags) { f.Retired = 0 })
 	return entry
@@ -120,13 +120,13 @@ func (h *head) activate(entry HistoryEntry) HistoryEntry {
 
 // remove takes a side away from h, as entry says, and returns the entry as activate does.
 func (h *head) remove(entry HistoryEntry) HistoryEntry {
-	entry = h.enter(entry)
+	entry = h.appendHistory(entry)
 	delete(h.Sides, entry.Side)
 	return entry
 }
 
-// enter numbers an entry and repeats it among the recent ones.
-func (h *head) enter(entry HistoryEntry) HistoryEntry {
+// appendHistory numbers an entry and repeats it among the recent ones.
+func (h *head) appendHistory(entry HistoryEntry) HistoryEntry {
 	h.Activations++
 	entry.Seq, entry.Previous = h.Activations, h.Sides[entry.Side].Release
 	h.Recent = append(h.Recent, entry)

@@ -39,7 +39,7 @@ func (r *Registry) RegisterNode(ctx context.Context, info NodeInfo, ttl time.Dur
 	n := &NodeEntry{r: r, busy: make(chan struct{}, 1), info: info.clone()}
 	n.info.ID, n.info.Seen, n.info.Clock = rand.Text(), r.clock().UTC(), r.work.id
 	n.key = nodeDir + "/" + n.info.ID
-	err := r.retry(ctx, "register node "+info.Name, func(unsure bool) error { return n.enter(ctx, ttl, unsure) })
+	err := r.retry(ctx, "register node "+info.Name, func(unsure bool) error { return n.createEntry(ctx, ttl, unsure) })
 	if err != nil && n.lease != nil {
 		err = errors.Join(err, n.lease.Close())
 	}
@@ -50,11 +50,11 @@ func (r *Registry) RegisterNode(ctx context.Context, info NodeInfo, ttl time.Dur
 	return n, nil
 }
 
-// enter makes the entry, and with it the keys that say what the node owns. A lease costs
+// createEntry makes the entry, and with it the keys that say what the node owns. A lease costs
 // some services a session, so there is none for a node that cannot own what it wants to.
-func (n *NodeEntry) enter(ctx context.Context, ttl time.Duration, unsure bool) error {
+func (n *NodeEntry) createEntry(ctx context.Context, ttl time.Duration, unsure bool) error {
 	if unsure {
-		if err := n.look(ctx); !errors.Is(err, errVanished) {
+		if err := n.readToken(ctx); !errors.Is(err, errVanished) {
 			return err // nil: by the attempt whose outcome was lost
 		}
 	}
@@ -114,7 +114,7 @@ func (n *NodeEntry) Update(ctx context.Context, change func(*NodeInfo)) error {
 // write reads nothing as long as all goes well: nobody else writes the entry.
 func (n *NodeEntry) write(ctx context.Context, change func(*NodeInfo)) error {
 	if n.token.IsZero() {
-		if err := n.look(ctx); err != nil {
+		if err := n.readToken(ctx); err != nil {
 			return err
 		}
 	}
@@ -134,8 +134,8 @@ func (n *NodeEntry) write(ctx context.Context, change func(*NodeInfo)) error {
 	return nil
 }
 
-// look reads the token of the entry.
-func (n *NodeEntry) look(ctx context.Context) error {
+// readToken reads the token of the entry.
+func (n *NodeEntry) readToken(ctx context.Context) error {
 	got, err := n.r.db.get(ctx, n.key)
 	if err != nil {
 		return err

@@ -71,7 +71,7 @@ func (l *lease) revoke(ttl time.Duration) error {
 	d := l.driver
 	ctx, cancel := context.WithTimeoutCause(context.Background(), min(d.timeout, ttl), errNoAnswer)
 	defer cancel()
-	err := d.ask(ctx, func(ctx context.Context) error {
+	err := d.callWithRetry(ctx, func(ctx context.Context) error {
 		_, err := d.client.Revoke(ctx, l.id)
 		return err
 	})

@@ -110,7 +110,7 @@ func (c Config) connect(ctx context.Context) (*Driver, error) {
 func (d *Driver) check(ctx context.Context) error {
 	probe := d.keys.key("probe")
 	never := clientv3.Compare(clientv3.ModRevision(probe), "=", -1)
-	err := d.ask(ctx, func(ctx context.Context) error {
+	err := d.callWithRetry(ctx, func(ctx context.Context) error {
 		_, err := d.client.Txn(ctx).If(never).Then(clientv3.OpPut(probe, "")).Commit()
 		return err
 	})

@@ -95,16 +95,16 @@ func (d *Driver) List(ctx context.Context, dir string) ([]string, kv.Revision, e
 
 // read does ops, which only read, in one linearizable transaction.
 func (d *Driver) read(ctx context.Context, ops ...clientv3.Op) (resp *clientv3.TxnResponse, err error) {
-	err = d.ask(ctx, func(ctx context.Context) (err error) {
+	err = d.callWithRetry(ctx, func(ctx context.Context) (err error) {
 		resp, err = d.client.Txn(ctx).Then(ops...).Commit()
 		return err
 	})
 	return resp, err
 }
 
-// ask makes a request that may be repeated, of one member after the other, until
+// callWithRetry makes a request that may be repeated, of one member after the other, until
 // one answers or patience ends.
-func (d *Driver) ask(ctx context.Context, request func(context.Context) error) error {
+func (d *Driver) callWithRetry(ctx context.Context, request func(context.Context) error) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, patience*d.timeout, errNoAnswer)
 	defer cancel()
 	pause := firstPause

@@ -152,7 +152,7 @@ func (d *Driver) poll(ctx context.Context) {
 		if !more {
 			return
 		}
-		p.report(ctx, p.look(ctx, fresh, since))
+		p.report(ctx, p.poll(ctx, fresh, since))
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
@@ -171,8 +171,8 @@ func (d *Driver) turn() (fresh bool, since kv.Revision, more bool) {
 	return fresh, b.since, b.polling
 }
 
-// look finds what changed after since, and hints.
-func (p *poller) look(ctx context.Context, fresh bool, since kv.Revision) (err error) {
+// poll finds what changed after since, and hints.
+func (p *poller) poll(ctx context.Context, fresh bool, since kv.Revision) (err error) {
 	if p.conn == nil {
 		fresh = true
 		if p.conn, err = p.driver.db.Conn(ctx); err != nil {

@@ -24,7 +24,7 @@ func (d *Driver) Commit(ctx context.Context, ops ...kv.Op) (kv.Receipt, error) {
 	if err := kv.CheckOps(ops); err != nil {
 		return kv.Receipt{}, fmt.Errorf("commit: %w", err)
 	}
-	leave, err := d.enter(ctx)
+	leave, err := d.beginCall(ctx)
 	if err != nil {
 		return kv.Receipt{}, fmt.Errorf("commit: %w", err)
 	}
@@ -97,7 +97,7 @@ func (t *trial) run(ctx context.Context) ([]step, []zk.MultiResponse, error) {
 		if n > 1 {
 			rest(ctx, min(time.Millisecond<<min(n, 6), 50*time.Millisecond))
 		}
-		if err := t.look(ctx); err != nil {
+		if err := t.compareTokens(ctx); err != nil {
 			return nil, nil, unsent(err)
 		}
 		steps := t.steps()
@@ -124,9 +124,9 @@ func multi(steps []step) func(*zk.Conn) ([]zk.MultiResponse, error) {
 	return func(c *zk.Conn) ([]zk.MultiResponse, error) { return c.Multi(requests...) }
 }
 
-// look compares tokens with the znodes. What does not fit is looked at again
+// compareTokens compares tokens with the znodes. What does not fit is looked at again
 // after a sync, for a server may lag behind the one that a token was read from.
-func (t *trial) look(ctx context.Context) error {
+func (t *trial) compareTokens(ctx context.Context) error {
 	for _, a := range t.acts {
 		if a.op.Kind == kv.KindCreate {
 			continue

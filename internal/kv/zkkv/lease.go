@@ -31,7 +31,7 @@ func (d *Driver) Lease(ctx context.Context, ttl time.Duration) (kv.Lease, error)
 	if ttl <= 0 {
 		return nil, fmt.Errorf("lease of %v: %w", ttl, kv.ErrInvalid)
 	}
-	leave, err := d.enter(ctx)
+	leave, err := d.beginCall(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("lease: %w", err)
 	}
@@ -141,7 +141,7 @@ func (l *lease) renew(confirmed time.Time) {
 		ctx, cancel := context.WithDeadline(context.Background(), confirmed.Add(granted*2/3))
 		if err := l.pause(ctx, granted/6); err == nil {
 			sent := time.Now()
-			if l.ask(ctx) == nil {
+			if l.ping(ctx) == nil {
 				confirmed = sent
 			}
 		}
@@ -168,8 +168,8 @@ func (l *lease) pause(ctx context.Context, d time.Duration) error {
 	return errEnded
 }
 
-// ask returns nil when a server answered within the session.
-func (l *lease) ask(ctx context.Context) error {
+// ping returns nil when a server answered within the session.
+func (l *lease) ping(ctx context.Context) error {
 	_, err := call(ctx, l.session, func(c *zk.Conn) (bool, error) {
 		there, _, err := c.Exists("/")
 		return there, err

@@ -102,8 +102,8 @@ func (l *link) die(cause error) {
 	})
 }
 
-// keep has a link in use for as long as ctx lasts.
-func (d *Driver) keep(ctx context.Context) {
+// maintainLink has a link in use for as long as ctx lasts.
+func (d *Driver) maintainLink(ctx context.Context) {
 	order := rand.Perm(len(d.cfg.Servers))
 	pause := pauseLeast
 	for n := 0; ctx.Err() == nil; n++ {

@@ -114,7 +114,7 @@ func (g *group) Get(ctx context.Context, keys ...string) (entries []kv.Entry, er
 			return nil, fmt.Errorf("get: %w", err)
 		}
 	}
-	leave, err := d.enter(ctx)
+	leave, err := d.beginCall(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("get: %w", err)
 	}
@@ -199,7 +199,7 @@ func (g *group) List(ctx context.Context, dir string) (keys []string, rev kv.Rev
 	if err := kv.CheckDir(dir); err != nil {
 		return nil, 0, fmt.Errorf("list: %w", err)
 	}
-	leave, err := d.enter(ctx)
+	leave, err := d.beginCall(ctx)
 	if err != nil {
 		return nil, 0, fmt.Errorf("list: %w", err)
 	}
@@ -247,13 +247,13 @@ func (d *Driver) view(ctx context.Context, l *link, dir string) (view, error) {
 // directories can become keys before they are looked at; where there may be such
 // ones, the directory is read until it is found the same twice.
 func (d *Driver) collect(ctx context.Context, s *session, dir string) (view, error) {
-	before, sure, err := d.look(ctx, s, dir)
+	before, sure, err := d.readDir(ctx, s, dir)
 	for range tries {
 		if err != nil || sure {
 			return before, err
 		}
 		var after view
-		if after, _, err = d.look(ctx, s, dir); err != nil {
+		if after, _, err = d.readDir(ctx, s, dir); err != nil {
 			return after, err
 		}
 		if before.equal(after) {
@@ -276,8 +276,8 @@ func (v view) equal(w view) bool {
 	return true
 }
 
-// look reads a directory once; sure means that what it returns is of one instant.
-func (d *Driver) look(ctx context.Context, s *session, dir string) (v view, sure bool, err error) {
+// readDir reads a directory once; sure means that what it returns is of one instant.
+func (d *Driver) readDir(ctx context.Context, s *session, dir string) (v view, sure bool, err error) {
 	names, stat, err := d.children(ctx, s, d.path(dir))
 	if err != nil || stat == nil {
 		return view{}, err == nil, err

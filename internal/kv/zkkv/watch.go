@@ -23,7 +23,7 @@ func (d *Driver) Watch(ctx context.Context, dir string) (<-chan struct{}, error)
 	if err := kv.CheckDir(dir); err != nil {
 		return nil, fmt.Errorf("watch: %w", err)
 	}
-	leave, err := d.enter(ctx)
+	leave, err := d.beginCall(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("watch: %w", err)
 	}

@@ -118,7 +118,7 @@ func Open(ctx context.Context, cfg Config) (*Driver, error) {
 	}
 	life, stop := context.WithCancel(context.WithoutCancel(ctx))
 	d.stop = stop
-	d.running.Go(func() { d.keep(life) })
+	d.running.Go(func() { d.maintainLink(life) })
 	err := d.reading(ctx, func(l *link) error {
 		_, _, err := d.get(ctx, l.session, d.cfg.Root)
 		return err
@@ -137,8 +137,8 @@ func (d *Driver) Stats() Stats {
 	}
 }
 
-// enter begins a call, which Close waits for.
-func (d *Driver) enter(ctx context.Context) (leave func(), _ error) {
+// beginCall begins a call, which Close waits for.
+func (d *Driver) beginCall(ctx context.Context) (leave func(), _ error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}

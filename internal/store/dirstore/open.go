@@ -155,7 +155,7 @@ func (r *reader) fill() {
 		err error
 	}
 	this := place{"read", r.key}
-	if r.err = r.driver.enter(r.ctx, this, stall); r.err != nil {
+	if r.err = r.driver.acquireWorker(r.ctx, this, stall); r.err != nil {
 		return
 	}
 	f, into, off := r.file, r.buffer[:min(r.left, int64(len(r.buffer)))], r.off

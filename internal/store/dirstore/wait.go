@@ -39,15 +39,15 @@ type place struct{ verb, key string }
 func await[T any](ctx context.Context, d *Driver, p place, most time.Duration,
 	call func(ctx context.Context, alive func()) (T, error), late func(T),
 ) (T, error) {
-	if err := d.enter(ctx, p, most); err != nil {
+	if err := d.acquireWorker(ctx, p, most); err != nil {
 		var none T
 		return none, err
 	}
 	return run(ctx, d, p, most, call, late)
 }
 
-// enter takes a worker.
-func (d *Driver) enter(ctx context.Context, p place, most time.Duration) error {
+// acquireWorker takes a worker.
+func (d *Driver) acquireWorker(ctx context.Context, p place, most time.Duration) error {
 	select {
 	case d.pool.Free() <- struct{}{}:
 		return nil

@@ -52,9 +52,9 @@ const (
 	keepRetry = 10 * time.Second
 )
 
-// keep keeps the tables that were swapped in, as they come or the last of them,
+// saveTables saves the tables that were swapped in, as they come or the last of them,
 // until ctx ends.
-func (n *Node) keep(ctx context.Context) error {
+func (n *Node) saveTables(ctx context.Context) error {
 	var told said
 	again := time.NewTicker(keepRetry) // what was kept already costs nothing
 	defer again.Stop()
