@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/references"
 )
 
 // MissingReference is a reference into the release that leads to no file of it.
@@ -71,6 +72,29 @@ func isRelative(ref string) bool {
 	return colon < 0 || strings.ContainsAny(ref[:colon], "/?#") // else a scheme
 }
 
+// findInCSS collects what a style sheet loads.
+func findInCSS(text []byte) (f clues) {
+	refs, unread := references.CSS(text)
+	f.relative = unread
+	for _, ref := range refs {
+		f.add(ref.Value)
+	}
+	return f
+}
+
+// findInJS collects what a script loads, and what makes it depend on its own URL.
+func findInJS(text []byte) clues {
+	found := references.Script(text)
+	f := clues{relative: found.Relative, deployments: found.Deployments, marks: marksIn(text)}
+	for _, ref := range found.Imports {
+		f.add(ref.Value)
+	}
+	for _, ref := range found.URLs {
+		f.maybe = append(f.maybe, ref.Value)
+	}
+	return f
+}
+
 // missing resolves all references against the paths of the build.
 func (b *Build) missing(files []scanned, bundled bundlerManifests, mount holdfast.Mount) (list []MissingReference) {
 	check := func(from, base string, refs []string, maybe bool) {
@@ -126,19 +150,7 @@ func resolve(mount holdfast.Mount, from, base, ref string) (p string, inside boo
 
 // follow returns the URL, on the app's own host, that a reference leads to.
 func follow(mount holdfast.Mount, from, base, ref string) (*url.URL, bool) {
-	if strings.ContainsAny(ref, "{}<>") || strings.Contains(ref, "${") || strings.ContainsAny(base, "{}<>") {
-		return nil, false
-	}
-	own := &url.URL{Path: mount.Path() + "/" + from}
-	against, err := own.Parse(base)
-	if err != nil || against.Host != "" || against.Scheme != "" {
-		return nil, false
-	}
-	u, err := against.Parse(ref)
-	if err != nil || u.Scheme != "" || u.Host != "" || u.Opaque != "" {
-		return nil, false
-	}
-	return u, true
+	return references.Follow(mount.Path(), from, base, ref)
 }
 
 // cutPinned takes a path below the mount apart that names its release: "@<id>/<path>".

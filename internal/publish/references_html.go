@@ -8,6 +8,8 @@ import (
 
 	"github.com/tdewolff/parse/v2"
 	"github.com/tdewolff/parse/v2/html"
+
+	"github.com/holdfast-web/holdfast/internal/references"
 )
 
 // findInHTML collects what a browser loads with a document. Links that a user
@@ -17,14 +19,14 @@ func findInHTML(text []byte) (f clues) {
 	tags(text, func(name string, attributes map[string]string) {
 		f.inspectTag(name, attributes)
 		for key, value := range attributes {
-			switch kindOfAttribute(name, key, attributes["rel"]) {
-			case loads:
+			switch references.KindOf(name, key, attributes["rel"]) {
+			case references.Loads:
 				f.add(value)
-			case loadsSet:
-				for _, ref := range srcset(value) {
-					f.add(ref)
+			case references.LoadsSet:
+				for _, ref := range references.Set(value) {
+					f.add(ref.Value)
 				}
-			case follows:
+			case references.Follows:
 				f.note(value)
 			}
 		}
@@ -81,62 +83,6 @@ func hasRelativeURL(text []byte) bool {
 		}
 		rest = after
 	}
-}
-
-type attributeKind uint8
-
-const (
-	other    attributeKind = iota
-	loads                  // a URL the browser loads at once
-	loadsSet               // a list of such, with descriptors
-	follows                // a URL it may load later
-)
-
-func kindOfAttribute(tag, key, rel string) attributeKind {
-	switch key {
-	case "srcset", "imagesrcset":
-		return loadsSet
-	case "src", "poster", "data":
-		if tag != "iframe" && tag != "frame" && (key != "data" || tag == "object") {
-			return loads
-		}
-		return follows
-	case "href", "xlink:href":
-		if tag == "link" && loadsRel(rel) || tag == "use" || tag == "image" {
-			return loads
-		}
-		if tag == "base" {
-			return other
-		}
-		return follows
-	case "action", "formaction", "background":
-		return follows
-	}
-	return other
-}
-
-func loadsRel(rel string) bool {
-	for word := range strings.FieldsSeq(strings.ToLower(rel)) {
-		switch word {
-		case "stylesheet", "modulepreload", "preload", "prefetch", "icon", "apple-touch-icon", "mask-icon", "manifest":
-			return true
-		}
-	}
-	return false
-}
-
-// srcset takes the URLs out of a list of candidates. Data URLs hold commas; a
-// list with one is not worth the trouble.
-func srcset(value string) (refs []string) {
-	if strings.Contains(value, "data:") {
-		return nil
-	}
-	for candidate := range strings.SplitSeq(value, ",") {
-		if fields := strings.Fields(candidate); len(fields) > 0 {
-			refs = append(refs, fields[0])
-		}
-	}
-	return refs
 }
 
 // tags calls visit for every start tag, names in lower case, values decoded.
