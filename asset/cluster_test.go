@@ -18,6 +18,7 @@ import (
 	"github.com/holdfast-web/holdfast/asset/s3"
 	"github.com/holdfast-web/holdfast/asset/zookeeper"
 	"github.com/holdfast-web/holdfast/internal/coding"
+	"github.com/holdfast-web/holdfast/internal/holdtest"
 	"github.com/holdfast-web/holdfast/internal/kv"
 	"github.com/holdfast-web/holdfast/internal/kv/memkv"
 	"github.com/holdfast-web/holdfast/internal/kv/sqlitekv"
@@ -33,6 +34,10 @@ type memory struct {
 	db    *memkv.DB
 	store *memstore.Driver
 }
+
+func inMemory() memory { return memory{memkv.New(memkv.Options{}), memstore.New()} }
+
+func (m memory) cluster() asset.Cluster { return asset.Cluster{Registry: m, Store: m} }
 
 func (m memory) OpenRegistry(context.Context, asset.Opening) (kv.Driver, error) {
 	return m.db.Client(), nil
@@ -78,15 +83,6 @@ func newPublisher(t *testing.T, where asset.Cluster) *publisher {
 	return p
 }
 
-func releaseID(t *testing.T, text string) holdfast.ReleaseID {
-	t.Helper()
-	id, err := holdfast.ParseReleaseID(text)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return id
-}
-
 // publish publishes a release; without an ID under the one that the build gives it.
 func (p *publisher) publish(id string, files map[string]string) string {
 	p.t.Helper()
@@ -97,7 +93,7 @@ func (p *publisher) publish(id string, files map[string]string) string {
 	app := holdfast.DefaultApp()
 	o := publish.Options{App: app, Settings: holdfast.DefaultSettings(app), Effort: coding.Fast}
 	if id != "" {
-		o.ID = releaseID(p.t, id)
+		o.ID = holdtest.ID(id)
 	}
 	result, err := publish.Publish(p.t.Context(), publish.Deps{Store: p.store, Registry: p.registry}, b, o)
 	if err != nil {
@@ -108,7 +104,7 @@ func (p *publisher) publish(id string, files map[string]string) string {
 
 func (p *publisher) activate(id string) {
 	p.t.Helper()
-	if _, _, err := p.registry.Activate(p.t.Context(), holdfast.DefaultApp(), releaseID(p.t, id), registry.ActivateOptions{}); err != nil {
+	if _, _, err := p.registry.Activate(p.t.Context(), holdfast.DefaultApp(), holdtest.ID(id), registry.ActivateOptions{}); err != nil {
 		p.t.Fatal(err)
 	}
 }
@@ -140,7 +136,7 @@ func version(n string) map[string]string {
 }
 
 func TestJoinMemory(t *testing.T) {
-	m := memory{memkv.New(memkv.Options{}), memstore.New()}
+	m := inMemory()
 	testJoin(t, asset.Cluster{Registry: m, Store: m})
 }
 
@@ -236,8 +232,7 @@ func testJoin(t *testing.T, where asset.Cluster) {
 // TestSameIdentityAsPublished: an embedded build has the ID and the URLs that the
 // same build has where it is published without one.
 func TestSameIdentityAsPublished(t *testing.T) {
-	m := memory{memkv.New(memkv.Options{}), memstore.New()}
-	where := asset.Cluster{Registry: m, Store: m}
+	where := inMemory().cluster()
 	p := newPublisher(t, where)
 	embedded := open(t, mapFS(version("1")), asset.Options{})
 	r, err := embedded.Release()
@@ -262,7 +257,7 @@ func TestSameIdentityAsPublished(t *testing.T) {
 }
 
 func TestJoinRefuses(t *testing.T) {
-	m := memory{memkv.New(memkv.Options{}), memstore.New()}
+	m := inMemory()
 	whole, build := asset.Cluster{Registry: m, Store: m}, mapFS(version("1"))
 	for _, tt := range []struct {
 		where asset.Cluster

@@ -10,8 +10,7 @@ import (
 
 	"github.com/holdfast-web/holdfast/asset"
 	"github.com/holdfast-web/holdfast/internal/coding"
-	"github.com/holdfast-web/holdfast/internal/kv/memkv"
-	"github.com/holdfast-web/holdfast/internal/store/memstore"
+	"github.com/holdfast-web/holdfast/internal/holdtest"
 
 	holdfast "github.com/holdfast-web/holdfast"
 )
@@ -29,8 +28,7 @@ func TestDeltas(t *testing.T) {
 		return map[string]string{"index.html": "<!doctype html>" + n, "app.js": script(n)}
 	}
 
-	m := memory{memkv.New(memkv.Options{}), memstore.New()}
-	where := asset.Cluster{Registry: m, Store: m}
+	where := inMemory().cluster()
 	p := newPublisher(t, where)
 	p.publish("r1", files("1"))
 	p.activate("r1")
@@ -42,7 +40,7 @@ func TestDeltas(t *testing.T) {
 	}
 	digest := sha256.Sum256([]byte(script("1")))
 	header := []string{"Accept-Encoding", "gzip, br, dcb", "Available-Dictionary", ":" + base64.StdEncoding.EncodeToString(digest[:]) + ":"}
-	eventually(t, "a delta", func() bool { return ask(a, "/@r2/app.js", header...).Header().Get("Content-Encoding") == "dcb" })
+	holdtest.Eventually(t, "a delta", func() bool { return ask(a, "/@r2/app.js", header...).Header().Get("Content-Encoding") == "dcb" })
 	delta := ask(a, "/@r2/app.js", header...).Body.Bytes()
 	got, err := coding.DecodeDelta(holdfast.DeltaBrotli, []byte(script("1")), delta, int64(len(script("2"))))
 	if err != nil || string(got) != script("2") {

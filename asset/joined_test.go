@@ -16,11 +16,10 @@ import (
 	holdfast "github.com/holdfast-web/holdfast"
 	"github.com/holdfast-web/holdfast/asset"
 	"github.com/holdfast-web/holdfast/asset/local"
+	"github.com/holdfast-web/holdfast/internal/holdtest"
 	"github.com/holdfast-web/holdfast/internal/kv"
-	"github.com/holdfast-web/holdfast/internal/kv/memkv"
 	"github.com/holdfast-web/holdfast/internal/registry"
 	"github.com/holdfast-web/holdfast/internal/store"
-	"github.com/holdfast-web/holdfast/internal/store/memstore"
 )
 
 // onDisk is a cluster of a registry in SQLite and a store in a directory, neither of
@@ -42,23 +41,8 @@ func join(t *testing.T, where asset.Cluster, o asset.Options) *asset.Assets {
 	return opened(t, a, err)
 }
 
-// patience is more than anything takes that is waited for: copying is looked after
-// every 30 s at least.
-const patience = 90 * time.Second
-
-// eventually waits for something that must happen.
-func eventually(t *testing.T, what string, until func() bool) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	for !until() {
-		select {
-		case <-ctx.Done():
-			t.Fatalf("%s: not in time", what)
-		case <-time.After(5 * time.Millisecond):
-		}
-	}
-}
+// patience bounds every wait for something that must happen.
+const patience = holdtest.Patience
 
 func gives(t *testing.T, h http.Handler, url, want string) {
 	t.Helper()
@@ -79,7 +63,7 @@ func urlOf(t *testing.T, a *asset.Assets, path string) string {
 // release returns what the registry says of a release of app default.
 func (p *publisher) release(id string) registry.ReleaseInfo {
 	p.t.Helper()
-	info, err := p.registry.Release(p.t.Context(), holdfast.DefaultApp(), releaseID(p.t, id))
+	info, err := p.registry.Release(p.t.Context(), holdfast.DefaultApp(), holdtest.ID(id))
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -121,7 +105,7 @@ func TestBuilds(t *testing.T) {
 	if names := p.nodes(); len(names) != 2 || names[0] != "a" || names[1] != "b" {
 		t.Errorf("nodes %q", names)
 	}
-	eventually(t, "a knows b", func() bool { return a.Status().Revision >= b.Status().Revision })
+	holdtest.Eventually(t, "a knows b", func() bool { return a.Status().Revision >= b.Status().Revision })
 	ofA, ofB := urlOf(t, a, "only-1.js"), urlOf(t, b, "only-2.js")
 	for _, h := range []http.Handler{a, b} {
 		gives(t, h, ofA, "1")
@@ -190,8 +174,7 @@ func TestIdentities(t *testing.T) {
 
 // TestBuildOfPublishedApp: an app whose releases are published takes no builds.
 func TestBuildOfPublishedApp(t *testing.T) {
-	m := memory{memkv.New(memkv.Options{}), memstore.New()}
-	where := asset.Cluster{Registry: m, Store: m}
+	where := inMemory().cluster()
 	newPublisher(t, where).publish("v1", version("1"))
 	_, err := asset.Join(t.Context(), with(where, "a", version("2")), asset.Options{})
 	if !errors.Is(err, holdfast.ErrConflict) || !strings.Contains(err.Error(), "Options.App") {
@@ -258,7 +241,7 @@ func TestRestartWithoutCluster(t *testing.T) {
 		"Registry": {registry: true}, "Store": {store: true}, "Both": {true, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := &switched{memory: memory{memkv.New(memkv.Options{}), memstore.New()}}
+			s := &switched{memory: inMemory()}
 			where := with(asset.Cluster{Registry: s, Store: s, DataDir: t.TempDir(), Poll: 50 * time.Millisecond}, "a", version("1"))
 			first, err := asset.Join(t.Context(), where, asset.Options{})
 			if err != nil {
@@ -288,7 +271,7 @@ func TestRestartWithoutCluster(t *testing.T) {
 			s.registryDown.Store(false)
 			s.storeDown.Store(false)
 			p := newPublisher(t, where)
-			eventually(t, "registered", func() bool { return len(p.nodes()) == 1 })
+			holdtest.Eventually(t, "registered", func() bool { return len(p.nodes()) == 1 })
 			if status := again.Status(); !status.Ready {
 				t.Errorf("back, and %+v", status)
 			}
@@ -298,7 +281,7 @@ func TestRestartWithoutCluster(t *testing.T) {
 
 // TestRestartOfPublished: so does one that brings no build, with the pages that it had.
 func TestRestartOfPublished(t *testing.T) {
-	s := &switched{memory: memory{memkv.New(memkv.Options{}), memstore.New()}}
+	s := &switched{memory: inMemory()}
 	where := asset.Cluster{Registry: s, Store: s, DataDir: t.TempDir(), Poll: 50 * time.Millisecond}
 	p := newPublisher(t, where)
 	p.publish("v1", version("1"))
@@ -308,7 +291,7 @@ func TestRestartOfPublished(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "warm", func() bool {
+	holdtest.Eventually(t, "warm", func() bool {
 		nodes, err := p.registry.Nodes(t.Context())
 		return err == nil && len(nodes) == 1 && len(nodes[0].Ready[holdfast.DefaultApp()]) == 1
 	})
@@ -332,7 +315,7 @@ func TestRestartOfPublished(t *testing.T) {
 
 // TestFirstStartWithoutCluster: without anything kept there is nothing to serve.
 func TestFirstStartWithoutCluster(t *testing.T) {
-	s := &switched{memory: memory{memkv.New(memkv.Options{}), memstore.New()}}
+	s := &switched{memory: inMemory()}
 	s.registryDown.Store(true)
 	for _, where := range []asset.Cluster{
 		{Registry: s, Store: s, DataDir: t.TempDir()},
@@ -347,7 +330,7 @@ func TestFirstStartWithoutCluster(t *testing.T) {
 // TestUnknownReleaseWaits: a request for what was published a moment ago waits for a
 // look at the registry, even if nobody told the program.
 func TestUnknownReleaseWaits(t *testing.T) {
-	s := &switched{memory: memory{memkv.New(memkv.Options{}), memstore.New()}}
+	s := &switched{memory: inMemory()}
 	s.silent.Store(true)
 	where := asset.Cluster{Registry: s, Store: s, Poll: time.Hour}
 	a := join(t, with(where, "a", version("1")), asset.Options{})
@@ -378,7 +361,7 @@ func TestSameName(t *testing.T) {
 
 // TestJoinGivesUp: Join ends with its context, and leaves nothing behind.
 func TestJoinGivesUp(t *testing.T) {
-	m := memory{memkv.New(memkv.Options{}), memstore.New()}
+	m := inMemory()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if a, err := asset.Join(ctx, with(asset.Cluster{Registry: m, Store: m}, "a", version("1")), asset.Options{}); err == nil {

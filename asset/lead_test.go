@@ -7,6 +7,7 @@ import (
 	"time"
 
 	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/holdtest"
 	"github.com/holdfast-web/holdfast/internal/kv/memkv"
 	"github.com/holdfast-web/holdfast/internal/node"
 	"github.com/holdfast-web/holdfast/internal/origin"
@@ -17,12 +18,7 @@ import (
 // TestLead: a program without a shared store does the cluster's work, which is policy;
 // one with a store does not.
 func TestLead(t *testing.T) {
-	client := memkv.New(memkv.Options{}).Client()
-	defer client.Close() //nolint:errcheck // in memory
-	r, err := registry.Open(t.Context(), client, registry.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	r := holdtest.New(t, memkv.Options{}, registry.Options{}).Registry
 	where := Cluster{
 		Registry: struct{ Registry }{}, Name: "a", DataDir: t.TempDir(), Build: fstest.MapFS{"app.js": {Data: []byte("one")}},
 		Peers: &Peers{Listen: "127.0.0.1:0", Secret: "sixteen bytes or more"},

@@ -17,8 +17,8 @@ import (
 	holdfast "github.com/holdfast-web/holdfast"
 	"github.com/holdfast-web/holdfast/asset"
 	"github.com/holdfast-web/holdfast/asset/local"
+	"github.com/holdfast-web/holdfast/internal/holdtest"
 	"github.com/holdfast-web/holdfast/internal/kv"
-	"github.com/holdfast-web/holdfast/internal/kv/memkv"
 	"github.com/holdfast-web/holdfast/internal/registry"
 	"github.com/holdfast-web/holdfast/internal/store/memstore"
 	"github.com/holdfast-web/holdfast/test/program"
@@ -97,7 +97,7 @@ func TestPeers(t *testing.T) {
 	}
 	all(programs)
 	for i, a := range programs {
-		eventually(t, "copied", func() bool {
+		holdtest.Eventually(t, "copied", func() bool {
 			c := a.Status().Copies
 			return c.Held == 3 && c.Wanted == 3 && c.Left == 0
 		})
@@ -109,7 +109,7 @@ func TestPeers(t *testing.T) {
 		t.Fatal(err)
 	}
 	all(programs[1:])
-	eventually(t, "it is off the list", func() bool { return len(nodesIn(t, where)) == 2 })
+	holdtest.Eventually(t, "it is off the list", func() bool { return len(nodesIn(t, where)) == 2 })
 	fourth := join(t, brings(t, where, "n4", version("4")), asset.Options{})
 	all([]*asset.Assets{fourth})
 }
@@ -136,7 +136,7 @@ func TestPeersTLS(t *testing.T) {
 // TestPeersBesideStore: where nodes share a store, peers are for what it does not give,
 // and nothing is copied.
 func TestPeersBesideStore(t *testing.T) {
-	m := memory{memkv.New(memkv.Options{}), memstore.New()}
+	m := inMemory()
 	a := join(t, brings(t, asset.Cluster{Registry: m, Store: m}, "n1", version("1")), asset.Options{})
 	lost := asset.Cluster{Registry: m, Store: memory{nil, emptied(t, m.store)}}
 	b := join(t, brings(t, lost, "n2", version("2")), asset.Options{})
@@ -169,7 +169,7 @@ func emptied(t *testing.T, from *memstore.Driver) *memstore.Driver {
 // TestPeersRestart: a program starts while the registry is out of reach, with the URLs
 // that it had, and registers when that is back. With another build it does not.
 func TestPeersRestart(t *testing.T) {
-	s := &switched{memory: memory{memkv.New(memkv.Options{}), memstore.New()}}
+	s := &switched{memory: inMemory()}
 	where := brings(t, asset.Cluster{Registry: s, Poll: 50 * time.Millisecond}, "a", version("1"))
 	first, err := asset.Join(t.Context(), where, asset.Options{})
 	if err != nil {
@@ -194,7 +194,7 @@ func TestPeersRestart(t *testing.T) {
 		t.Errorf("status %+v", status)
 	}
 	s.registryDown.Store(false)
-	eventually(t, "registered", func() bool { return !again.Status().Stale && len(nodesIn(t, where)) == 1 })
+	holdtest.Eventually(t, "registered", func() bool { return !again.Status().Stale && len(nodesIn(t, where)) == 1 })
 	if err := again.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -258,7 +258,7 @@ func TestPeersWithOtherSecret(t *testing.T) {
 		joining <- err
 	}()
 	const refused, left = "request to the peer listener refused", "it does not accept the secret"
-	eventually(t, "both say so", func() bool {
+	holdtest.Eventually(t, "both say so", func() bool {
 		return strings.Contains(logs[0].String(), refused) && strings.Contains(logs[1].String(), left)
 	})
 	giveUp()

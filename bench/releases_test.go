@@ -15,6 +15,7 @@ import (
 	"time"
 
 	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/holdtest"
 	"github.com/holdfast-web/holdfast/internal/kv/sqlitekv"
 	"github.com/holdfast-web/holdfast/internal/registry"
 	"github.com/holdfast-web/holdfast/internal/store"
@@ -126,15 +127,10 @@ func fill(b *testing.B, data string, n int) {
 		m, inv := build(b, i)
 		check(st.PutManifest(ctx, m))
 		check(st.PutInventory(ctx, inv))
-		lease, err := reg.BeginPublish(ctx, holdfast.DefaultApp(), m.Digest(), true)
-		check(err)
-		id, err := holdfast.ParseReleaseID(fmt.Sprintf("r%d", i))
-		check(err)
-		_, _, err = reg.AddRelease(ctx, lease, holdfast.Release{
+		id := holdtest.ID(fmt.Sprintf("r%d", i))
+		holdtest.AddRelease(b, reg, holdfast.Release{
 			App: holdfast.DefaultApp(), ID: id, Manifest: m.Digest(), Inventory: inv.Digest(), Files: len(m.Files()), Bytes: m.Size(),
-		}, nil)
-		check(err)
-		check(lease.Close())
+		})
 		if i%10 == 0 || i == n-1 {
 			_, _, err = reg.Activate(ctx, holdfast.DefaultApp(), id, registry.ActivateOptions{})
 			check(err)
@@ -164,13 +160,7 @@ func build(b *testing.B, i int) (*holdfast.Manifest, *holdfast.Inventory) {
 	page := holdfast.DigestOf(fmt.Appendf(nil, "page %d", i))
 	files = append(files, holdfast.File{Path: "index.html", Logical: "index.html", Digest: page, Size: 500, MediaType: "text/html; charset=utf-8"})
 	objects = append(objects, holdfast.Object{Digest: page, Name: holdfast.ObjectName{Digest: page}, Size: 500})
-	m, err := holdfast.NewManifest(files)
-	if err != nil {
-		b.Fatal(err)
-	}
-	inv, err := holdfast.NewInventory(objects)
-	if err != nil {
-		b.Fatal(err)
-	}
+	m := holdtest.Must(holdfast.NewManifest(files))
+	inv := holdtest.Must(holdfast.NewInventory(objects))
 	return m, inv
 }

@@ -11,11 +11,11 @@ import (
 
 	holdfast "github.com/holdfast-web/holdfast"
 	"github.com/holdfast-web/holdfast/internal/coding"
+	"github.com/holdfast-web/holdfast/internal/holdtest"
 	"github.com/holdfast-web/holdfast/internal/kv/memkv"
 	"github.com/holdfast-web/holdfast/internal/publish"
 	"github.com/holdfast-web/holdfast/internal/registry"
 	"github.com/holdfast-web/holdfast/internal/store"
-	"github.com/holdfast-web/holdfast/internal/store/memstore"
 )
 
 // BenchmarkStorage publishes the real builds in their order and says, in the tables
@@ -87,13 +87,8 @@ type cluster struct {
 
 func newCluster(b *testing.B) cluster {
 	b.Helper()
-	client := memkv.New(memkv.Options{}).Client()
-	b.Cleanup(func() { client.Close() })
-	reg, err := registry.Open(b.Context(), client, registry.Options{})
-	if err != nil {
-		b.Fatal(err)
-	}
-	return cluster{store.New(memstore.New()), reg}
+	w := holdtest.New(b, memkv.Options{}, registry.Options{})
+	return cluster{w.Store, w.Registry}
 }
 
 // publish publishes what lies in a directory, with HOLDFAST_EFFORT.

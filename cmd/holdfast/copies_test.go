@@ -15,6 +15,7 @@ import (
 	holdfast "github.com/holdfast-web/holdfast"
 	"github.com/holdfast-web/holdfast/internal/bring"
 	"github.com/holdfast-web/holdfast/internal/durable"
+	"github.com/holdfast-web/holdfast/internal/holdtest"
 	"github.com/holdfast-web/holdfast/internal/kv/memkv"
 	"github.com/holdfast-web/holdfast/internal/origin"
 	"github.com/holdfast-web/holdfast/internal/publish"
@@ -67,7 +68,7 @@ func TestOwnStore(t *testing.T) {
 }
 
 func TestBroughtText(t *testing.T) {
-	app, id, inventory := holdfast.DefaultApp(), mustRelease(t, "v1"), holdfast.DigestOf([]byte("inventory"))
+	app, id, inventory := holdfast.DefaultApp(), holdtest.ID("v1"), holdfast.DigestOf([]byte("inventory"))
 	state := &registry.AppState{Name: app, Local: true, Releases: []registry.ReleaseInfo{{
 		Release: holdfast.Release{App: app, ID: id, Inventory: inventory}, State: holdfast.Live,
 	}}}
@@ -96,7 +97,7 @@ func TestBroughtText(t *testing.T) {
 // TestShowDifferences: of two builds that run side by side it is said once where they
 // differ, and nothing of one that nobody runs any more.
 func TestShowDifferences(t *testing.T) {
-	v1, v2, gone := mustRelease(t, "v1"), mustRelease(t, "v2"), mustRelease(t, "v0")
+	v1, v2, gone := holdtest.ID("v1"), holdtest.ID("v2"), holdtest.ID("v0")
 	from := func(other holdfast.ReleaseID) registry.Difference {
 		return registry.Difference{Release: other, Files: 12, Differ: 3, Paths: []string{"a.js", "b.js"}}
 	}
@@ -113,34 +114,20 @@ func TestShowDifferences(t *testing.T) {
 	}
 }
 
-func mustRelease(t *testing.T, text string) holdfast.ReleaseID {
-	t.Helper()
-	id, err := holdfast.ParseReleaseID(text)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return id
-}
-
 // bringing is a node with a store of its own that is about to bring a build.
 func bringing(t *testing.T) (c *cli, r *registry.Registry, b bring.Build, dir string) {
 	t.Helper()
 	c = &cli{global: globals{data: t.TempDir(), registry: "zk://nowhere/shop"}, ui: &ui{out: io.Discard, err: io.Discard}}
-	client := memkv.New(memkv.Options{}).Client()
-	t.Cleanup(func() { _ = client.Close() })
-	r, err := registry.Open(t.Context(), client, registry.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
 	dir = t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "app.js"), []byte("1"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	o := serveOptions{app: holdfast.DefaultApp(), name: "n1", build: buildOptions{dir: dir, identity: "content"}}
+	var err error
 	if b, err = c.ownBuild(o, slog.New(slog.DiscardHandler)); err != nil {
 		t.Fatal(err)
 	}
-	return c, r, b, dir
+	return c, holdtest.New(t, memkv.Options{}, registry.Options{}).Registry, b, dir
 }
 
 // TestBuildIsNotReadAgain: what a node remembers of its build is used at its next start.
@@ -230,12 +217,7 @@ func TestBringWhatIsThere(t *testing.T) {
 
 // TestPublishWithoutStore: who forgets --store does not publish what no node can get.
 func TestPublishWithoutStore(t *testing.T) {
-	client := memkv.New(memkv.Options{}).Client()
-	defer client.Close()
-	r, err := registry.Open(t.Context(), client, registry.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	r := holdtest.New(t, memkv.Options{}, registry.Options{}).Registry
 	c := &cli{global: globals{data: t.TempDir(), registry: "zk://nowhere/shop"}}
 	refused := func(when string, want bool) {
 		t.Helper()

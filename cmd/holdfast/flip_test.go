@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/holdtest"
 	"github.com/holdfast-web/holdfast/internal/registry"
 )
 
@@ -73,10 +74,10 @@ func TestFlipUnderOwnBuilds(t *testing.T) {
 	c := &cli{ui: newUI(&strings.Builder{}, &strings.Builder{}, noEnv), env: noEnv, global: globals{data: dir}}
 	err := c.with(t.Context(), existing, func(b *backends) error {
 		for _, name := range []string{"n1", "n2"} {
-			own := mustRelease(t, "r1")
+			own := holdtest.ID("r1")
 			register(t, b.registry, registry.NodeInfo{
 				Name: name, Revision: 1 << 40, Own: map[holdfast.AppName]holdfast.ReleaseID{holdfast.DefaultApp(): own},
-				Ready: map[holdfast.AppName][]holdfast.ReleaseID{holdfast.DefaultApp(): {own, mustRelease(t, "r2")}},
+				Ready: map[holdfast.AppName][]holdfast.ReleaseID{holdfast.DefaultApp(): {own, holdtest.ID("r2")}},
 			})
 		}
 		for id, want := range map[string]bool{"r1": false, "r2": true} {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/holdtest"
 	"github.com/holdfast-web/holdfast/internal/kv/memkv"
 	"github.com/holdfast-web/holdfast/internal/registry"
 )
@@ -15,29 +16,17 @@ import (
 // TestStatusOfANodeThatBeganAnew: while the entry lasts that a killed owner had, status
 // shows the node once, as it is now, and does not say that it runs what it ran before.
 func TestStatusOfANodeThatBeganAnew(t *testing.T) {
-	client := memkv.New(memkv.Options{}).Client()
-	t.Cleanup(func() { _ = client.Close() })
-	r, err := registry.Open(t.Context(), client, registry.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	r := holdtest.New(t, memkv.Options{}, registry.Options{}).Registry
 	app, began := holdfast.DefaultApp(), time.Now().Add(-time.Hour)
 	enter := func(name, address, release string, started time.Time) *registry.NodeEntry {
 		t.Helper()
-		d := holdfast.DigestOf([]byte(release))
 		if err := r.TakeBuilds(t.Context(), app, true); err != nil {
 			t.Fatal(err)
 		}
-		lease, err := r.BeginPublish(t.Context(), app, d, true)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, _, err := r.AddRelease(t.Context(), lease, holdfast.Release{App: app, ID: mustRelease(t, release), Manifest: d, Inventory: d}, nil); err != nil {
-			t.Fatal(err)
-		}
+		holdtest.AddRelease(t, r, holdtest.Record(app.String(), release))
 		e, err := r.RegisterNode(t.Context(), registry.NodeInfo{
 			Name: name, Address: address, Side: holdfast.DefaultSide(), Started: started,
-			Own: map[holdfast.AppName]holdfast.ReleaseID{app: mustRelease(t, release)},
+			Own: map[holdfast.AppName]holdfast.ReleaseID{app: holdtest.ID(release)},
 		}, time.Minute)
 		if err != nil {
 			t.Fatal(err)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/holdtest"
 	"github.com/holdfast-web/holdfast/internal/lifecycle"
 	"github.com/holdfast-web/holdfast/internal/registry"
 )
@@ -17,7 +18,7 @@ import (
 func oneApp(t *testing.T, nodes ...nodeStatus) *clusterStatus {
 	t.Helper()
 	return &clusterStatus{Revision: 7, Nodes: nodes, Apps: []appStatus{{
-		App: holdfast.DefaultApp(), Sides: []registry.SideInfo{{Side: holdfast.DefaultSide(), Live: mustRelease(t, "r1")}},
+		App: holdfast.DefaultApp(), Sides: []registry.SideInfo{{Side: holdfast.DefaultSide(), Live: holdtest.ID("r1")}},
 	}}}
 }
 
@@ -26,21 +27,21 @@ func runs(t *testing.T, name string, ready ...string) nodeStatus {
 	n := nodeStatus{nodeDoc: nodeDoc{Node: name, Address: name + ":80", Side: holdfast.DefaultSide(), Revision: 7}, Lacks: map[holdfast.AppName][]holdfast.ReleaseID{}}
 	n.Ready = map[holdfast.AppName][]holdfast.ReleaseID{}
 	for _, r := range ready {
-		n.Ready[holdfast.DefaultApp()] = append(n.Ready[holdfast.DefaultApp()], mustRelease(t, r))
+		n.Ready[holdfast.DefaultApp()] = append(n.Ready[holdfast.DefaultApp()], holdtest.ID(r))
 	}
 	if len(ready) == 0 {
-		n.Lacks[holdfast.DefaultApp()] = []holdfast.ReleaseID{mustRelease(t, "r1")}
+		n.Lacks[holdfast.DefaultApp()] = []holdfast.ReleaseID{holdtest.ID("r1")}
 	}
 	return n
 }
 
 func TestVerdicts(t *testing.T) {
 	other := runs(t, "other", "r1")
-	other.Side = mustSide(t, "blue")
+	other.Side = holdtest.Side("blue")
 	behind := runs(t, "behind", "r1")
 	behind.Behind, behind.Revision = true, 5
 	pending := oneApp(t, runs(t, "n", "r1"))
-	pending.Apps[0].Sides[0].Pending = mustRelease(t, "r9")
+	pending.Apps[0].Sides[0].Pending = holdtest.ID("r9")
 	lost := oneApp(t, runs(t, "n", "r1"))
 	lost.Lost = []lostDoc{{Node: "gone", Address: "gone:80", Side: holdfast.DefaultSide()}}
 	deserted := oneApp(t, other)
@@ -79,34 +80,22 @@ func TestVerdicts(t *testing.T) {
 	}
 }
 
-func mustSide(t *testing.T, name string) holdfast.Side {
-	t.Helper()
-	side, err := holdfast.ParseSide(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return side
-}
-
 // TestStatusFitsTheTerminal: 20 apps with 107 releases, and what matters, stand on a
 // screen of 80 by 24; elsewhere, and with --all, nothing is cut.
 func TestStatusFitsTheTerminal(t *testing.T) {
 	s := &clusterStatus{Revision: 7, Nodes: []nodeStatus{runs(t, "n1"), runs(t, "n2")}}
 	for i := range 20 {
-		app, err := holdfast.ParseAppName(fmt.Sprintf("application-%02d", i))
-		if err != nil {
-			t.Fatal(err)
-		}
-		a := appStatus{App: app, Sides: []registry.SideInfo{{Side: holdfast.DefaultSide(), Live: mustRelease(t, "2026-05-17.1")}}}
+		app := holdtest.App(fmt.Sprintf("application-%02d", i))
+		a := appStatus{App: app, Sides: []registry.SideInfo{{Side: holdfast.DefaultSide(), Live: holdtest.ID("2026-05-17.1")}}}
 		a.Releases = map[holdfast.State]int{holdfast.Live: 1, holdfast.Draining: 4}
 		for j := range 4 {
-			id := mustRelease(t, fmt.Sprintf("2026-05-1%d.1", j))
+			id := holdtest.ID(fmt.Sprintf("2026-05-1%d.1", j))
 			a.Draining = append(a.Draining, id)
 			a.Kept = append(a.Kept, keptBriefly{id, holdfast.Draining, keeping{Reasons: []lifecycle.Reason{{Detail: strings.Repeat("kept for a long reason ", 5)}}}})
 		}
 		s.Apps = append(s.Apps, a)
 		for n := range s.Nodes {
-			s.Nodes[n].Ready[app] = []holdfast.ReleaseID{mustRelease(t, "2026-05-17.1")}
+			s.Nodes[n].Ready[app] = []holdfast.ReleaseID{holdtest.ID("2026-05-17.1")}
 		}
 	}
 	s.judge(time.Now())

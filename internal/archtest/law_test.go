@@ -68,6 +68,7 @@ func theLaw() law {
 			"internal/delta":      ". internal/blob internal/coding internal/live",
 			"internal/fastpath":   ". internal/blob internal/live internal/serve",
 			"internal/front":      ". internal/fastpath internal/serve",
+			"internal/holdtest":   ". internal/coding internal/kv/memkv internal/registry internal/store internal/store/memstore",
 			"internal/hook":       ". internal/registry",
 			"internal/hangpool":   ".",
 			"internal/lifecycle":  ". internal/registry",
@@ -119,7 +120,7 @@ func theLaw() law {
 			"net/http/pprof": "", // registers itself
 			"os/exec":        "cmd/holdfast internal/hook bench/... test/...",
 			"plugin":         "",
-			"testing":        "internal/kv/kvtest internal/store/storetest bench/... test/...",
+			"testing":        "internal/holdtest internal/kv/kvtest internal/store/storetest bench/... test/...",
 			"unsafe":         "internal/fastpath",
 
 			"github.com/bmatcuk/doublestar":   "internal/registry",
@@ -150,7 +151,7 @@ func theLaw() law {
 		suites: "internal/kv/kvtest internal/store/storetest bench/... examples/rolling/visit test/...",
 		drivers: "internal/kv/etcdkv internal/kv/memkv internal/kv/sqlitekv internal/kv/zkkv " +
 			"internal/store/bucketstore internal/store/dirstore internal/store/memstore",
-		wiring: "internal/own/... cmd/holdfast/backends.go asset/etcd/... asset/local/... asset/s3/... asset/zookeeper/... bench/... test/...",
+		wiring: "internal/holdtest/... internal/own/... cmd/holdfast/backends.go asset/etcd/... asset/local/... asset/s3/... asset/zookeeper/... bench/... test/...",
 		apart: map[string]string{
 			"internal/live":      "net/http golang.org/x/net internal/blob internal/publish internal/serve",
 			"internal/publish":   "net/http internal/live internal/serve",

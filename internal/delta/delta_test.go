@@ -18,6 +18,7 @@ import (
 	holdfast "github.com/holdfast-web/holdfast"
 	"github.com/holdfast-web/holdfast/internal/blob"
 	"github.com/holdfast-web/holdfast/internal/coding"
+	"github.com/holdfast-web/holdfast/internal/holdtest"
 	"github.com/holdfast-web/holdfast/internal/live"
 	"github.com/holdfast-web/holdfast/internal/registry"
 )
@@ -312,10 +313,7 @@ func (s *shelf) table(t *testing.T, n int) *live.Table {
 	t.Helper()
 	snap, texts := &registry.Snapshot{Registry: "test", Revision: 1}, texts{}
 	for _, name := range []string{"default", "off"} {
-		app, err := holdfast.ParseAppName(name)
-		if err != nil {
-			t.Fatal(err)
-		}
+		app := holdtest.App(name)
 		state := &registry.AppState{Name: app, Settings: holdfast.DefaultSettings(app)}
 		if name == "off" {
 			state.Settings.Deltas = holdfast.DeltasOff
@@ -333,10 +331,7 @@ func (s *shelf) release(t *testing.T, app holdfast.AppName, n int, all texts) re
 	t.Helper()
 	text := script(n)
 	f := holdfast.File{Path: "a.js", Logical: "a.js", Digest: holdfast.DigestOf([]byte(text)), Size: int64(len(text)), MediaType: "text/javascript"}
-	m, err := holdfast.NewManifest([]holdfast.File{f})
-	if err != nil {
-		t.Fatal(err)
-	}
+	m := holdtest.Must(holdfast.NewManifest([]holdfast.File{f}))
 	s.add(text)
 	inv, err := holdfast.NewInventory([]holdfast.Object{
 		{Digest: f.Digest, Name: holdfast.ObjectName{Digest: f.Digest}, Size: f.Size},
@@ -346,10 +341,7 @@ func (s *shelf) release(t *testing.T, app holdfast.AppName, n int, all texts) re
 		t.Fatal(err)
 	}
 	all[m.Digest()], all[inv.Digest()] = m, inv
-	id, err := holdfast.ParseReleaseID(fmt.Sprint("r", n))
-	if err != nil {
-		t.Fatal(err)
-	}
+	id := holdtest.ID(fmt.Sprint("r", n))
 	at := time.Unix(1_700_000_000+int64(n), 0)
 	return registry.ReleaseInfo{
 		Release: holdfast.Release{App: app, ID: id, Manifest: m.Digest(), Inventory: inv.Digest(), Published: at}, State: holdfast.Live, Activated: at,

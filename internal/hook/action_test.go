@@ -21,17 +21,11 @@ import (
 	"go.uber.org/goleak"
 
 	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/holdtest"
 	"github.com/holdfast-web/holdfast/internal/registry"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-func must[T any](v T, err error) T {
-	if err != nil {
-		panic(err)
-	}
-	return v
-}
 
 func tag(app holdfast.AppName, id holdfast.ReleaseID) string { return app.String() + "@" + id.String() }
 
@@ -39,14 +33,14 @@ func tag(app holdfast.AppName, id holdfast.ReleaseID) string { return app.String
 func delivery(t testing.TB, change func(*registry.Event)) *Delivery {
 	t.Helper()
 	e := registry.Event{
-		ID: "8b1f", Kind: registry.EventActivate, App: must(holdfast.ParseAppName("shop")), Side: must(holdfast.ParseSide("main")),
-		Release: must(holdfast.ParseReleaseID("two")), Previous: must(holdfast.ParseReleaseID("one")),
+		ID: "8b1f", Kind: registry.EventActivate, App: holdtest.App("shop"), Side: holdtest.Must(holdfast.ParseSide("main")),
+		Release: holdtest.ID("two"), Previous: holdtest.ID("one"),
 		Time: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC), Reason: registry.Reason{By: "me\x00@\nhome"},
 	}
 	if change != nil {
 		change(&e)
 	}
-	return must(New(Options{Tag: tag}).delivery(e, must(holdfast.ParseHookName("purge")), 1))
+	return holdtest.Must(New(Options{Tag: tag}).delivery(e, holdtest.Must(holdfast.ParseHookName("purge")), 1))
 }
 
 // script makes a hook of shell lines.
@@ -96,7 +90,7 @@ func TestCommandGetsTheEvent(t *testing.T) {
 	if err := c.Run(t.Context(), d); err != nil {
 		t.Fatal(err)
 	}
-	if got := string(must(os.ReadFile(out + ".body"))); got != string(d.Body) {
+	if got := string(holdtest.Must(os.ReadFile(out + ".body"))); got != string(d.Body) {
 		t.Errorf("standard input is %s", got)
 	}
 	want := `HOLDFAST_APP=shop
@@ -112,7 +106,7 @@ HOLDFAST_SIDE=main
 HOLDFAST_TIME=2026-03-01T12:00:00Z
 HOLDFAST_TRY=1
 `
-	if diff := cmp.Diff(want, string(must(os.ReadFile(out)))); diff != "" {
+	if diff := cmp.Diff(want, string(holdtest.Must(os.ReadFile(out)))); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -149,7 +143,7 @@ func TestHangingCommandIsKilled(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- c.Run(ctx, delivery(t, nil)) }()
-	started := strings.Fields(string(must(os.ReadFile(pids)))) // waits for the writer
+	started := strings.Fields(string(holdtest.Must(os.ReadFile(pids)))) // waits for the writer
 	cancel()
 	if err := <-ended; err == nil {
 		t.Error("it ended well")
@@ -158,7 +152,7 @@ func TestHangingCommandIsKilled(t *testing.T) {
 		t.Fatalf("started %q", started)
 	}
 	for _, text := range started {
-		for pid := must(strconv.Atoi(text)); runs(pid); {
+		for pid := holdtest.Must(strconv.Atoi(text)); runs(pid); {
 			time.Sleep(time.Millisecond) // until its parent, or init, has noticed
 		}
 	}
@@ -186,7 +180,7 @@ func TestWebhook(t *testing.T) {
 	mux := http.NewServeMux()
 	d := delivery(t, nil)
 	mux.HandleFunc("POST /good", func(w http.ResponseWriter, r *http.Request) {
-		body := must(io.ReadAll(r.Body))
+		body := holdtest.Must(io.ReadAll(r.Body))
 		mac := hmac.New(sha256.New, secret)
 		mac.Write([]byte(r.Header.Get("Webhook-Id") + "." + r.Header.Get("Webhook-Timestamp") + "." + string(body)))
 		if r.Header.Get("Webhook-Signature") != "v1,"+base64.StdEncoding.EncodeToString(mac.Sum(nil)) || string(body) != string(d.Body) ||
@@ -223,7 +217,7 @@ func TestWebhook(t *testing.T) {
 		"/endless":  {signed, "the answer is 500", ""},
 		"/unknown":  {"", "the answer is 404", "404 page not found"},
 	} {
-		err := must(NewWebhook(server.URL+path, c.secret)).Run(t.Context(), d)
+		err := holdtest.Must(NewWebhook(server.URL+path, c.secret)).Run(t.Context(), d)
 		if got := errorText(err); got != c.reason || !strings.HasSuffix(strings.Trim(output(err), "\x00"), c.output) {
 			t.Errorf("%s: %q, %q", path, got, output(err))
 		}
@@ -244,7 +238,7 @@ func errorText(err error) string {
 func TestWebhookKeepsItsURL(t *testing.T) {
 	server := httptest.NewServer(http.NotFoundHandler())
 	server.Close()
-	err := must(NewWebhook(server.URL+"/T0P/S3CRET", "")).Run(t.Context(), delivery(t, nil))
+	err := holdtest.Must(NewWebhook(server.URL+"/T0P/S3CRET", "")).Run(t.Context(), delivery(t, nil))
 	if err == nil || strings.Contains(err.Error(), "S3CRET") {
 		t.Error(err)
 	}
@@ -254,7 +248,7 @@ func TestWebhookKeepsItsURL(t *testing.T) {
 	defer close(hang)
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
-	err = must(NewWebhook(server.URL+"/S3CRET", "")).Run(ctx, delivery(t, nil))
+	err = holdtest.Must(NewWebhook(server.URL+"/S3CRET", "")).Run(ctx, delivery(t, nil))
 	if !errors.Is(err, context.DeadlineExceeded) || strings.Contains(err.Error(), "S3CRET") {
 		t.Error(err)
 	}
@@ -286,7 +280,7 @@ func TestDir(t *testing.T) {
 		"plain": "no executable file", "sub": "no executable file", "both": "both ", "missing": "there is neither", "clear": "in the clear",
 		"file": "no URL", "none": "no URL", "weak": "the secret is not", "empty": "it is empty",
 	} {
-		action, err := Dir{dir}.Find(must(holdfast.ParseHookName(name)))
+		action, err := Dir{dir}.Find(holdtest.Must(holdfast.ParseHookName(name)))
 		switch {
 		case want == "" && (err != nil || action == nil):
 			t.Errorf("%s: %v", name, err)
@@ -296,10 +290,10 @@ func TestDir(t *testing.T) {
 			t.Errorf("%s: the error tells the secret: %v", name, err)
 		}
 	}
-	if action := must(Dir{dir}.Find(must(holdfast.ParseHookName("run")))).(Command); !filepath.IsAbs(action.Path) {
+	if action := holdtest.Must(Dir{dir}.Find(holdtest.Must(holdfast.ParseHookName("run")))).(Command); !filepath.IsAbs(action.Path) {
 		t.Errorf("%+v", action)
 	}
-	if _, err := (Dir{}).Find(must(holdfast.ParseHookName("run"))); !errors.Is(err, holdfast.ErrNotFound) {
+	if _, err := (Dir{}).Find(holdtest.Must(holdfast.ParseHookName("run"))); !errors.Is(err, holdfast.ErrNotFound) {
 		t.Error(err)
 	}
 }

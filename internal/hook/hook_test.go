@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/holdtest"
 	"github.com/holdfast-web/holdfast/internal/kv"
 	"github.com/holdfast-web/holdfast/internal/kv/memkv"
 	"github.com/holdfast-web/holdfast/internal/registry"
@@ -21,9 +22,7 @@ import (
 
 // world is a registry, and what hooks did. Its time is that of a synctest bubble.
 type world struct {
-	t     *testing.T
-	db    *memkv.DB
-	truth *registry.Registry
+	*holdtest.World
 
 	mu        sync.Mutex
 	ran       []string           // events that hooks were run for, as they came
@@ -32,61 +31,23 @@ type world struct {
 }
 
 func newWorld(t *testing.T, o memkv.Options, apps ...string) *world {
-	w := &world{t: t, db: memkv.New(o), faulty: make(map[string][]error)}
-	w.truth = w.open(w.client())
+	w := &world{World: holdtest.New(t, o, registry.Options{LeaderTTL: leaderTTL}), faulty: make(map[string][]error)}
 	for _, app := range apps {
 		w.set(app, "purge")
 		for _, id := range []string{"one", "two", "three", "four"} {
-			w.publish(app, id)
+			holdtest.AddRelease(t, w.Registry, holdtest.Record(app, id))
 		}
 	}
 	return w
 }
 
-func (w *world) client() *memkv.Client {
-	c := w.db.Client()
-	w.t.Cleanup(func() { c.Close() })
-	return c
-}
-
-func (w *world) open(d kv.Driver) *registry.Registry {
-	return must(registry.Open(w.t.Context(), d, registry.Options{LeaderTTL: 5 * time.Second}))
-}
+const leaderTTL = 5 * time.Second
 
 func (w *world) set(app, hooks string) {
-	w.t.Helper()
+	w.T.Helper()
 	change := func(s *holdfast.Settings) error { return s.Set("hooks", hooks) }
-	if _, err := w.truth.SetApp(w.t.Context(), must(holdfast.ParseAppName(app)), true, change, nil); err != nil {
-		w.t.Fatal(err)
-	}
-}
-
-func (w *world) publish(app, id string) {
-	w.t.Helper()
-	rel := holdfast.Release{
-		App: must(holdfast.ParseAppName(app)), ID: must(holdfast.ParseReleaseID(id)),
-		Manifest: holdfast.DigestOf([]byte(id)), Inventory: holdfast.DigestOf([]byte(id)), Files: 1, Bytes: 1,
-	}
-	lease := must(w.truth.BeginPublish(w.t.Context(), rel.App, rel.Manifest, true))
-	defer lease.Close()
-	if _, _, err := w.truth.AddRelease(w.t.Context(), lease, rel, nil); err != nil {
-		w.t.Fatal(err)
-	}
-}
-
-func (w *world) activate(app string, ids ...string) {
-	w.t.Helper()
-	for _, id := range ids {
-		if _, _, err := w.truth.Activate(w.t.Context(), must(holdfast.ParseAppName(app)), must(holdfast.ParseReleaseID(id)), registry.ActivateOptions{}); err != nil {
-			w.t.Fatal(err)
-		}
-	}
-}
-
-func (w *world) retire(app, id string) {
-	w.t.Helper()
-	if err := w.truth.Retire(w.t.Context(), must(holdfast.ParseAppName(app)), must(holdfast.ParseReleaseID(id)), registry.RetireOptions{}); err != nil {
-		w.t.Fatal(err)
+	if _, err := w.Registry.SetApp(w.T.Context(), holdtest.App(app), true, change, nil); err != nil {
+		w.T.Fatal(err)
 	}
 }
 
@@ -138,17 +99,17 @@ type term struct {
 
 // lead is elected, and lets r run hooks until end.
 func (w *world) lead(r *Runner) *term {
-	w.t.Helper()
-	return w.work(w.truth, must(w.truth.Campaign(w.t.Context(), registry.LeaderInfo{})), r)
+	w.T.Helper()
+	return w.work(w.Registry, holdtest.Must(w.Registry.Campaign(w.T.Context(), registry.LeaderInfo{})), r)
 }
 
 func (w *world) work(reg *registry.Registry, l *registry.Leadership, r *Runner) *term {
-	ctx, cancel := context.WithCancel(w.t.Context())
+	ctx, cancel := context.WithCancel(w.T.Context())
 	t := &term{l, cancel, make(chan struct{})}
 	go func() {
 		defer close(t.ended)
 		if err := r.Run(ctx, l, w.snapshots(ctx, reg)); err != nil {
-			w.t.Error(err)
+			w.T.Error(err)
 		}
 	}()
 	return t
@@ -164,7 +125,7 @@ func (t *term) end() {
 func (w *world) snapshots(ctx context.Context, reg *registry.Registry) iter.Seq[*registry.Snapshot] {
 	return func(yield func(*registry.Snapshot) bool) {
 		var snap *registry.Snapshot
-		hints := must(reg.Watch(ctx))
+		hints := holdtest.Must(reg.Watch(ctx))
 		for ctx.Err() == nil {
 			if next, err := reg.Refresh(ctx, snap); err == nil {
 				snap = next
@@ -182,35 +143,35 @@ func (w *world) snapshots(ctx context.Context, reg *registry.Registry) iter.Seq[
 
 // hook returns how far the hook purge of an app is.
 func (w *world) hook(app string) registry.Hook {
-	w.t.Helper()
-	for _, h := range must(w.truth.Hooks(w.t.Context(), must(w.truth.Refresh(w.t.Context(), nil)))) {
+	w.T.Helper()
+	for _, h := range holdtest.Must(w.Registry.Hooks(w.T.Context(), holdtest.Must(w.Registry.Refresh(w.T.Context(), nil)))) {
 		if h.App.String() == app && h.Name.String() == "purge" {
 			return h
 		}
 	}
-	w.t.Fatalf("app %s has no hook", app)
+	w.T.Fatalf("app %s has no hook", app)
 	return registry.Hook{}
 }
 
 func (w *world) wantRan(want ...string) {
-	w.t.Helper()
+	w.T.Helper()
 	if diff := cmp.Diff(want, w.all()); diff != "" {
-		w.t.Errorf("ran (-want +got):\n%s", diff)
+		w.T.Errorf("ran (-want +got):\n%s", diff)
 	}
 }
 
 func TestEveryEventRunsOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, memkv.Options{}, "shop")
-		w.activate("shop", "one") // before there is a leader
+		w.Activate("shop", "one") // before there is a leader
 		first := w.lead(New(Options{Find: w.find, Tag: tag}))
 		time.Sleep(time.Second)
 		w.wantRan("purge: shop activate one")
-		w.activate("shop", "two", "one")
-		w.retire("shop", "three")
+		w.Activate("shop", "two", "one")
+		w.Retire("shop", "three")
 		time.Sleep(time.Second)
 		first.end()
-		w.activate("shop", "two") // and between two
+		w.Activate("shop", "two") // and between two
 		second := w.lead(New(Options{Find: w.find, Tag: tag}))
 		time.Sleep(time.Second)
 		second.end()
@@ -226,7 +187,7 @@ func TestFailedEventIsTriedAgain(t *testing.T) {
 		w.fail(one, bad, errHang, bad)
 		leader := w.lead(New(Options{Find: w.find, Tag: tag, Tries: 5}))
 		defer leader.end()
-		w.activate("shop", "one", "two")
+		w.Activate("shop", "one", "two")
 		time.Sleep(400 * time.Millisecond)
 		if f := w.hook("shop").Failing; f == nil || f.Tries != 1 || f.Error != "exit status 1" || f.Event.Release.String() != "one" {
 			t.Errorf("after the first try: %+v", f)
@@ -251,7 +212,7 @@ func TestHopelessEventIsGivenUp(t *testing.T) {
 		w.fail(one, slices.Repeat([]error{errors.New("no")}, 100)...)
 		o := Options{Find: w.find, Tag: tag, Tries: 4}
 		leader := w.lead(New(o))
-		w.activate("shop", "one", "two")
+		w.Activate("shop", "one", "two")
 		time.Sleep(2 * time.Second) // two tries at the least
 		leader.end()
 		tried := w.hook("shop").Failing.Tries
@@ -274,7 +235,7 @@ func TestGivenUpEventIsRunAgain(t *testing.T) {
 		w.fail(one, slices.Repeat([]error{errors.New("no")}, 5)...)
 		leader := w.lead(New(Options{Find: w.find, Tag: tag, Tries: 2}))
 		defer func() { leader.end() }()
-		w.activate("shop", "one", "two")
+		w.Activate("shop", "one", "two")
 		time.Sleep(10 * 24 * time.Hour)
 		w.wantRan(one, one, two)
 		w.retry() // is given up again
@@ -285,7 +246,7 @@ func TestGivenUpEventIsRunAgain(t *testing.T) {
 		}
 		leader.end()
 		w.retry()
-		w.activate("shop", "three")
+		w.Activate("shop", "three")
 		leader = w.lead(New(Options{Find: w.find, Tag: tag, Tries: 2}))
 		time.Sleep(time.Minute)
 		w.wantRan(one, one, two, one, one, one, one, three)
@@ -297,10 +258,10 @@ func TestGivenUpEventIsRunAgain(t *testing.T) {
 
 // retry asks for all that the hook purge was given up for.
 func (w *world) retry() {
-	w.t.Helper()
-	if chosen := must(w.truth.RetryHook(w.t.Context(), must(holdfast.ParseAppName("shop")), must(holdfast.ParseHookName("purge")),
+	w.T.Helper()
+	if chosen := holdtest.Must(w.Registry.RetryHook(w.T.Context(), holdtest.App("shop"), holdtest.Must(holdfast.ParseHookName("purge")),
 		func(registry.Missed) bool { return true })); len(chosen) != 1 {
-		w.t.Errorf("to be run again: %+v", chosen)
+		w.T.Errorf("to be run again: %+v", chosen)
 	}
 }
 
@@ -319,9 +280,9 @@ func TestUnknownHookWaits(t *testing.T) {
 		}
 		leader := w.lead(New(Options{Find: find, Tag: tag}))
 		defer leader.end()
-		w.activate("shop", "one")
+		w.Activate("shop", "one")
 		time.Sleep(3 * 24 * time.Hour)
-		w.activate("shop", "two")
+		w.Activate("shop", "two")
 		time.Sleep(time.Minute)
 		if f := w.hook("shop").Failing; f == nil || f.Tries != 0 || f.Error != "hook purge: not found" || f.Event.Release.String() != "one" {
 			t.Errorf("%+v", f)
@@ -345,9 +306,9 @@ func TestHangingHookHoldsNobodyUp(t *testing.T) {
 		w.set("blog", "purge,tell")
 		w.fail("purge: blog activate one", slices.Repeat([]error{errHang}, 100)...)
 		leader := w.lead(New(Options{Find: w.find, Tag: tag, Timeout: time.Hour}))
-		w.activate("blog", "one", "two")
+		w.Activate("blog", "one", "two")
 		time.Sleep(time.Second)
-		w.activate("shop", "one", "two")
+		w.Activate("shop", "one", "two")
 		time.Sleep(time.Second)
 		got := w.all()
 		slices.Sort(got)
@@ -379,7 +340,7 @@ func TestHooksAreBounded(t *testing.T) {
 		w := newWorld(t, memkv.Options{}, apps...)
 		for _, app := range apps {
 			w.fail("purge: "+app+" activate one", errHang)
-			w.activate(app, "one")
+			w.Activate(app, "one")
 		}
 		leader := w.lead(New(Options{Find: w.find, Tag: tag, Most: 2}))
 		defer leader.end()
@@ -399,14 +360,15 @@ func TestLeaderChanges(t *testing.T) {
 	for at := 1; at <= most; at++ {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t, memkv.Options{}, "shop")
-			raw := w.client()
+			raw := w.DB.Client()
+			defer raw.Close()
 			held := &holding{Driver: raw, at: -1, reached: make(chan struct{}), release: make(chan struct{})}
 			o := Options{Find: w.find, Tag: tag}
 			w.fail("purge: shop activate two", errors.New("no"))
-			oldRegistry := w.open(held)
-			w.activate("shop", "one", "two", "one")
-			w.retire("shop", "three")
-			first := must(oldRegistry.Campaign(t.Context(), registry.LeaderInfo{}))
+			oldRegistry := holdtest.Must(registry.Open(t.Context(), held, registry.Options{LeaderTTL: leaderTTL}))
+			w.Activate("shop", "one", "two", "one")
+			w.Retire("shop", "three")
+			first := holdtest.Must(oldRegistry.Campaign(t.Context(), registry.LeaderInfo{}))
 			held.arm(at)
 			old := w.work(oldRegistry, first, New(o))
 			select {
@@ -424,7 +386,7 @@ func TestLeaderChanges(t *testing.T) {
 			if diff := cmp.Diff(state.At, w.hook("shop").At); diff != "" {
 				t.Errorf("stopped at call %d, the old leader changed:\n%s", at, diff)
 			}
-			w.activate("shop", "two")
+			w.Activate("shop", "two")
 			time.Sleep(5 * time.Second)
 			old.end()
 			next.end()
@@ -436,7 +398,7 @@ func TestLeaderChanges(t *testing.T) {
 // judge compares what ran with what happened: one, two (which fails once), one,
 // three, two. Next to the failed one, one run more is allowed.
 func (w *world) judge(at int) {
-	w.t.Helper()
+	w.T.Helper()
 	want := []string{"activate one", "activate two", "activate one", "retire three", "activate two"}
 	var distinct []string
 	ran := w.all()
@@ -447,10 +409,10 @@ func (w *world) judge(at int) {
 		}
 	}
 	if diff := cmp.Diff(want, distinct); diff != "" {
-		w.t.Errorf("stopped at call %d, ran (-want +got):\n%s", at, diff)
+		w.T.Errorf("stopped at call %d, ran (-want +got):\n%s", at, diff)
 	}
 	if n := len(ran); n < len(want)+1 || n > len(want)+2 {
-		w.t.Errorf("stopped at call %d: %d runs of %d events: %v", at, n, len(want), ran)
+		w.T.Errorf("stopped at call %d: %d runs of %d events: %v", at, n, len(want), ran)
 	}
 }
 
@@ -473,7 +435,7 @@ func TestLostAnswers(t *testing.T) {
 			mu.Lock()
 			lossy = true
 			mu.Unlock()
-			w.activate("shop", "one", "two", "one", "two")
+			w.Activate("shop", "one", "two", "one", "two")
 			time.Sleep(time.Minute)
 			leader.end()
 			w.wantRan("purge: shop activate one", "purge: shop activate two", "purge: shop activate one", "purge: shop activate two")

@@ -7,6 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/holdtest"
 	"github.com/holdfast-web/holdfast/internal/registry"
 )
 
@@ -22,7 +23,7 @@ func TestBefore(t *testing.T) {
 		{"r3", []string{"r2"}, map[string]Cause{}},
 		{"r1", nil, map[string]Cause{}},
 	} {
-		older, err := Before(a, id(test.than))
+		older, err := Before(a, holdtest.ID(test.than))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -40,7 +41,7 @@ func TestBefore(t *testing.T) {
 			t.Errorf("before %s:\n%s", test.than, diff)
 		}
 	}
-	if _, err := Before(a, id("r9")); !errors.Is(err, holdfast.ErrNotFound) {
+	if _, err := Before(a, holdtest.ID("r9")); !errors.Is(err, holdfast.ErrNotFound) {
 		t.Errorf("before a release that is not there: %v", err)
 	}
 }

@@ -10,17 +10,9 @@ import (
 	"pgregory.net/rapid"
 
 	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/holdtest"
 	"github.com/holdfast-web/holdfast/internal/registry"
 )
-
-func must[T any](v T, err error) T {
-	if err != nil {
-		panic(err)
-	}
-	return v
-}
-
-func id(s string) holdfast.ReleaseID { return must(holdfast.ParseReleaseID(s)) }
 
 // now is the time of all assessments here; ago is a time before it.
 func now() time.Time { return time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC) }
@@ -39,19 +31,19 @@ func app(keep int, releases ...registry.ReleaseInfo) *registry.AppState {
 }
 
 func draining(name string, drained time.Time) registry.ReleaseInfo {
-	return registry.ReleaseInfo{Release: holdfast.Release{ID: id(name), Published: drained.Add(-day)}, State: holdfast.Draining, Activated: drained.Add(-day), Drained: drained}
+	return registry.ReleaseInfo{Release: holdfast.Release{ID: holdtest.ID(name), Published: drained.Add(-day)}, State: holdfast.Draining, Activated: drained.Add(-day), Drained: drained}
 }
 
 func published(name string, at time.Time) registry.ReleaseInfo {
-	return registry.ReleaseInfo{Release: holdfast.Release{ID: id(name), Published: at}, State: holdfast.Published}
+	return registry.ReleaseInfo{Release: holdfast.Release{ID: holdtest.ID(name), Published: at}, State: holdfast.Published}
 }
 
 func live(name string) registry.ReleaseInfo {
-	return registry.ReleaseInfo{Release: holdfast.Release{ID: id(name)}, State: holdfast.Live, Sides: []holdfast.Side{holdfast.DefaultSide()}, Activated: ago(hour)}
+	return registry.ReleaseInfo{Release: holdfast.Release{ID: holdtest.ID(name)}, State: holdfast.Live, Sides: []holdfast.Side{holdfast.DefaultSide()}, Activated: ago(hour)}
 }
 
 func retired(name string, at time.Time) registry.ReleaseInfo {
-	return registry.ReleaseInfo{Release: holdfast.Release{ID: id(name)}, State: holdfast.Retired, RetiredAt: at}
+	return registry.ReleaseInfo{Release: holdfast.Release{ID: holdtest.ID(name)}, State: holdfast.Retired, RetiredAt: at}
 }
 
 func with(r registry.ReleaseInfo, change func(*registry.ReleaseInfo)) registry.ReleaseInfo {
@@ -87,11 +79,11 @@ func TestAssess(t *testing.T) {
 		"retired, and no room":      {release: retired("r", ago(day)), urgent: true, action: Remove},
 		"retired for long":          {release: retired("r", ago(7*day)), action: Remove},
 		"retired and pinned":        {release: with(retired("r", ago(7*day)), func(r *registry.ReleaseInfo) { r.Pinned = true }), action: Keep, causes: []Cause{Pinned}},
-		"gone":                      {release: registry.ReleaseInfo{Release: holdfast.Release{ID: id("r")}, State: holdfast.Gone}, action: Keep, causes: []Cause{Finished}},
+		"gone":                      {release: registry.ReleaseInfo{Release: holdfast.Release{ID: holdtest.ID("r")}, State: holdfast.Gone}, action: Keep, causes: []Cause{Finished}},
 		"no room changes nothing of what is served": {release: draining("r", ago(day)), urgent: true, action: Keep, causes: []Cause{Grace}, at: now().Add(6 * day)},
 	} {
 		t.Run(name, func(t *testing.T) {
-			asked := map[holdfast.ReleaseID]registry.Asked{id("r"): {Last: test.asked}}
+			asked := map[holdfast.ReleaseID]registry.Asked{holdtest.ID("r"): {Last: test.asked}}
 			got := Assess(app(test.keep, test.release), asked, now(), Options{Urgent: test.urgent})[0]
 			var causes []Cause
 			for _, r := range got.Reasons {
@@ -114,7 +106,7 @@ func TestKeep(t *testing.T) {
 		published("n3", ago(30*day)), published("n2", ago(40*day)), published("n1", ago(50*day)), published("n0", ago(60*day)),
 		draining("d1", ago(50*day)), draining("d3", ago(20*day)), draining("d2", ago(30*day)), live("l"),
 	)
-	want := registry.Transitions{Retire: []holdfast.ReleaseID{id("n0"), id("d1")}}
+	want := registry.Transitions{Retire: []holdfast.ReleaseID{holdtest.ID("n0"), holdtest.ID("d1")}}
 	if diff := cmp.Diff(want, Decide(state, nil, now(), Options{}), cmp.Comparer(func(a, b holdfast.ReleaseID) bool { return a == b })); diff != "" {
 		t.Error(diff)
 	}
@@ -167,11 +159,11 @@ func TestDecide(t *testing.T) {
 }
 
 func TestShares(t *testing.T) {
-	got := Shares(map[holdfast.ReleaseID]registry.Asked{id("a"): {Recent: 3}, id("b"): {Recent: 1}, id("c"): {}})
-	if got[id("a")] != 0.75 || got[id("b")] != 0.25 || got[id("c")] != 0 {
+	got := Shares(map[holdfast.ReleaseID]registry.Asked{holdtest.ID("a"): {Recent: 3}, holdtest.ID("b"): {Recent: 1}, holdtest.ID("c"): {}})
+	if got[holdtest.ID("a")] != 0.75 || got[holdtest.ID("b")] != 0.25 || got[holdtest.ID("c")] != 0 {
 		t.Error(got)
 	}
-	if got := Shares(map[holdfast.ReleaseID]registry.Asked{id("a"): {}}); got != nil {
+	if got := Shares(map[holdfast.ReleaseID]registry.Asked{holdtest.ID("a"): {}}); got != nil {
 		t.Error(got)
 	}
 }

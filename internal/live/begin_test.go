@@ -11,6 +11,7 @@ import (
 	"time"
 
 	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/holdtest"
 )
 
 // begin runs a keeper that served snapshot 5, with release a live, before a
@@ -20,7 +21,7 @@ func begin(t *testing.T, o Options, prepare func(*depot, *source), f func(*testi
 		d := newDepot()
 		s := &stage{t: t, depot: d, source: newSource(d.snapshot(6, twoReleases("b", ""))), log: &bytes.Buffer{}}
 		prepare(d, s.source)
-		o.Side, o.Logger = side("main"), slog.New(slog.NewTextHandler(s.log, nil))
+		o.Side, o.Logger = holdtest.Side("main"), slog.New(slog.NewTextHandler(s.log, nil))
 		o.OnSwap = func(table *Table) { s.swaps = append(s.swaps, table) }
 		o.Last, o.LastRead = d.snapshot(5, twoReleases("a", "")), time.Now().Add(-time.Hour)
 		s.Keeper = NewKeeper(s.source, d, o)

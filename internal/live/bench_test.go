@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/holdtest"
 	"github.com/holdfast-web/holdfast/internal/registry"
 )
 
@@ -81,7 +82,7 @@ func (b *bench) flipped(to int, since int) *registry.Snapshot {
 			r.State, r.Activated = alive, stamp(since)
 		}
 	}
-	app.Sides = []registry.SideInfo{{Side: side("main"), Live: app.Releases[to].ID, Activated: stamp(since)}}
+	app.Sides = []registry.SideInfo{{Side: holdtest.Side("main"), Live: app.Releases[to].ID, Activated: stamp(since)}}
 	return &registry.Snapshot{Registry: "r1", Revision: b.snap.Revision + 1, Apps: []*registry.AppState{&app}}
 }
 
@@ -104,7 +105,7 @@ func BenchmarkBuild(b *testing.B) {
 			var t *Table
 			var builder *builder
 			for b.Loop() {
-				builder = newBuilder(side("main"), nil)
+				builder = newBuilder(holdtest.Side("main"), nil)
 				t = builder.table(history.snap, history.w.built)
 			}
 			b.ReportMetric(float64(builds), "builds-B")
@@ -121,7 +122,7 @@ func BenchmarkFlip(b *testing.B) {
 	for shape, name := range shapes() {
 		b.Run(shape, func(b *testing.B) {
 			history := newBench(benchReleases, name)
-			builder := newBuilder(side("main"), nil)
+			builder := newBuilder(holdtest.Side("main"), nil)
 			builder.table(history.snap, history.w.built)
 			b.ReportAllocs()
 			for i := 0; b.Loop(); i++ {
@@ -143,7 +144,7 @@ func BenchmarkPublish(b *testing.B) {
 			less.Releases = less.Releases[: benchReleases-2 : benchReleases-2]
 			less.Releases = append(less.Releases, history.snap.Apps[0].Releases[benchReleases-1])
 			without := &registry.Snapshot{Registry: "r1", Revision: 1, Apps: []*registry.AppState{&less}}
-			builder := newBuilder(side("main"), nil)
+			builder := newBuilder(holdtest.Side("main"), nil)
 			builder.table(without, history.w.built)
 			b.ReportAllocs()
 			for b.Loop() {
@@ -167,7 +168,7 @@ func BenchmarkVersions(b *testing.B) {
 			fs[fmt.Sprintf("chunk%d.js", f)] = long(fmt.Sprint(f, " of ", n, " "), minDelta)
 		}
 		key := d.put(fs, 0)
-		builds[n] = must(in.build(d.manifests[key.manifest], d.inventories[key.inventory]))
+		builds[n] = holdtest.Must(in.build(d.manifests[key.manifest], d.inventories[key.inventory]))
 	}
 	before := heap()
 	k := newVersionIndex()
@@ -193,7 +194,7 @@ func BenchmarkLookup(b *testing.B) {
 	name := shapes()["hashed"]
 	for _, n := range []int{1, 30, benchReleases} {
 		history := newBench(n, name)
-		table := newBuilder(side("main"), nil).table(history.snap, history.w.built)
+		table := newBuilder(holdtest.Side("main"), nil).table(history.snap, history.w.built)
 		app, live := table.Apps()[0], fmt.Sprint("r", n-1)
 		var paths, prefixes []string
 		for p, content := range history.last {

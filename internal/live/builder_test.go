@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/holdtest"
 	"github.com/holdfast-web/holdfast/internal/registry"
 )
 
@@ -18,7 +19,7 @@ type workshop struct {
 
 func newWorkshop() *workshop {
 	return &workshop{
-		depot: newDepot(), interner: newInterner(), builder: newBuilder(side("main"), nil),
+		depot: newDepot(), interner: newInterner(), builder: newBuilder(holdtest.Side("main"), nil),
 		builds: make(map[buildKey]*Contents), unread: make(map[string]bool),
 	}
 }
@@ -28,7 +29,7 @@ func (w *workshop) built(info *registry.ReleaseInfo) *Contents {
 	if b := w.builds[key]; b != nil || w.unread[info.ID.String()] {
 		return b
 	}
-	w.builds[key] = must(w.interner.build(w.manifests[info.Manifest], w.inventories[info.Inventory]))
+	w.builds[key] = holdtest.Must(w.interner.build(w.manifests[info.Manifest], w.inventories[info.Inventory]))
 	return w.builds[key]
 }
 
@@ -190,7 +191,7 @@ func TestInternerDrops(t *testing.T) {
 	d, in := newDepot(), newInterner()
 	build := func(fs files, incarnation uint32) *Contents {
 		key := d.put(fs, incarnation)
-		return must(in.build(d.manifests[key.manifest], d.inventories[key.inventory]))
+		return holdtest.Must(in.build(d.manifests[key.manifest], d.inventories[key.inventory]))
 	}
 	a := build(files{"x": "1", "y": "1"}, 0)
 	b := build(files{"x": "1", "z": "2"}, 0)

@@ -3,7 +3,6 @@ package live
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"maps"
 	"slices"
 	"strings"
@@ -14,6 +13,7 @@ import (
 	"go.uber.org/goleak"
 
 	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/holdtest"
 	"github.com/holdfast-web/holdfast/internal/registry"
 )
 
@@ -26,20 +26,6 @@ func stamp(n int) time.Time {
 	}
 	return time.Unix(1_700_000_000+int64(n), 0).UTC()
 }
-
-// must returns v; a fixture that cannot be made is a mistake in the test.
-func must[T any](v T, err error) T {
-	if err != nil {
-		panic(err)
-	}
-	return v
-}
-
-func releaseID(s string) holdfast.ReleaseID { return must(holdfast.ParseReleaseID(s)) }
-
-func side(s string) holdfast.Side { return must(holdfast.ParseSide(s)) }
-
-func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 // files are contents by path.
 type files map[string]string
@@ -90,8 +76,8 @@ func (d *depot) put(fs files, incarnation uint32) buildKey {
 			objects[f.Digest] = append(objects[f.Digest], holdfast.Object{Digest: f.Digest, Coding: holdfast.Brotli, Name: br, Size: f.Size / 2})
 		}
 	}
-	m := must(holdfast.NewManifest(list))
-	inv := must(holdfast.NewInventory(slices.Concat(slices.Collect(maps.Values(objects))...)))
+	m := holdtest.Must(holdfast.NewManifest(list))
+	inv := holdtest.Must(holdfast.NewInventory(slices.Concat(slices.Collect(maps.Values(objects))...)))
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.manifests[m.Digest()], d.inventories[inv.Digest()] = m, inv
@@ -150,7 +136,7 @@ func (d *depot) info(r rel) registry.ReleaseInfo {
 	d.set(d.broken, key.manifest, r.missing)
 	return registry.ReleaseInfo{
 		Release: holdfast.Release{
-			ID: releaseID(r.id), Manifest: key.manifest, Inventory: key.inventory,
+			ID: holdtest.ID(r.id), Manifest: key.manifest, Inventory: key.inventory,
 			Published: stamp(r.published), Clashes: r.clashes,
 		},
 		State: r.state, Activated: stamp(r.activated),
@@ -172,7 +158,7 @@ type site struct {
 }
 
 func (d *depot) state(s site) *registry.AppState {
-	name := must(holdfast.ParseAppName(cmpOr(s.name, "default")))
+	name := holdtest.Must(holdfast.ParseAppName(cmpOr(s.name, "default")))
 	state := &registry.AppState{Name: name, Settings: holdfast.DefaultSettings(name)}
 	for _, kv := range strings.Fields(s.settings) {
 		key, value, _ := strings.Cut(kv, "=")
@@ -181,7 +167,7 @@ func (d *depot) state(s site) *registry.AppState {
 		}
 	}
 	for _, o := range s.sides {
-		state.Sides = append(state.Sides, registry.SideInfo{Side: side(o.side), Live: releaseID(o.live), Activated: stamp(o.since)})
+		state.Sides = append(state.Sides, registry.SideInfo{Side: holdtest.Side(o.side), Live: holdtest.ID(o.live), Activated: stamp(o.since)})
 	}
 	for _, r := range s.releases {
 		state.Releases = append(state.Releases, d.info(r))
@@ -208,7 +194,7 @@ func (d *depot) snapshot(revision int64, sites ...site) *registry.Snapshot {
 func tableOf(t *testing.T, sites ...site) *Table {
 	t.Helper()
 	d := newDepot()
-	return NewTable(t.Context(), side("main"), d.snapshot(1, sites...), d, quiet())
+	return NewTable(t.Context(), holdtest.Side("main"), d.snapshot(1, sites...), d, holdtest.Quiet())
 }
 
 func appOf(t *testing.T, s site) *App {

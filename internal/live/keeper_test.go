@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/holdtest"
 )
 
 // stage is a running keeper in a bubble of synctest.
@@ -31,7 +32,7 @@ func play(t *testing.T, o Options, f func(*testing.T, *stage)) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDepot()
 		s := &stage{t: t, depot: d, source: newSource(d.snapshot(1, twoReleases("a", ""))), log: &bytes.Buffer{}}
-		o.Side, o.Logger = side("main"), slog.New(slog.NewTextHandler(s.log, nil))
+		o.Side, o.Logger = holdtest.Side("main"), slog.New(slog.NewTextHandler(s.log, nil))
 		o.OnSwap = func(table *Table) { s.swaps = append(s.swaps, table) }
 		s.Keeper = NewKeeper(s.source, d, o)
 		if s.Table() != nil {

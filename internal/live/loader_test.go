@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/holdtest"
 )
 
 // What arrives after patience is taken into a table without a read.
@@ -21,7 +22,7 @@ func TestKeeperTakesLateManifests(t *testing.T) {
 		d := newDepot()
 		s := newSource(d.snapshot(1, twoReleases("a", "")))
 		slow := slowManifests{d, 3 * time.Second}
-		k := NewKeeper(s, slow, Options{Side: side("main"), Logger: quiet(), Poll: time.Hour})
+		k := NewKeeper(s, slow, Options{Side: holdtest.Side("main"), Logger: holdtest.Quiet(), Poll: time.Hour})
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		go func() { done <- k.Run(ctx) }()
@@ -55,7 +56,7 @@ func TestKeeperGathersArrivals(t *testing.T) {
 			many.releases = append(many.releases, rel{id: fmt.Sprint("r", i), state: published, published: i + 1, files: files{"x": fmt.Sprint(i)}})
 		}
 		swaps := 0
-		o := Options{Side: side("main"), Logger: quiet(), Poll: time.Hour, OnSwap: func(*Table) { swaps++ }}
+		o := Options{Side: holdtest.Side("main"), Logger: holdtest.Quiet(), Poll: time.Hour, OnSwap: func(*Table) { swaps++ }}
 		k := NewKeeper(newSource(d.snapshot(1, many)), slowManifests{d, 3 * time.Second}, o)
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
@@ -79,7 +80,7 @@ func TestKeeperHurriesWhenOneIsBack(t *testing.T) {
 		d := newDepot()
 		snap := d.snapshot(1, twoReleases("a", ""))
 		away := awayManifests{depot: d, slow: snap.Apps[0].Releases[0].Manifest, back: time.Now().Add(3500 * time.Millisecond)}
-		k := NewKeeper(newSource(snap), away, Options{Side: side("main"), Logger: quiet(), Poll: time.Hour})
+		k := NewKeeper(newSource(snap), away, Options{Side: holdtest.Side("main"), Logger: holdtest.Quiet(), Poll: time.Hour})
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		go func() { done <- k.Run(ctx) }()
@@ -112,7 +113,7 @@ func TestKeeperLogsLastingFailures(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			d := newDepot()
 			var log strings.Builder
-			o := Options{Side: side("main"), Logger: slog.New(slog.NewTextHandler(&log, nil)), Poll: time.Hour}
+			o := Options{Side: holdtest.Side("main"), Logger: slog.New(slog.NewTextHandler(&log, nil)), Poll: time.Hour}
 			snap := d.snapshot(1, site{releases: []rel{{id: "r1", state: published, published: 1, files: files{"x": "1"}}}})
 			k := NewKeeper(newSource(snap), awayManifests{depot: d, back: time.Now().Add(back)}, o)
 			ctx, cancel := context.WithCancel(t.Context())
@@ -181,7 +182,7 @@ func TestLoaderBoundsAndOrder(t *testing.T) {
 			states[r.Manifest] = r.State
 		}
 		g := &gauge{depot: d, states: states}
-		NewTable(t.Context(), side("main"), snap, g, quiet())
+		NewTable(t.Context(), holdtest.Side("main"), snap, g, holdtest.Quiet())
 		if g.most != parallel {
 			t.Errorf("%d manifests read at once, want %d", g.most, parallel)
 		}
@@ -225,7 +226,7 @@ func TestNewTableGivesUpWithContext(t *testing.T) {
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if app := NewTable(ctx, side("main"), snap, d, quiet()).Apps()[0]; !app.Incomplete() {
+		if app := NewTable(ctx, holdtest.Side("main"), snap, d, holdtest.Quiet()).Apps()[0]; !app.Incomplete() {
 			t.Error("the table has what nobody could read")
 		}
 	})
@@ -236,7 +237,7 @@ func TestLoaderChecksInventory(t *testing.T) {
 	d := newDepot()
 	snap := d.snapshot(1, twoReleases("a", ""))
 	snap.Apps[0].Releases[0].Inventory = snap.Apps[0].Releases[1].Inventory
-	app := NewTable(t.Context(), side("main"), snap, d, quiet()).Apps()[0]
+	app := NewTable(t.Context(), holdtest.Side("main"), snap, d, holdtest.Quiet()).Apps()[0]
 	r, _ := app.Release("b")
 	if r.Loaded() || !app.Incomplete() || !app.Live().Loaded() {
 		t.Error("a release counts as loaded although its inventory is another's")

@@ -10,6 +10,7 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 
 	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/holdtest"
 	"github.com/holdfast-web/holdfast/internal/registry"
 )
 
@@ -114,13 +115,13 @@ func (m *model) settle() {
 func (m *model) snapshot() *registry.Snapshot {
 	s := &registry.AppState{Name: holdfast.DefaultApp(), Settings: m.settings}
 	for on, id := range m.live {
-		s.Sides = append(s.Sides, registry.SideInfo{Side: side(on), Live: releaseID(id), Activated: stamp(m.since[on])})
+		s.Sides = append(s.Sides, registry.SideInfo{Side: holdtest.Side(on), Live: holdtest.ID(id), Activated: stamp(m.since[on])})
 	}
 	slices.SortFunc(s.Sides, func(a, b registry.SideInfo) int { return strings.Compare(a.Side.String(), b.Side.String()) })
 	for _, r := range m.releases {
 		s.Releases = append(s.Releases, registry.ReleaseInfo{
 			Release: holdfast.Release{
-				ID: releaseID(r.id), Manifest: r.key.manifest, Inventory: r.key.inventory,
+				ID: holdtest.ID(r.id), Manifest: r.key.manifest, Inventory: r.key.inventory,
 				Published: stamp(r.published), Clashes: r.clashes,
 			},
 			State: m.stateOf(r), Activated: stamp(r.activated),

@@ -3,7 +3,6 @@ package live
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"sync"
 	"testing"
@@ -11,6 +10,7 @@ import (
 	"time"
 
 	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/holdtest"
 	"github.com/holdfast-web/holdfast/internal/kv"
 	"github.com/holdfast-web/holdfast/internal/kv/memkv"
 	"github.com/holdfast-web/holdfast/internal/registry"
@@ -77,16 +77,16 @@ func (f *fleet) before(ctx context.Context, c memkv.Call) error {
 
 func (f *fleet) join() {
 	m := &member{f: f, client: f.db.Client()}
-	m.registry = &deaf{must(registry.Open(f.t.Context(), m.client, registry.Options{}))}
+	m.registry = &deaf{holdtest.Must(registry.Open(f.t.Context(), m.client, registry.Options{}))}
 	f.nodes = append(f.nodes, m)
 	m.start()
 }
 
 // start runs a node that begins from what it kept, if anything.
 func (m *member) start() {
-	o := Options{Side: side("main"), Logger: quiet(), OnSwap: m.swapped}
+	o := Options{Side: holdtest.Side("main"), Logger: holdtest.Quiet(), OnSwap: m.swapped}
 	if m.kept != nil {
-		o.Last = must(registry.DecodeSnapshot(m.kept))
+		o.Last = holdtest.Must(registry.DecodeSnapshot(m.kept))
 	}
 	m.keeper = NewKeeper(m.registry, m.f.depot, o)
 	ctx, cancel := context.WithCancel(m.f.t.Context())
@@ -105,17 +105,19 @@ func (m *member) swapped(t *Table) {
 		m.f.t.Errorf("a table of revision %d after one of %d", t.Revision, m.highest)
 	}
 	m.highest = t.Revision
-	m.kept = must(m.keeper.Snapshot().Encode())
+	m.kept = holdtest.Must(m.keeper.Snapshot().Encode())
 }
 
 // publish adds a release to the registry and its manifest to the depot.
 func (f *fleet) publish(r *registry.Registry, id string) {
-	ctx, key := f.t.Context(), f.depot.put(files{"index.html": id}, 0)
-	lease := must(r.BeginPublish(ctx, holdfast.DefaultApp(), key.manifest, true))
-	_, _, err := r.AddRelease(ctx, lease, holdfast.Release{
-		App: holdfast.DefaultApp(), ID: releaseID(id), Manifest: key.manifest, Inventory: key.inventory,
-	}, nil)
-	if err := errors.Join(err, lease.Close()); err != nil {
+	key := f.depot.put(files{"index.html": id}, 0)
+	holdtest.AddRelease(f.t, r, holdfast.Release{
+		App: holdfast.DefaultApp(), ID: holdtest.ID(id), Manifest: key.manifest, Inventory: key.inventory,
+	})
+}
+
+func (f *fleet) activate(r *registry.Registry, id string) {
+	if _, _, err := r.Activate(f.t.Context(), holdfast.DefaultApp(), holdtest.ID(id), registry.ActivateOptions{}); err != nil {
 		f.t.Fatal(err)
 	}
 }
@@ -124,7 +126,7 @@ func (f *fleet) publish(r *registry.Registry, id string) {
 func (f *fleet) foreign(d kv.Driver, id string, remove bool) {
 	const key = "data/default/version/main"
 	op := kv.Create(key, []byte(id))
-	if got := must(d.Get(f.t.Context(), key)); len(got) > 0 {
+	if got := holdtest.Must(d.Get(f.t.Context(), key)); len(got) > 0 {
 		op = kv.Set(key, []byte(id), got[0].Token)
 		if remove {
 			op = kv.Delete(key, got[0].Token)
@@ -145,7 +147,7 @@ func TestOutages(t *testing.T) {
 			f := &fleet{t: t, depot: newDepot(), ways: make(map[*memkv.Client]way)}
 			f.db = memkv.New(memkv.Options{Before: f.before})
 			operator := f.db.Client()
-			r := must(registry.Open(t.Context(), operator, registry.Options{}))
+			r := holdtest.Must(registry.Open(t.Context(), operator, registry.Options{}))
 			ids := []string{"r0", "r1", "r2"}
 			for _, id := range ids {
 				f.publish(r, id)
@@ -159,10 +161,7 @@ func TestOutages(t *testing.T) {
 				id := ids[random.IntN(len(ids))]
 				switch random.IntN(8) {
 				case 0, 1:
-					_, _, err := r.Activate(t.Context(), holdfast.DefaultApp(), releaseID(id), registry.ActivateOptions{})
-					if err != nil {
-						t.Fatal(err)
-					}
+					f.activate(r, id)
 				case 2:
 					f.foreign(operator, id, random.IntN(3) == 0)
 				case 3:
@@ -188,24 +187,18 @@ func TestOutages(t *testing.T) {
 			}
 			time.Sleep(time.Duration(5000+random.IntN(20_000)) * time.Millisecond)
 			f.publish(r, "last")
-			must2(r.Activate(t.Context(), holdfast.DefaultApp(), releaseID("last"), registry.ActivateOptions{}))
+			f.activate(r, "last")
 			for _, m := range f.nodes {
 				f.set(m.client, open)
 			}
 			time.Sleep(time.Second)
 			synctest.Wait()
 			for i, m := range f.nodes {
-				if live := m.keeper.Table().Apps()[0].Live(); live.ID != releaseID("last") || m.keeper.Health().Err != nil {
+				if live := m.keeper.Table().Apps()[0].Live(); live.ID != holdtest.ID("last") || m.keeper.Health().Err != nil {
 					t.Errorf("seed %d: node %d has %s live, %+v", seed, i, live.ID, m.keeper.Health())
 				}
 				m.stop()
 			}
 		})
-	}
-}
-
-func must2[A, B any](_ A, _ B, err error) {
-	if err != nil {
-		panic(fmt.Sprint("fixture: ", err))
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/holdtest"
 )
 
 // owned is a table of an app to which nodes bring their own builds, as the node
@@ -12,7 +13,7 @@ func (w *workshop) owned(s site, own string, local bool) *App {
 	w.builder.own = nil
 	snap := w.snapshot(1, s)
 	if own != "" {
-		w.builder.own = map[holdfast.AppName]holdfast.ReleaseID{snap.Apps[0].Name: must(holdfast.ParseReleaseID(own))}
+		w.builder.own = map[holdfast.AppName]holdfast.ReleaseID{snap.Apps[0].Name: holdtest.Must(holdfast.ParseReleaseID(own))}
 	}
 	snap.Apps[0].Local = local
 	return w.builder.table(snap, w.built).Apps()[0]

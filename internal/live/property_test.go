@@ -9,6 +9,7 @@ import (
 	"pgregory.net/rapid"
 
 	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/holdtest"
 	"github.com/holdfast-web/holdfast/internal/registry"
 )
 
@@ -96,7 +97,7 @@ func (m *machine) load() {
 	}
 	for key := range m.loaded {
 		if m.builds[key] == nil {
-			m.builds[key] = must(m.interner.build(m.d.manifests[key.manifest], m.d.inventories[key.inventory]))
+			m.builds[key] = holdtest.Must(m.interner.build(m.d.manifests[key.manifest], m.d.inventories[key.inventory]))
 		}
 	}
 }
@@ -104,11 +105,11 @@ func (m *machine) load() {
 // scratch builds the table with a new builder that knows nothing but what was
 // served before.
 func (m *machine) scratch(snap *registry.Snapshot, served string) *Table {
-	b := newBuilder(side("main"), nil)
+	b := newBuilder(holdtest.Side("main"), nil)
 	ab := newAppBuilder(nil)
 	ab.state = &registry.AppState{}
 	if served != "" {
-		ab.live = releaseID(served)
+		ab.live = holdtest.ID(served)
 	}
 	b.apps[holdfast.DefaultApp()] = ab
 	return b.table(snap, m.built)
@@ -216,7 +217,7 @@ func (m *machine) actions() map[string]func(*rapid.T) {
 			}
 		},
 		"mount": func(t *rapid.T) {
-			m.settings.Mount = must(holdfast.ParseMount(rapid.SampledFrom([]string{"/", "/a", "x.org/"}).Draw(t, "mount")))
+			m.settings.Mount = holdtest.Must(holdfast.ParseMount(rapid.SampledFrom([]string{"/", "/a", "x.org/"}).Draw(t, "mount")))
 		},
 	}
 }
@@ -226,7 +227,7 @@ func (m *machine) actions() map[string]func(*rapid.T) {
 func TestIncrementalTables(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		m := &machine{
-			model: newModel(), builder: newBuilder(side("main"), nil), interner: newInterner(),
+			model: newModel(), builder: newBuilder(holdtest.Side("main"), nil), interner: newInterner(),
 			builds: make(map[buildKey]*Contents),
 		}
 		t.Repeat(m.actions())

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/holdtest"
 )
 
 // await calls Await in a goroutine; the result can be read when it is there.
@@ -377,7 +378,7 @@ func TestAwaitSeesWhatWasPublished(t *testing.T) {
 		source := newSource(d.snapshot(1, s))
 		doze := func(context.Context) { time.Sleep(rand.N(300 * time.Millisecond)) }
 		source.before, source.after = doze, doze
-		k := NewKeeper(source, d, Options{Side: side("main"), Logger: quiet(), Poll: 700 * time.Millisecond})
+		k := NewKeeper(source, d, Options{Side: holdtest.Side("main"), Logger: holdtest.Quiet(), Poll: 700 * time.Millisecond})
 		ctx, cancel := context.WithCancel(t.Context())
 		var run, asking sync.WaitGroup
 		run.Go(func() {

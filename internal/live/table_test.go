@@ -7,6 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/holdtest"
 )
 
 const (
@@ -117,7 +118,7 @@ func TestPlainPassesOverDocuments(t *testing.T) {
 			{id: "a", state: alive, published: 1, activated: 3, files: files{"a.js": "x"}},
 		},
 	})
-	app := NewTable(t.Context(), side("main"), snap, d, quiet()).Apps()[0]
+	app := NewTable(t.Context(), holdtest.Side("main"), snap, d, holdtest.Quiet()).Apps()[0]
 	if r, ok := app.Plain("page.html"); ok {
 		t.Errorf("Plain(page.html) = %v of release %s, want nothing", r.Entry, r.Release.ID)
 	}

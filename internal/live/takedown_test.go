@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/holdtest"
 	"github.com/holdfast-web/holdfast/internal/registry"
 )
 
@@ -18,12 +19,12 @@ func TestTakedownTables(t *testing.T) {
 		{id: "r1", state: holdfast.Draining, published: 0, activated: 1, files: files{"c.js": leak, "old.js": leak}},
 	}}
 	snap := d.snapshot(1, s)
-	l, b := newLoader(d, 1e9, quiet()), newBuilder(side("main"), nil)
+	l, b := newLoader(d, 1e9, holdtest.Quiet()), newBuilder(holdtest.Side("main"), nil)
 	l.want(t.Context(), snap)
 	l.wait(t.Context(), 1e9)
 	with := func(revision int64, down ...holdfast.Takedown) *Table {
 		next := &registry.Snapshot{Registry: snap.Registry, Revision: revision, Apps: snap.Apps}
-		next.Takedowns = must(holdfast.NewTakedowns(revision, down))
+		next.Takedowns = holdtest.Must(holdfast.NewTakedowns(revision, down))
 		return b.table(next, l.built)
 	}
 	isDown := func(tb *Table, release, path string) bool {

@@ -10,6 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/holdtest"
 )
 
 // long is content of n bytes that says what it is.
@@ -118,7 +119,7 @@ func TestKinship(t *testing.T) {
 					}
 				}
 				key := d.put(fs, 0)
-				b := must(in.build(d.manifests[key.manifest], d.inventories[key.inventory]))
+				b := holdtest.Must(in.build(d.manifests[key.manifest], d.inventories[key.inventory]))
 				builds[len(indexes)] = b
 				k.hold(b, 1)
 			},

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/holdtest"
 	"github.com/holdfast-web/holdfast/internal/live"
 	"github.com/holdfast-web/holdfast/internal/registry"
 )
@@ -27,20 +28,20 @@ func (t *torn) Manifest(ctx context.Context, d holdfast.Digest) (*holdfast.Manif
 
 // prepare asks nodes to have a release ready, until the test ends or stop is called.
 func (w *world) prepare(id holdfast.ReleaseID, side holdfast.Side) (stop func()) {
-	w.t.Helper()
-	info, err := w.registry.Release(w.t.Context(), holdfast.DefaultApp(), id)
-	w.check(err)
-	asked, err := w.registry.Prepare(w.t.Context(), holdfast.DefaultApp(), side, info.Release)
-	w.check(err)
-	w.t.Cleanup(func() { w.check(asked.Close()) })
-	return func() { w.check(asked.Close()) }
+	w.T.Helper()
+	info, err := w.Registry.Release(w.T.Context(), holdfast.DefaultApp(), id)
+	w.Check(err)
+	asked, err := w.Registry.Prepare(w.T.Context(), holdfast.DefaultApp(), side, info.Release)
+	w.Check(err)
+	w.T.Cleanup(func() { w.Check(asked.Close()) })
+	return func() { w.Check(asked.Close()) }
 }
 
 // self is the entry of the one node.
 func (w *world) self() registry.NodeInfo {
-	w.t.Helper()
-	nodes, err := w.registry.Nodes(w.t.Context())
-	w.check(err)
+	w.T.Helper()
+	nodes, err := w.Registry.Nodes(w.T.Context())
+	w.Check(err)
 	if len(nodes) == 0 {
 		return registry.NodeInfo{}
 	}
@@ -51,54 +52,46 @@ func (w *world) self() registry.NodeInfo {
 // why it has not; what is retired as well. It stops saying so when nobody asks.
 func TestAhead(t *testing.T) {
 	w := newWorld(t)
-	w.publish("v1", map[string]string{"index.html": "one"})
+	w.Publish("v1", map[string]string{"index.html": "one"})
 	c := w.config()
-	manifests := &torn{Manifests: w.store}
+	manifests := &torn{Manifests: w.Store}
 	c.Manifests, c.Warmer = manifests, w.blobs
 	_, stop := w.start(c)
-	defer func() { w.check(stop()) }()
-	eventually(t, "v1 ready", func() bool { return w.self().Prepares && strings.Join(w.readyReleases(), " ") == "v1" })
+	defer func() { w.Check(stop()) }()
+	holdtest.Eventually(t, "v1 ready", func() bool { return w.self().Prepares && strings.Join(w.readyReleases(), " ") == "v1" })
 
 	manifests.broken.Store(true)
-	v2 := w.add("v2", map[string]string{"index.html": "two"})
+	v2 := w.Add("v2", map[string]string{"index.html": "two"}).ID
 	withdraw := w.prepare(v2, holdfast.DefaultSide())
-	eventually(t, "a reason", func() bool {
+	holdtest.Eventually(t, "a reason", func() bool {
 		why := w.self().Failing[holdfast.DefaultApp()][v2]
 		return strings.Contains(why, "the disk is on fire") && len(why) <= failingLength+len("…")
 	})
 	manifests.broken.Store(false)
-	eventually(t, "v2 ready", func() bool {
+	holdtest.Eventually(t, "v2 ready", func() bool {
 		n := w.self()
 		return strings.Join(w.readyReleases(), " ") == "v1 v2" && n.Failing[holdfast.DefaultApp()][v2] == ""
 	})
 	withdraw()
-	w.publish("v3", map[string]string{"index.html": "three"}) // the entry is written again
-	eventually(t, "v2 is asked for no more", func() bool { return strings.Join(w.readyReleases(), " ") == "v1 v3" })
+	w.Publish("v3", map[string]string{"index.html": "three"}) // the entry is written again
+	holdtest.Eventually(t, "v2 is asked for no more", func() bool { return strings.Join(w.readyReleases(), " ") == "v1 v3" })
 
-	w.check(w.registry.Retire(t.Context(), holdfast.DefaultApp(), v2, registry.RetireOptions{}))
+	w.Check(w.Registry.Retire(t.Context(), holdfast.DefaultApp(), v2, registry.RetireOptions{}))
 	w.prepare(v2, holdfast.DefaultSide())
-	eventually(t, "v2 ready again, retired", func() bool { return strings.Join(w.readyReleases(), " ") == "v1 v2 v3" })
+	holdtest.Eventually(t, "v2 ready again, retired", func() bool { return strings.Join(w.readyReleases(), " ") == "v1 v2 v3" })
 }
 
 // TestAheadOfOthers: a node does not prepare for other sides.
 func TestAheadOfOthers(t *testing.T) {
 	own := map[holdfast.AppName]holdfast.ReleaseID{}
 	n := &Node{config: Config{Side: holdfast.DefaultSide(), Own: own}}
-	blue, err := holdfast.ParseSide("blue")
-	if err != nil {
-		t.Fatal(err)
-	}
-	shop, err := holdfast.ParseAppName("shop")
-	if err != nil {
-		t.Fatal(err)
-	}
+	blue := holdtest.Side("blue")
+	shop := holdtest.App("shop")
 	all := []registry.Preparation{{App: shop, Side: blue}, {App: holdfast.DefaultApp(), Side: holdfast.DefaultSide()}}
 	if got := n.concerned(all); len(got) != 1 || got[warmKey{app: holdfast.DefaultApp()}].Side != holdfast.DefaultSide() {
 		t.Errorf("%v", got)
 	}
-	if own[holdfast.DefaultApp()], err = holdfast.ParseReleaseID("mine"); err != nil {
-		t.Fatal(err)
-	}
+	own[holdfast.DefaultApp()] = holdtest.ID("mine")
 	if got := n.concerned(all); len(got) != 0 {
 		t.Errorf("of an app of which it brought a build: %v", got)
 	}

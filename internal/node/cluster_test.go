@@ -13,44 +13,36 @@ import (
 
 	holdfast "github.com/holdfast-web/holdfast"
 	"github.com/holdfast-web/holdfast/internal/blob"
+	"github.com/holdfast-web/holdfast/internal/holdtest"
 	"github.com/holdfast-web/holdfast/internal/kv"
-	"github.com/holdfast-web/holdfast/internal/kv/memkv"
 	"github.com/holdfast-web/holdfast/internal/live"
 	"github.com/holdfast-web/holdfast/internal/registry"
 )
 
 // set does what zkCli.sh does.
 func (w *world) set(key, value string) {
-	w.t.Helper()
-	got, err := w.client.Get(w.t.Context(), key)
-	w.check(err)
+	w.T.Helper()
+	got, err := w.Client.Get(w.T.Context(), key)
+	w.Check(err)
 	op := kv.Create(key, []byte(value))
 	if len(got) > 0 {
 		op = kv.Set(key, []byte(value), got[0].Token)
 	}
-	_, err = w.client.Commit(w.t.Context(), op)
-	w.check(err)
+	_, err = w.Client.Commit(w.T.Context(), op)
+	w.Check(err)
 }
 
 // TestLeaderRecordsForeignActivations: one of the nodes leads and gives each change
 // of a version key one history entry; when it goes, another takes over.
 func TestLeaderRecordsForeignActivations(t *testing.T) {
 	w := newWorld(t)
-	db := memkv.New(memkv.Options{})
-	w.client = db.Client()
-	var err error
-	w.registry, err = registry.Open(t.Context(), w.client, registry.Options{})
-	w.check(err)
-	w.publish("v1", map[string]string{"index.html": "one"})
-	w.publish("v2", map[string]string{"index.html": "two"})
+	w.Publish("v1", map[string]string{"index.html": "one"})
+	w.Publish("v2", map[string]string{"index.html": "two"})
 	var nodes []*Node
 	var stops []func() error
 	for range 3 {
-		client := db.Client()
-		t.Cleanup(func() { w.check(client.Close()) })
 		c := w.config()
-		c.Registry, err = registry.Open(t.Context(), client, registry.Options{LeaderTTL: 2 * time.Second})
-		w.check(err)
+		_, c.Registry = w.Open(registry.Options{LeaderTTL: 2 * time.Second})
 		n, stop := w.start(c)
 		nodes, stops = append(nodes, n), append(stops, stop)
 	}
@@ -58,15 +50,15 @@ func TestLeaderRecordsForeignActivations(t *testing.T) {
 		return slices.IndexFunc(nodes, func(n *Node) bool { return n != nil && n.leading.Load() })
 	}
 	history := func() []registry.HistoryEntry {
-		all, err := w.registry.History(t.Context(), holdfast.DefaultApp(), 0)
-		w.check(err)
+		all, err := w.Registry.History(t.Context(), holdfast.DefaultApp(), 0)
+		w.Check(err)
 		return all
 	}
 	values := []string{"v1", "v2", "v1"}
 	for i, id := range values {
-		eventually(t, "a leader", func() bool { return leader() >= 0 })
+		holdtest.Eventually(t, "a leader", func() bool { return leader() >= 0 })
 		w.set("data/default/version/main", id)
-		eventually(t, "an entry", func() bool { return len(history()) == 2+i+1 })
+		holdtest.Eventually(t, "an entry", func() bool { return len(history()) == 2+i+1 })
 		if e := history()[0]; e.Release.String() != id {
 			t.Errorf("entry %+v, want release %s", e, id)
 		}
@@ -74,28 +66,28 @@ func TestLeaderRecordsForeignActivations(t *testing.T) {
 		if s := w.readyz(nodes[at]); !s.Leader {
 			t.Errorf("the leader says %+v", s)
 		}
-		w.check(stops[at]())
+		w.Check(stops[at]())
 		nodes[at] = nil
 	}
 	if n := len(history()); n != 2+len(values) {
 		t.Errorf("%d entries, want %d", n, 2+len(values))
 	}
-	if _, ok, err := w.registry.Leader(t.Context()); ok || err != nil {
+	if _, ok, err := w.Registry.Leader(t.Context()); ok || err != nil {
 		t.Errorf("a leader although no node runs: %v, %v", ok, err)
 	}
 }
 
 func TestNoElection(t *testing.T) {
 	w := newWorld(t)
-	w.publish("v1", map[string]string{"index.html": "one"})
+	w.Publish("v1", map[string]string{"index.html": "one"})
 	c := w.config()
 	c.NoElection = true
 	n, _ := w.start(c)
-	eventually(t, "registered", func() bool {
-		nodes, err := w.registry.Nodes(t.Context())
+	holdtest.Eventually(t, "registered", func() bool {
+		nodes, err := w.Registry.Nodes(t.Context())
 		return err == nil && len(nodes) == 1
 	})
-	if _, ok, err := w.registry.Leader(t.Context()); ok || err != nil || w.readyz(n).Leader {
+	if _, ok, err := w.Registry.Leader(t.Context()); ok || err != nil || w.readyz(n).Leader {
 		t.Errorf("it leads: %v, %v", ok, err)
 	}
 }
@@ -108,43 +100,42 @@ func TestReadyInSpiteOfMissingManifests(t *testing.T) {
 		t.Run(states[missing].String(), func(t *testing.T) {
 			w := newWorld(t)
 			for _, id := range []string{"v1", "v2"} {
-				w.publish(id, map[string]string{"index.html": id})
+				w.Publish(id, map[string]string{"index.html": id})
 			}
-			w.add("v3", map[string]string{"index.html": "v3"})
+			w.Add("v3", map[string]string{"index.html": "v3"})
 			c := w.config()
 			c.Poll = 50 * time.Millisecond
-			snap, err := w.registry.Refresh(t.Context(), nil)
-			w.check(err)
+			snap, err := w.Registry.Refresh(t.Context(), nil)
+			w.Check(err)
 			for _, r := range snap.Apps[0].Releases {
 				if r.ID.String() == missing {
-					c.Manifests = without{w.store, r.Manifest}
+					c.Manifests = without{w.Store, r.Manifest}
 				}
 				if r.State != states[r.ID.String()] {
 					t.Fatalf("release %s is %s", r.ID, r.State)
 				}
 			}
 			n, _ := w.start(c)
-			eventually(t, "listed", func() bool { return n.entered.Load() })
+			holdtest.Eventually(t, "listed", func() bool { return n.entered.Load() })
 			if s := w.readyz(n); s.Ready {
 				t.Errorf("status %+v", s)
 			}
 			past := time.Now().Add(-n.config.WarmFor)
 			n.patientSince.Store(&past)
-			eventually(t, "ready after a while", func() bool { return w.readyz(n).Ready })
-			id, err := holdfast.ParseReleaseID(missing)
-			w.check(err)
-			other, err := w.registry.RegisterNode(t.Context(), registry.NodeInfo{
+			holdtest.Eventually(t, "ready after a while", func() bool { return w.readyz(n).Ready })
+			id := holdtest.ID(missing)
+			other, err := w.Registry.RegisterNode(t.Context(), registry.NodeInfo{
 				Name: "other", Ready: map[holdfast.AppName][]holdfast.ReleaseID{holdfast.DefaultApp(): {id}},
 			}, time.Minute)
-			w.check(err)
+			w.Check(err)
 			if missing == "v2" {
-				eventually(t, "not ready when another node has it", func() bool { return !w.readyz(n).Ready })
-				w.check(other.Close())
-				eventually(t, "ready when that one has gone", func() bool { return w.readyz(n).Ready })
+				holdtest.Eventually(t, "not ready when another node has it", func() bool { return !w.readyz(n).Ready })
+				w.Check(other.Close())
+				holdtest.Eventually(t, "ready when that one has gone", func() bool { return w.readyz(n).Ready })
 			} else if s := w.readyz(n); !s.Ready {
 				t.Errorf("another node has it: %+v", s)
 			}
-			w.check(other.Close())
+			w.Check(other.Close())
 		})
 	}
 }
@@ -193,9 +184,9 @@ func (s *stove) calls() (asked, ended int) {
 }
 
 func (w *world) readyReleases() []string {
-	w.t.Helper()
-	nodes, err := w.registry.Nodes(w.t.Context())
-	w.check(err)
+	w.T.Helper()
+	nodes, err := w.Registry.Nodes(w.T.Context())
+	w.Check(err)
 	var ids []string
 	for _, n := range nodes {
 		for _, id := range n.Ready[holdfast.DefaultApp()] {
@@ -210,14 +201,14 @@ func (w *world) readyReleases() []string {
 // takes several attempts, and not what is live no more.
 func TestReadyWhenWarm(t *testing.T) {
 	w := newWorld(t)
-	w.publish("v1", map[string]string{"index.html": "one", "a.html": "other"})
+	w.Publish("v1", map[string]string{"index.html": "one", "a.html": "other"})
 	s := &stove{result: make(chan error)}
 	c := w.config()
 	c.Warmer = s
 	w.start(c)
-	registered := func() bool { nodes, err := w.registry.Nodes(t.Context()); return err == nil && len(nodes) == 1 }
-	eventually(t, "registered", registered)
-	eventually(t, "warming", func() bool { asked, _ := s.calls(); return asked == 1 })
+	registered := func() bool { nodes, err := w.Registry.Nodes(t.Context()); return err == nil && len(nodes) == 1 }
+	holdtest.Eventually(t, "registered", registered)
+	holdtest.Eventually(t, "warming", func() bool { asked, _ := s.calls(); return asked == 1 })
 	if got := w.readyReleases(); len(got) != 0 {
 		t.Errorf("ready %q while it is cold", got)
 	}
@@ -226,39 +217,39 @@ func TestReadyWhenWarm(t *testing.T) {
 	}
 	s.result <- errors.New("the store is slow")
 	s.result <- nil
-	eventually(t, "v1 ready", func() bool { return slices.Equal(w.readyReleases(), []string{"v1"}) })
+	holdtest.Eventually(t, "v1 ready", func() bool { return slices.Equal(w.readyReleases(), []string{"v1"}) })
 
-	w.publish("v2", map[string]string{"index.html": "two"})
-	eventually(t, "warming v2", func() bool { asked, _ := s.calls(); return asked == 3 })
-	w.publish("v3", map[string]string{"index.html": "three"})
-	eventually(t, "v2 left alone", func() bool {
+	w.Publish("v2", map[string]string{"index.html": "two"})
+	holdtest.Eventually(t, "warming v2", func() bool { asked, _ := s.calls(); return asked == 3 })
+	w.Publish("v3", map[string]string{"index.html": "three"})
+	holdtest.Eventually(t, "v2 left alone", func() bool {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		return len(s.asked) == 4 && len(s.ended) == 3 && errors.Is(s.ended[2], context.Canceled)
 	})
 	s.result <- nil
-	eventually(t, "v3 ready", func() bool { return slices.Equal(w.readyReleases(), []string{"v1", "v2", "v3"}) })
+	holdtest.Eventually(t, "v3 ready", func() bool { return slices.Equal(w.readyReleases(), []string{"v1", "v2", "v3"}) })
 }
 
 // TestReadyWhenWarmingTakesTooLong: a store that hangs puts off readiness for a
 // bounded time.
 func TestReadyWhenWarmingTakesTooLong(t *testing.T) {
 	w := newWorld(t)
-	w.publish("v1", map[string]string{"index.html": "one"})
+	w.Publish("v1", map[string]string{"index.html": "one"})
 	c := w.config()
 	c.Warmer, c.WarmFor = &stove{result: make(chan error)}, 100*time.Millisecond
 	w.start(c)
-	eventually(t, "v1 ready", func() bool { return slices.Equal(w.readyReleases(), []string{"v1"}) })
+	holdtest.Eventually(t, "v1 ready", func() bool { return slices.Equal(w.readyReleases(), []string{"v1"}) })
 }
 
 // TestWarmsForReal: with the real source the bodies are there before anybody asks.
 func TestWarmsForReal(t *testing.T) {
 	w := newWorld(t)
-	w.publish("v1", map[string]string{"index.html": "one", "a.html": "other"})
+	w.Publish("v1", map[string]string{"index.html": "one", "a.html": "other"})
 	c := w.config()
 	c.Warmer = w.blobs
 	w.start(c)
-	eventually(t, "v1 ready", func() bool { return slices.Equal(w.readyReleases(), []string{"v1"}) })
+	holdtest.Eventually(t, "v1 ready", func() bool { return slices.Equal(w.readyReleases(), []string{"v1"}) })
 	for _, content := range []string{"one", "other"} {
 		ref := blob.Ref{Name: holdfast.ObjectName{Digest: holdfast.DigestOf([]byte(content))}, Size: int64(len(content))}
 		if _, hot := w.blobs.Hot(ref); !hot {
@@ -271,12 +262,7 @@ func TestWarmsForReal(t *testing.T) {
 // caller that gives up does not wait for another's.
 func TestLazyOpensOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		client := memkv.New(memkv.Options{}).Client()
-		defer client.Close()
-		real, err := registry.Open(t.Context(), client, registry.Options{})
-		if err != nil {
-			t.Fatal(err)
-		}
+		real := newWorld(t).Registry
 		opened, now := 0, 0
 		l := NewLazy(func(context.Context) (Registry, error) {
 			if now++; now != 1 {
@@ -333,35 +319,35 @@ func TestLazyOpensOnce(t *testing.T) {
 func TestStateForgets(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		w.publish("v1", map[string]string{"index.html": "one"})
+		w.Publish("v1", map[string]string{"index.html": "one"})
 		s, err := openState(t.TempDir(), w.config().Logger)
-		w.check(err)
-		snap, err := w.registry.Refresh(t.Context(), nil)
-		w.check(err)
+		w.Check(err)
+		snap, err := w.Registry.Refresh(t.Context(), nil)
+		w.Check(err)
 		wanted := manifestDir + snap.Apps[0].Releases[0].Manifest.String()
 		other := manifestDir + holdfast.DigestOf(nil).String()
-		m := &manifests{from: w.store, state: s}
+		m := &manifests{from: w.Store, state: s}
 		m.save(wanted, []byte("x"))
 		m.save(other, []byte("y"))
 		names := func() (all []string) {
 			entries, err := s.dir.ReadDir(path.Clean(manifestDir))
-			w.check(err)
+			w.Check(err)
 			for _, e := range entries {
 				all = append(all, manifestDir+e.Name())
 			}
 			return all
 		}
-		w.check(s.clean(snap))
+		w.Check(s.clean(snap))
 		if got := names(); len(got) != 2 {
 			t.Errorf("left %q, want both", got)
 		}
 		// The bubble's clock stands long before the files' own times.
 		time.Sleep(time.Until(time.Date(2200, 1, 1, 0, 0, 0, 0, time.UTC)))
-		w.check(s.clean(snap))
+		w.Check(s.clean(snap))
 		if got := names(); !slices.Equal(got, []string{wanted}) {
 			t.Errorf("left %q, want %q", got, wanted)
 		}
-		w.check(s.Close())
+		w.Check(s.Close())
 	})
 }
 

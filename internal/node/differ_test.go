@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/holdtest"
 	"github.com/holdfast-web/holdfast/internal/registry"
 )
 
@@ -23,8 +24,8 @@ func TestNodesSayWhereBuildsDiffer(t *testing.T) {
 	two := w.brings("two", "r2", map[string]string{"index.html": "x", "same.js": "s", "app-2.js": "1", "stamp.txt": "tuesday"})
 	_, stop := w.start(two)
 	said := func() map[string]registry.Difference {
-		nodes, err := w.registry.Nodes(t.Context())
-		w.check(err)
+		nodes, err := w.Registry.Nodes(t.Context())
+		w.Check(err)
 		all := make(map[string]registry.Difference)
 		for _, n := range nodes {
 			for _, d := range n.Differs[holdfast.DefaultApp()] {
@@ -33,15 +34,15 @@ func TestNodesSayWhereBuildsDiffer(t *testing.T) {
 		}
 		return all
 	}
-	eventually(t, "both say so", func() bool { return len(said()) == 2 })
+	holdtest.Eventually(t, "both say so", func() bool { return len(said()) == 2 })
 	for name, d := range said() {
 		other := map[string]string{"one": "r2", "two": "r1"}[name]
 		if diff := cmp.Diff([]string{"app-1.js", "app-2.js", "stamp.txt"}, d.Paths); diff != "" || d.Release.String() != other || d.Files != 5 || d.Differ != 3 {
 			t.Errorf("%s says %+v", name, d)
 		}
 	}
-	w.check(stop())
-	eventually(t, "nothing to compare with", func() bool { return len(said()) == 0 })
+	w.Check(stop())
+	holdtest.Eventually(t, "nothing to compare with", func() bool { return len(said()) == 0 })
 }
 
 // TestDifferencesAreBounded: an entry stays small, however different builds are.
@@ -59,7 +60,7 @@ func TestDifferencesAreBounded(t *testing.T) {
 		first, stopFirst := w.start(one)
 		_, stopSecond := w.start(w.brings("two", fmt.Sprint("b", c.length), build("two", c.length)))
 		var d []registry.Difference
-		eventually(t, "difference", func() bool {
+		holdtest.Eventually(t, "difference", func() bool {
 			table := first.keeper.Table()
 			if table != nil {
 				d = differences(table, one.Own)[holdfast.DefaultApp()]
@@ -69,7 +70,7 @@ func TestDifferencesAreBounded(t *testing.T) {
 		if d[0].Files != 51 || d[0].Differ != 51 || len(d[0].Paths) != c.names {
 			t.Errorf("length %d: %d of %d differ, %d named; want %d named", c.length, d[0].Differ, d[0].Files, len(d[0].Paths), c.names)
 		}
-		w.check(stopFirst())
-		w.check(stopSecond())
+		w.Check(stopFirst())
+		w.Check(stopSecond())
 	}
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	holdfast "github.com/holdfast-web/holdfast"
-	"github.com/holdfast-web/holdfast/internal/kv/memkv"
+	"github.com/holdfast-web/holdfast/internal/holdtest"
 	"github.com/holdfast-web/holdfast/internal/registry"
 )
 
@@ -64,24 +64,16 @@ func (o *told) run(ctx context.Context, l *registry.Leadership, snapshots iter.S
 // one that zkCli.sh made, once it has a history entry.
 func TestDuty(t *testing.T) {
 	w := newWorld(t)
-	db := memkv.New(memkv.Options{})
-	w.client = db.Client()
-	var err error
-	w.registry, err = registry.Open(t.Context(), w.client, registry.Options{})
-	w.check(err)
-	w.publish("v1", map[string]string{"index.html": "one"})
-	w.publish("v2", map[string]string{"index.html": "two"})
-	_, err = w.registry.SetApp(t.Context(), holdfast.DefaultApp(), true, func(s *holdfast.Settings) error { return s.Set("hooks", "purge") }, nil)
-	w.check(err)
+	w.Publish("v1", map[string]string{"index.html": "one"})
+	w.Publish("v2", map[string]string{"index.html": "two"})
+	_, err := w.Registry.SetApp(t.Context(), holdfast.DefaultApp(), true, func(s *holdfast.Settings) error { return s.Set("hooks", "purge") }, nil)
+	w.Check(err)
 	var nodes []*Node
 	var stops []func() error
 	var heard told
 	for range 2 {
-		client := db.Client()
-		t.Cleanup(func() { w.check(client.Close()) })
 		c := w.config()
-		c.Registry, err = registry.Open(t.Context(), client, registry.Options{LeaderTTL: 2 * time.Second})
-		w.check(err)
+		_, c.Registry = w.Open(registry.Options{LeaderTTL: 2 * time.Second})
 		c.Duties = []Duty{{Name: "hooks", Run: heard.run}}
 		n, stop := w.start(c)
 		nodes, stops = append(nodes, n), append(stops, stop)
@@ -90,9 +82,9 @@ func TestDuty(t *testing.T) {
 	for _, id := range []string{"v1", "v2"} {
 		w.set("data/default/version/main", id)
 		want = append(want, "activate "+id)
-		eventually(t, "an event", func() bool { return len(heard.all()) >= len(want) })
+		holdtest.Eventually(t, "an event", func() bool { return len(heard.all()) >= len(want) })
 		at := slices.IndexFunc(nodes, func(n *Node) bool { return n != nil && n.leading.Load() })
-		w.check(stops[at]())
+		w.Check(stops[at]())
 		nodes[at] = nil
 	}
 	if diff := cmp.Diff(want, heard.all()); diff != "" {

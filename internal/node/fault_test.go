@@ -17,6 +17,7 @@ import (
 
 	holdfast "github.com/holdfast-web/holdfast"
 	"github.com/holdfast-web/holdfast/internal/admin"
+	"github.com/holdfast-web/holdfast/internal/holdtest"
 	"github.com/holdfast-web/holdfast/internal/kv/memkv"
 	"github.com/holdfast-web/holdfast/internal/kv/sqlitekv"
 	"github.com/holdfast-web/holdfast/internal/live"
@@ -27,8 +28,8 @@ import (
 
 // site asks a node for its page; "" unless that is answered with 200.
 func (w *world) page(n *Node) string {
-	w.t.Helper()
-	resp, body := read(w.t, w.http(nil), "http://"+n.Addr().String()+"/")
+	w.T.Helper()
+	resp, body := read(w.T, w.http(nil), "http://"+n.Addr().String()+"/")
 	if resp.StatusCode != http.StatusOK {
 		return ""
 	}
@@ -36,11 +37,11 @@ func (w *world) page(n *Node) string {
 }
 
 func (w *world) readyz(n *Node) (s admin.Status) {
-	w.t.Helper()
-	resp, body := read(w.t, w.http(nil), "http://"+n.AdminAddr().String()+"/readyz")
-	w.check(json.Unmarshal([]byte(body), &s))
+	w.T.Helper()
+	resp, body := read(w.T, w.http(nil), "http://"+n.AdminAddr().String()+"/readyz")
+	w.Check(json.Unmarshal([]byte(body), &s))
 	if s.Ready != (resp.StatusCode == http.StatusOK) {
-		w.t.Errorf("status %d of %+v", resp.StatusCode, s)
+		w.T.Errorf("status %d of %+v", resp.StatusCode, s)
 	}
 	return s
 }
@@ -95,22 +96,22 @@ func (o *outage) Inventory(ctx context.Context, d holdfast.Digest) (*holdfast.In
 // newDiskWorld is a world on SQLite and a directory.
 func newDiskWorld(t *testing.T) *world {
 	w := newWorld(t)
-	w.registry = w.openSQLite(filepath.Join(t.TempDir(), "registry.db"))
+	w.Registry = w.openSQLite(filepath.Join(t.TempDir(), "registry.db"))
 	d, err := dirstore.Open(t.Context(), filepath.Join(t.TempDir(), "store"), dirstore.Options{})
-	w.check(err)
-	t.Cleanup(func() { w.check(d.Close()) })
+	w.Check(err)
+	t.Cleanup(func() { w.Check(d.Close()) })
 	disk := store.New(d)
-	w.store, w.blobs = disk, w.source(disk)
+	w.Store, w.blobs = disk, w.source(disk)
 	return w
 }
 
 func (w *world) openSQLite(path string) *registry.Registry {
-	w.t.Helper()
-	d, err := sqlitekv.Open(w.t.Context(), path, sqlitekv.Options{})
-	w.check(err)
-	w.t.Cleanup(func() { w.check(d.Close()) })
-	r, err := registry.Open(w.t.Context(), d, registry.Options{})
-	w.check(err)
+	w.T.Helper()
+	d, err := sqlitekv.Open(w.T.Context(), path, sqlitekv.Options{})
+	w.Check(err)
+	w.T.Cleanup(func() { w.Check(d.Close()) })
+	r, err := registry.Open(w.T.Context(), d, registry.Options{})
+	w.Check(err)
 	return r
 }
 
@@ -118,45 +119,45 @@ func (w *world) openSQLite(path string) *registry.Registry {
 // as the registry can be read, what is live now.
 func TestRestartWithRegistryAndStoreDown(t *testing.T) {
 	w := newDiskWorld(t)
-	w.publish("v1", map[string]string{"index.html": "one"})
-	o := &outage{from: w.store}
+	w.Publish("v1", map[string]string{"index.html": "one"})
+	o := &outage{from: w.Store}
 	c := w.config()
 	c.Manifests, c.StateDir = o, t.TempDir()
 	if Kept(c.StateDir) != nil {
 		t.Error("an empty directory has state")
 	}
 	n, stop := w.start(c)
-	eventually(t, "v1", func() bool { return w.page(n) == "one" })
-	w.check(stop())
+	holdtest.Eventually(t, "v1", func() bool { return w.page(n) == "one" })
+	w.Check(stop())
 	if Kept(c.StateDir) == nil {
 		t.Fatal("no state after the end")
 	}
 
-	w.publish("v2", map[string]string{"index.html": "two"}) // it never hears of that
+	w.Publish("v2", map[string]string{"index.html": "two"}) // it never hears of that
 	o.down.Store(true)
 	lazy := NewLazy(func(context.Context) (Registry, error) {
 		if err := o.err(); err != nil {
 			return nil, err
 		}
-		return w.registry, nil
+		return w.Registry, nil
 	})
 	c.Registry = lazy
 	for range 2 { // restarts in the outage
 		n, stop = w.start(c)
-		eventually(t, "v1 again", func() bool { return w.page(n) == "one" })
+		holdtest.Eventually(t, "v1 again", func() bool { return w.page(n) == "one" })
 		s := w.readyz(n)
 		if !s.Ready || !s.Stale || s.Since.IsZero() || s.Registry == "" || s.Revision == 0 {
 			t.Errorf("status %+v", s)
 		}
-		w.check(stop())
+		w.Check(stop())
 	}
 	n, _ = w.start(c)
-	eventually(t, "v1 once more", func() bool { return w.page(n) == "one" })
+	holdtest.Eventually(t, "v1 once more", func() bool { return w.page(n) == "one" })
 	o.down.Store(false)
-	eventually(t, "v2", func() bool { return w.page(n) == "two" })
-	eventually(t, "not stale", func() bool { s := w.readyz(n); return s.Ready && !s.Stale })
-	eventually(t, "registered", func() bool {
-		nodes, err := w.registry.Nodes(t.Context())
+	holdtest.Eventually(t, "v2", func() bool { return w.page(n) == "two" })
+	holdtest.Eventually(t, "not stale", func() bool { s := w.readyz(n); return s.Ready && !s.Stale })
+	holdtest.Eventually(t, "registered", func() bool {
+		nodes, err := w.Registry.Nodes(t.Context())
 		return err == nil && len(nodes) == 1
 	})
 }
@@ -164,50 +165,50 @@ func TestRestartWithRegistryAndStoreDown(t *testing.T) {
 // TestRestartMeetsAnotherRegistry: it takes an operator to follow it.
 func TestRestartMeetsAnotherRegistry(t *testing.T) {
 	w := newWorld(t)
-	w.publish("v1", map[string]string{"index.html": "one"})
+	w.Publish("v1", map[string]string{"index.html": "one"})
 	c := w.config()
 	c.StateDir = t.TempDir()
 	n, stop := w.start(c)
-	eventually(t, "v1", func() bool { return w.page(n) == "one" })
-	w.check(stop())
+	holdtest.Eventually(t, "v1", func() bool { return w.page(n) == "one" })
+	w.Check(stop())
 
-	w.registry = w.openSQLite(filepath.Join(t.TempDir(), "other.db"))
-	w.publish("v2", map[string]string{"index.html": "two"})
+	w.Registry = w.openSQLite(filepath.Join(t.TempDir(), "other.db"))
+	w.Publish("v2", map[string]string{"index.html": "two"})
 	var log journal
-	c.Registry, c.Logger = w.registry, log.logger()
+	c.Registry, c.Logger = w.Registry, log.logger()
 	n, stop = w.start(c)
-	eventually(t, "v1 still", func() bool { return w.page(n) == "one" })
-	eventually(t, "the reason", func() bool {
+	holdtest.Eventually(t, "v1 still", func() bool { return w.page(n) == "one" })
+	holdtest.Eventually(t, "the reason", func() bool {
 		s := w.readyz(n)
-		return s.Ready && s.Stale && strings.Contains(s.Registry, w.registry.ID())
+		return s.Ready && s.Stale && strings.Contains(s.Registry, w.Registry.ID())
 	})
-	if nodes, err := w.registry.Nodes(t.Context()); len(nodes) != 0 || err != nil {
+	if nodes, err := w.Registry.Nodes(t.Context()); len(nodes) != 0 || err != nil {
 		t.Errorf("a node that follows another registry registered: %v, %v", nodes, err)
 	}
-	w.check(stop())
-	if n := log.count("accept registry " + w.registry.ID()); n != 1 {
+	w.Check(stop())
+	if n := log.count("accept registry " + w.Registry.ID()); n != 1 {
 		t.Errorf("said %d times what an operator has to accept", n)
 	}
 
-	c.AcceptRegistry = w.registry.ID()
+	c.AcceptRegistry = w.Registry.ID()
 	n, stop = w.start(c)
-	eventually(t, "v2", func() bool { return w.page(n) == "two" })
-	w.check(stop())
+	holdtest.Eventually(t, "v2", func() bool { return w.page(n) == "two" })
+	w.Check(stop())
 	c.AcceptRegistry = ""
 	n, _ = w.start(c)
-	eventually(t, "v2 by itself", func() bool { return w.page(n) == "two" && !w.readyz(n).Stale })
+	holdtest.Eventually(t, "v2 by itself", func() bool { return w.page(n) == "two" && !w.readyz(n).Stale })
 }
 
 // TestBrokenState: what is broken is ignored and said once, whatever is broken.
 func TestBrokenState(t *testing.T) {
 	w := newWorld(t)
-	w.publish("v1", map[string]string{"index.html": "one"})
+	w.Publish("v1", map[string]string{"index.html": "one"})
 	filled := t.TempDir()
 	c := w.config()
 	c.StateDir = filled
 	n, stop := w.start(c)
-	eventually(t, "v1", func() bool { return w.page(n) == "one" })
-	w.check(stop())
+	holdtest.Eventually(t, "v1", func() bool { return w.page(n) == "one" })
+	w.Check(stop())
 	flip := func(b []byte) []byte { b[len(b)/2] ^= 1; return b }
 	cut := func(b []byte) []byte { return b[:len(b)/2] }
 	for name, tt := range map[string]struct {
@@ -225,33 +226,33 @@ func TestBrokenState(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
-			w.check(os.CopyFS(dir, os.DirFS(filled)))
+			w.Check(os.CopyFS(dir, os.DirFS(filled)))
 			files, err := filepath.Glob(filepath.Join(dir, tt.files))
-			w.check(err)
+			w.Check(err)
 			for _, f := range files {
 				data, err := os.ReadFile(f)
-				w.check(err)
-				w.check(os.WriteFile(f, tt.damage(data), 0o644))
+				w.Check(err)
+				w.Check(os.WriteFile(f, tt.damage(data), 0o644))
 			}
 			if (Kept(dir) != nil) != tt.served {
 				t.Errorf("something is kept: %v", !tt.served)
 			}
 			var log journal
 			c := w.config()
-			c.StateDir, c.Logger, c.Registry = dir, log.logger(), blind{w.registry}
+			c.StateDir, c.Logger, c.Registry = dir, log.logger(), blind{w.Registry}
 			n, stop := w.start(c)
-			eventually(t, "the first read failed", func() bool { return w.readyz(n).Stale })
+			holdtest.Eventually(t, "the first read failed", func() bool { return w.readyz(n).Stale })
 			if got := w.page(n) == "one"; got != tt.served {
 				t.Errorf("served: %v, want %v", got, tt.served)
 			}
-			w.check(stop())
+			w.Check(stop())
 			if n := log.count("ignored"); n != len(files) {
 				t.Errorf("said %d times that something is ignored, want %d", n, len(files))
 			}
-			c.Registry = w.registry
+			c.Registry = w.Registry
 			n, stop = w.start(c)
-			eventually(t, "v1", func() bool { return w.page(n) == "one" })
-			w.check(stop())
+			holdtest.Eventually(t, "v1", func() bool { return w.page(n) == "one" })
+			w.Check(stop())
 			if Kept(dir) == nil {
 				t.Error("the state was not mended")
 			}
@@ -268,9 +269,9 @@ func TestStateDirIsOfOneNode(t *testing.T) {
 	if _, err := Open(t.Context(), c); !errors.Is(err, holdfast.ErrConflict) || !strings.Contains(err.Error(), c.StateDir) {
 		t.Errorf("second node: %v", err)
 	}
-	w.check(stop())
+	w.Check(stop())
 	_, stop = w.start(c)
-	w.check(stop())
+	w.Check(stop())
 	c.StateDir = filepath.Join(c.StateDir, lockFile)
 	if _, err := Open(t.Context(), c); err == nil || !strings.Contains(err.Error(), c.StateDir) {
 		t.Errorf("a directory that is a file: %v", err)
@@ -280,19 +281,19 @@ func TestStateDirIsOfOneNode(t *testing.T) {
 // TestStateCannotBeWritten: a disk that takes nothing is no reason not to serve.
 func TestStateCannotBeWritten(t *testing.T) {
 	w := newWorld(t)
-	w.publish("v1", map[string]string{"index.html": "one"})
+	w.Publish("v1", map[string]string{"index.html": "one"})
 	var log journal
 	c := w.config()
 	c.StateDir, c.Logger = t.TempDir(), log.logger()
 	for _, dir := range []string{manifestDir, inventoryDir} { // files where directories should be
-		w.check(os.WriteFile(filepath.Join(c.StateDir, dir), nil, 0o644))
+		w.Check(os.WriteFile(filepath.Join(c.StateDir, dir), nil, 0o644))
 	}
-	w.check(os.MkdirAll(filepath.Join(c.StateDir, tableFile, "full"), 0o755))
+	w.Check(os.MkdirAll(filepath.Join(c.StateDir, tableFile, "full"), 0o755))
 	n, stop := w.start(c)
-	eventually(t, "v1", func() bool { return w.page(n) == "one" })
-	w.publish("v2", map[string]string{"index.html": "two"})
-	eventually(t, "v2", func() bool { return w.page(n) == "two" })
-	w.check(stop())
+	holdtest.Eventually(t, "v1", func() bool { return w.page(n) == "one" })
+	w.Publish("v2", map[string]string{"index.html": "two"})
+	holdtest.Eventually(t, "v2", func() bool { return w.page(n) == "two" })
+	w.Check(stop())
 	if a, b := log.count("manifests not kept"), log.count("table not kept"); a != 1 || b != 1 {
 		t.Errorf("said %d and %d times that nothing is kept", a, b)
 	}
@@ -301,35 +302,29 @@ func TestStateCannotBeWritten(t *testing.T) {
 // TestOutageInProcess: through an outage the node serves on, answers for unknown
 // names at once and stays ready.
 func TestOutageInProcess(t *testing.T) {
-	w := newWorld(t)
 	var down atomic.Bool
-	db := memkv.New(memkv.Options{Before: func(context.Context, memkv.Call) error {
+	w := worldOn(t, memkv.Options{Before: func(context.Context, memkv.Call) error {
 		if down.Load() {
 			return errors.New("cut cable")
 		}
 		return nil
 	}})
-	client := db.Client()
-	var err error
-	w.registry, err = registry.Open(t.Context(), client, registry.Options{})
-	w.check(err)
-	w.publish("v1", map[string]string{"index.html": "one"})
+	w.Publish("v1", map[string]string{"index.html": "one"})
 	c := w.config()
 	c.Poll = 50 * time.Millisecond
 	n, stop := w.start(c)
-	eventually(t, "v1", func() bool { return w.page(n) == "one" })
+	holdtest.Eventually(t, "v1", func() bool { return w.page(n) == "one" })
 	down.Store(true)
-	eventually(t, "stale", func() bool { s := w.readyz(n); return s.Ready && s.Stale })
+	holdtest.Eventually(t, "stale", func() bool { s := w.readyz(n); return s.Ready && s.Stale })
 	if w.page(n) != "one" {
 		t.Error("v1 is not served in the outage")
 	}
-	eventually(t, "503 for what nobody knows", func() bool {
+	holdtest.Eventually(t, "503 for what nobody knows", func() bool {
 		resp, _ := read(t, w.http(nil), "http://"+n.Addr().String()+"/@nobody/x.js")
 		return resp.StatusCode == http.StatusServiceUnavailable && resp.Header.Get("Retry-After") != ""
 	})
 	down.Store(false)
-	w.publish("v2", map[string]string{"index.html": "two"})
-	eventually(t, "v2", func() bool { return w.page(n) == "two" })
-	w.check(stop())
-	w.check(client.Close())
+	w.Publish("v2", map[string]string{"index.html": "two"})
+	holdtest.Eventually(t, "v2", func() bool { return w.page(n) == "two" })
+	w.Check(stop())
 }

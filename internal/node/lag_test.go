@@ -54,8 +54,8 @@ func TestNoFlipIsMissed(t *testing.T) {
 			}
 			return files
 		}
-		w.publish("r0", build(0))
-		k := live.NewKeeper(deaf{w.registry}, w.store, live.Options{Side: holdfast.DefaultSide(), Logger: w.config().Logger, Poll: 1000 * time.Hour})
+		w.Publish("r0", build(0))
+		k := live.NewKeeper(deaf{w.Registry}, w.Store, live.Options{Side: holdfast.DefaultSide(), Logger: w.config().Logger, Poll: 1000 * time.Hour})
 		ctx, cancel := context.WithCancel(t.Context())
 		var run sync.WaitGroup
 		run.Go(func() { _ = k.Run(ctx) })
@@ -63,7 +63,7 @@ func TestNoFlipIsMissed(t *testing.T) {
 		h := serve.NewHandler(k, w.blobs, serve.Options{})
 		for i := range 30 {
 			files := build(i + 1)
-			w.publish(fmt.Sprint("r", i+1), files)
+			w.Publish(fmt.Sprint("r", i+1), files)
 			var asking sync.WaitGroup
 			for p, content := range files {
 				if p == "index.html" {

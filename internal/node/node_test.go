@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
 	"strings"
@@ -19,100 +18,43 @@ import (
 	holdfast "github.com/holdfast-web/holdfast"
 	"github.com/holdfast-web/holdfast/internal/blob"
 	"github.com/holdfast-web/holdfast/internal/front"
+	"github.com/holdfast-web/holdfast/internal/holdtest"
 	"github.com/holdfast-web/holdfast/internal/kv/memkv"
 	"github.com/holdfast-web/holdfast/internal/registry"
 	"github.com/holdfast-web/holdfast/internal/store"
-	"github.com/holdfast-web/holdfast/internal/store/memstore"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // patience bounds every wait for something that must happen.
-const patience = 20 * time.Second
+const patience = holdtest.Patience
 
-// world is a cluster's registry and store, in memory.
+// world is a cluster's registry and store, in memory, and a source of bodies.
 type world struct {
-	t        *testing.T
-	client   *memkv.Client
-	registry *registry.Registry
-	store    *store.Store
-	blobs    *blob.Source
+	*holdtest.World
+	blobs *blob.Source
 }
 
-func newWorld(t *testing.T) *world {
-	w := &world{t: t, client: memkv.New(memkv.Options{}).Client()}
-	var err error
-	if w.registry, err = registry.Open(t.Context(), w.client, registry.Options{}); err != nil {
-		t.Fatal(err)
-	}
-	w.store = store.New(memstore.New())
-	w.blobs = w.source(w.store)
-	t.Cleanup(func() { w.check(w.client.Close()) })
+func newWorld(t *testing.T) *world { return worldOn(t, memkv.Options{}) }
+
+func worldOn(t *testing.T, o memkv.Options) *world {
+	w := &world{World: holdtest.New(t, o, registry.Options{})}
+	w.blobs = w.source(w.Store)
 	return w
 }
 
 // source returns a source of bodies that ends with the test.
 func (w *world) source(s *store.Store) *blob.Source {
-	w.t.Helper()
-	b, err := blob.New(s, blob.Options{SpoolDir: w.t.TempDir()})
-	w.check(err)
-	w.t.Cleanup(func() { w.check(b.Close()) })
+	w.T.Helper()
+	b, err := blob.New(s, blob.Options{SpoolDir: w.T.TempDir()})
+	w.Check(err)
+	w.T.Cleanup(func() { w.Check(b.Close()) })
 	return b
-}
-
-// publish puts a release of identity bytes only, and makes it live on main.
-func (w *world) publish(id string, files map[string]string) {
-	w.t.Helper()
-	_, _, err := w.registry.Activate(w.t.Context(), holdfast.DefaultApp(), w.add(id, files), registry.ActivateOptions{})
-	w.check(err)
-}
-
-// add puts a release of identity bytes only.
-func (w *world) add(id string, files map[string]string) holdfast.ReleaseID {
-	w.t.Helper()
-	ctx := w.t.Context()
-	var list []holdfast.File
-	var objects []holdfast.Object
-	for p, content := range files {
-		d := holdfast.DigestOf([]byte(content))
-		name := holdfast.ObjectName{Digest: d}
-		media := "text/html; charset=utf-8"
-		if strings.HasSuffix(p, ".js") {
-			media = "text/javascript; charset=utf-8"
-		}
-		list = append(list, holdfast.File{Path: p, Logical: p, Digest: d, Size: int64(len(content)), MediaType: media})
-		objects = append(objects, holdfast.Object{Digest: d, Name: name, Size: int64(len(content))})
-		_, err := w.store.PutObject(ctx, name, int64(len(content)), strings.NewReader(content))
-		w.check(err)
-	}
-	m, err := holdfast.NewManifest(list)
-	w.check(err)
-	inv, err := holdfast.NewInventory(objects)
-	w.check(err)
-	w.check(w.store.PutManifest(ctx, m))
-	w.check(w.store.PutInventory(ctx, inv))
-	lease, err := w.registry.BeginPublish(ctx, holdfast.DefaultApp(), m.Digest(), true)
-	w.check(err)
-	rid, err := holdfast.ParseReleaseID(id)
-	w.check(err)
-	_, _, err = w.registry.AddRelease(ctx, lease, holdfast.Release{
-		App: holdfast.DefaultApp(), ID: rid, Manifest: m.Digest(), Inventory: inv.Digest(), Files: len(list), Bytes: m.Size(),
-	}, nil)
-	w.check(err)
-	w.check(lease.Close())
-	return rid
-}
-
-func (w *world) check(err error) {
-	w.t.Helper()
-	if err != nil {
-		w.t.Fatal(err)
-	}
 }
 
 func (w *world) config() Config {
 	return Config{
-		Registry: w.registry, Manifests: w.store, Blobs: w.blobs, Logger: slog.New(slog.DiscardHandler),
+		Registry: w.Registry, Manifests: w.Store, Blobs: w.blobs, Logger: holdtest.Quiet(),
 		Name: "n1", Version: "test", Side: holdfast.DefaultSide(), Listen: "127.0.0.1:0", Admin: "127.0.0.1:0",
 		OpenWithin: time.Nanosecond, // what nodes answer before they are ready is tested, too
 	}
@@ -120,10 +62,10 @@ func (w *world) config() Config {
 
 // start runs a node; stop ends it and returns what Run did.
 func (w *world) start(c Config) (n *Node, stop func() error) {
-	w.t.Helper()
-	n, err := Open(w.t.Context(), c)
-	w.check(err)
-	ctx, cancel := context.WithCancel(w.t.Context())
+	w.T.Helper()
+	n, err := Open(w.T.Context(), c)
+	w.Check(err)
+	ctx, cancel := context.WithCancel(w.T.Context())
 	result := make(chan error, 1)
 	go func() { result <- n.Run(ctx) }()
 	select {
@@ -142,9 +84,9 @@ func (w *world) start(c Config) (n *Node, stop func() error) {
 			return errors.New("the node did not stop")
 		}
 	}
-	w.t.Cleanup(func() {
+	w.T.Cleanup(func() {
 		if !stopped {
-			w.check(stop())
+			w.Check(stop())
 		}
 	})
 	return n, stop
@@ -156,11 +98,11 @@ func (w *world) http(change func(*http.Transport)) *http.Client {
 	if change != nil {
 		change(tr)
 	}
-	w.t.Cleanup(tr.CloseIdleConnections)
+	w.T.Cleanup(tr.CloseIdleConnections)
 	return &http.Client{Transport: tr, Timeout: patience}
 }
 
-func read(t *testing.T, c *http.Client, url string) (*http.Response, string) {
+func read(t testing.TB, c *http.Client, url string) (*http.Response, string) {
 	t.Helper()
 	resp, err := c.Get(url)
 	if err != nil {
@@ -174,20 +116,9 @@ func read(t *testing.T, c *http.Client, url string) (*http.Response, string) {
 	return resp, string(body)
 }
 
-// eventually calls until it holds.
-func eventually(t *testing.T, what string, until func() bool) {
-	t.Helper()
-	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
-		if until() {
-			return
-		}
-	}
-	t.Fatalf("%s: still not after %s", what, patience)
-}
-
 func TestServesFollowsAndRegisters(t *testing.T) {
 	w := newWorld(t)
-	w.publish("v1", map[string]string{"index.html": "one"})
+	w.Publish("v1", map[string]string{"index.html": "one"})
 	n, stop := w.start(w.config())
 	c := w.http(nil)
 	base := "http://" + n.Addr().String()
@@ -195,7 +126,7 @@ func TestServesFollowsAndRegisters(t *testing.T) {
 		resp, _ := read(t, c, "http://"+n.AdminAddr().String()+"/readyz")
 		return resp.StatusCode == http.StatusOK
 	}
-	eventually(t, "ready", ready)
+	holdtest.Eventually(t, "ready", ready)
 	if resp, body := read(t, c, base+"/"); body != "one" || resp.Header.Get("X-Deployment-Id") != "v1" {
 		t.Errorf("got %q of release %q", body, resp.Header.Get("X-Deployment-Id"))
 	}
@@ -203,17 +134,17 @@ func TestServesFollowsAndRegisters(t *testing.T) {
 		t.Errorf("healthz: %s", resp.Status)
 	}
 
-	w.publish("v2", map[string]string{"index.html": "two"})
-	eventually(t, "v2", func() bool { _, body := read(t, c, base+"/"); return body == "two" })
-	snap, err := w.registry.Refresh(t.Context(), nil)
-	w.check(err)
-	eventually(t, "the entry says so", func() bool {
-		nodes, err := w.registry.Nodes(t.Context())
+	w.Publish("v2", map[string]string{"index.html": "two"})
+	holdtest.Eventually(t, "v2", func() bool { _, body := read(t, c, base+"/"); return body == "two" })
+	snap, err := w.Registry.Refresh(t.Context(), nil)
+	w.Check(err)
+	holdtest.Eventually(t, "the entry says so", func() bool {
+		nodes, err := w.Registry.Nodes(t.Context())
 		return err == nil && len(nodes) == 1 && nodes[0].Revision >= snap.Revision && nodes[0].Name == "n1" &&
 			len(nodes[0].Ready[holdfast.DefaultApp()]) == 2
 	})
-	w.check(stop())
-	nodes, err := w.registry.Nodes(t.Context())
+	w.Check(stop())
+	nodes, err := w.Registry.Nodes(t.Context())
 	if err != nil || len(nodes) != 0 {
 		t.Errorf("after the end: %v nodes, %v", nodes, err)
 	}
@@ -221,12 +152,8 @@ func TestServesFollowsAndRegisters(t *testing.T) {
 
 func TestNotReadyBeforeTheFirstTable(t *testing.T) {
 	w := newWorld(t)
-	failing := memkv.New(memkv.Options{})
-	client := failing.Client()
-	reg, err := registry.Open(t.Context(), client, registry.Options{})
-	w.check(err)
 	c := w.config()
-	c.Registry = blind{reg}
+	c.Registry = blind{w.Registry}
 	n, stop := w.start(c)
 	h := w.http(nil)
 	resp, body := read(t, h, "http://"+n.AdminAddr().String()+"/readyz")
@@ -237,8 +164,7 @@ func TestNotReadyBeforeTheFirstTable(t *testing.T) {
 	if resp.StatusCode != http.StatusServiceUnavailable || resp.Header.Get("Retry-After") == "" || resp.Header.Get("Cache-Control") != "no-store" {
 		t.Errorf("site: %s %v", resp.Status, resp.Header)
 	}
-	w.check(stop())
-	w.check(client.Close())
+	w.Check(stop())
 }
 
 // blind is a registry that cannot be read.
@@ -251,19 +177,19 @@ func (blind) Refresh(context.Context, *registry.Snapshot) (*registry.Snapshot, e
 func TestDrainFinishesRequestsInFlight(t *testing.T) {
 	w := newWorld(t)
 	large := strings.Repeat("0123456789abcdef", 1<<20) // beyond what sockets buffer
-	w.publish("v1", map[string]string{"index.html": large})
+	w.Publish("v1", map[string]string{"index.html": large})
 	n, stop := w.start(w.config())
-	eventually(t, "table", func() bool { return n.Table() != nil })
+	holdtest.Eventually(t, "table", func() bool { return n.Table() != nil })
 	resp, err := w.http(nil).Get("http://" + n.Addr().String() + "/")
-	w.check(err)
+	w.Check(err)
 	defer resp.Body.Close()
 	start := make([]byte, 1000)
 	_, err = io.ReadFull(resp.Body, start)
-	w.check(err)
+	w.Check(err)
 
 	ended := make(chan error, 1)
 	go func() { ended <- stop() }()
-	eventually(t, "no new connections", func() bool {
+	holdtest.Eventually(t, "no new connections", func() bool {
 		conn, err := net.Dial("tcp", n.Addr().String())
 		if err == nil {
 			conn.Close()
@@ -276,23 +202,23 @@ func TestDrainFinishesRequestsInFlight(t *testing.T) {
 	default:
 	}
 	rest, err := io.ReadAll(resp.Body)
-	w.check(err)
+	w.Check(err)
 	if string(start)+string(rest) != large {
 		t.Error("the answer in flight is not whole")
 	}
-	w.check(<-ended)
+	w.Check(<-ended)
 }
 
 func TestReadyMeansListed(t *testing.T) {
 	w := newWorld(t)
-	w.publish("v1", map[string]string{"index.html": "one"})
+	w.Publish("v1", map[string]string{"index.html": "one"})
 	n, _ := w.start(w.config())
 	c := w.http(nil)
-	eventually(t, "ready", func() bool {
+	holdtest.Eventually(t, "ready", func() bool {
 		resp, _ := read(t, c, "http://"+n.AdminAddr().String()+"/readyz")
 		return resp.StatusCode == http.StatusOK
 	})
-	nodes, err := w.registry.Nodes(t.Context())
+	nodes, err := w.Registry.Nodes(t.Context())
 	if err != nil || len(nodes) != 1 {
 		t.Errorf("a node that is ready is not listed: %v, %v", nodes, err)
 	}
@@ -300,7 +226,7 @@ func TestReadyMeansListed(t *testing.T) {
 
 func TestNoticeBeforeDrain(t *testing.T) {
 	w := newWorld(t)
-	w.publish("v1", map[string]string{"index.html": "one"})
+	w.Publish("v1", map[string]string{"index.html": "one"})
 	c := w.config()
 	c.Notice = 2 * time.Second
 	n, stop := w.start(c)
@@ -309,33 +235,33 @@ func TestNoticeBeforeDrain(t *testing.T) {
 		resp, _ := read(t, h, "http://"+n.AdminAddr().String()+"/readyz")
 		return resp.StatusCode
 	}
-	eventually(t, "ready", func() bool { return status() == http.StatusOK })
+	holdtest.Eventually(t, "ready", func() bool { return status() == http.StatusOK })
 	ended := make(chan error, 1)
 	go func() { ended <- stop() }()
-	eventually(t, "not ready", func() bool { return status() == http.StatusServiceUnavailable })
+	holdtest.Eventually(t, "not ready", func() bool { return status() == http.StatusServiceUnavailable })
 	if _, body := read(t, h, "http://"+n.Addr().String()+"/"); body != "one" {
 		t.Errorf("in the time of notice: %q", body)
 	}
-	w.check(<-ended)
+	w.Check(<-ended)
 }
 
 func TestDrainIsBounded(t *testing.T) {
 	w := newWorld(t)
-	w.publish("v1", map[string]string{"index.html": strings.Repeat("0123456789abcdef", 1<<20)})
+	w.Publish("v1", map[string]string{"index.html": strings.Repeat("0123456789abcdef", 1<<20)})
 	c := w.config()
 	c.Drain = 50 * time.Millisecond
 	n, stop := w.start(c)
-	eventually(t, "table", func() bool { return n.Table() != nil })
+	holdtest.Eventually(t, "table", func() bool { return n.Table() != nil })
 	resp, err := w.http(nil).Get("http://" + n.Addr().String() + "/")
-	w.check(err)
+	w.Check(err)
 	defer resp.Body.Close() // never read
-	w.check(stop())
+	w.Check(stop())
 }
 
 func TestPortInUse(t *testing.T) {
 	w := newWorld(t)
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
-	w.check(err)
+	w.Check(err)
 	defer taken.Close()
 	for _, field := range []string{"site", "admin"} {
 		c := w.config()
@@ -353,39 +279,39 @@ func TestPortInUse(t *testing.T) {
 
 func TestRegistersAgainAfterItsEntryIsLost(t *testing.T) {
 	w := newWorld(t)
-	w.publish("v1", map[string]string{"index.html": "one"})
+	w.Publish("v1", map[string]string{"index.html": "one"})
 	c := w.config()
 	c.TTL = 500 * time.Millisecond
 	w.start(c)
 	entry := func() string {
-		nodes, err := w.registry.Nodes(t.Context())
+		nodes, err := w.Registry.Nodes(t.Context())
 		if err != nil || len(nodes) != 1 {
 			return ""
 		}
 		return nodes[0].ID
 	}
-	eventually(t, "registered", func() bool { return entry() != "" })
+	holdtest.Eventually(t, "registered", func() bool { return entry() != "" })
 	first := entry()
-	w.client.Suspend()
-	eventually(t, "forgotten or replaced", func() bool { return entry() != first })
-	w.client.Resume()
-	eventually(t, "registered again", func() bool { id := entry(); return id != "" && id != first })
+	w.Client.Suspend()
+	holdtest.Eventually(t, "forgotten or replaced", func() bool { return entry() != first })
+	w.Client.Resume()
+	holdtest.Eventually(t, "registered again", func() bool { id := entry(); return id != "" && id != first })
 }
 
 func TestAccessLog(t *testing.T) {
 	w := newWorld(t)
-	w.publish("v1", map[string]string{"index.html": "one"})
+	w.Publish("v1", map[string]string{"index.html": "one"})
 	var out bytes.Buffer
 	c := w.config()
 	lines := front.NewLines(front.LinesConfig{Name: "access log", Sink: &out, Log: c.Logger})
 	c.Access = front.NewAccessLog(lines, front.Clients{}).Record
 	n, stop := w.start(c)
-	eventually(t, "table", func() bool { return n.Table() != nil })
+	holdtest.Eventually(t, "table", func() bool { return n.Table() != nil })
 	read(t, w.http(nil), "http://"+n.Addr().String()+"/?q=1")
-	w.check(stop())
-	w.check(lines.Close())
+	w.Check(stop())
+	w.Check(lines.Close())
 	var line map[string]any
-	w.check(json.Unmarshal(out.Bytes(), &line))
+	w.Check(json.Unmarshal(out.Bytes(), &line))
 	for key, want := range map[string]any{
 		"method": "GET", "uri": "/?q=1", "status": 200.0, "bytes": 3.0, "app": "default", "release": "v1", "proto": "HTTP/1.1",
 	} {

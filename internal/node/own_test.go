@@ -9,6 +9,7 @@ import (
 
 	holdfast "github.com/holdfast-web/holdfast"
 	"github.com/holdfast-web/holdfast/internal/blob"
+	"github.com/holdfast-web/holdfast/internal/holdtest"
 	"github.com/holdfast-web/holdfast/internal/replica"
 	"github.com/holdfast-web/holdfast/internal/store"
 	"github.com/holdfast-web/holdfast/internal/store/memstore"
@@ -17,10 +18,10 @@ import (
 // brings makes a node own a release that is in its own store alone, and copy what
 // others own to it.
 func (w *world) brings(name, id string, files map[string]string) Config {
-	w.t.Helper()
-	w.store = store.New(memstore.New())
-	own := w.store
-	rid := w.add(id, files)
+	w.T.Helper()
+	w.Store = store.New(memstore.New())
+	own := w.Store
+	rid := w.Add(id, files).ID
 	c := w.peered(name, peerSecret, own, nil)
 	c.Peering.Objects = ownObjects{c.Peering.Objects.(*blob.Source), own}
 	c.Replica = &replica.Config{
@@ -47,8 +48,8 @@ func (o ownObjects) OpenLocal(ctx context.Context, ref blob.Ref) (blob.Content, 
 
 // held counts the complete copies that nodes say they have.
 func (w *world) held() (n int) {
-	nodes, err := w.registry.Nodes(w.t.Context())
-	w.check(err)
+	nodes, err := w.Registry.Nodes(w.T.Context())
+	w.Check(err)
 	for _, node := range nodes {
 		n += len(node.Copies.Held[holdfast.DefaultApp()])
 	}
@@ -56,9 +57,9 @@ func (w *world) held() (n int) {
 }
 
 func (w *world) states() map[string]holdfast.State {
-	w.t.Helper()
-	snap, err := w.registry.Refresh(w.t.Context(), nil)
-	w.check(err)
+	w.T.Helper()
+	snap, err := w.Registry.Refresh(w.T.Context(), nil)
+	w.Check(err)
 	states := make(map[string]holdfast.State)
 	for _, r := range snap.Apps[0].Releases {
 		states[r.ID.String()] = r.State
@@ -72,14 +73,14 @@ func TestOwnersShareNoStore(t *testing.T) {
 	w := newWorld(t)
 	one := w.brings("one", "r1", map[string]string{"index.html": "one", "a1.html": "of one", "app.txt": "1"})
 	first, stopFirst := w.start(one)
-	eventually(t, "first ready", func() bool { return w.readyz(first).Ready && w.states()["r1"] == holdfast.Live })
+	holdtest.Eventually(t, "first ready", func() bool { return w.readyz(first).Ready && w.states()["r1"] == holdfast.Live })
 	two := w.brings("two", "r2", map[string]string{"index.html": "two", "a2.html": "of two", "app.txt": "2"})
 	second, _ := w.start(two)
-	eventually(t, "second ready", func() bool { return w.readyz(second).Ready })
+	holdtest.Eventually(t, "second ready", func() bool { return w.readyz(second).Ready })
 	if resp, body := read(t, w.http(nil), "http://"+first.Addr().String()+"/@r2/a2.html"); body != "of two" {
 		t.Errorf("from the first, when the second is ready: %s %q", resp.Status, body)
 	}
-	eventually(t, "copies", func() bool { return w.held() == 4 && len(w.readyReleases()) == 4 })
+	holdtest.Eventually(t, "copies", func() bool { return w.held() == 4 && len(w.readyReleases()) == 4 })
 	c := w.http(nil)
 	get := func(n *Node, path string) string {
 		t.Helper()
@@ -98,8 +99,8 @@ func TestOwnersShareNoStore(t *testing.T) {
 			t.Errorf("got %q, want %q", got, want)
 		}
 	}
-	w.check(stopFirst())
-	eventually(t, "r1 drains", func() bool { return w.states()["r1"] == holdfast.Draining })
+	w.Check(stopFirst())
+	holdtest.Eventually(t, "r1 drains", func() bool { return w.states()["r1"] == holdfast.Draining })
 	if got := get(second, "/@r1/a1.html") + get(second, "/@r1/app.txt"); got != "of one1" {
 		t.Errorf("after the owner left: %q", got)
 	}
@@ -118,14 +119,14 @@ func TestOwnersDieOneByOne(t *testing.T) {
 		c := w.brings(name, "r"+name, map[string]string{"index.html": name, "a.html": "of " + name, "a.js.map": "map of " + name})
 		n, stop := w.start(c)
 		if i > 1 {
-			w.check(stops[i-2]())
+			w.Check(stops[i-2]())
 		}
 		last, stops = n, append(stops, stop)
-		eventually(t, "copies after "+name, func() bool {
-			snap, err := w.registry.Refresh(t.Context(), nil)
-			w.check(err)
-			entries, err := w.registry.Nodes(t.Context())
-			w.check(err)
+		holdtest.Eventually(t, "copies after "+name, func() bool {
+			snap, err := w.Registry.Refresh(t.Context(), nil)
+			w.Check(err)
+			entries, err := w.Registry.Nodes(t.Context())
+			w.Check(err)
 			have := 0
 			for j := range snap.Apps[0].Releases {
 				s := replica.Stand(snap.Apps[0].Name, &snap.Apps[0].Releases[j], entries)
@@ -136,7 +137,7 @@ func TestOwnersDieOneByOne(t *testing.T) {
 			return have == i+1
 		})
 	}
-	w.check(stops[nodes-2]())
+	w.Check(stops[nodes-2]())
 	for i := range nodes {
 		url := fmt.Sprintf("http://%s/@rn%d/", last.Addr(), i)
 		for path, want := range map[string]string{"": fmt.Sprint("n", i), "a.html": fmt.Sprint("of n", i)} {
@@ -145,21 +146,21 @@ func TestOwnersDieOneByOne(t *testing.T) {
 			}
 		}
 	}
-	w.verify(w.store) // that of the last one: source maps are there as well
+	w.verify(w.Store) // that of the last one: source maps are there as well
 }
 
 // verify reads all of all releases from a store.
 func (w *world) verify(s *store.Store) {
-	w.t.Helper()
-	snap, err := w.registry.Refresh(w.t.Context(), nil)
-	w.check(err)
+	w.T.Helper()
+	snap, err := w.Registry.Refresh(w.T.Context(), nil)
+	w.Check(err)
 	for _, r := range snap.Apps[0].Releases {
-		_, err := s.Manifest(w.t.Context(), r.Manifest)
-		w.check(err)
-		inv, err := s.Inventory(w.t.Context(), r.Inventory)
-		w.check(err)
+		_, err := s.Manifest(w.T.Context(), r.Manifest)
+		w.Check(err)
+		inv, err := s.Inventory(w.T.Context(), r.Inventory)
+		w.Check(err)
 		for _, o := range inv.Objects() {
-			w.check(s.VerifyObject(w.t.Context(), o.Name, o.Size))
+			w.Check(s.VerifyObject(w.T.Context(), o.Name, o.Size))
 		}
 	}
 }
@@ -167,15 +168,14 @@ func (w *world) verify(s *store.Store) {
 // TestOwnBeforeReady: a node whose build cannot be registered is not ready.
 func TestOwnBeforeReady(t *testing.T) {
 	w := newWorld(t)
-	w.publish("v1", map[string]string{"index.html": "one"})
+	w.Publish("v1", map[string]string{"index.html": "one"})
 	c := w.config()
-	id, err := holdfast.ParseReleaseID("nosuch")
-	w.check(err)
+	id := holdtest.ID("nosuch")
 	c.Own = map[holdfast.AppName]holdfast.ReleaseID{holdfast.DefaultApp(): id}
 	var log journal
 	c.Logger = log.logger()
 	n, _ := w.start(c)
-	eventually(t, "the log says why", func() bool { return log.count("node not registered") > 0 })
+	holdtest.Eventually(t, "the log says why", func() bool { return log.count("node not registered") > 0 })
 	if s := w.readyz(n); s.Ready || !strings.Contains(s.Reason, "being entered into the registry: ") || !strings.Contains(s.Reason, "nosuch") {
 		t.Errorf("it says %+v", s)
 	}

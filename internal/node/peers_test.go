@@ -5,13 +5,13 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
-	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
 
 	holdfast "github.com/holdfast-web/holdfast"
 	"github.com/holdfast-web/holdfast/internal/blob"
+	"github.com/holdfast-web/holdfast/internal/holdtest"
 	"github.com/holdfast-web/holdfast/internal/peer"
 	"github.com/holdfast-web/holdfast/internal/store"
 	"github.com/holdfast-web/holdfast/internal/store/memstore"
@@ -20,16 +20,16 @@ import (
 // peered is a configuration of a node with peers and a disk of its own, which
 // reads from a store.
 func (w *world) peered(name, secret string, from *store.Store, trust *tls.Config) Config {
-	w.t.Helper()
+	w.T.Helper()
 	secrets, err := peer.ParseSecrets(secret)
-	w.check(err)
-	peering, err := NewPeering("127.0.0.1:0", "", secrets, trust, slog.New(slog.DiscardHandler))
-	w.check(err)
-	blobs, err := blob.New(from, blob.Options{SpoolDir: w.t.TempDir(), CacheDir: w.t.TempDir(), Peers: peering.Client})
-	w.check(err)
-	w.t.Cleanup(func() { w.check(blobs.Close()) })
+	w.Check(err)
+	peering, err := NewPeering("127.0.0.1:0", "", secrets, trust, holdtest.Quiet())
+	w.Check(err)
+	blobs, err := blob.New(from, blob.Options{SpoolDir: w.T.TempDir(), CacheDir: w.T.TempDir(), Peers: peering.Client})
+	w.Check(err)
+	w.T.Cleanup(func() { w.Check(blobs.Close()) })
 	c := w.config()
-	c.Name, c.Manifests, c.Blobs, c.Warmer, c.StateDir = name, from, blobs, blobs, w.t.TempDir()
+	c.Name, c.Manifests, c.Blobs, c.Warmer, c.StateDir = name, from, blobs, blobs, w.T.TempDir()
 	peering.Objects, c.Peering = blobs, peering
 	return c
 }
@@ -42,24 +42,24 @@ func TestPeers(t *testing.T) {
 	for name, secure := range map[string]bool{"Cleartext": false, "TLS": true} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
-			w.publish("v1", map[string]string{"index.html": "one", "a.html": strings.Repeat("other", 1000)})
+			w.Publish("v1", map[string]string{"index.html": "one", "a.html": strings.Repeat("other", 1000)})
 			var trust *tls.Config
 			if secure {
 				trust = mutual(t)
 			}
 			empty := store.New(memstore.New())
-			first, stopFirst := w.start(w.peered("first", peerSecret, w.store, trust))
-			eventually(t, "first ready", func() bool { return w.readyz(first).Ready && len(w.readyReleases()) == 1 })
+			first, stopFirst := w.start(w.peered("first", peerSecret, w.Store, trust))
+			holdtest.Eventually(t, "first ready", func() bool { return w.readyz(first).Ready && len(w.readyReleases()) == 1 })
 			second, _ := w.start(w.peered("second", peerSecret, empty, trust))
-			eventually(t, "second warm", func() bool { return w.readyz(second).Ready && len(w.readyReleases()) == 2 })
-			w.check(stopFirst())
+			holdtest.Eventually(t, "second warm", func() bool { return w.readyz(second).Ready && len(w.readyReleases()) == 2 })
+			w.Check(stopFirst())
 			third, _ := w.start(w.peered("third", peerSecret, empty, trust))
-			eventually(t, "third warm", func() bool { return w.readyz(third).Ready && len(w.readyReleases()) == 2 })
+			holdtest.Eventually(t, "third warm", func() bool { return w.readyz(third).Ready && len(w.readyReleases()) == 2 })
 			if resp, body := read(t, w.http(nil), "http://"+third.Addr().String()+"/@v1/a.html"); resp.StatusCode != http.StatusOK || len(body) != 5000 {
 				t.Errorf("%s, %d bytes", resp.Status, len(body))
 			}
-			nodes, err := w.registry.Nodes(t.Context())
-			w.check(err)
+			nodes, err := w.Registry.Nodes(t.Context())
+			w.Check(err)
 			if len(nodes) != 2 || nodes[0].Peer != second.PeerAddr() || nodes[1].Peer != third.PeerAddr() {
 				t.Errorf("entries %+v", nodes)
 			}
@@ -84,16 +84,16 @@ func mutual(t *testing.T) *tls.Config {
 // TestPeersWithOtherSecrets are of no use to each other.
 func TestPeersWithOtherSecrets(t *testing.T) {
 	w := newWorld(t)
-	w.publish("v1", map[string]string{"index.html": "one"})
-	first, _ := w.start(w.peered("first", peerSecret, w.store, nil))
-	eventually(t, "first ready", func() bool { return w.readyz(first).Ready && len(w.readyReleases()) == 1 })
+	w.Publish("v1", map[string]string{"index.html": "one"})
+	first, _ := w.start(w.peered("first", peerSecret, w.Store, nil))
+	holdtest.Eventually(t, "first ready", func() bool { return w.readyz(first).Ready && len(w.readyReleases()) == 1 })
 	var log journal
 	c := w.peered("second", "another long secret", store.New(memstore.New()), nil)
 	c.Logger = log.logger()
 	client := peer.NewClient(peer.ClientConfig{Secrets: c.Peering.Secrets, Logger: c.Logger})
 	c.Peering.Client = client
 	second, _ := w.start(c)
-	eventually(t, "the log says so", func() bool { return log.count("it does not accept the secret") == 1 })
+	holdtest.Eventually(t, "the log says so", func() bool { return log.count("it does not accept the secret") == 1 })
 	if s := w.readyz(second); s.Ready {
 		t.Errorf("it is ready: %+v", s)
 	}
@@ -103,37 +103,37 @@ func TestPeersWithOtherSecrets(t *testing.T) {
 // again knows whom to ask.
 func TestPeersAfterRestart(t *testing.T) {
 	w := newDiskWorld(t)
-	w.publish("v1", map[string]string{"index.html": "one", "a.html": "other"})
-	first, _ := w.start(w.peered("first", peerSecret, w.store, nil))
-	eventually(t, "first ready", func() bool { return w.readyz(first).Ready && len(w.readyReleases()) == 1 })
+	w.Publish("v1", map[string]string{"index.html": "one", "a.html": "other"})
+	first, _ := w.start(w.peered("first", peerSecret, w.Store, nil))
+	holdtest.Eventually(t, "first ready", func() bool { return w.readyz(first).Ready && len(w.readyReleases()) == 1 })
 	c := w.peered("second", peerSecret, store.New(memstore.New()), nil)
 	warmer := c.Warmer
 	c.Warmer = nil // it has no bytes yet
 	second, stop := w.start(c)
-	eventually(t, "second ready", func() bool {
+	holdtest.Eventually(t, "second ready", func() bool {
 		return w.readyz(second).Ready && second.state.peers() != nil
 	})
-	w.check(stop())
+	w.Check(stop())
 	c.Warmer = warmer
 	c.Registry = NewLazy(func(context.Context) (Registry, error) { return nil, holdfast.ErrUnavailable })
 	again, _ := w.start(c)
-	eventually(t, "served", func() bool { return w.page(again) == "one" })
+	holdtest.Eventually(t, "served", func() bool { return w.page(again) == "one" })
 }
 
 func TestPeerAddressMustBeNamed(t *testing.T) {
 	w := newWorld(t)
-	c := w.peered("n", peerSecret, w.store, nil)
+	c := w.peered("n", peerSecret, w.Store, nil)
 	c.Peering.Listen = ":0"
 	if n, err := Open(t.Context(), c); err == nil || !strings.Contains(err.Error(), "name the address") {
 		t.Errorf("Listen = %v, %v", n, err)
 	}
 	c.Peering.Address = "node7.example:8082"
 	n, err := Open(t.Context(), c)
-	w.check(err)
+	w.Check(err)
 	if n.PeerAddr() != "node7.example:8082" {
 		t.Errorf("address %s", n.PeerAddr())
 	}
-	w.check(n.close())
+	w.Check(n.close())
 }
 
 // TestPeeringCheck: an address that other machines could not use is refused before
@@ -155,7 +155,7 @@ func TestPeeringCheck(t *testing.T) {
 		{"nowhere", "", "want host:port"},
 		{"127.0.0.1:http", "", "want host:port"},
 	} {
-		p, err := NewPeering(tt.listen, tt.address, secrets, nil, slog.New(slog.DiscardHandler))
+		p, err := NewPeering(tt.listen, tt.address, secrets, nil, holdtest.Quiet())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -167,7 +167,7 @@ func TestPeeringCheck(t *testing.T) {
 		"nothing": {MinVersion: tls.VersionTLS13}, "no certificate": {MinVersion: tls.VersionTLS13, RootCAs: x509.NewCertPool()},
 		"no authorities": {MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{{}}},
 	} {
-		if _, err := NewPeering("127.0.0.1:0", "", secrets, trust, slog.New(slog.DiscardHandler)); !errors.Is(err, holdfast.ErrInvalid) {
+		if _, err := NewPeering("127.0.0.1:0", "", secrets, trust, holdtest.Quiet()); !errors.Is(err, holdfast.ErrInvalid) {
 			t.Errorf("TLS with %s: %v", name, err)
 		}
 	}

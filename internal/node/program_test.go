@@ -7,6 +7,7 @@ import (
 	"time"
 
 	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/holdtest"
 	"github.com/holdfast-web/holdfast/internal/serve"
 )
 
@@ -14,7 +15,7 @@ import (
 // has and what it was asked for, and is off the list when it ends.
 func TestNodeOfAProgram(t *testing.T) {
 	w := newWorld(t)
-	w.publish("v1", map[string]string{"index.html": "one"})
+	w.Publish("v1", map[string]string{"index.html": "one"})
 	c := w.config()
 	c.Listen, c.Admin, c.Blobs, c.Warmer = "", "", nil, w.blobs
 	c.Name, c.Address, c.Report, c.NoElection = "shop", "10.0.0.7:80", 20*time.Millisecond, true
@@ -25,7 +26,7 @@ func TestNodeOfAProgram(t *testing.T) {
 	case <-time.After(patience):
 		t.Fatal("no hint that there is a table")
 	}
-	eventually(t, "ready and warm", func() bool { return n.Status().Ready && n.Warm(holdfast.DefaultApp(), release("v1")) })
+	holdtest.Eventually(t, "ready and warm", func() bool { return n.Status().Ready && n.Warm(holdfast.DefaultApp(), holdtest.ID("v1")) })
 	if n.Addr() != nil || n.AdminAddr() != nil || n.PeerAddr() != "" {
 		t.Errorf("it listens: %v %v %q", n.Addr(), n.AdminAddr(), n.PeerAddr())
 	}
@@ -36,14 +37,14 @@ func TestNodeOfAProgram(t *testing.T) {
 			t.Errorf("%d %s", answer.Code, answer.Body)
 		}
 	}
-	eventually(t, "the entry says all of it", func() bool {
-		nodes, err := w.registry.Nodes(t.Context())
-		w.check(err)
+	holdtest.Eventually(t, "the entry says all of it", func() bool {
+		nodes, err := w.Registry.Nodes(t.Context())
+		w.Check(err)
 		return len(nodes) == 1 && nodes[0].Name == "shop" && nodes[0].Address == "10.0.0.7:80" &&
 			len(nodes[0].Ready[holdfast.DefaultApp()]) == 1 && w.recent()["v1"] == 3
 	})
-	w.check(stop())
-	if nodes, err := w.registry.Nodes(t.Context()); err != nil || len(nodes) > 0 {
+	w.Check(stop())
+	if nodes, err := w.Registry.Nodes(t.Context()); err != nil || len(nodes) > 0 {
 		t.Errorf("it ended, and is listed: %+v %v", nodes, err)
 	}
 	if s := n.Status(); s.Ready || s.Reason != "draining" {

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+
+	"github.com/holdfast-web/holdfast/internal/holdtest"
 )
 
 // away is a store that is out of reach until it is told otherwise.
@@ -31,17 +33,17 @@ func TestFirstStartWithoutStore(t *testing.T) {
 	for _, releases := range []int{0, 1} {
 		w := newWorld(t)
 		if releases > 0 {
-			w.publish("v1", map[string]string{"index.html": "one"})
+			w.Publish("v1", map[string]string{"index.html": "one"})
 		}
-		a := &away{outage: outage{from: w.store}}
+		a := &away{outage: outage{from: w.Store}}
 		a.down.Store(true)
 		c := w.config()
 		c.Manifests, c.Reach = a, a.reach
 		log := &journal{}
 		c.Logger = log.logger()
 		n, stop := w.start(c)
-		eventually(t, "the store was tried", func() bool { return a.tries.Load() > 1 })
-		eventually(t, "the reason is said", func() bool { return strings.Contains(w.readyz(n).Reason, errAway.Error()) })
+		holdtest.Eventually(t, "the store was tried", func() bool { return a.tries.Load() > 1 })
+		holdtest.Eventually(t, "the reason is said", func() bool { return strings.Contains(w.readyz(n).Reason, errAway.Error()) })
 		want := map[int]int{0: http.StatusNotFound, 1: http.StatusServiceUnavailable}[releases]
 		if resp, _ := read(t, w.http(nil), "http://"+n.Addr().String()+"/"); resp.StatusCode != want || want == 503 && resp.Header.Get("Retry-After") == "" {
 			t.Errorf("%d releases: %s, %v", releases, resp.Status, resp.Header)
@@ -50,28 +52,28 @@ func TestFirstStartWithoutStore(t *testing.T) {
 			t.Errorf("it was logged %d times", said)
 		}
 		a.down.Store(false)
-		eventually(t, "ready", func() bool { return w.readyz(n).Ready })
+		holdtest.Eventually(t, "ready", func() bool { return w.readyz(n).Ready })
 		if releases > 0 && w.page(n) != "one" {
 			t.Error("ready, and no page")
 		}
-		w.check(stop())
+		w.Check(stop())
 	}
 }
 
 // A node that kept what it served is ready although the store is away.
 func TestRestartIsReadyWithoutStore(t *testing.T) {
 	w := newDiskWorld(t)
-	w.publish("v1", map[string]string{"index.html": "one"})
-	a := &away{outage: outage{from: w.store}}
+	w.Publish("v1", map[string]string{"index.html": "one"})
+	a := &away{outage: outage{from: w.Store}}
 	c := w.config()
 	c.Manifests, c.StateDir = a, t.TempDir()
 	n, stop := w.start(c)
-	eventually(t, "ready", func() bool { return w.readyz(n).Ready })
-	eventually(t, "page", func() bool { return w.page(n) == "one" })
-	w.check(stop())
+	holdtest.Eventually(t, "ready", func() bool { return w.readyz(n).Ready })
+	holdtest.Eventually(t, "page", func() bool { return w.page(n) == "one" })
+	w.Check(stop())
 	a.down.Store(true)
 	c.Reach = a.reach
 	n, stop = w.start(c)
-	eventually(t, "ready", func() bool { return w.readyz(n).Ready })
-	w.check(stop())
+	holdtest.Eventually(t, "ready", func() bool { return w.readyz(n).Ready })
+	w.Check(stop())
 }

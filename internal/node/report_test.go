@@ -8,17 +8,18 @@ import (
 	"time"
 
 	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/holdtest"
 	"github.com/holdfast-web/holdfast/internal/registry"
 )
 
 // recent returns the requests that the registry knows of, by release.
 func (w *world) recent() map[string]int64 {
-	usage, err := w.registry.Usage(w.t.Context())
-	w.check(err)
+	usage, err := w.Registry.Usage(w.T.Context())
+	w.Check(err)
 	all := make(map[string]int64)
 	for id, a := range usage[holdfast.DefaultApp()] {
 		if a.Last.IsZero() || time.Since(a.Last) > time.Minute {
-			w.t.Errorf("%s was asked for at %v", id, a.Last)
+			w.T.Errorf("%s was asked for at %v", id, a.Last)
 		}
 		all[id.String()] = a.Recent
 	}
@@ -29,57 +30,49 @@ func (w *world) recent() map[string]int64 {
 // many requests there is one write.
 func TestReportsUsage(t *testing.T) {
 	w := newWorld(t)
-	w.publish("v1", map[string]string{"index.html": "one", "old.html": "old"})
-	w.publish("v2", map[string]string{"index.html": "two"})
-	w.add("v3", map[string]string{"index.html": "three"})
+	w.Publish("v1", map[string]string{"index.html": "one", "old.html": "old"})
+	w.Publish("v2", map[string]string{"index.html": "two"})
+	w.Add("v3", map[string]string{"index.html": "three"})
 	c := w.config()
 	c.Report = 20 * time.Millisecond
 	n, _ := w.start(c)
 	client, base := w.http(nil), "http://"+n.Addr().String()
-	eventually(t, "v2", func() bool { _, body := read(t, client, base+"/"); return body == "two" })
+	holdtest.Eventually(t, "v2", func() bool { _, body := read(t, client, base+"/"); return body == "two" })
 	before := n.Table().Revision
 	for range 5 {
 		read(t, client, base+"/@v1/old.html")
 	}
 	read(t, client, base+"/@nothing/at-all")
-	eventually(t, "the entry says what was asked for", func() bool {
+	holdtest.Eventually(t, "the entry says what was asked for", func() bool {
 		r := w.recent()
 		return r["v1"] == 5 && r["v2"] >= 1 && len(r) == 2
 	})
-	if err := w.registry.Retire(t.Context(), holdfast.DefaultApp(), release("v1"), registry.RetireOptions{}); err != nil {
+	if err := w.Registry.Retire(t.Context(), holdfast.DefaultApp(), holdtest.ID("v1"), registry.RetireOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the table after it", func() bool { return n.Table().Revision > before })
+	holdtest.Eventually(t, "the table after it", func() bool { return n.Table().Revision > before })
 	if resp, _ := read(t, client, base+"/@v1/old.html"); resp.StatusCode != 410 {
 		t.Errorf("%s", resp.Status)
 	}
-	eventually(t, "one more, although the release is another value now", func() bool { return w.recent()["v1"] == 6 })
+	holdtest.Eventually(t, "one more, although the release is another value now", func() bool { return w.recent()["v1"] == 6 })
 
-	snap, err := w.registry.Refresh(t.Context(), nil)
-	w.check(err)
-	saved, err := w.registry.SaveUsage(t.Context(), snap)
-	w.check(err)
-	if saved[holdfast.DefaultApp()][release("v1")].Recent != 6 {
+	snap, err := w.Registry.Refresh(t.Context(), nil)
+	w.Check(err)
+	saved, err := w.Registry.SaveUsage(t.Context(), snap)
+	w.Check(err)
+	if saved[holdfast.DefaultApp()][holdtest.ID("v1")].Recent != 6 {
 		t.Errorf("%+v", saved)
 	}
-}
-
-func release(s string) holdfast.ReleaseID {
-	id, err := holdfast.ParseReleaseID(s)
-	if err != nil {
-		panic(err)
-	}
-	return id
 }
 
 // Requests of an hour ago count half, and what nobody asks for is left out in the end.
 func TestUsageFades(t *testing.T) {
 	w := newWorld(t)
-	w.publish("v1", map[string]string{"index.html": "one"})
+	w.Publish("v1", map[string]string{"index.html": "one"})
 	n, stop := w.start(w.config())
-	eventually(t, "a table", func() bool { return n.Table() != nil })
+	holdtest.Eventually(t, "a table", func() bool { return n.Table() != nil })
 	table := n.Table()
-	w.check(stop())
+	w.Check(stop())
 	r, _ := table.Apps()[0].Release("v1")
 	for range 100 {
 		r.Asked.Add()
@@ -92,12 +85,12 @@ func TestUsageFades(t *testing.T) {
 	for after, want := range map[time.Duration]int64{0: 99, time.Hour: 49, 2 * time.Hour: 25} {
 		u := u.copy()
 		u.observe(table, now.Add(time.Minute+after))
-		if got := u.asked()[holdfast.DefaultApp()][release("v1")]; got.Recent != want || !got.Last.Equal(now) {
+		if got := u.asked()[holdfast.DefaultApp()][holdtest.ID("v1")]; got.Recent != want || !got.Last.Equal(now) {
 			t.Errorf("after %v: %+v, want %d", after, got, want)
 		}
 	}
 	u.observe(table, now.Add(-time.Hour)) // the clock was set back
-	if got := u.asked()[holdfast.DefaultApp()][release("v1")].Recent; got != 99 {
+	if got := u.asked()[holdfast.DefaultApp()][holdtest.ID("v1")].Recent; got != 99 {
 		t.Errorf("after the clock was set back: %d", got)
 	}
 	u.observe(table, now.Add(30*time.Hour))
@@ -119,7 +112,7 @@ func (u *usage) copy() *usage {
 // do, goes on after a failure, and stops when it leads no more.
 func TestChores(t *testing.T) {
 	w := newWorld(t)
-	w.publish("v1", map[string]string{"index.html": "one"})
+	w.Publish("v1", map[string]string{"index.html": "one"})
 	var runs atomic.Int64
 	var overlap, running atomic.Bool
 	ended := make(chan struct{})
@@ -145,8 +138,8 @@ func TestChores(t *testing.T) {
 		return 0, nil
 	}}}
 	_, stop := w.start(c)
-	eventually(t, "three runs", func() bool { return runs.Load() == 3 })
-	w.check(stop())
+	holdtest.Eventually(t, "three runs", func() bool { return runs.Load() == 3 })
+	w.Check(stop())
 	select {
 	case <-ended:
 	default:

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/holdfast-web/holdfast/internal/front"
+	"github.com/holdfast-web/holdfast/internal/holdtest"
 )
 
 // certificate writes a certificate for 127.0.0.1 and its key.
@@ -55,7 +56,7 @@ func certificate(t *testing.T, dir, name string) (certFile, keyFile string, pool
 
 func TestProtocols(t *testing.T) {
 	w := newWorld(t)
-	w.publish("v1", map[string]string{"index.html": "one"})
+	w.Publish("v1", map[string]string{"index.html": "one"})
 	certFile, keyFile, pool := certificate(t, t.TempDir(), "first")
 	only := func(choose func(*http.Protocols)) func(*http.Transport) {
 		return func(tr *http.Transport) {
@@ -78,15 +79,15 @@ func TestProtocols(t *testing.T) {
 			if test.scheme == "https" {
 				var err error
 				c.Certificates, err = front.LoadCertificates(certFile, keyFile, c.Logger)
-				w.check(err)
+				w.Check(err)
 			}
 			n, stop := w.start(c)
-			eventually(t, "table", func() bool { return n.Table() != nil })
+			holdtest.Eventually(t, "table", func() bool { return n.Table() != nil })
 			resp, body := read(t, w.http(only(test.choose)), test.scheme+"://"+n.Addr().String()+"/")
 			if body != "one" || resp.Proto != test.proto {
 				t.Errorf("%q over %s, want %s", body, resp.Proto, test.proto)
 			}
-			w.check(stop())
+			w.Check(stop())
 		})
 	}
 }

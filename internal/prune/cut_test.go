@@ -17,27 +17,27 @@ import (
 )
 
 // on puts the store of the world onto a file system.
-func (w *world) on(fsys durable.FS) { w.store = store.New(dirstore.New("memory", fsys)) }
+func (w *world) on(fsys durable.FS) { w.Store = store.New(dirstore.New("memory", fsys)) }
 
 // cycle publishes, lets a release go, sweeps it, and publishes it again, until
 // something fails.
 func (w *world) cycle() error {
-	ctx, app := w.t.Context(), holdfast.DefaultApp()
+	ctx, app := w.T.Context(), holdfast.DefaultApp()
 	publishing := func(n int) error {
-		_, err := publish.Publish(ctx, publish.Deps{Store: w.store, Registry: w.truth}, w.builds[n], publish.Options{App: app, ID: releaseOf(n), Settings: holdfast.DefaultSettings(app)})
+		_, err := publish.Publish(ctx, publish.Deps{Store: w.Store, Registry: w.Registry}, w.builds[n], publish.Options{App: app, ID: releaseOf(n), Settings: holdfast.DefaultSettings(app)})
 		return err
 	}
 	pruning := func() error {
 		time.Sleep(time.Hour)
-		_, err := w.tryPrune(w.truth, Options{})
+		_, err := w.tryPrune(w.Registry, Options{})
 		return err
 	}
 	for _, step := range []func() error{
-		func() error { return w.store.Claim(ctx, w.truth.ID()) },
+		func() error { return w.Store.Claim(ctx, w.Registry.ID()) },
 		func() error { return publishing(0) },
 		func() error { return publishing(1) },
 		func() error {
-			_, _, err := w.truth.Activate(ctx, app, releaseOf(1), registry.ActivateOptions{})
+			_, _, err := w.Registry.Activate(ctx, app, releaseOf(1), registry.ActivateOptions{})
 			return err
 		},
 		pruning, pruning, pruning, // retired, gone and condemned, swept
@@ -92,7 +92,7 @@ func powerCut(t *testing.T, builds []*publish.Build, step int, mode string) {
 		if err := w.check(); err != nil {
 			t.Fatalf("after the cut: %v", err)
 		}
-		if err := w.store.Claim(t.Context(), w.truth.ID()); err != nil {
+		if err := w.Store.Claim(t.Context(), w.Registry.ID()); err != nil {
 			t.Fatal(err)
 		}
 		w.publish(0, 1, 2)

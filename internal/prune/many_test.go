@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/holdtest"
 	"github.com/holdfast-web/holdfast/internal/store"
 	"github.com/holdfast-web/holdfast/internal/store/dirstore"
 	"github.com/holdfast-web/holdfast/internal/store/memstore"
@@ -24,8 +26,8 @@ import (
 // fill adds releases of perRelease objects each, all its own, every second of which
 // goes.
 func (w *world) fill(releases, perRelease int) {
-	w.t.Helper()
-	ctx, app := w.t.Context(), holdfast.DefaultApp()
+	w.T.Helper()
+	ctx, app := w.T.Context(), holdfast.DefaultApp()
 	for n := range releases {
 		var files []holdfast.File
 		var objects []holdfast.Object
@@ -37,14 +39,14 @@ func (w *world) fill(releases, perRelease int) {
 			o := holdfast.Object{Digest: d, Name: holdfast.ObjectName{Digest: d}, Size: 8}
 			objects = append(objects, o)
 			if err := w.putObject(ctx, o.Name, content); err != nil {
-				w.t.Fatal(err)
+				w.T.Fatal(err)
 			}
 		}
 		w.add(ctx, app, n, files, objects)
 		if n%2 == 1 {
 			w.gone(n)
-		} else if err := w.truth.Pin(ctx, app, releaseOf(n)); err != nil {
-			w.t.Fatal(err)
+		} else if err := w.Registry.Pin(ctx, app, releaseOf(n)); err != nil {
+			w.T.Fatal(err)
 		}
 	}
 }
@@ -54,42 +56,22 @@ func (w *world) putObject(ctx context.Context, name holdfast.ObjectName, content
 	if w.put != nil {
 		return w.put(name, content)
 	}
-	_, err := w.store.PutObject(ctx, name, int64(len(content)), bytes.NewReader(content))
+	_, err := w.Store.PutObject(ctx, name, int64(len(content)), bytes.NewReader(content))
 	return err
 }
 
 func (w *world) add(ctx context.Context, app holdfast.AppName, n int, files []holdfast.File, objects []holdfast.Object) {
-	w.t.Helper()
-	m, err := holdfast.NewManifest(files)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	inv, err := holdfast.NewInventory(objects)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	lease, err := w.truth.BeginPublish(ctx, app, m.Digest(), true)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	defer lease.Close()
-	if err := w.store.PutManifest(ctx, m); err != nil {
-		w.t.Fatal(err)
-	}
-	if err := w.store.PutInventory(ctx, inv); err != nil {
-		w.t.Fatal(err)
-	}
-	r := holdfast.Release{App: app, ID: releaseOf(n), Manifest: m.Digest(), Inventory: inv.Digest(), Files: len(files), Bytes: m.Size()}
-	if _, _, err := w.truth.AddRelease(ctx, lease, r, nil); err != nil {
-		w.t.Fatal(err)
-	}
+	w.T.Helper()
+	m, inv := holdtest.Must(holdfast.NewManifest(files)), holdtest.Must(holdfast.NewInventory(objects))
+	w.Check(errors.Join(w.Store.PutManifest(ctx, m), w.Store.PutInventory(ctx, inv)))
+	holdtest.AddRelease(w.T, w.Registry, holdfast.Release{App: app, ID: releaseOf(n), Manifest: m.Digest(), Inventory: inv.Digest(), Files: len(files), Bytes: m.Size()})
 }
 
 // cost is what a prune took from the store, beyond what its size explains.
 func (w *world) cost(do func()) memstore.Calls {
-	before := w.driver.Calls()
+	before := w.Driver.Calls()
 	do()
-	after := w.driver.Calls()
+	after := w.Driver.Calls()
 	return memstore.Calls{
 		Create: after.Create - before.Create, Open: after.Open - before.Open, Stat: after.Stat - before.Stat,
 		List: after.List - before.List, Delete: after.Delete - before.Delete,
@@ -121,24 +103,24 @@ func listsOf(releases, perRelease int) int {
 }
 
 func (w *world) condemns(releases, perRelease int) {
-	w.t.Helper()
+	w.T.Helper()
 	stay := releases / 2
 	cost := w.cost(func() { w.prune(Options{}) })
 	if want := (memstore.Calls{Create: listsOf(releases, perRelease), Open: 1 + 2*stay, List: 4}); cost != want {
-		w.t.Errorf("%d releases, condemning: %+v, want %+v", releases, cost, want)
+		w.T.Errorf("%d releases, condemning: %+v, want %+v", releases, cost, want)
 	}
 }
 
 func (w *world) sweeps(releases, perRelease int) {
-	w.t.Helper()
+	w.T.Helper()
 	stay, objects := releases/2, releases/2*perRelease
 	var r *Report
 	cost := w.cost(func() { r = w.prune(Options{}) })
 	if want := (memstore.Calls{Open: 1 + 4*stay + listsOf(releases, perRelease), List: 5, Delete: objects + stay}); cost != want {
-		w.t.Errorf("%d releases, sweeping: %+v, want %+v", releases, cost, want)
+		w.T.Errorf("%d releases, sweeping: %+v, want %+v", releases, cost, want)
 	}
 	if r.Swept.Objects != objects+stay || r.Referenced.Objects != objects {
-		w.t.Errorf("%+v", r)
+		w.T.Errorf("%+v", r)
 	}
 }
 
@@ -181,7 +163,7 @@ func (w *world) took(what string, do func()) {
 		_ = syscall.Getrusage(syscall.RUSAGE_SELF, &after)
 	})
 	cpu := time.Duration(after.Utime.Nano()+after.Stime.Nano()) - time.Duration(before.Utime.Nano()+before.Stime.Nano())
-	w.t.Logf("%s: %v of processor time, %d MB more on the heap after it, garbage included", what, cpu.Round(10*time.Millisecond), peak>>20)
+	w.T.Logf("%s: %v of processor time, %d MB more on the heap after it, garbage included", what, cpu.Round(10*time.Millisecond), peak>>20)
 }
 
 // TestMillionOnDisk is TestMillion in a real directory, with the time that it takes.
@@ -196,8 +178,8 @@ func TestMillionOnDisk(t *testing.T) {
 	}
 	defer driver.Close()
 	w := &world{schedule: newSchedule(t, nil, nil)}
-	w.store = store.New(driver)
-	if err := w.store.Claim(t.Context(), w.truth.ID()); err != nil {
+	w.Store = store.New(driver)
+	if err := w.Store.Claim(t.Context(), w.Registry.ID()); err != nil {
 		t.Fatal(err)
 	}
 	// A file each, written without the syncs that the driver would make.
@@ -217,7 +199,7 @@ func TestMillionOnDisk(t *testing.T) {
 		begun := time.Now()
 		var r *Report
 		w.took(what, func() {
-			r, err = Run(t.Context(), Config{Registry: w.truth, Store: w.store, Floor: time.Millisecond}, Options{})
+			r, err = Run(t.Context(), Config{Registry: w.Registry, Store: w.Store, Floor: time.Millisecond}, Options{})
 		})
 		if err != nil {
 			t.Fatal(err)

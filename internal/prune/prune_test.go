@@ -13,6 +13,7 @@ import (
 	"go.uber.org/goleak"
 
 	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/holdtest"
 	"github.com/holdfast-web/holdfast/internal/kv"
 	"github.com/holdfast-web/holdfast/internal/kv/memkv"
 	"github.com/holdfast-web/holdfast/internal/publish"
@@ -40,55 +41,37 @@ func bubble(t *testing.T, builds []*publish.Build, test func(t *testing.T, w *wo
 }
 
 func (w *world) publish(targets ...int) {
-	w.t.Helper()
+	w.T.Helper()
 	for _, n := range targets {
-		_, err := publish.Publish(w.t.Context(), publish.Deps{Store: w.store, Registry: w.truth}, w.builds[n],
+		_, err := publish.Publish(w.T.Context(), publish.Deps{Store: w.Store, Registry: w.Registry}, w.builds[n],
 			publish.Options{App: holdfast.DefaultApp(), ID: releaseOf(n), Settings: holdfast.DefaultSettings(holdfast.DefaultApp())})
 		if err != nil {
-			w.t.Fatal(err)
+			w.T.Fatal(err)
 		}
 	}
 }
 
 func (w *world) activate(target int) {
-	w.t.Helper()
-	if _, _, err := w.truth.Activate(w.t.Context(), holdfast.DefaultApp(), releaseOf(target), registry.ActivateOptions{}); err != nil {
-		w.t.Fatal(err)
-	}
+	w.T.Helper()
+	w.Activate("default", releaseOf(target).String())
 }
 
 func (w *world) prune(o Options) *Report {
-	w.t.Helper()
-	r, err := w.tryPrune(w.truth, o)
+	w.T.Helper()
+	r, err := w.tryPrune(w.Registry, o)
 	if err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
 	return r
 }
 
 func (w *world) tryPrune(r *registry.Registry, o Options) (*Report, error) {
-	return Run(w.t.Context(), Config{Registry: r, Store: w.store}, o)
-}
-
-// objects returns the names of all objects, joined.
-func (w *world) objects() map[string]bool {
-	all := make(map[string]bool)
-	for o, err := range w.store.Objects(w.t.Context()) {
-		if err != nil {
-			w.t.Fatal(err)
-		}
-		all[o.Name.String()] = true
-	}
-	return all
+	return Run(w.T.Context(), Config{Registry: r, Store: w.Store}, o)
 }
 
 func (w *world) state(target int) holdfast.State {
-	w.t.Helper()
-	info, err := w.truth.Release(w.t.Context(), holdfast.DefaultApp(), releaseOf(target))
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	return info.State
+	w.T.Helper()
+	return w.Release(releaseOf(target).String()).State
 }
 
 // A release goes step by step, and its bytes stay for the floor after the last.
@@ -98,7 +81,7 @@ func TestFromLiveToGone(t *testing.T) {
 		w.activate(0)
 		w.activate(1)
 		time.Sleep(time.Hour)
-		all := w.objects()
+		all := w.Objects()
 		if r := w.prune(Options{}); len(r.Apps[0].Retired) != 1 || w.state(0) != holdfast.Retired || r.Condemned.Objects != 0 {
 			t.Fatalf("%+v", r)
 		}
@@ -110,14 +93,14 @@ func TestFromLiveToGone(t *testing.T) {
 			t.Errorf("due %v", due)
 		}
 		time.Sleep(Floor - 2*time.Second)
-		if r := w.prune(Options{}); r.Swept.Objects != 0 || !cmp.Equal(all, w.objects()) {
+		if r := w.prune(Options{}); r.Swept.Objects != 0 || !cmp.Equal(all, w.Objects()) {
 			t.Fatalf("swept before the floor: %+v", r)
 		}
 		time.Sleep(3 * time.Second)
 		if r := w.prune(Options{}); r.Swept.Objects != 2 || len(r.Pending) != 0 || r.Condemned.Objects != 0 {
 			t.Fatalf("%+v", r)
 		}
-		if left := w.objects(); len(left) != len(all)-1 {
+		if left := w.Objects(); len(left) != len(all)-1 {
 			t.Errorf("left %v", left)
 		}
 		if err := w.check(); err != nil {
@@ -137,16 +120,11 @@ func TestFloorByTwoClocks(t *testing.T) {
 		w.publish(0, 1)
 		time.Sleep(time.Hour)
 		for _, n := range []int{0, 1} {
-			if err := errors.Join(w.truth.Retire(t.Context(), holdfast.DefaultApp(), releaseOf(n), registry.RetireOptions{}), w.truth.MarkGone(t.Context(), holdfast.DefaultApp(), releaseOf(n))); err != nil {
+			if err := errors.Join(w.Registry.Retire(t.Context(), holdfast.DefaultApp(), releaseOf(n), registry.RetireOptions{}), w.Registry.MarkGone(t.Context(), holdfast.DefaultApp(), releaseOf(n))); err != nil {
 				t.Fatal(err)
 			}
 		}
-		client := w.db.Client()
-		defer client.Close()
-		slow, err := registry.Open(t.Context(), client, registry.Options{Clock: func() time.Time { return time.Now().Add(-24 * time.Hour) }})
-		if err != nil {
-			t.Fatal(err)
-		}
+		_, slow := w.Open(registry.Options{Clock: func() time.Time { return time.Now().Add(-24 * time.Hour) }})
 		if r, err := w.tryPrune(slow, Options{}); err != nil || r.Condemned.Objects == 0 {
 			t.Fatalf("%+v, %v", r, err)
 		}
@@ -164,9 +142,9 @@ func TestDryRun(t *testing.T) {
 		w.activate(1)
 		time.Sleep(time.Hour)
 		w.prune(Options{}) // retires r0
-		calls, sweep := w.driver.Calls(), w.generation()
+		calls, sweep := w.Driver.Calls(), w.generation()
 		verdicts := make(map[Verdict]int)
-		r, err := Run(t.Context(), Config{Registry: w.truth, Store: w.store, Object: func(o Object) { verdicts[o.Verdict]++ }}, Options{DryRun: true})
+		r, err := Run(t.Context(), Config{Registry: w.Registry, Store: w.Store, Object: func(o Object) { verdicts[o.Verdict]++ }}, Options{DryRun: true})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -176,7 +154,7 @@ func TestDryRun(t *testing.T) {
 		if diff := cmp.Diff(map[Verdict]int{Referenced: 4, Unreferenced: 1}, verdicts); diff != "" {
 			t.Error(diff)
 		}
-		after := w.driver.Calls()
+		after := w.Driver.Calls()
 		if after.Create != calls.Create || after.Delete != calls.Delete || w.state(0) != holdfast.Retired || w.generation() != sweep {
 			t.Errorf("the dry run changed something: %+v, then %+v", calls, after)
 		}
@@ -187,9 +165,9 @@ func TestDryRun(t *testing.T) {
 }
 
 func (w *world) generation() uint32 {
-	s, err := w.truth.Sweep(w.t.Context())
+	s, err := w.Registry.Sweep(w.T.Context())
 	if err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
 	return s.Generation
 }
@@ -198,11 +176,11 @@ func (w *world) generation() uint32 {
 func TestStops(t *testing.T) {
 	lose := func(prefix string) func(*testing.T, *world) {
 		return func(t *testing.T, w *world) {
-			for info, err := range w.driver.List(t.Context(), prefix, "") {
+			for info, err := range w.Driver.List(t.Context(), prefix, "") {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if err := w.driver.Delete(t.Context(), info.Key); err != nil {
+				if err := w.Driver.Delete(t.Context(), info.Key); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -210,8 +188,8 @@ func TestStops(t *testing.T) {
 	}
 	spoil := func(prefix string) func(*testing.T, *world) {
 		return func(t *testing.T, w *world) {
-			for info := range w.driver.List(t.Context(), prefix, "") {
-				w.driver.Change(info.Key, func(b []byte) []byte { return append(b, "x"...) })
+			for info := range w.Driver.List(t.Context(), prefix, "") {
+				w.Driver.Change(info.Key, func(b []byte) []byte { return append(b, "x"...) })
 			}
 		}
 	}
@@ -226,18 +204,15 @@ func TestStops(t *testing.T) {
 		"list lost":         {lose("condemned/"), []string{"condemned list"}},
 		"list corrupt":      {spoil("condemned/"), []string{"condemned list"}},
 		"another registry's release": {func(t *testing.T, w *world) {
-			m, err := holdfast.NewManifest([]holdfast.File{{Path: "x.js", Logical: "x.js", Digest: holdfast.DigestOf(nil), MediaType: "text/javascript"}})
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := w.store.PutManifest(t.Context(), m); err != nil {
+			m := holdtest.Must(holdfast.NewManifest([]holdfast.File{{Path: "x.js", Logical: "x.js", Digest: holdfast.DigestOf(nil), MediaType: "text/javascript"}}))
+			if err := w.Store.PutManifest(t.Context(), m); err != nil {
 				t.Fatal(err)
 			}
 			time.Sleep(Floor)
 		}, []string{"the registry has no release of it", "older backup"}},
 		"another registry's store": {func(t *testing.T, w *world) {
 			lose("holdfast-store.json")(t, w)
-			if err := w.store.Claim(t.Context(), "somebody else"); err != nil {
+			if err := w.Store.Claim(t.Context(), "somebody else"); err != nil {
 				t.Fatal(err)
 			}
 		}, []string{"belongs to the registry somebody else"}},
@@ -251,9 +226,9 @@ func TestStops(t *testing.T) {
 				w.prune(Options{})
 				w.prune(Options{}) // r0 and r2 are gone, condemned, and wait
 				time.Sleep(time.Hour)
-				before, generation := w.objects(), w.generation()
+				before, generation := w.Objects(), w.generation()
 				test.damage(t, w)
-				_, err := w.tryPrune(w.truth, Options{})
+				_, err := w.tryPrune(w.Registry, Options{})
 				if err == nil {
 					t.Fatal("no error")
 				}
@@ -265,7 +240,7 @@ func TestStops(t *testing.T) {
 				if name == "another registry's release" {
 					return // what was condemned before may go
 				}
-				if !cmp.Equal(before, w.objects()) || w.generation() != generation {
+				if !cmp.Equal(before, w.Objects()) || w.generation() != generation {
 					t.Error("something was deleted or condemned")
 				}
 			})
@@ -282,19 +257,18 @@ func TestFenced(t *testing.T) {
 		w.prune(Options{})
 		w.prune(Options{})
 		time.Sleep(time.Hour)
-		client, rival := w.db.Client(), w.db.Client()
-		defer client.Close()
-		defer rival.Close()
-		old, err := w.open(client).Campaign(t.Context(), registry.LeaderInfo{Name: "old"})
+		client, paused := w.Open(patient())
+		_, rival := w.Open(patient())
+		old, err := paused.Campaign(t.Context(), registry.LeaderInfo{Name: "old"})
 		if err != nil {
 			t.Fatal(err)
 		}
-		before := w.objects()
-		w.driver.SetHook(func(ctx context.Context, op memstore.Op, key string) error {
+		before := w.Objects()
+		w.Driver.SetHook(func(ctx context.Context, op memstore.Op, key string) error {
 			if op == memstore.Open && strings.HasPrefix(key, "condemned/") {
-				w.driver.SetHook(nil)
+				w.Driver.SetHook(nil)
 				client.Suspend()
-				next, err := w.open(rival).Campaign(ctx, registry.LeaderInfo{Name: "next"})
+				next, err := rival.Campaign(ctx, registry.LeaderInfo{Name: "next"})
 				if err != nil {
 					return err
 				}
@@ -305,7 +279,7 @@ func TestFenced(t *testing.T) {
 		if _, err := w.tryPrune(old.Registry(), Options{}); !errors.Is(err, holdfast.ErrLeaseLost) {
 			t.Errorf("error %v", err)
 		}
-		if !cmp.Equal(before, w.objects()) {
+		if !cmp.Equal(before, w.Objects()) {
 			t.Error("a leader of the past deleted something")
 		}
 	})
@@ -318,17 +292,17 @@ func TestKilledPublishes(t *testing.T) {
 		w.activate(1)
 		dying := errors.New("power cut")
 		for range 3 {
-			w.driver.SetHook(func(_ context.Context, op memstore.Op, key string) error {
+			w.Driver.SetHook(func(_ context.Context, op memstore.Op, key string) error {
 				if op == memstore.Create && strings.HasPrefix(key, "manifests/") {
 					return dying
 				}
 				return nil
 			})
-			_, err := publish.Publish(t.Context(), publish.Deps{Store: w.store, Registry: w.truth}, w.builds[2], publish.Options{App: holdfast.DefaultApp(), Settings: holdfast.DefaultSettings(holdfast.DefaultApp())})
+			_, err := publish.Publish(t.Context(), publish.Deps{Store: w.Store, Registry: w.Registry}, w.builds[2], publish.Options{App: holdfast.DefaultApp(), Settings: holdfast.DefaultSettings(holdfast.DefaultApp())})
 			if !errors.Is(err, dying) {
 				t.Fatal(err)
 			}
-			w.driver.SetHook(nil)
+			w.Driver.SetHook(nil)
 			time.Sleep(time.Hour)
 			w.prune(Options{})
 		}
@@ -340,7 +314,7 @@ func TestKilledPublishes(t *testing.T) {
 		if err := w.cleanEnd(); err != nil {
 			t.Error(err)
 		}
-		if left, err := w.truth.Uploads(t.Context()); err != nil || len(left) != 0 {
+		if left, err := w.Registry.Uploads(t.Context()); err != nil || len(left) != 0 {
 			t.Errorf("remembered %+v, %v", left, err)
 		}
 	})
@@ -351,9 +325,9 @@ func TestKilledPublishes(t *testing.T) {
 func TestLongPublish(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		w.publish(1)
-		w.driver.SetHook(func(_ context.Context, op memstore.Op, key string) error {
+		w.Driver.SetHook(func(_ context.Context, op memstore.Op, key string) error {
 			if op == memstore.Create && strings.HasPrefix(key, "inventories/") {
-				w.driver.SetHook(nil)
+				w.Driver.SetHook(nil)
 				time.Sleep(5 * time.Hour)
 				if r := w.prune(Options{}); r.Young.Objects == 0 || r.Condemned.Objects != 0 {
 					t.Errorf("%+v", r)
@@ -375,18 +349,16 @@ func TestTwoPrunes(t *testing.T) {
 		w.activate(1)
 		time.Sleep(time.Hour)
 		w.prune(Options{})
-		client := w.db.Client()
-		defer client.Close()
-		other := w.open(client)
-		w.driver.SetHook(func(_ context.Context, op memstore.Op, key string) error {
+		_, other := w.Open(patient())
+		w.Driver.SetHook(func(_ context.Context, op memstore.Op, key string) error {
 			if op == memstore.Create && strings.HasPrefix(key, "condemned/") {
-				w.driver.SetHook(nil)
+				w.Driver.SetHook(nil)
 				_, err := w.tryPrune(other, Options{})
 				return err
 			}
 			return nil
 		})
-		if _, err := w.tryPrune(w.truth, Options{}); !errors.Is(err, holdfast.ErrConflict) {
+		if _, err := w.tryPrune(w.Registry, Options{}); !errors.Is(err, holdfast.ErrConflict) {
 			t.Errorf("error %v", err)
 		}
 		if err := w.cleanEnd(); err != nil {
@@ -405,7 +377,7 @@ func TestLostAnswers(t *testing.T) {
 			commits := 0
 			w.lose = func(memkv.Call) bool { commits++; return commits == n+1 }
 			for range 4 {
-				_, _ = w.tryPrune(w.truth, Options{})
+				_, _ = w.tryPrune(w.Registry, Options{})
 				if err := w.check(); err != nil {
 					t.Fatal(err)
 				}
@@ -421,10 +393,10 @@ func TestLostAnswers(t *testing.T) {
 
 // gone makes a release a tombstone without waiting for policy.
 func (w *world) gone(target int) {
-	w.t.Helper()
+	w.T.Helper()
 	app, id := holdfast.DefaultApp(), releaseOf(target)
-	if err := errors.Join(w.truth.Retire(w.t.Context(), app, id, registry.RetireOptions{Now: true}), w.truth.MarkGone(w.t.Context(), app, id)); err != nil {
-		w.t.Fatal(err)
+	if err := errors.Join(w.Registry.Retire(w.T.Context(), app, id, registry.RetireOptions{Now: true}), w.Registry.MarkGone(w.T.Context(), app, id)); err != nil {
+		w.T.Fatal(err)
 	}
 }
 
@@ -465,7 +437,7 @@ func TestLateDeleteOfInventory(t *testing.T) {
 		w.prune(Options{})
 		time.Sleep(time.Hour)
 		again := false
-		w.driver.SetHook(func(_ context.Context, op memstore.Op, key string) error {
+		w.Driver.SetHook(func(_ context.Context, op memstore.Op, key string) error {
 			if op == memstore.Delete && strings.HasPrefix(key, "inventories/") && !again {
 				again = true
 				w.publish(0)
@@ -482,9 +454,9 @@ func TestLateDeleteOfInventory(t *testing.T) {
 // atInventory runs do once, in the middle of a publish: when it has stored its objects
 // and is about to store its inventory.
 func (w *world) atInventory(do func()) {
-	w.driver.SetHook(func(_ context.Context, op memstore.Op, key string) error {
+	w.Driver.SetHook(func(_ context.Context, op memstore.Op, key string) error {
 		if op == memstore.Create && strings.HasPrefix(key, "inventories/") {
-			w.driver.SetHook(nil)
+			w.Driver.SetHook(nil)
 			do()
 		}
 		return nil
@@ -493,7 +465,7 @@ func (w *world) atInventory(do func()) {
 
 // retire makes a release gone and has a prune condemn what it alone needs.
 func (w *world) retire(target int) {
-	w.t.Helper()
+	w.T.Helper()
 	w.gone(target)
 	w.prune(Options{})
 }
@@ -504,7 +476,7 @@ func TestReleaseGoesWhileItIsPublishedAgain(t *testing.T) {
 		w.publish(0, 2)
 		time.Sleep(time.Hour)
 		w.retire(2) // ends a generation, so that the new inventory has another name than the old one
-		if err := w.truth.Retire(t.Context(), holdfast.DefaultApp(), releaseOf(0), registry.RetireOptions{}); err != nil {
+		if err := w.Registry.Retire(t.Context(), holdfast.DefaultApp(), releaseOf(0), registry.RetireOptions{}); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Hour)
@@ -549,7 +521,7 @@ func TestReusedReleaseIsRepaired(t *testing.T) {
 		w.publish(0)
 		time.Sleep(time.Hour)
 		w.atInventory(func() {
-			w.repair(t.Context(), w.truth, releaseOf(0))
+			w.repair(t.Context(), w.Registry, releaseOf(0))
 			time.Sleep(time.Hour)
 			w.prune(Options{})
 			time.Sleep(time.Hour)
@@ -570,15 +542,15 @@ func TestObjectOfALaterGeneration(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		w.publish(0)
 		w.activate(0)
-		if _, err := w.store.PutObject(t.Context(), holdfast.ObjectName{Digest: holdfast.DigestOf([]byte("x")), Incarnation: 2}, 1, strings.NewReader("x")); err != nil {
+		if _, err := w.Store.PutObject(t.Context(), holdfast.ObjectName{Digest: holdfast.DigestOf([]byte("x")), Incarnation: 2}, 1, strings.NewReader("x")); err != nil {
 			t.Fatal(err)
 		}
-		before := len(w.objects())
+		before := len(w.Objects())
 		for range 4 {
 			time.Sleep(time.Hour)
 			w.prune(Options{})
 		}
-		if now := len(w.objects()); now != before-1 {
+		if now := len(w.Objects()); now != before-1 {
 			t.Errorf("%d objects, then %d", before, now)
 		}
 	})
@@ -588,7 +560,7 @@ func TestObjectOfALaterGeneration(t *testing.T) {
 func TestUndelete(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		undelete := func(target int) (*publish.Result, error) {
-			return publish.Undelete(t.Context(), publish.Deps{Registry: w.truth}, w.store,
+			return publish.Undelete(t.Context(), publish.Deps{Registry: w.Registry}, w.Store,
 				publish.Options{App: holdfast.DefaultApp(), ID: releaseOf(target), Settings: holdfast.DefaultSettings(holdfast.DefaultApp())})
 		}
 		w.publish(0, 2)
@@ -621,12 +593,12 @@ func TestUndelete(t *testing.T) {
 		if r := w.prune(Options{}); r.Swept.Objects == 0 {
 			t.Fatalf("%+v", r)
 		}
-		before := w.driver.Calls()
+		before := w.Driver.Calls()
 		_, err := undelete(0)
 		if !errors.Is(err, holdfast.ErrNotFound) || !strings.Contains(err.Error(), "2 of its 4 distinct files are deleted already; publish the same build again") {
 			t.Errorf("%v", err)
 		}
-		if after := w.driver.Calls(); after.Create != before.Create || w.state(0) != holdfast.Gone {
+		if after := w.Driver.Calls(); after.Create != before.Create || w.state(0) != holdfast.Gone {
 			t.Errorf("something was done: %+v, %+v", before, after)
 		}
 	})
@@ -638,22 +610,22 @@ func TestRepairUsesWhatIsCondemned(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		w.publish(0)
 		w.activate(0)
-		info, err := w.truth.Release(t.Context(), holdfast.DefaultApp(), releaseOf(0))
+		info, err := w.Registry.Release(t.Context(), holdfast.DefaultApp(), releaseOf(0))
 		if err != nil {
 			t.Fatal(err)
 		}
-		inv, err := w.store.Inventory(t.Context(), info.Inventory)
+		inv, err := w.Store.Inventory(t.Context(), info.Inventory)
 		if err != nil {
 			t.Fatal(err)
 		}
 		first := inv.Objects()[0]
-		r, err := w.store.OpenObject(t.Context(), first.Name, 0, -1)
+		r, err := w.Store.OpenObject(t.Context(), first.Name, 0, -1)
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer r.Close()
 		left := holdfast.ObjectName{Digest: first.Digest, Incarnation: 1}
-		if _, err := w.store.PutObject(t.Context(), left, first.Size, r); err != nil {
+		if _, err := w.Store.PutObject(t.Context(), left, first.Size, r); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Hour)
@@ -662,11 +634,11 @@ func TestRepairUsesWhatIsCondemned(t *testing.T) {
 				w.prune(Options{})
 				time.Sleep(time.Hour)
 			}
-			if w.objects()[left.String()] {
+			if w.Objects()[left.String()] {
 				t.Error("it is there still")
 			}
 		})
-		w.repair(t.Context(), w.truth, releaseOf(0))
+		w.repair(t.Context(), w.Registry, releaseOf(0))
 		if err := w.check(); err != nil || w.successes["repair"] != 1 {
 			t.Error(w.successes, err)
 		}
@@ -680,7 +652,7 @@ func TestSharedReleaseGoesMeanwhile(t *testing.T) {
 		w.publish(0)
 		time.Sleep(time.Hour)
 		gone := false
-		w.driver.SetHook(func(_ context.Context, op memstore.Op, key string) error {
+		w.Driver.SetHook(func(_ context.Context, op memstore.Op, key string) error {
 			if op == memstore.Create && strings.HasPrefix(key, "inventories/") && !gone {
 				gone = true
 				w.gone(0)
@@ -710,7 +682,7 @@ func TestAddedBetweenMarkAndList(t *testing.T) {
 		w.gone(0)
 		time.Sleep(time.Hour)
 		added := false
-		w.driver.SetHook(func(_ context.Context, op memstore.Op, key string) error {
+		w.Driver.SetHook(func(_ context.Context, op memstore.Op, key string) error {
 			if op == memstore.Create && strings.HasPrefix(key, "condemned/") && !added {
 				added = true
 				w.publish(0)
@@ -732,21 +704,18 @@ func TestAddedBetweenMarkAndList(t *testing.T) {
 // they need, also when the store is running full.
 func TestOneApp(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
-		other, err := holdfast.ParseAppName("other")
-		if err != nil {
-			t.Fatal(err)
-		}
+		other := holdtest.App("other")
 		publishTo := func(app holdfast.AppName, n int) {
 			t.Helper()
-			if _, err := w.truth.CreateApp(t.Context(), app, func(*holdfast.Settings) error { return nil }, nil); err != nil && !errors.Is(err, holdfast.ErrExists) {
+			if _, err := w.Registry.CreateApp(t.Context(), app, func(*holdfast.Settings) error { return nil }, nil); err != nil && !errors.Is(err, holdfast.ErrExists) {
 				t.Fatal(err)
 			}
-			_, err := publish.Publish(t.Context(), publish.Deps{Store: w.store, Registry: w.truth}, w.builds[n],
+			_, err := publish.Publish(t.Context(), publish.Deps{Store: w.Store, Registry: w.Registry}, w.builds[n],
 				publish.Options{App: app, ID: releaseOf(n), Settings: holdfast.DefaultSettings(app)})
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := w.truth.Retire(t.Context(), app, releaseOf(n), registry.RetireOptions{}); err != nil {
+			if err := w.Registry.Retire(t.Context(), app, releaseOf(n), registry.RetireOptions{}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -756,11 +725,11 @@ func TestOneApp(t *testing.T) {
 		if len(r.Apps) != 1 || len(r.Apps[0].Gone) != 1 {
 			t.Errorf("report of apps %+v, want one release of one app gone", r.Apps)
 		}
-		info, err := w.truth.Release(t.Context(), other, releaseOf(1))
+		info, err := w.Registry.Release(t.Context(), other, releaseOf(1))
 		if err != nil || info.State != holdfast.Retired {
 			t.Errorf("release of the other app is %s (%v), want retired", info.State, err)
 		}
-		if _, err := w.tryPrune(w.truth, Options{Apps: []holdfast.AppName{{}}}); !errors.Is(err, holdfast.ErrNotFound) {
+		if _, err := w.tryPrune(w.Registry, Options{Apps: []holdfast.AppName{{}}}); !errors.Is(err, holdfast.ErrNotFound) {
 			t.Errorf("an app that does not exist: %v", err)
 		}
 	})
@@ -774,7 +743,7 @@ func TestRemovedApp(t *testing.T) {
 		w.activate(0)
 		w.activate(1)
 		time.Sleep(time.Hour)
-		if _, err := w.truth.RemoveApp(t.Context(), holdfast.DefaultApp(), registry.RemoveOptions{Force: true}); err != nil {
+		if _, err := w.Registry.RemoveApp(t.Context(), holdfast.DefaultApp(), registry.RemoveOptions{Force: true}); err != nil {
 			t.Fatal(err)
 		}
 		r := w.prune(Options{})
@@ -785,7 +754,7 @@ func TestRemovedApp(t *testing.T) {
 		if r := w.prune(Options{}); r.Swept.Objects == 0 || len(r.Pending) != 0 {
 			t.Fatalf("%+v", r)
 		}
-		if left := w.objects(); len(left) != 0 {
+		if left := w.Objects(); len(left) != 0 {
 			t.Errorf("left %v", left)
 		}
 		w.publish(0)

@@ -18,11 +18,11 @@ import (
 	"pgregory.net/rapid"
 
 	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/holdtest"
 	"github.com/holdfast-web/holdfast/internal/kv"
 	"github.com/holdfast-web/holdfast/internal/kv/memkv"
 	"github.com/holdfast-web/holdfast/internal/publish"
 	"github.com/holdfast-web/holdfast/internal/registry"
-	"github.com/holdfast-web/holdfast/internal/store"
 	"github.com/holdfast-web/holdfast/internal/store/memstore"
 )
 
@@ -95,11 +95,7 @@ func scanBuilds(t *testing.T) []*publish.Build {
 }
 
 func releaseOf(target int) holdfast.ReleaseID {
-	id, err := holdfast.ParseReleaseID(fmt.Sprintf("r%d", target))
-	if err != nil {
-		panic(err)
-	}
-	return id
+	return holdtest.ID(fmt.Sprintf("r%d", target))
 }
 
 // step is a call that waits until the schedule lets it happen.
@@ -125,14 +121,10 @@ type actorKey struct{}
 
 // schedule is one world and the order in which things happen there.
 type schedule struct {
-	t      *testing.T
-	random *rand.Rand
-	builds []*publish.Build
-	driver *memstore.Driver
-	store  *store.Store
-	db     *memkv.DB
-	truth  *registry.Registry // whose calls are no steps
-	trace  []string
+	*holdtest.World // calls of its registry are no steps
+	random          *rand.Rand
+	builds          []*publish.Build
+	trace           []string
 
 	mu      sync.Mutex
 	waiting []*step
@@ -147,12 +139,8 @@ type schedule struct {
 var errKilled = errors.New("killed")
 
 func newSchedule(t *testing.T, builds []*publish.Build, random *rand.Rand) *schedule {
-	s := &schedule{t: t, random: random, builds: builds, driver: memstore.New(), successes: make(map[string]int)}
-	s.store = store.New(s.driver)
-	s.driver.SetHook(func(ctx context.Context, op memstore.Op, key string) error {
-		return s.wait(ctx, fmt.Sprintf("%s %s", op, key), op == memstore.Delete, op == memstore.Delete)
-	})
-	s.db = memkv.New(memkv.Options{Before: func(ctx context.Context, c memkv.Call) error {
+	s := &schedule{random: random, builds: builds, successes: make(map[string]int)}
+	s.World = holdtest.New(t, memkv.Options{Before: func(ctx context.Context, c memkv.Call) error {
 		if s.before != nil {
 			s.before(c)
 		}
@@ -166,12 +154,11 @@ func newSchedule(t *testing.T, builds []*publish.Build, random *rand.Rand) *sche
 			return kv.ErrUnknown
 		}
 		return nil
-	}})
-	s.truth = s.open(s.db.Client())
-	if err := s.store.Claim(t.Context(), s.truth.ID()); err != nil {
-		t.Fatal(err)
-	}
-	_, err := s.truth.SetApp(t.Context(), holdfast.DefaultApp(), true, func(set *holdfast.Settings) error {
+	}}, patient())
+	s.Driver.SetHook(func(ctx context.Context, op memstore.Op, key string) error {
+		return s.wait(ctx, fmt.Sprintf("%s %s", op, key), op == memstore.Delete, op == memstore.Delete)
+	})
+	_, err := s.Registry.SetApp(t.Context(), holdfast.DefaultApp(), true, func(set *holdfast.Settings) error {
 		return errors.Join(set.Set("keep", "0"), set.Set("grace", "0s"), set.Set("idle", "0s"))
 	}, nil)
 	if err != nil {
@@ -180,13 +167,10 @@ func newSchedule(t *testing.T, builds []*publish.Build, random *rand.Rand) *sche
 	return s
 }
 
-func (s *schedule) open(c *memkv.Client) *registry.Registry {
-	// No deadline: a call may take as long as the schedule wants.
-	r, err := registry.Open(s.t.Context(), c, registry.Options{Timeout: 1e6 * time.Hour, TrustClock: true}) // time jumps here
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	return r
+// patient options have no deadline: a call may take as long as the schedule wants. Time
+// jumps here.
+func patient() registry.Options {
+	return registry.Options{Timeout: 1e6 * time.Hour, TrustClock: true}
 }
 
 // wait is where an actor's calls stop until the schedule wants them.
@@ -210,9 +194,10 @@ func (s *schedule) wait(ctx context.Context, what string, isDelete, changes bool
 func (s *schedule) run(programs [][]operation) error {
 	var running sync.WaitGroup
 	for i, program := range programs {
-		a := &actor{name: fmt.Sprint("actor ", i), client: s.db.Client()}
-		r := s.open(a.client)
-		ctx := context.WithValue(s.t.Context(), actorKey{}, a)
+		a := &actor{name: fmt.Sprint("actor ", i)}
+		var r *registry.Registry
+		a.client, r = s.Open(patient())
+		ctx := context.WithValue(s.T.Context(), actorKey{}, a)
 		s.actors = append(s.actors, a)
 		running.Go(func() {
 			for _, op := range program {
@@ -241,7 +226,7 @@ func (s *schedule) do(ctx context.Context, r *registry.Registry, op operation) {
 	case "publish":
 		s.publish(ctx, r, op.Target)
 	case "prune":
-		_, _ = Run(ctx, Config{Registry: r, Store: s.store}, Options{})
+		_, _ = Run(ctx, Config{Registry: r, Store: s.Store}, Options{})
 	case "activate":
 		_, _, _ = r.Activate(ctx, app, id, registry.ActivateOptions{})
 	case "bury":
@@ -251,8 +236,8 @@ func (s *schedule) do(ctx context.Context, r *registry.Registry, op operation) {
 		s.publish(ctx, r, op.Target)
 		_ = r.Retire(ctx, app, id, registry.RetireOptions{Now: true})
 		_ = r.MarkGone(ctx, app, id)
-		_, _ = Run(ctx, Config{Registry: r, Store: s.store}, Options{})
-		_, err := publish.Undelete(ctx, publish.Deps{Registry: r}, s.store, publish.Options{App: app, ID: id, Settings: holdfast.DefaultSettings(app)})
+		_, _ = Run(ctx, Config{Registry: r, Store: s.Store}, Options{})
+		_, err := publish.Undelete(ctx, publish.Deps{Registry: r}, s.Store, publish.Options{App: app, ID: id, Settings: holdfast.DefaultSettings(app)})
 		s.succeeded(op.Verb, err)
 	case "repair":
 		s.publish(ctx, r, op.Target)
@@ -260,7 +245,7 @@ func (s *schedule) do(ctx context.Context, r *registry.Registry, op operation) {
 	case "takedown":
 		_, err := r.TakeDown(ctx, []registry.TakedownInfo{{Digest: secret(op.Target)}}, nil)
 		if err == nil {
-			err = RemoveTakenDown(ctx, Config{Registry: r, Store: s.store})
+			err = RemoveTakenDown(ctx, Config{Registry: r, Store: s.Store})
 		}
 		s.succeeded(op.Verb, err)
 	case "allow":
@@ -277,7 +262,7 @@ func secret(target int) holdfast.Digest {
 
 func (s *schedule) publish(ctx context.Context, r *registry.Registry, target int) {
 	app := holdfast.DefaultApp()
-	_, _ = publish.Publish(ctx, publish.Deps{Store: s.store, Registry: r}, s.builds[target],
+	_, _ = publish.Publish(ctx, publish.Deps{Store: s.Store, Registry: r}, s.builds[target],
 		publish.Options{App: app, ID: releaseOf(target), Settings: holdfast.DefaultSettings(app)})
 }
 
@@ -301,13 +286,13 @@ func (s *schedule) repair(ctx context.Context, r *registry.Registry, id holdfast
 		if releases[i].ID != id {
 			continue
 		}
-		inv, err := s.store.Inventory(ctx, releases[i].Inventory)
+		inv, err := s.Store.Inventory(ctx, releases[i].Inventory)
 		if err != nil {
 			return
 		}
 		// The bytes are good, so that a read of them is what a form elsewhere would be.
 		damaged := map[holdfast.ObjectName]bool{inv.Objects()[0].Name: true}
-		result, err := publish.NewRepairer(publish.Deps{Registry: r}, s.store, damaged).Repair(ctx, &releases[i], nil, publish.Options{})
+		result, err := publish.NewRepairer(publish.Deps{Registry: r}, s.Store, damaged).Repair(ctx, &releases[i], nil, publish.Options{})
 		if err == nil && result.Mended {
 			s.succeeded("repair", nil)
 		}
@@ -439,7 +424,7 @@ func (s *schedule) note(format string, args ...any) {
 
 // check makes sure that all that releases need is there, but for what was taken down.
 func (s *schedule) check() error {
-	snap, err := s.truth.Refresh(s.t.Context(), s.snap)
+	snap, err := s.Registry.Refresh(s.T.Context(), s.snap)
 	if err != nil {
 		return err
 	}
@@ -458,11 +443,11 @@ func (s *schedule) check() error {
 }
 
 func (s *schedule) complete(r holdfast.Release) error {
-	m, err := s.store.Manifest(s.t.Context(), r.Manifest)
+	m, err := s.Store.Manifest(s.T.Context(), r.Manifest)
 	if err != nil {
 		return err
 	}
-	inv, err := s.store.Inventory(s.t.Context(), r.Inventory)
+	inv, err := s.Store.Inventory(s.T.Context(), r.Inventory)
 	if err != nil {
 		return err
 	}
@@ -470,7 +455,7 @@ func (s *schedule) complete(r holdfast.Release) error {
 		if s.snap.Takedowns.Kills(o.Name) {
 			continue
 		}
-		there, err := s.store.HasObject(s.t.Context(), o.Name, o.Size)
+		there, err := s.Store.HasObject(s.T.Context(), o.Name, o.Size)
 		if err != nil || !there {
 			return fmt.Errorf("object %s is missing: %w", o.Name, err)
 		}
@@ -481,10 +466,10 @@ func (s *schedule) complete(r holdfast.Release) error {
 // cleanEnd prunes until nothing more can come of it: then there is nothing in the
 // store that no release needs, and all that releases need.
 func (s *schedule) cleanEnd() error {
-	ctx := s.t.Context()
+	ctx := s.T.Context()
 	for range 5 {
 		time.Sleep(time.Hour)
-		if _, err := Run(ctx, Config{Registry: s.truth, Store: s.store}, Options{}); err != nil {
+		if _, err := Run(ctx, Config{Registry: s.Registry, Store: s.Store}, Options{}); err != nil {
 			return fmt.Errorf("in the end: %w", err)
 		}
 	}
@@ -497,7 +482,7 @@ func (s *schedule) cleanEnd() error {
 		for _, r := range app.Releases {
 			if r.State != holdfast.Gone {
 				inventories[r.Inventory] = true
-				inv, err := s.store.Inventory(ctx, r.Inventory)
+				inv, err := s.Store.Inventory(ctx, r.Inventory)
 				if err != nil {
 					return err
 				}
@@ -507,12 +492,12 @@ func (s *schedule) cleanEnd() error {
 			}
 		}
 	}
-	for o, err := range s.store.Objects(ctx) {
+	for o, err := range s.Store.Objects(ctx) {
 		if err != nil || !needed[o.Name] {
 			return fmt.Errorf("in the end: object %s is left, which no release needs: %w", o.Name, err)
 		}
 	}
-	for inv, err := range s.store.Inventories(ctx) {
+	for inv, err := range s.Store.Inventories(ctx) {
 		if err != nil || !inventories[inv.Digest] {
 			return fmt.Errorf("in the end: inventory %s is left, which no release has: %w", inv.Digest.Short(), err)
 		}
@@ -520,10 +505,10 @@ func (s *schedule) cleanEnd() error {
 	// What was killed is remembered for long, and then once at most for each build that
 	// left its manifest in the store.
 	time.Sleep(memory)
-	if _, err := Run(ctx, Config{Registry: s.truth, Store: s.store}, Options{}); err != nil {
+	if _, err := Run(ctx, Config{Registry: s.Registry, Store: s.Store}, Options{}); err != nil {
 		return fmt.Errorf("in the end: %w", err)
 	}
-	uploads, err := s.truth.Uploads(ctx)
+	uploads, err := s.Registry.Uploads(ctx)
 	if err != nil || len(uploads) > len(s.builds) {
 		return fmt.Errorf("in the end: %d publishes are remembered: %w", len(uploads), err)
 	}

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/holdtest"
 	"github.com/holdfast-web/holdfast/internal/registry"
 	"github.com/holdfast-web/holdfast/internal/store/memstore"
 )
@@ -19,7 +20,7 @@ func TestPublishUnderAFreedID(t *testing.T) {
 	if _, err := w.publish(map[string]string{"index.html": "<!doctype html>other"}, options("one")); !errors.Is(err, holdfast.ErrExists) {
 		t.Fatalf("before: %v", err)
 	}
-	if err := w.registry.Unpublish(t.Context(), holdfast.DefaultApp(), options("one").ID, registry.UnpublishOptions{}); err != nil {
+	if err := w.Registry.Unpublish(t.Context(), holdfast.DefaultApp(), options("one").ID, registry.UnpublishOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	for _, id := range []string{"one", "two"} {
@@ -34,7 +35,7 @@ func TestPublishUnderAFreedID(t *testing.T) {
 	checkError(t, err, holdfast.ErrClash, []string{"assets/vendor-Qw7Er9Ty.js"})
 
 	// The same build under an ID that was freed is published like any other.
-	if err := w.registry.Unpublish(t.Context(), holdfast.DefaultApp(), options("one").ID, registry.UnpublishOptions{}); err != nil {
+	if err := w.Registry.Unpublish(t.Context(), holdfast.DefaultApp(), options("one").ID, registry.UnpublishOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	if r := w.mustPublish(bigSite(), options("one")); r.Outcome != registry.Added {
@@ -48,12 +49,12 @@ func TestUnpublishedWhileReused(t *testing.T) {
 	w := newWorld(t)
 	w.mustPublish(bigSite(), options("one"))
 	files := bigSite()
-	files["more.js"] = script("more")
+	files["more.js"] = holdtest.Script("more")
 	freed := false
-	w.driver.SetHook(func(_ context.Context, op memstore.Op, key string) error {
+	w.Driver.SetHook(func(_ context.Context, op memstore.Op, key string) error {
 		if op == memstore.Create && strings.HasPrefix(key, "manifests/") && !freed {
 			freed = true
-			return w.registry.Unpublish(t.Context(), holdfast.DefaultApp(), options("one").ID, registry.UnpublishOptions{})
+			return w.Registry.Unpublish(t.Context(), holdfast.DefaultApp(), options("one").ID, registry.UnpublishOptions{})
 		}
 		return nil
 	})

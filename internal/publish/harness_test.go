@@ -3,11 +3,8 @@ package publish
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"log/slog"
 	"maps"
-	"slices"
-	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -16,25 +13,20 @@ import (
 
 	holdfast "github.com/holdfast-web/holdfast"
 	"github.com/holdfast-web/holdfast/internal/coding"
+	"github.com/holdfast-web/holdfast/internal/holdtest"
 	"github.com/holdfast-web/holdfast/internal/kv/memkv"
 	"github.com/holdfast-web/holdfast/internal/registry"
-	"github.com/holdfast-web/holdfast/internal/store"
-	"github.com/holdfast-web/holdfast/internal/store/memstore"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// world is a store and a registry, both in memory, and what counts and breaks them.
+// world has what counts and breaks its calls.
 type world struct {
-	t        *testing.T
-	driver   *memstore.Driver
-	store    *store.Store
-	registry *registry.Registry
-	client   *memkv.Client
-	now      time.Time
-	kvHook   func(ctx context.Context, call memkv.Call) error
-	encoder  *countingEncoder
-	log      bytes.Buffer
+	*holdtest.World
+	now     time.Time
+	kvHook  func(ctx context.Context, call memkv.Call) error
+	encoder *countingEncoder
+	log     bytes.Buffer
 }
 
 type countingEncoder struct {
@@ -49,21 +41,13 @@ func (e *countingEncoder) Encode(c holdfast.Coding, identity []byte) ([]byte, er
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{t: t, driver: memstore.New(), now: time.Now()}
-	w.store = store.New(w.driver)
-	db := memkv.New(memkv.Options{Before: func(ctx context.Context, call memkv.Call) error {
+	w := &world{now: time.Now()}
+	w.World = holdtest.New(t, memkv.Options{Before: func(ctx context.Context, call memkv.Call) error {
 		if w.kvHook != nil {
 			return w.kvHook(ctx, call)
 		}
 		return nil
-	}})
-	w.client = db.Client()
-	t.Cleanup(func() { w.client.Close() })
-	var err error
-	w.registry, err = registry.Open(t.Context(), w.client, registry.Options{Clock: func() time.Time { return w.now }})
-	if err != nil {
-		t.Fatal(err)
-	}
+	}}, registry.Options{Clock: func() time.Time { return w.now }})
 	e, err := coding.NewEncoder(coding.Fast)
 	if err != nil {
 		t.Fatal(err)
@@ -74,30 +58,27 @@ func newWorld(t *testing.T) *world {
 }
 
 func (w *world) deps() Deps {
-	return Deps{Store: w.store, Registry: w.registry, Encoder: w.encoder, Logger: slog.New(slog.NewTextHandler(&w.log, nil))}
+	return Deps{Store: w.Store, Registry: w.Registry, Encoder: w.encoder, Logger: slog.New(slog.NewTextHandler(&w.log, nil))}
 }
 
 func options(id string) Options {
 	o := Options{App: holdfast.DefaultApp(), Settings: holdfast.DefaultSettings(holdfast.DefaultApp())}
 	if id != "" {
-		var err error
-		if o.ID, err = holdfast.ParseReleaseID(id); err != nil {
-			panic(err)
-		}
+		o.ID = holdtest.ID(id)
 	}
 	return o
 }
 
 func (w *world) publish(files map[string]string, o Options) (*Result, error) {
-	w.t.Helper()
-	return Publish(w.t.Context(), w.deps(), mustScan(w.t, write(w.t, files), ScanOptions{}), o)
+	w.T.Helper()
+	return Publish(w.T.Context(), w.deps(), mustScan(w.T, write(w.T, files), ScanOptions{}), o)
 }
 
 func (w *world) mustPublish(files map[string]string, o Options) *Result {
-	w.t.Helper()
+	w.T.Helper()
 	r, err := w.publish(files, o)
 	if err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
 	w.checkStored(r.Release, files)
 	return r
@@ -105,63 +86,26 @@ func (w *world) mustPublish(files map[string]string, o Options) *Result {
 
 // checkStored reads a release back as a node would, every form of every file.
 func (w *world) checkStored(r holdfast.Release, files map[string]string) {
-	w.t.Helper()
-	m, err := w.store.Manifest(w.t.Context(), r.Manifest)
-	if err != nil {
-		w.t.Fatal(err)
+	w.T.Helper()
+	if err := w.Verify(r, files); err != nil {
+		w.T.Error(err)
 	}
-	inv, err := w.store.Inventory(w.t.Context(), r.Inventory)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	if err := inv.Covers(m); err != nil {
-		w.t.Error(err)
-	}
-	for _, f := range m.Files() {
-		for _, o := range inv.Of(f.Digest) {
-			if err := w.store.VerifyObject(w.t.Context(), o.Name, o.Size); err != nil {
-				w.t.Error(err)
-			}
-			w.checkForm(f, o, files[f.Path])
-		}
-	}
-}
-
-func (w *world) checkForm(f holdfast.File, o holdfast.Object, want string) {
-	w.t.Helper()
-	r, err := w.store.OpenObject(w.t.Context(), o.Name, 0, -1)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	defer r.Close()
-	var stored bytes.Buffer
-	if _, err := stored.ReadFrom(r); err != nil {
-		w.t.Fatal(err)
-	}
-	if got, err := coding.Decode(o.Coding, stored.Bytes(), f.Size); err != nil || string(got) != want {
-		w.t.Errorf("%s in %s: %d bytes, %v", f.Path, o.Coding, len(got), err)
-	}
-}
-
-// script is text that compresses and differs by its seed.
-func script(seed string) string {
-	return "const seed=" + seed + ";" + strings.Repeat("function f(){return seed+1}\n", 40)
 }
 
 func bigSite() map[string]string {
 	files := site()
-	files["assets/vendor-Qw7Er9Ty.js"] = script("1")
-	files["app.js"] = script("2")
+	files["assets/vendor-Qw7Er9Ty.js"] = holdtest.Script("1")
+	files["app.js"] = holdtest.Script("2")
 	files["photo.png"] = "not really a photo"
 	return files
 }
 
 // mustPublishUnread leaves the store's counters alone after the publish.
 func (w *world) mustPublishUnread(files map[string]string, o Options) *Result {
-	w.t.Helper()
+	w.T.Helper()
 	r, err := w.publish(files, o)
 	if err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
 	return r
 }
@@ -188,23 +132,14 @@ func mustEncode(t *testing.T, c holdfast.Coding, text string) string {
 
 // checkNothingElse makes sure that no half of a release was left behind.
 func (w *world) checkNothingElse(r holdfast.Release) {
-	w.t.Helper()
-	inv, err := w.store.Inventory(w.t.Context(), r.Inventory)
-	if err != nil {
-		w.t.Fatal(err)
-	}
+	w.T.Helper()
+	inv, err := w.Store.Inventory(w.T.Context(), r.Inventory)
+	w.Check(err)
 	want := make(map[string]bool)
 	for _, o := range inv.Objects() {
 		want[o.Name.String()] = true
 	}
-	got := make(map[string]bool)
-	for o, err := range w.store.Objects(w.t.Context()) {
-		if err != nil {
-			w.t.Fatal(err)
-		}
-		got[o.Name.String()] = true
-	}
-	if !maps.Equal(want, got) {
-		w.t.Errorf("store holds %s, inventory names %s", fmt.Sprint(slices.Sorted(maps.Keys(got))), fmt.Sprint(slices.Sorted(maps.Keys(want))))
+	if got := w.Objects(); !maps.Equal(want, got) {
+		w.T.Errorf("store holds %v, inventory names %v", got, want)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/holdtest"
 	"github.com/holdfast-web/holdfast/internal/registry"
 )
 
@@ -29,8 +30,8 @@ func found(t *testing.T, files map[string]string, mount string, more func(*Subje
 
 func subject(t *testing.T, mount string) *Subject {
 	t.Helper()
-	app := must(holdfast.ParseAppName("shop"))
-	s := &Subject{App: app, Settings: holdfast.DefaultSettings(app), ID: must(holdfast.ParseReleaseID("new"))}
+	app := holdtest.Must(holdfast.ParseAppName("shop"))
+	s := &Subject{App: app, Settings: holdfast.DefaultSettings(app), ID: holdtest.Must(holdfast.ParseReleaseID("new"))}
 	if err := s.Settings.Set("mount", mount); err != nil {
 		t.Fatal(err)
 	}
@@ -196,13 +197,13 @@ func TestReleaseIDFromTheBuild(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := mustScan(t, write(t, c.files), ScanOptions{Pinned: "/static/{release}/{path}"})
-			below := mustScan(t, write(t, c.files), ScanOptions{Mount: must(holdfast.ParseMount("/shop"))})
+			below := mustScan(t, write(t, c.files), ScanOptions{Mount: holdtest.Must(holdfast.ParseMount("/shop"))})
 			if a, b := len(b.traits.names), len(below.traits.names); a != b && c.want != "index.html: /static/d2/" {
 				t.Errorf("the pages name %d IDs, and %d if the mount path is another", a, b)
 			}
 			var asked holdfast.ReleaseID
 			if c.asked != "" {
-				asked = must(holdfast.ParseReleaseID(c.asked))
+				asked = holdtest.Must(holdfast.ParseReleaseID(c.asked))
 			}
 			id, named, err := b.ReleaseID(asked)
 			switch {
@@ -256,7 +257,7 @@ func TestSameFiles(t *testing.T) {
 	files := map[string]string{"index.html": "<!doctype html>same", "a.js": "1"}
 	digest := mustScan(t, write(t, files), ScanOptions{}).Manifest.Digest()
 	info := func(id string, manifest holdfast.Digest, state holdfast.State) registry.ReleaseInfo {
-		return registry.ReleaseInfo{Release: holdfast.Release{ID: must(holdfast.ParseReleaseID(id)), Manifest: manifest}, State: state}
+		return registry.ReleaseInfo{Release: holdfast.Release{ID: holdtest.Must(holdfast.ParseReleaseID(id)), Manifest: manifest}, State: state}
 	}
 	other := holdfast.DigestOf(nil)
 	for name, c := range map[string]struct {
@@ -296,8 +297,8 @@ func TestSameFiles(t *testing.T) {
 func TestIncompleteBuilds(t *testing.T) {
 	page := "<!doctype html>page"
 	live := mustScan(t, write(t, map[string]string{"index.html": page}), ScanOptions{}).Manifest
-	big := &registry.ReleaseInfo{Release: holdfast.Release{ID: must(holdfast.ParseReleaseID("v1")), Files: 40, Bytes: 1 << 20, Published: time.Unix(1, 0)}, State: holdfast.Live}
-	small := &registry.ReleaseInfo{Release: holdfast.Release{ID: must(holdfast.ParseReleaseID("v1")), Files: 1, Bytes: 10}, State: holdfast.Live}
+	big := &registry.ReleaseInfo{Release: holdfast.Release{ID: holdtest.Must(holdfast.ParseReleaseID("v1")), Files: 40, Bytes: 1 << 20, Published: time.Unix(1, 0)}, State: holdfast.Live}
+	small := &registry.ReleaseInfo{Release: holdfast.Release{ID: holdtest.Must(holdfast.ParseReleaseID("v1")), Files: 1, Bytes: 10}, State: holdfast.Live}
 	for name, c := range map[string]struct {
 		files map[string]string
 		more  func(*Subject)
@@ -355,11 +356,4 @@ func TestFindProject(t *testing.T) {
 	if _, is := FindProject(filepath.Join(t.TempDir(), "nowhere")); is {
 		t.Error("a directory that is not there")
 	}
-}
-
-func must[T any](v T, err error) T {
-	if err != nil {
-		panic(err)
-	}
-	return v
 }

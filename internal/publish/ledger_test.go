@@ -12,13 +12,14 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/holdtest"
 	"github.com/holdfast-web/holdfast/internal/registry"
 	"github.com/holdfast-web/holdfast/internal/store/memstore"
 )
 
 func clashing() map[string]string {
 	files := bigSite()
-	files["assets/vendor-Qw7Er9Ty.js"] = script("other bytes, same name")
+	files["assets/vendor-Qw7Er9Ty.js"] = holdtest.Script("other bytes, same name")
 	return files
 }
 
@@ -26,10 +27,10 @@ func TestPublishClash(t *testing.T) {
 	const p = "assets/vendor-Qw7Er9Ty.js"
 	w := newWorld(t)
 	w.mustPublish(bigSite(), options("one"))
-	before, leases := w.encoder.calls.Load(), w.driver.Calls().Create
+	before, leases := w.encoder.calls.Load(), w.Driver.Calls().Create
 	_, err := w.publish(clashing(), options("two"))
 	checkError(t, err, holdfast.ErrClash, []string{p, "--allow-clash"})
-	if w.encoder.calls.Load() != before || w.driver.Calls().Create != leases {
+	if w.encoder.calls.Load() != before || w.Driver.Calls().Create != leases {
 		t.Error("work was done before the clash was found")
 	}
 	o := options("two")
@@ -44,16 +45,16 @@ func TestPublishClash(t *testing.T) {
 // the check inside AddRelease can see it.
 func TestPublishClashInTheLastMoment(t *testing.T) {
 	w := newWorld(t)
-	w.driver.SetHook(func(_ context.Context, op memstore.Op, key string) error {
+	w.Driver.SetHook(func(_ context.Context, op memstore.Op, key string) error {
 		if op == memstore.Create && strings.HasPrefix(key, "manifests/") {
-			w.driver.SetHook(nil)
+			w.Driver.SetHook(nil)
 			w.mustPublish(bigSite(), options("one"))
 		}
 		return nil
 	})
 	_, err := w.publish(clashing(), options("two"))
 	checkError(t, err, holdfast.ErrClash, []string{"assets/vendor-Qw7Er9Ty.js"})
-	visible, err := w.registry.Releases(t.Context(), holdfast.DefaultApp())
+	visible, err := w.Registry.Releases(t.Context(), holdfast.DefaultApp())
 	if err != nil || len(visible) != 1 || visible[0].ID.String() != "one" {
 		t.Errorf("%+v, %v", visible, err)
 	}
@@ -63,7 +64,7 @@ func TestPublishClashByGlob(t *testing.T) {
 	w := newWorld(t)
 	w.mustPublish(bigSite(), options("one"))
 	changed := bigSite()
-	changed["app.js"] = script("changed")
+	changed["app.js"] = holdtest.Script("changed")
 	o := options("two")
 	o.Settings.Immutable = []string{"*.js"}
 	_, err := w.publish(changed, o)
@@ -88,13 +89,13 @@ func TestPublishMutable(t *testing.T) {
 	if r := w.mustPublish(site("console.log(2)"), o); len(r.Release.Clashes) != 0 {
 		t.Errorf("clashes %q", r.Release.Clashes)
 	}
-	releases, err := w.registry.Releases(t.Context(), o.App)
+	releases, err := w.Registry.Releases(t.Context(), o.App)
 	if err != nil {
 		t.Fatal(err)
 	}
 	state, without := &registry.AppState{Name: o.App, Settings: o.Settings, Releases: releases}, o.Settings
 	without.Mutable = nil
-	checkError(t, CheckGlobs(t.Context(), w.store, state, &without), holdfast.ErrClash, []string{"big.6a1811bd.js", "mutable"})
+	checkError(t, CheckGlobs(t.Context(), w.Store, state, &without), holdfast.ErrClash, []string{"big.6a1811bd.js", "mutable"})
 }
 
 // A build that an earlier version of the program read otherwise is the same build.
@@ -111,16 +112,16 @@ func TestPublishAgainAfterTheRulesChanged(t *testing.T) {
 		t.Fatal(err)
 	}
 	o := options("one")
-	first, err := Publish(t.Context(), Deps{Store: w.store, Registry: w.registry}, &before, o)
+	first, err := Publish(t.Context(), Deps{Store: w.Store, Registry: w.Registry}, &before, o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	again, err := Publish(t.Context(), Deps{Store: w.store, Registry: w.registry}, b, o)
+	again, err := Publish(t.Context(), Deps{Store: w.Store, Registry: w.Registry}, b, o)
 	if err != nil || !again.Unchanged || again.Release.Manifest != first.Release.Manifest {
 		t.Errorf("published again: %+v, %v", again, err)
 	}
 	changed := bigSite()
-	changed["app.js"] = script("changed")
+	changed["app.js"] = holdtest.Script("changed")
 	_, err = w.publish(changed, o)
 	checkError(t, err, holdfast.ErrExists, []string{"other files"})
 }
@@ -138,14 +139,14 @@ func TestPublishUnpinned(t *testing.T) {
 	if r := w.mustPublish(clashing(), o); len(r.Release.Clashes) != 0 {
 		t.Errorf("clashes %q", r.Release.Clashes)
 	}
-	releases, err := w.registry.Releases(t.Context(), o.App)
+	releases, err := w.Registry.Releases(t.Context(), o.App)
 	if err != nil {
 		t.Fatal(err)
 	}
 	pinned := holdfast.DefaultSettings(o.App)
-	err = CheckGlobs(t.Context(), w.store, &registry.AppState{Name: o.App, Settings: unpinned, Releases: releases}, &pinned)
+	err = CheckGlobs(t.Context(), w.Store, &registry.AppState{Name: o.App, Settings: unpinned, Releases: releases}, &pinned)
 	checkError(t, err, holdfast.ErrClash, []string{"vendor-Qw7Er9Ty.js"})
-	if err := CheckGlobs(t.Context(), w.store, &registry.AppState{Name: o.App, Settings: unpinned, Releases: releases}, &unpinned); err != nil {
+	if err := CheckGlobs(t.Context(), w.Store, &registry.AppState{Name: o.App, Settings: unpinned, Releases: releases}, &unpinned); err != nil {
 		t.Error(err)
 	}
 }
@@ -155,11 +156,11 @@ func TestLedgerAge(t *testing.T) {
 	b := mustScan(t, write(t, clashing()), ScanOptions{})
 	old := mustScan(t, write(t, bigSite()), ScanOptions{})
 	w := newWorld(t)
-	if err := w.store.PutManifest(t.Context(), old.Manifest); err != nil {
+	if err := w.Store.PutManifest(t.Context(), old.Manifest); err != nil {
 		t.Fatal(err)
 	}
 	for age, want := range map[time.Duration]int{0: 1, LedgerAge - time.Hour: 1, LedgerAge + time.Hour: 0} {
-		l := ledger{store: w.store, build: b.Manifest, known: map[holdfast.Digest]compared{}}
+		l := ledger{store: w.Store, build: b.Manifest, known: map[holdfast.Digest]compared{}}
 		gone := registry.ReleaseInfo{Release: holdfast.Release{Manifest: old.Manifest.Digest()}, State: holdfast.Gone, GoneAt: time.Now().Add(-age)}
 		got, err := l.clashes(t.Context(), []registry.ReleaseInfo{gone})
 		if err != nil || len(got) != want {
@@ -172,20 +173,20 @@ func TestLedgerFailsClosedAndReadsOnce(t *testing.T) {
 	w := newWorld(t)
 	one := w.mustPublish(bigSite(), options("one"))
 	b := mustScan(t, write(t, clashing()), ScanOptions{})
-	l := ledger{store: w.store, build: b.Manifest, known: map[holdfast.Digest]compared{}}
+	l := ledger{store: w.Store, build: b.Manifest, known: map[holdfast.Digest]compared{}}
 	others := []registry.ReleaseInfo{{Release: one.Release}, {Release: one.Release}}
-	w.driver.SetHook(func(context.Context, memstore.Op, string) error { return holdfast.ErrUnavailable })
+	w.Driver.SetHook(func(context.Context, memstore.Op, string) error { return holdfast.ErrUnavailable })
 	if _, err := l.clashes(t.Context(), others); !errors.Is(err, holdfast.ErrUnavailable) {
 		t.Errorf("unreadable manifest: %v", err)
 	}
-	w.driver.SetHook(nil)
-	before := w.driver.Calls().Open
+	w.Driver.SetHook(nil)
+	before := w.Driver.Calls().Open
 	for range 3 {
 		if got, err := l.clashes(t.Context(), others); err != nil || len(got) != 1 {
 			t.Errorf("%q, %v", got, err)
 		}
 	}
-	if n := w.driver.Calls().Open - before; n != 1 {
+	if n := w.Driver.Calls().Open - before; n != 1 {
 		t.Errorf("%d reads of one manifest", n)
 	}
 }
@@ -206,10 +207,10 @@ func TestPublishTooManyClashes(t *testing.T) {
 	w.mustPublish(files(400, "1"), options("one"))
 	o := options("two")
 	o.AllowClash = true
-	creates := w.driver.Calls().Create
+	creates := w.Driver.Calls().Create
 	_, err := w.publish(files(400, "2"), o)
 	checkError(t, err, holdfast.ErrInvalid, []string{"400 paths", "new names", "another app"})
-	if n := w.driver.Calls().Create - creates; n != 0 {
+	if n := w.Driver.Calls().Create - creates; n != 0 {
 		t.Errorf("%d objects were uploaded before that was found out", n)
 	}
 	if r := w.mustPublish(files(390, "2"), o); len(r.Release.Clashes) != 390 {

@@ -18,20 +18,20 @@ func key(name holdfast.ObjectName) string {
 
 // forms returns the stored forms of a content of a release.
 func (w *world) forms(r holdfast.Release, content string) []holdfast.Object {
-	w.t.Helper()
-	inv, err := w.store.Inventory(w.t.Context(), r.Inventory)
+	w.T.Helper()
+	inv, err := w.Store.Inventory(w.T.Context(), r.Inventory)
 	if err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
 	return inv.Of(holdfast.DigestOf([]byte(content)))
 }
 
 // lose deletes keys behind the back of everybody.
 func (w *world) lose(keys ...string) {
-	w.t.Helper()
+	w.T.Helper()
 	for _, k := range keys {
-		if err := w.driver.Delete(w.t.Context(), k); err != nil {
-			w.t.Fatal(err)
+		if err := w.Driver.Delete(w.T.Context(), k); err != nil {
+			w.T.Fatal(err)
 		}
 	}
 }
@@ -88,7 +88,7 @@ func TestPublishAgainLeavesDamagedObjects(t *testing.T) {
 	one := w.mustPublish(files, options("one"))
 	damaged := w.forms(one.Release, files["app.js"])[:2]
 	for _, o := range damaged {
-		w.driver.Change(key(o.Name), func(b []byte) []byte { return b[:len(b)/2] })
+		w.Driver.Change(key(o.Name), func(b []byte) []byte { return b[:len(b)/2] })
 	}
 	r := w.mustPublish(files, options("one"))
 	if !r.Unchanged || r.Restored != 2 || r.Release.Inventory == one.Release.Inventory {
@@ -99,7 +99,7 @@ func TestPublishAgainLeavesDamagedObjects(t *testing.T) {
 			t.Errorf("%s, want %s", o.Name, want)
 		}
 	}
-	info, err := w.registry.Release(t.Context(), r.Release.App, r.Release.ID)
+	info, err := w.Registry.Release(t.Context(), r.Release.App, r.Release.ID)
 	if err != nil || info.Inventory != r.Release.Inventory || info.State != holdfast.Published {
 		t.Errorf("%+v, %v", info, err)
 	}
@@ -108,7 +108,7 @@ func TestPublishAgainLeavesDamagedObjects(t *testing.T) {
 	}
 	// Nobody knows of the damage any more that a release which is gone left behind.
 	fresh := newWorld(t)
-	if err := fresh.driver.Create(t.Context(), key(damaged[0].Name), 1, strings.NewReader("x")); err != nil {
+	if err := fresh.Driver.Create(t.Context(), key(damaged[0].Name), 1, strings.NewReader("x")); err != nil {
 		t.Fatal(err)
 	}
 	if r := fresh.mustPublish(files, options("one")); fresh.forms(r.Release, files["app.js"])[0].Name.Incarnation != 1 {
@@ -133,13 +133,13 @@ func TestPublishAgainInALaterGeneration(t *testing.T) {
 	if r := w.mustPublish(files, options("one")); r.Restored != 1 || r.Release.Inventory != one.Release.Inventory {
 		t.Errorf("lost: %+v", r)
 	}
-	w.driver.Change(key(app[1].Name), func(b []byte) []byte { return b[1:] })
+	w.Driver.Change(key(app[1].Name), func(b []byte) []byte { return b[1:] })
 	r := w.mustPublish(files, options("one"))
 	now := w.forms(r.Release, files["app.js"])
 	if r.Restored != 1 || now[0] != app[0] || now[1].Name.Incarnation != 3 {
 		t.Errorf("damaged: %+v, %+v", r, now)
 	}
-	if uploads, err := w.registry.Uploads(t.Context()); err != nil || len(uploads) > 0 {
+	if uploads, err := w.Registry.Uploads(t.Context()); err != nil || len(uploads) > 0 {
 		t.Errorf("remembered of publishes that have ended: %+v, %v", uploads, err)
 	}
 }
@@ -156,7 +156,7 @@ func TestPublishAgainRestoresTexts(t *testing.T) {
 		}
 	}
 	for _, damaged := range []string{manifest, inventory} {
-		w.driver.Change(damaged, func(b []byte) []byte { return b[1:] })
+		w.Driver.Change(damaged, func(b []byte) []byte { return b[1:] })
 		_, err := w.publish(files, options("one"))
 		checkError(t, err, holdfast.ErrCorrupt, []string{"delete " + damaged, "publish the same build again"})
 		w.lose(damaged)
@@ -182,7 +182,7 @@ func TestPublishAgainWithOtherEncoder(t *testing.T) {
 func TestPublishAgainNeedsTheStore(t *testing.T) {
 	w := newWorld(t)
 	w.mustPublish(bigSite(), options("one"))
-	w.driver.SetHook(func(_ context.Context, op memstore.Op, _ string) error {
+	w.Driver.SetHook(func(_ context.Context, op memstore.Op, _ string) error {
 		if op == memstore.Stat {
 			return holdfast.ErrUnavailable
 		}
@@ -198,18 +198,18 @@ func TestPublishAgainWhileRetired(t *testing.T) {
 	w := newWorld(t)
 	files := bigSite()
 	one := w.mustPublish(files, options("one"))
-	w.driver.Change(key(w.forms(one.Release, files["app.js"])[0].Name), func(b []byte) []byte { return b[1:] })
-	w.driver.SetHook(func(ctx context.Context, op memstore.Op, key string) error {
+	w.Driver.Change(key(w.forms(one.Release, files["app.js"])[0].Name), func(b []byte) []byte { return b[1:] })
+	w.Driver.SetHook(func(ctx context.Context, op memstore.Op, key string) error {
 		if op != memstore.Create || !strings.HasPrefix(key, "inventories/") {
 			return nil
 		}
-		w.driver.SetHook(nil)
-		return w.registry.Retire(ctx, one.Release.App, one.Release.ID, registry.RetireOptions{})
+		w.Driver.SetHook(nil)
+		return w.Registry.Retire(ctx, one.Release.App, one.Release.ID, registry.RetireOptions{})
 	})
 	if r := w.mustPublish(files, options("one")); !r.Mended {
 		t.Errorf("%+v", r)
 	}
-	if info, err := w.registry.Release(t.Context(), one.Release.App, one.Release.ID); err != nil || info.State != holdfast.Retired {
+	if info, err := w.Registry.Release(t.Context(), one.Release.App, one.Release.ID); err != nil || info.State != holdfast.Retired {
 		t.Errorf("%+v, %v", info, err)
 	}
 	if r := w.mustPublish(files, options("one")); r.Outcome != registry.Restored {

@@ -64,11 +64,11 @@ func TestPublishWithADirectoryNamedAsARelease(t *testing.T) {
 	}
 	refused()
 	id := options("assets").ID
-	if err := w.registry.Retire(t.Context(), holdfast.DefaultApp(), id, registry.RetireOptions{}); err != nil {
+	if err := w.Registry.Retire(t.Context(), holdfast.DefaultApp(), id, registry.RetireOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	refused()
-	if err := w.registry.MarkGone(t.Context(), holdfast.DefaultApp(), id); err != nil {
+	if err := w.Registry.MarkGone(t.Context(), holdfast.DefaultApp(), id); err != nil {
 		t.Fatal(err)
 	}
 	refused()
@@ -82,9 +82,9 @@ func TestPublishWithADirectoryNamedAsARelease(t *testing.T) {
 func TestPublishWithADirectoryNamedAsAReleaseInTheLastMoment(t *testing.T) {
 	w := newWorld(t)
 	const shape = "/{release}/{path}"
-	w.driver.SetHook(func(_ context.Context, op memstore.Op, key string) error {
+	w.Driver.SetHook(func(_ context.Context, op memstore.Op, key string) error {
 		if op == memstore.Create && strings.HasPrefix(key, "manifests/") {
-			w.driver.SetHook(nil)
+			w.Driver.SetHook(nil)
 			w.mustPublish(map[string]string{"index.html": "x"}, shaped(t, "assets", shape))
 		}
 		return nil
@@ -98,12 +98,12 @@ func TestCheckPinned(t *testing.T) {
 	w.mustPublish(bigSite(), options("one"))
 	w.mustPublish(map[string]string{"index.html": "x"}, options("assets"))
 	check := func(shape string) error {
-		state, err := w.registry.App(t.Context(), holdfast.DefaultApp())
+		state, err := w.Registry.App(t.Context(), holdfast.DefaultApp())
 		if err != nil {
 			t.Fatal(err)
 		}
 		o := shaped(t, "", shape)
-		return CheckPinned(t.Context(), w.store, state, &o.Settings)
+		return CheckPinned(t.Context(), w.Store, state, &o.Settings)
 	}
 	for _, shape := range []string{"/static/{release}/{path}", "/{release}/css/{path}", ""} {
 		if err := check(shape); err != nil {
@@ -111,16 +111,16 @@ func TestCheckPinned(t *testing.T) {
 		}
 	}
 	checkError(t, check("/{release}/{path}"), holdfast.ErrConflict, []string{"release assets would hide", "release one", "another shape"})
-	w.driver.SetHook(func(context.Context, memstore.Op, string) error { return holdfast.ErrUnavailable })
+	w.Driver.SetHook(func(context.Context, memstore.Op, string) error { return holdfast.ErrUnavailable })
 	checkError(t, check("/{release}/{path}"), holdfast.ErrUnavailable, []string{"release"})
-	w.driver.SetHook(nil)
+	w.Driver.SetHook(nil)
 	for _, id := range []string{"one", "assets"} {
-		if err := w.registry.Retire(t.Context(), holdfast.DefaultApp(), options(id).ID, registry.RetireOptions{}); err != nil {
+		if err := w.Registry.Retire(t.Context(), holdfast.DefaultApp(), options(id).ID, registry.RetireOptions{}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	checkError(t, check("/{release}/{path}"), holdfast.ErrConflict, []string{"assets"})
-	if err := w.registry.MarkGone(t.Context(), holdfast.DefaultApp(), options("one").ID); err != nil {
+	if err := w.Registry.MarkGone(t.Context(), holdfast.DefaultApp(), options("one").ID); err != nil {
 		t.Fatal(err)
 	}
 	if err := check("/{release}/{path}"); err != nil {

@@ -12,6 +12,7 @@ import (
 
 	holdfast "github.com/holdfast-web/holdfast"
 	"github.com/holdfast-web/holdfast/internal/coding"
+	"github.com/holdfast-web/holdfast/internal/holdtest"
 )
 
 func mapFS(files map[string]string) fstest.MapFS {
@@ -51,7 +52,7 @@ func TestScanOfFileSystemRefusesSymlinks(t *testing.T) {
 // What Load hands out are the bytes that the inventory names, in every coding
 // that lies there and is true, and in no other without an encoder.
 func TestLoad(t *testing.T) {
-	text := script("load")
+	text := holdtest.Script("load")
 	files := map[string]string{
 		"a.js": text, "a.js.gz": mustEncode(t, holdfast.Gzip, text), "a.js.br": mustEncode(t, holdfast.Brotli, text+"x"), "b.txt": "short",
 	}

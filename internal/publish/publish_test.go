@@ -14,6 +14,7 @@ import (
 
 	holdfast "github.com/holdfast-web/holdfast"
 	"github.com/holdfast-web/holdfast/internal/coding"
+	"github.com/holdfast-web/holdfast/internal/holdtest"
 	"github.com/holdfast-web/holdfast/internal/kv/memkv"
 	"github.com/holdfast-web/holdfast/internal/registry"
 	"github.com/holdfast-web/holdfast/internal/store/memstore"
@@ -24,13 +25,14 @@ func TestPublishFirst(t *testing.T) {
 	var seen []Progress
 	o := options("")
 	o.Progress = func(p Progress) { seen = append(seen, p) }
+	before := w.Driver.Calls().Create
 	r := w.mustPublish(bigSite(), o)
 	if want := r.Release.Manifest.AutoID(); r.Release.ID != want || r.Outcome != registry.Added || r.Unchanged {
 		t.Errorf("%+v, want ID %s", r, want)
 	}
 	// Two scripts in two codings pay, and zstd is no smaller than brotli; of the other
 	// files those above 64 bytes are tried.
-	creates := w.driver.Calls().Create
+	creates := w.Driver.Calls().Create - before
 	if r.Uploaded != 9+4 || creates != r.Uploaded+2 || r.Reused != 0 || int64(r.Encoded) != w.encoder.calls.Load() {
 		t.Errorf("%+v after %d creates and %d encodings", r.Counts, creates, w.encoder.calls.Load())
 	}
@@ -43,7 +45,7 @@ func TestPublishFirst(t *testing.T) {
 func TestPublishAgainDoesNothing(t *testing.T) {
 	w := newWorld(t)
 	first := w.mustPublish(bigSite(), options(""))
-	calls, encoded := w.driver.Calls(), w.encoder.calls.Load()
+	calls, encoded := w.Driver.Calls(), w.encoder.calls.Load()
 	w.kvHook = func(_ context.Context, call memkv.Call) error {
 		if call.Method == "commit" || call.Method == "lease" {
 			t.Errorf("registry is written to: %+v", call)
@@ -57,7 +59,7 @@ func TestPublishAgainDoesNothing(t *testing.T) {
 	// Each of the 13 objects is looked at, manifest and inventory are read.
 	calls.Stat += 13
 	calls.Open += 2
-	if after := w.driver.Calls(); after != calls || w.encoder.calls.Load() != encoded {
+	if after := w.Driver.Calls(); after != calls || w.encoder.calls.Load() != encoded {
 		t.Errorf("store calls %+v, want %+v; encodings %d, were %d", after, calls, w.encoder.calls.Load(), encoded)
 	}
 }
@@ -65,16 +67,16 @@ func TestPublishAgainDoesNothing(t *testing.T) {
 func TestPublishNextEncodesOnlyNewBytes(t *testing.T) {
 	w := newWorld(t)
 	w.mustPublish(bigSite(), options("one"))
-	before, creates := w.encoder.calls.Load(), w.driver.Calls().Create
+	before, creates := w.encoder.calls.Load(), w.Driver.Calls().Create
 	next := bigSite()
 	delete(next, "assets/vendor-Qw7Er9Ty.js")
-	next["assets/vendor-Zx4Cv6Bn.js"] = script("3")
-	next["copy.js"] = script("2") // known bytes under a new name
+	next["assets/vendor-Zx4Cv6Bn.js"] = holdtest.Script("3")
+	next["copy.js"] = holdtest.Script("2") // known bytes under a new name
 	r := w.mustPublish(next, options("two"))
 	if n := w.encoder.calls.Load() - before; n != 3 || r.Encoded != 3 || r.Reused != 8 || r.Uploaded != 3 {
 		t.Errorf("%d encodings, %+v", n, r.Counts)
 	}
-	if n := w.driver.Calls().Create - creates; n != 3+2 {
+	if n := w.Driver.Calls().Create - creates; n != 3+2 {
 		t.Errorf("%d creates, want three objects, inventory and manifest", n)
 	}
 }
@@ -93,7 +95,7 @@ func TestPublishTakenID(t *testing.T) {
 	w := newWorld(t)
 	w.mustPublish(bigSite(), options("one"))
 	other := bigSite()
-	other["app.js"] = script("other")
+	other["app.js"] = holdtest.Script("other")
 	before := w.encoder.calls.Load()
 	_, err := w.publish(other, options("one"))
 	checkError(t, err, holdfast.ErrExists, []string{"one", "another ID"})
@@ -105,7 +107,7 @@ func TestPublishTakenID(t *testing.T) {
 func TestPublishRestoresRetired(t *testing.T) {
 	w := newWorld(t)
 	one := w.mustPublish(bigSite(), options("one"))
-	if err := w.registry.Retire(t.Context(), holdfast.DefaultApp(), one.Release.ID, registry.RetireOptions{Now: true}); err != nil {
+	if err := w.Registry.Retire(t.Context(), holdfast.DefaultApp(), one.Release.ID, registry.RetireOptions{Now: true}); err != nil {
 		t.Fatal(err)
 	}
 	before := w.encoder.calls.Load()
@@ -118,7 +120,7 @@ func TestPublishRestoresRetired(t *testing.T) {
 func TestPublishDryRun(t *testing.T) {
 	w := newWorld(t)
 	w.mustPublish(bigSite(), options("one"))
-	calls, encoded := w.driver.Calls(), w.encoder.calls.Load()
+	calls, encoded := w.Driver.Calls(), w.encoder.calls.Load()
 	w.kvHook = func(_ context.Context, call memkv.Call) error {
 		if call.Method == "commit" || call.Method == "lease" {
 			t.Errorf("registry is written to: %+v", call)
@@ -126,14 +128,14 @@ func TestPublishDryRun(t *testing.T) {
 		return nil
 	}
 	next := bigSite()
-	next["app.js"] = script("next")
+	next["app.js"] = holdtest.Script("next")
 	o := options("")
 	o.DryRun = true
 	r := w.mustPublishUnread(next, o)
 	if r.Reused != 8 || r.Uploaded != 1 || r.Encoded != 3 {
 		t.Errorf("%+v", r.Counts)
 	}
-	after := w.driver.Calls()
+	after := w.Driver.Calls()
 	if after.Create != calls.Create || after.Delete != calls.Delete || w.encoder.calls.Load() != encoded {
 		t.Errorf("a dry run wrote or encoded: %+v, was %+v", after, calls)
 	}
@@ -148,7 +150,7 @@ func TestPublishUsesVerifiedSiblings(t *testing.T) {
 	files["app.js.zst"] = mustEncode(t, holdfast.Zstd, files["app.js"]) + "trailing"
 	files["photo.png.gz"] = mustEncode(t, holdfast.Gzip, files["photo.png"])
 	r := w.mustPublish(files, options(""))
-	inv, err := w.store.Inventory(t.Context(), r.Release.Inventory)
+	inv, err := w.Store.Inventory(t.Context(), r.Release.Inventory)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -169,9 +171,9 @@ func TestPublishUsesVerifiedSiblings(t *testing.T) {
 func TestPublishNoticesChange(t *testing.T) {
 	w := newWorld(t)
 	for name, change := range map[string]func(p string) error{
-		"other bytes": func(p string) error { return os.WriteFile(p, []byte(script("8")), 0o644) },
+		"other bytes": func(p string) error { return os.WriteFile(p, []byte(holdtest.Script("8")), 0o644) },
 		"shorter":     func(p string) error { return os.Truncate(p, 10) },
-		"longer":      func(p string) error { return os.WriteFile(p, []byte(script("1234")), 0o644) },
+		"longer":      func(p string) error { return os.WriteFile(p, []byte(holdtest.Script("1234")), 0o644) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := write(t, bigSite())
@@ -239,16 +241,16 @@ func TestPublishNoticesThatReusedReleaseIsGone(t *testing.T) {
 	w := newWorld(t)
 	one := w.mustPublish(bigSite(), options("one"))
 	next := bigSite()
-	next["app.js"] = script("next")
-	w.driver.SetHook(func(ctx context.Context, op memstore.Op, key string) error {
+	next["app.js"] = holdtest.Script("next")
+	w.Driver.SetHook(func(ctx context.Context, op memstore.Op, key string) error {
 		if op != memstore.Create || !strings.HasPrefix(key, "manifests/") {
 			return nil
 		}
-		w.driver.SetHook(nil)
-		if err := w.registry.Retire(ctx, holdfast.DefaultApp(), one.Release.ID, registry.RetireOptions{Now: true}); err != nil {
+		w.Driver.SetHook(nil)
+		if err := w.Registry.Retire(ctx, holdfast.DefaultApp(), one.Release.ID, registry.RetireOptions{Now: true}); err != nil {
 			return err
 		}
-		return w.registry.MarkGone(ctx, holdfast.DefaultApp(), one.Release.ID)
+		return w.Registry.MarkGone(ctx, holdfast.DefaultApp(), one.Release.ID)
 	})
 	r := w.mustPublish(next, options("two"))
 	if r.Outcome != registry.Added || r.Reused != 0 {
@@ -263,7 +265,7 @@ func TestPublishStoresCondemnedAgain(t *testing.T) {
 	files := bigSite()
 	victim := holdfast.ObjectName{Digest: holdfast.DigestOf([]byte(files["app.js"]))}
 	condemned := 0
-	w.driver.SetHook(func(ctx context.Context, op memstore.Op, key string) error {
+	w.Driver.SetHook(func(ctx context.Context, op memstore.Op, key string) error {
 		if op != memstore.Create || !strings.HasPrefix(key, "manifests/") || condemned > 0 {
 			return nil
 		}
@@ -271,7 +273,7 @@ func TestPublishStoresCondemnedAgain(t *testing.T) {
 		return w.condemn(ctx, victim)
 	})
 	r := w.mustPublish(files, options("one"))
-	inv, err := w.store.Inventory(t.Context(), r.Release.Inventory)
+	inv, err := w.Store.Inventory(t.Context(), r.Release.Inventory)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -289,7 +291,7 @@ func TestPublishStoresCondemnedAgain(t *testing.T) {
 func TestPublishGivesUpWhenAlwaysCondemned(t *testing.T) {
 	w := newWorld(t)
 	files, generation := bigSite(), uint32(0)
-	w.driver.SetHook(func(ctx context.Context, op memstore.Op, key string) error {
+	w.Driver.SetHook(func(ctx context.Context, op memstore.Op, key string) error {
 		if op != memstore.Create || !strings.HasPrefix(key, "inventories/") {
 			return nil
 		}
@@ -303,7 +305,7 @@ func TestPublishGivesUpWhenAlwaysCondemned(t *testing.T) {
 
 // condemn records a list as package prune does.
 func (w *world) condemn(ctx context.Context, name holdfast.ObjectName) error {
-	sweep, err := w.registry.Sweep(ctx)
+	sweep, err := w.Registry.Sweep(ctx)
 	if err != nil {
 		return err
 	}
@@ -311,10 +313,10 @@ func (w *world) condemn(ctx context.Context, name holdfast.ObjectName) error {
 	if err != nil {
 		return err
 	}
-	if err := w.store.PutCondemned(ctx, list); err != nil {
+	if err := w.Store.PutCondemned(ctx, list); err != nil {
 		return err
 	}
-	_, err = w.registry.Condemn(ctx, sweep, registry.SweepList{Generation: list.Generation(), List: list.Digest()})
+	_, err = w.Registry.Condemn(ctx, sweep, registry.SweepList{Generation: list.Generation(), List: list.Digest()})
 	return err
 }
 
@@ -322,7 +324,7 @@ func (w *world) condemn(ctx context.Context, name holdfast.ObjectName) error {
 func TestPublishReportsStoreFailure(t *testing.T) {
 	w := newWorld(t)
 	full := errors.New("no space left on device")
-	w.driver.SetHook(func(_ context.Context, op memstore.Op, _ string) error {
+	w.Driver.SetHook(func(_ context.Context, op memstore.Op, _ string) error {
 		if op == memstore.Create {
 			return full
 		}
@@ -330,7 +332,7 @@ func TestPublishReportsStoreFailure(t *testing.T) {
 	})
 	_, err := w.publish(map[string]string{"index.html": "x"}, options(""))
 	checkError(t, err, full, []string{"publish index.html"})
-	if visible, err := w.registry.Releases(t.Context(), holdfast.DefaultApp()); err != nil || len(visible) != 0 {
+	if visible, err := w.Registry.Releases(t.Context(), holdfast.DefaultApp()); err != nil || len(visible) != 0 {
 		t.Errorf("%+v, %v", visible, err)
 	}
 }
@@ -339,9 +341,9 @@ func TestPublishEndsWithLease(t *testing.T) { synctest.Test(t, testPublishEndsWi
 
 func testPublishEndsWithLease(t *testing.T) {
 	w := newWorld(t)
-	w.driver.SetHook(func(ctx context.Context, op memstore.Op, _ string) error {
+	w.Driver.SetHook(func(ctx context.Context, op memstore.Op, _ string) error {
 		if op == memstore.Create {
-			w.client.Suspend()
+			w.Client.Suspend()
 			<-ctx.Done()
 		}
 		return ctx.Err()
@@ -383,12 +385,12 @@ func killedAt(t *testing.T, files map[string]string, n int, holds bool) (survive
 		}
 		return nil
 	}
-	w.driver.SetHook(func(ctx context.Context, _ memstore.Op, _ string) error { return step(ctx) })
+	w.Driver.SetHook(func(ctx context.Context, _ memstore.Op, _ string) error { return step(ctx) })
 	w.kvHook = func(ctx context.Context, _ memkv.Call) error { return step(ctx) }
 	_, err := Publish(ctx, w.deps(), mustScan(t, write(t, files), ScanOptions{}), options("one"))
-	w.driver.SetHook(nil)
+	w.Driver.SetHook(nil)
 	w.kvHook = nil
-	visible, rerr := w.registry.Releases(t.Context(), holdfast.DefaultApp())
+	visible, rerr := w.Registry.Releases(t.Context(), holdfast.DefaultApp())
 	if rerr != nil {
 		t.Fatal(rerr)
 	}

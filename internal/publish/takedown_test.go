@@ -13,7 +13,7 @@ import (
 
 // takeDown takes contents down, with the forms that a release has of them.
 func (w *world) takeDown(r holdfast.Release, contents ...string) {
-	w.t.Helper()
+	w.T.Helper()
 	var infos []registry.TakedownInfo
 	forms := make(map[holdfast.Digest][]holdfast.Digest)
 	for _, c := range contents {
@@ -23,12 +23,12 @@ func (w *world) takeDown(r holdfast.Release, contents ...string) {
 			forms[d] = append(forms[d], o.Name.Digest)
 		}
 	}
-	down, err := w.registry.TakeDown(w.t.Context(), infos, forms)
+	down, err := w.Registry.TakeDown(w.T.Context(), infos, forms)
 	if err == nil {
-		_, err = w.store.DeleteDead(w.t.Context(), down)
+		_, err = w.Store.DeleteDead(w.T.Context(), down)
 	}
 	if err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
 }
 
@@ -44,7 +44,7 @@ func TestPublishRefusesWhatWasTakenDown(t *testing.T) {
 	renamed := map[string]string{"other.js": files["app.js"], "index.html": "<p>other"}
 	for name, build := range map[string]map[string]string{"two": renamed, "one": files, "three": files} {
 		uploads := 0
-		w.driver.SetHook(func(_ context.Context, op memstore.Op, _ string) error {
+		w.Driver.SetHook(func(_ context.Context, op memstore.Op, _ string) error {
 			if op == memstore.Create {
 				uploads++
 			}
@@ -54,13 +54,13 @@ func TestPublishRefusesWhatWasTakenDown(t *testing.T) {
 		if !errors.Is(err, holdfast.ErrTakenDown) || !strings.Contains(err.Error(), ".js ("+holdfast.DigestOf([]byte(files["app.js"])).String()+")") || uploads > 0 {
 			t.Errorf("release %s: %v, %d uploads", name, err, uploads)
 		}
-		w.driver.SetHook(nil)
+		w.Driver.SetHook(nil)
 	}
 	without := bigSite()
 	delete(without, "app.js")
 	w.mustPublish(without, options("four"))
 
-	if _, err := w.registry.AllowTakedown(t.Context(), holdfast.DigestOf([]byte(files["app.js"])), "ops"); err != nil {
+	if _, err := w.Registry.AllowTakedown(t.Context(), holdfast.DigestOf([]byte(files["app.js"])), "ops"); err != nil {
 		t.Fatal(err)
 	}
 	again := w.mustPublish(files, options("one"))
@@ -85,18 +85,18 @@ func TestTakenDownDuringPublish(t *testing.T) {
 		w := newWorld(t)
 		files := bigSite()
 		done := false
-		w.driver.SetHook(func(ctx context.Context, op memstore.Op, key string) error {
+		w.Driver.SetHook(func(ctx context.Context, op memstore.Op, key string) error {
 			if op != memstore.Create || !strings.HasPrefix(key, "manifests/") || done {
 				return nil
 			}
 			done = true // all objects are stored by now
 			d := holdfast.DigestOf([]byte(files["app.js"]))
-			down, err := w.registry.TakeDown(ctx, []registry.TakedownInfo{{Digest: d}}, nil)
+			down, err := w.Registry.TakeDown(ctx, []registry.TakedownInfo{{Digest: d}}, nil)
 			if err == nil && allow {
-				down, err = w.registry.AllowTakedown(ctx, d, "ops")
+				down, err = w.Registry.AllowTakedown(ctx, d, "ops")
 			}
 			if err == nil {
-				_, err = w.store.DeleteDead(ctx, down)
+				_, err = w.Store.DeleteDead(ctx, down)
 			}
 			return err
 		})
@@ -121,33 +121,33 @@ func TestRepairLeavesWhatWasTakenDown(t *testing.T) {
 	files := bigSite()
 	one := w.mustPublish(files, options("one"))
 	leak, lost := files["app.js"], files["assets/vendor-Qw7Er9Ty.js"]
-	down, err := w.registry.TakeDown(t.Context(), []registry.TakedownInfo{{Digest: holdfast.DigestOf([]byte(leak))}}, nil) // its forms are not known
+	down, err := w.Registry.TakeDown(t.Context(), []registry.TakedownInfo{{Digest: holdfast.DigestOf([]byte(leak))}}, nil) // its forms are not known
 	if err == nil {
-		_, err = w.store.DeleteDead(t.Context(), down)
+		_, err = w.Store.DeleteDead(t.Context(), down)
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
 	w.lose(key(w.forms(one.Release, lost)[0].Name))
-	releases, err := w.registry.Releases(t.Context(), holdfast.DefaultApp())
+	releases, err := w.Registry.Releases(t.Context(), holdfast.DefaultApp())
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := NewRepairer(w.deps(), w.store, nil).Repair(t.Context(), &releases[0], nil, Options{})
+	r, err := NewRepairer(w.deps(), w.Store, nil).Repair(t.Context(), &releases[0], nil, Options{})
 	if err != nil || !r.Mended || len(r.Lacking) > 0 || r.Restored != 1 {
 		t.Errorf("%+v, %v", r, err)
 	}
-	if all, err := w.store.Incarnations(t.Context(), holdfast.DigestOf([]byte(leak))); err != nil || len(all) > 0 {
+	if all, err := w.Store.Incarnations(t.Context(), holdfast.DigestOf([]byte(leak))); err != nil || len(all) > 0 {
 		t.Errorf("the bytes are back: %v, %v", all, err)
 	}
 	if err := errors.Join(
-		w.registry.Retire(t.Context(), holdfast.DefaultApp(), one.Release.ID, registry.RetireOptions{}),
-		w.registry.MarkGone(t.Context(), holdfast.DefaultApp(), one.Release.ID),
+		w.Registry.Retire(t.Context(), holdfast.DefaultApp(), one.Release.ID, registry.RetireOptions{}),
+		w.Registry.MarkGone(t.Context(), holdfast.DefaultApp(), one.Release.ID),
 	); err != nil {
 		t.Fatal(err)
 	}
 	o := options("one")
-	if _, err := Undelete(t.Context(), w.deps(), w.store, o); !errors.Is(err, holdfast.ErrTakenDown) {
+	if _, err := Undelete(t.Context(), w.deps(), w.Store, o); !errors.Is(err, holdfast.ErrTakenDown) {
 		t.Errorf("undeleted: %v", err)
 	}
 }
@@ -162,13 +162,13 @@ func TestBroughtBuildWithoutWhatWasTakenDown(t *testing.T) {
 	one := w.mustPublish(files, o)
 	w.takeDown(one.Release, files["app.js"])
 	r := w.mustPublishUnread(files, o)
-	if all, err := w.store.Incarnations(t.Context(), holdfast.DigestOf([]byte(files["app.js"]))); err != nil || len(all) > 0 || !r.Unchanged {
+	if all, err := w.Store.Incarnations(t.Context(), holdfast.DigestOf([]byte(files["app.js"]))); err != nil || len(all) > 0 || !r.Unchanged {
 		t.Errorf("%+v, %d objects of it, %v", r, len(all), err)
 	}
 	if _, err := w.publish(files, func() Options { o := o; o.ID = options("two").ID; return o }()); !errors.Is(err, holdfast.ErrTakenDown) {
 		t.Errorf("a new release: %v", err)
 	}
-	if _, err := w.registry.AllowTakedown(t.Context(), holdfast.DigestOf([]byte(files["app.js"])), "ops"); err != nil {
+	if _, err := w.Registry.AllowTakedown(t.Context(), holdfast.DigestOf([]byte(files["app.js"])), "ops"); err != nil {
 		t.Fatal(err)
 	}
 	w.checkStored(w.mustPublish(files, o).Release, files)

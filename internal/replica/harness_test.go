@@ -17,6 +17,7 @@ import (
 
 	holdfast "github.com/holdfast-web/holdfast"
 	"github.com/holdfast-web/holdfast/internal/blob"
+	"github.com/holdfast-web/holdfast/internal/holdtest"
 	"github.com/holdfast-web/holdfast/internal/registry"
 	"github.com/holdfast-web/holdfast/internal/store"
 	"github.com/holdfast-web/holdfast/internal/store/memstore"
@@ -195,14 +196,11 @@ func (m *member) bring(build string) {
 			put(d, holdfast.Brotli, "encoded "+content[:8]+path+build)
 		}
 	}
-	manifest, err := holdfast.NewManifest(list)
-	m.check(err)
-	inventory, err := holdfast.NewInventory(objects)
-	m.check(err)
+	manifest := holdtest.Must(holdfast.NewManifest(list))
+	inventory := holdtest.Must(holdfast.NewInventory(objects))
 	m.check(m.store.PutInventory(m.ctx, inventory))
 	m.check(m.store.PutManifest(m.ctx, manifest))
-	id, err := holdfast.ParseReleaseID(build)
-	m.check(err)
+	id := holdtest.ID(build)
 	m.own = id
 	record := registry.ReleaseInfo{Release: holdfast.Release{App: m.app.Name, ID: id, Manifest: manifest.Digest(), Inventory: inventory.Digest()}}
 	if i := slices.IndexFunc(m.app.Releases, func(r registry.ReleaseInfo) bool { return r.ID == id }); i >= 0 {

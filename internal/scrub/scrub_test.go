@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/holdtest"
 	"github.com/holdfast-web/holdfast/internal/kv/memkv"
 	"github.com/holdfast-web/holdfast/internal/prune"
 	"github.com/holdfast-web/holdfast/internal/registry"
@@ -53,14 +54,8 @@ func releaseNames(t *testing.T, texts ...string) (names []ReleaseName) {
 	t.Helper()
 	for _, text := range texts {
 		app, release, _ := strings.Cut(text, "@")
-		name, err := holdfast.ParseAppName(app)
-		if err != nil {
-			t.Fatal(err)
-		}
-		id, err := holdfast.ParseReleaseID(release)
-		if err != nil {
-			t.Fatal(err)
-		}
+		name := holdtest.App(app)
+		id := holdtest.ID(release)
 		names = append(names, ReleaseName{name, id})
 	}
 	return names
@@ -71,22 +66,22 @@ func faults() []fault {
 		return func(w *world) string { return keyOf(w.object(id, text, c).Name) }
 	}
 	inventoryOf := func(id string) func(*world) string {
-		return func(w *world) string { return "inventories/" + w.release(id).Inventory.String() }
+		return func(w *world) string { return "inventories/" + w.Release(id).Inventory.String() }
 	}
 	both, first, second := []string{"default@r1", "default@r2"}, []string{"default@r1"}, []string{"default@r2"}
 	all := []fault{
-		{"lost identity of one", object("r2", script("3"), holdfast.Identity), nil, Missing, "object", second, false},
-		{"truncated form of one", object("r2", script("3"), holdfast.Gzip), cut, Corrupt, "object", second, false},
+		{"lost identity of one", object("r2", holdtest.Script("3"), holdfast.Identity), nil, Missing, "object", second, false},
+		{"truncated form of one", object("r2", holdtest.Script("3"), holdfast.Gzip), cut, Corrupt, "object", second, false},
 		{"lost inventory", inventoryOf("r2"), nil, Missing, "inventory", second, false},
 		{"damaged inventory", inventoryOf("r2"), flip, Corrupt, "inventory", second, false},
 		{"lost inventory of a retired release", inventoryOf("r1"), nil, Missing, "inventory", first, false},
 		{"lost file without another form", object("r2", "another", holdfast.Identity), nil, Missing, "object", second, true},
 		{"damaged file without another form", object("r2", "a photo", holdfast.Identity), flip, Corrupt, "object", both, true},
-		{"lost manifest", func(w *world) string { return "manifests/" + w.release("r2").Manifest.String() }, nil, Missing, "manifest", second, true},
-		{"damaged manifest", func(w *world) string { return "manifests/" + w.release("r1").Manifest.String() }, flip, Corrupt, "manifest", first, true},
+		{"lost manifest", func(w *world) string { return "manifests/" + w.Release("r2").Manifest.String() }, nil, Missing, "manifest", second, true},
+		{"damaged manifest", func(w *world) string { return "manifests/" + w.Release("r1").Manifest.String() }, flip, Corrupt, "manifest", first, true},
 	}
 	for _, c := range holdfast.Codings() {
-		text := script("2")
+		text := holdtest.Script("2")
 		if c == holdfast.Zstd {
 			text = noBrotli
 		}
@@ -141,11 +136,11 @@ func TestFaults(t *testing.T) {
 
 // neverReplaced makes sure that what was in the store, damaged or not, is there still.
 func (w *world) neverReplaced(before map[string]time.Time) {
-	w.t.Helper()
+	w.T.Helper()
 	after := w.stored()
 	for k, created := range before {
 		if !after[k].Equal(created) {
-			w.t.Errorf("%s was replaced", k)
+			w.T.Errorf("%s was replaced", k)
 		}
 	}
 }
@@ -156,8 +151,8 @@ func TestRepairsWhatItCan(t *testing.T) {
 	w := newWorld(t)
 	w.twoReleases()
 	w.change(keyOf(w.object("r2", "another", holdfast.Identity).Name), nil)
-	w.change(keyOf(w.object("r2", script("3"), holdfast.Gzip).Name), flip)
-	for _, o := range w.inventory("r2").Of(holdfast.DigestOf([]byte(script("2")))) {
+	w.change(keyOf(w.object("r2", holdtest.Script("3"), holdfast.Gzip).Name), flip)
+	for _, o := range w.Inventory("r2").Of(holdfast.DigestOf([]byte(holdtest.Script("2")))) {
 		w.change(keyOf(o.Name), nil)
 	}
 	r := w.repair()
@@ -175,8 +170,8 @@ func TestAgainAndAgain(t *testing.T) {
 	w := newWorld(t)
 	w.twoReleases()
 	for range 5 {
-		w.change(keyOf(w.object("r1", script("2"), holdfast.Identity).Name), flip)
-		w.change(keyOf(w.object("r1", script("2"), holdfast.Brotli).Name), flip)
+		w.change(keyOf(w.object("r1", holdtest.Script("2"), holdfast.Identity).Name), flip)
+		w.change(keyOf(w.object("r1", holdtest.Script("2"), holdfast.Brotli).Name), flip)
 		if r := w.repair(); len(r.Problems) != 2 || r.Left() != 0 || w.whole() != nil {
 			t.Fatalf("%+v", r.Problems)
 		}
@@ -188,23 +183,23 @@ func TestPruneAfterRepair(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		w.twoReleases()
-		damaged := w.object("r1", script("2"), holdfast.Identity)
+		damaged := w.object("r1", holdtest.Script("2"), holdfast.Identity)
 		w.change(keyOf(damaged.Name), flip)
 		w.repair()
 		for range 3 {
 			time.Sleep(time.Hour)
-			if _, err := prune.Run(t.Context(), prune.Config{Registry: w.registry, Store: w.store}, prune.Options{}); err != nil {
+			if _, err := prune.Run(t.Context(), prune.Config{Registry: w.Registry, Store: w.Store}, prune.Options{}); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if there, err := w.store.HasObject(t.Context(), damaged.Name, damaged.Size); err != nil || there {
+		if there, err := w.Store.HasObject(t.Context(), damaged.Name, damaged.Size); err != nil || there {
 			t.Errorf("the damaged object is there still: %v", err)
 		}
 		if r := w.check(); len(r.Problems) != 0 || w.whole() != nil {
 			t.Errorf("%+v, %v", r.Problems, w.whole())
 		}
 		n := 0
-		for _, err := range w.store.Objects(t.Context()) {
+		for _, err := range w.Store.Objects(t.Context()) {
 			if n++; err != nil {
 				t.Error(err)
 			}
@@ -220,11 +215,8 @@ func TestOrphans(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		w.twoReleases()
-		m, err := holdfast.NewManifest([]holdfast.File{{Path: "a", Digest: holdfast.DigestOf(nil), MediaType: "text/plain", Logical: "a"}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := w.store.PutManifest(t.Context(), m); err != nil {
+		m := holdtest.Must(holdfast.NewManifest([]holdfast.File{{Path: "a", Digest: holdfast.DigestOf(nil), MediaType: "text/plain", Logical: "a"}}))
+		if err := w.Store.PutManifest(t.Context(), m); err != nil {
 			t.Fatal(err)
 		}
 		if r := w.check(); len(r.Problems) != 0 {
@@ -242,10 +234,10 @@ func TestOrphans(t *testing.T) {
 func TestManifestOfGoneRelease(t *testing.T) {
 	w := newWorld(t)
 	w.twoReleases()
-	if err := w.registry.MarkGone(t.Context(), holdfast.DefaultApp(), releaseID("r1")); err != nil {
+	if err := w.Registry.MarkGone(t.Context(), holdfast.DefaultApp(), holdtest.ID("r1")); err != nil {
 		t.Fatal(err)
 	}
-	w.change("manifests/"+w.release("r1").Manifest.String(), nil)
+	w.change("manifests/"+w.Release("r1").Manifest.String(), nil)
 	r := w.repair()
 	if len(r.Problems) != 1 || r.Left() != 1 || r.Releases != 1 {
 		t.Errorf("%+v", r)
@@ -257,14 +249,14 @@ func TestCondemnedList(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		w.twoReleases()
-		if err := w.registry.MarkGone(t.Context(), holdfast.DefaultApp(), releaseID("r1")); err != nil {
+		if err := w.Registry.MarkGone(t.Context(), holdfast.DefaultApp(), holdtest.ID("r1")); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Hour)
-		if _, err := prune.Run(t.Context(), prune.Config{Registry: w.registry, Store: w.store}, prune.Options{}); err != nil {
+		if _, err := prune.Run(t.Context(), prune.Config{Registry: w.Registry, Store: w.Store}, prune.Options{}); err != nil {
 			t.Fatal(err)
 		}
-		state, err := w.registry.Sweep(t.Context())
+		state, err := w.Registry.Sweep(t.Context())
 		if err != nil || len(state.Lists) != 1 {
 			t.Fatalf("%+v, %v", state, err)
 		}
@@ -283,9 +275,9 @@ func TestKilledAnywhere(t *testing.T) {
 	for n := 1; ; n++ {
 		w := newWorld(t)
 		w.twoReleases()
-		w.change(keyOf(w.object("r1", script("2"), holdfast.Identity).Name), flip)
-		w.change(keyOf(w.object("r2", script("3"), holdfast.Gzip).Name), nil)
-		w.change("inventories/"+w.release("r2").Inventory.String(), flip)
+		w.change(keyOf(w.object("r1", holdtest.Script("2"), holdfast.Identity).Name), flip)
+		w.change(keyOf(w.object("r2", holdtest.Script("3"), holdfast.Gzip).Name), nil)
+		w.change("inventories/"+w.Release("r2").Inventory.String(), flip)
 		healthy := w.healthy()
 		step, dead := 0, false
 		count := func() error {
@@ -298,7 +290,7 @@ func TestKilledAnywhere(t *testing.T) {
 			return nil
 		}
 		w.kvHook = func(memkv.Call) error { return count() }
-		w.driver.SetHook(func(_ context.Context, op memstore.Op, _ string) error {
+		w.Driver.SetHook(func(_ context.Context, op memstore.Op, _ string) error {
 			if op == memstore.Create || op == memstore.Delete {
 				return count()
 			}
@@ -306,7 +298,7 @@ func TestKilledAnywhere(t *testing.T) {
 		})
 		_, err := Repair(t.Context(), w.config())
 		w.kvHook = nil
-		w.driver.SetHook(nil)
+		w.Driver.SetHook(nil)
 		if !dead {
 			if err != nil || n < 20 {
 				t.Fatalf("%d calls, %v", step, err)
@@ -329,13 +321,13 @@ func TestKilledAnywhere(t *testing.T) {
 func (w *world) healthy() map[string]bool {
 	all := make(map[string]bool)
 	for id, files := range w.files {
-		inv, err := w.store.Inventory(w.t.Context(), w.release(id).Inventory)
+		inv, err := w.Store.Inventory(w.T.Context(), w.Release(id).Inventory)
 		if err != nil {
 			continue
 		}
 		for path, text := range files {
 			for _, o := range inv.Of(holdfast.DigestOf([]byte(text))) {
-				if w.decodes(o, text) == nil {
+				if w.VerifyForm(o, text) == nil {
 					all[fmt.Sprint(id, " ", path, " ", o.Coding)] = true
 				}
 			}
@@ -353,7 +345,7 @@ func TestStoreOutOfReach(t *testing.T) {
 	}
 	w.publish("r1", files)
 	var reads atomic.Int64
-	w.driver.SetHook(func(_ context.Context, op memstore.Op, key string) error {
+	w.Driver.SetHook(func(_ context.Context, op memstore.Op, key string) error {
 		if op != memstore.Open || !strings.HasPrefix(key, "objects/") {
 			return nil
 		}
@@ -369,8 +361,8 @@ func TestStoreOutOfReach(t *testing.T) {
 func TestBadSector(t *testing.T) {
 	w := newWorld(t)
 	w.twoReleases()
-	bad := keyOf(w.object("r1", script("2"), holdfast.Identity).Name)
-	w.driver.SetHook(func(_ context.Context, op memstore.Op, key string) error {
+	bad := keyOf(w.object("r1", holdtest.Script("2"), holdfast.Identity).Name)
+	w.Driver.SetHook(func(_ context.Context, op memstore.Op, key string) error {
 		if op == memstore.Open && key == bad {
 			return errors.New("input/output error")
 		}
@@ -388,8 +380,8 @@ func TestBadSector(t *testing.T) {
 func TestFenced(t *testing.T) {
 	w := newWorld(t)
 	w.twoReleases()
-	w.change(keyOf(w.object("r1", script("2"), holdfast.Identity).Name), flip)
-	l, err := w.registry.Campaign(t.Context(), registry.LeaderInfo{Name: "n"})
+	w.change(keyOf(w.object("r1", holdtest.Script("2"), holdfast.Identity).Name), flip)
+	l, err := w.Registry.Campaign(t.Context(), registry.LeaderInfo{Name: "n"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -398,11 +390,11 @@ func TestFenced(t *testing.T) {
 	}
 	c := w.config()
 	c.Registry = l.Registry()
-	before := w.release("r1")
+	before := w.Release("r1").Release
 	if r, err := Repair(t.Context(), c); !errors.Is(err, holdfast.ErrLeaseLost) || r.Left() != 1 {
 		t.Errorf("%+v, %v", r, err)
 	}
-	if now := w.release("r1"); now.Inventory != before.Inventory {
+	if now := w.Release("r1").Release; now.Inventory != before.Inventory {
 		t.Errorf("%+v", now)
 	}
 }
@@ -417,7 +409,7 @@ func TestRate(t *testing.T) {
 		}
 		w.publish("r1", files)
 		c := w.config()
-		c.Store = w.store.Slowed(100_000)
+		c.Store = w.Store.Slowed(100_000)
 		start := time.Now()
 		r, err := Check(t.Context(), c)
 		if err != nil || len(r.Problems) != 0 {
@@ -449,15 +441,12 @@ func TestUnencoded(t *testing.T) {
 		}
 		return holdfast.Object{Digest: holdfast.DigestOf([]byte(text)), Coding: c, Name: holdfast.ObjectName{Digest: holdfast.DigestOf([]byte(name))}, Size: size}
 	}
-	inv, err := holdfast.NewInventory([]holdfast.Object{
+	inv := holdtest.Must(holdfast.NewInventory([]holdfast.Object{
 		object("a", holdfast.Identity, 10000),
 		object("b", holdfast.Identity, 10000), object("b", holdfast.Brotli, 3000),
 		object("c", holdfast.Identity, 10000), object("c", holdfast.Brotli, 9000), // the others may not pay
 		object("d", holdfast.Identity, 10000), object("e", holdfast.Identity, 100),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	}))
 	if got := unencoded(m, inv); got != (Unencoded{Files: 2, Example: "a.js"}) {
 		t.Errorf("%+v", got)
 	}
@@ -467,9 +456,9 @@ func TestUnencoded(t *testing.T) {
 func TestCalls(t *testing.T) {
 	w := newWorld(t)
 	w.twoReleases()
-	before := w.driver.Calls()
+	before := w.Driver.Calls()
 	r := w.check()
-	after := w.driver.Calls()
+	after := w.Driver.Calls()
 	got := memstore.Calls{
 		Create: after.Create - before.Create, Open: after.Open - before.Open, Stat: after.Stat - before.Stat,
 		List: after.List - before.List, Delete: after.Delete - before.Delete,
@@ -502,8 +491,8 @@ func TestRemembersLittle(t *testing.T) {
 func TestEncodesOnce(t *testing.T) {
 	w := newWorld(t)
 	w.twoReleases()
-	w.change(keyOf(w.object("r1", script("2"), holdfast.Brotli).Name), flip)
-	w.change("inventories/"+w.release("r2").Inventory.String(), nil)
+	w.change(keyOf(w.object("r1", holdtest.Script("2"), holdfast.Brotli).Name), flip)
+	w.change("inventories/"+w.Release("r2").Inventory.String(), nil)
 	var encodings atomic.Int64
 	c := w.config()
 	c.Encoder = encoderFunc(func(coding holdfast.Coding, identity []byte) ([]byte, error) {

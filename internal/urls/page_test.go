@@ -7,6 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/holdtest"
 )
 
 // linksTo returns the links of release r1 of an app at mount with files of the
@@ -20,18 +21,12 @@ func linksTo(t *testing.T, mount string, paths ...string) *Links {
 		f.Logical = strings.ReplaceAll(f.Logical, "-C3k9152x", "-*")
 		files = append(files, f)
 	}
-	m, err := holdfast.NewManifest(files)
-	if err != nil {
-		t.Fatal(err)
-	}
+	m := holdtest.Must(holdfast.NewManifest(files))
 	settings := holdfast.DefaultSettings(holdfast.DefaultApp())
 	if err := settings.Set("mount", mount); err != nil {
 		t.Fatal(err)
 	}
-	id, err := holdfast.ParseReleaseID("r1")
-	if err != nil {
-		t.Fatal(err)
-	}
+	id := holdtest.ID("r1")
 	return New(Options{}, id, &settings, m)
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/holdtest"
 	"github.com/holdfast-web/holdfast/internal/kv/zkkv"
 	"github.com/holdfast-web/holdfast/internal/registry"
 	"github.com/holdfast-web/holdfast/test/program"
@@ -125,24 +126,13 @@ func connect(t *testing.T, zk *services.ZooKeeper, i int) (*zkkv.Driver, *regist
 }
 
 func (f *fleet) release(i int) holdfast.ReleaseID {
-	id, err := holdfast.ParseReleaseID([]string{"one", "two"}[i%2])
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	return id
+	return holdtest.ID([]string{"one", "two"}[i%2])
 }
 
 // add publishes a release of which no client reads more than the record.
 func (f *fleet) add(d holdfast.Digest, id holdfast.ReleaseID) {
 	f.t.Helper()
-	lease, err := f.admin.BeginPublish(f.t.Context(), f.app, d, true)
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	defer lease.Close()
-	if _, _, err := f.admin.AddRelease(f.t.Context(), lease, holdfast.Release{App: f.app, ID: id, Manifest: d, Inventory: d}, nil); err != nil {
-		f.t.Fatal(err)
-	}
+	holdtest.AddRelease(f.t, f.admin, holdfast.Release{App: f.app, ID: id, Manifest: d, Inventory: d})
 }
 
 func (f *fleet) activate(i int) {

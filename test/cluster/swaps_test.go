@@ -6,6 +6,7 @@ import (
 	"time"
 
 	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/holdtest"
 	"github.com/holdfast-web/holdfast/internal/registry"
 	"github.com/holdfast-web/holdfast/test/program"
 	"github.com/holdfast-web/holdfast/test/soak"
@@ -63,14 +64,8 @@ func readsOf(ways []*tap) (all [][2]int) {
 
 func activate(t *testing.T, admin *registry.Registry, release string) {
 	t.Helper()
-	id, err := holdfast.ParseReleaseID(release)
-	if err != nil {
-		t.Fatal(err)
-	}
-	side, err := holdfast.ParseSide("a")
-	if err != nil {
-		t.Fatal(err)
-	}
+	id := holdtest.ID(release)
+	side := holdtest.Side("a")
 	if _, _, err := admin.Activate(t.Context(), holdfast.DefaultApp(), id, registry.ActivateOptions{Side: side}); err != nil {
 		t.Fatal(err)
 	}
