@@ -3,7 +3,7 @@
 # Debian. Starts none of them.
 set -euo pipefail
 missing=()
-for entry in wrk=/usr/bin/wrk nghttp2-client=/usr/bin/h2load nginx=/usr/sbin/nginx lighttpd=/usr/sbin/lighttpd h2o=/usr/bin/h2o openssl=/usr/bin/openssl; do
+for entry in wrk=/usr/bin/wrk nghttp2-client=/usr/bin/h2load nginx=/usr/sbin/nginx lighttpd=/usr/sbin/lighttpd lighttpd-mod-openssl=/usr/lib/lighttpd/mod_openssl.so h2o=/usr/bin/h2o openssl=/usr/bin/openssl; do
   [ -e "${entry#*=}" ] || missing+=("${entry%%=*}")
 done
 [ ${#missing[@]} -gt 0 ] || exit 0

@@ -6,6 +6,7 @@ cd "$(dirname "$0")/.."
 
 tools=${HOLDFAST_TOOLS:-$PWD/.cache/bin}
 versitygw=v1.8.0 # an S3 server
+h2spec=v2.2.1 # the conformance suite of HTTP/2
 
 # package=a file that it brings
 packages=(
@@ -54,6 +55,10 @@ mkdir -p "$tools"
 if [ ! -x "$tools/versitygw" ]; then
   echo "building versitygw $versitygw"
   GOBIN=$tools go install "github.com/versity/versitygw/cmd/versitygw@$versitygw"
+fi
+if [ ! -x "$tools/h2spec" ]; then
+  echo "building h2spec $h2spec"
+  GOBIN=$tools go install "github.com/summerwind/h2spec/cmd/h2spec@$h2spec"
 fi
 
 test/corpora.sh

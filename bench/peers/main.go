@@ -50,6 +50,9 @@ func run(ctx context.Context, o options) (err error) {
 		return err
 	}
 	defer os.RemoveAll(dir)
+	if err := os.Chmod(dir, 0o755); err != nil { // workers of a server that root starts have other users
+		return err
+	}
 	w, err := newWorld(dir)
 	if err != nil {
 		return err

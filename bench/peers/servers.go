@@ -120,6 +120,7 @@ func (s *server) begin(ctx context.Context) error {
 			if resp.StatusCode == http.StatusOK {
 				return nil
 			}
+			err = errors.New(resp.Status)
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
@@ -180,7 +181,7 @@ http { access_log off; sendfile on; tcp_nopush on; keepalive_requests 100000000;
 client_body_temp_path %[1]s/nt; proxy_temp_path %[1]s/nt; fastcgi_temp_path %[1]s/nt; uwsgi_temp_path %[1]s/nt; scgi_temp_path %[1]s/nt;
 %[2]s
 server { listen 127.0.0.1:%[3]d; root %[4]s; }
-server { listen 127.0.0.1:%[5]d ssl http2; root %[4]s; ssl_certificate %[6]s; ssl_certificate_key %[7]s; http2_max_requests 100000000; } }
+server { listen 127.0.0.1:%[5]d ssl http2; root %[4]s; ssl_certificate %[6]s; ssl_certificate_key %[7]s; } }
 `, w.dir, headers.String(), plain, w.root, secure, w.cert, w.key)
 	config := filepath.Join(w.dir, "nginx.conf")
 	return &server{name: "nginx", plain: plain, tls: secure, config: config, text: conf, args: []string{"nginx", "-c", config, "-p", w.dir}}
@@ -210,18 +211,16 @@ $SERVER["socket"] == "127.0.0.1:%d" { ssl.engine = "enable" }
 func (w *world) h2o(plain, secure int) *server {
 	var headers strings.Builder
 	for _, f := range fields() {
-		fmt.Fprintf(&headers, "  - %q\n", f[0]+": "+f[1])
+		fmt.Fprintf(&headers, "header.set: %q\n", f[0]+": "+f[1]) // version 2.2 takes one at a time
 	}
 	conf := fmt.Sprintf(`num-threads: 1
 user: %s
 http2-idle-timeout: 60
-header.set:
 %s
 hosts:
   default:
-    listen:
-      - {host: 127.0.0.1, port: %d}
-      - {host: 127.0.0.1, port: %d, ssl: {certificate-file: %q, key-file: %q}}
+    listen: {host: 127.0.0.1, port: %d}
+    listen: {host: 127.0.0.1, port: %d, ssl: {certificate-file: %q, key-file: %q}}
     paths:
       /: {file.dir: %q}
 `, "root", strings.TrimRight(headers.String(), "\n"), plain, secure, w.cert, w.key, w.root)

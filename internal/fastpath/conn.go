@@ -31,9 +31,11 @@ const freshFor = 5 * time.Second
 // one with TLS.
 type conn struct {
 	s     *Server
-	wire  net.Conn // as it was accepted
-	nc    net.Conn // wire, or TLS over it
-	given bool     // to net/http; under the lock of s
+	wire  net.Conn               // as it was accepted
+	nc    net.Conn               // wire, or TLS over it
+	poll  *polled                // wire, if TLS lies over it
+	given bool                   // to net/http; under the lock of s
+	http2 atomic.Pointer[h2conn] // what the connection became; nil for HTTP/1.1
 	began time.Time
 	raw   syscall.RawConn // of nc, where reading can wait without a buffer; else nil
 	until time.Time       // the read deadline that is set
@@ -76,7 +78,10 @@ func newConn(s *Server, nc net.Conn) *conn {
 // wake ends a wait for the next request. A request that is being read goes on, and one
 // that a new connection was made for is waited for a little. It wants the lock of s.
 func (c *conn) wake() {
+	h := c.http2.Load()
 	switch {
+	case h != nil:
+		h.poke()
 	case c.given || !c.idle.Load():
 	case c.fresh.Load():
 		_ = c.wire.SetReadDeadline(c.began.Add(freshFor)) // fails only on a closed connection
@@ -89,7 +94,7 @@ func (c *conn) run() {
 	defer c.s.forget(c)
 	defer func() {
 		if r := recover(); r != nil { // one request must not end the node
-			c.s.config.Logger.Error("answering failed", "panic", r, "stack", string(debug.Stack()))
+			c.s.panicked(r)
 			_ = c.nc.Close() // is being given up
 		}
 	}()
@@ -107,13 +112,21 @@ func (c *conn) run() {
 	c.release()
 }
 
+func (s *Server) panicked(r any) {
+	s.config.Logger.Error("answering failed", "panic", r, "stack", string(debug.Stack()))
+}
+
 // secure makes the TLS handshake, if there is to be one, and is ok if that succeeds. A
-// client that chose HTTP/2 goes to net/http: the connection is gone then.
+// client that chose HTTP/2 is answered here: nothing is left to do then.
 func (c *conn) secure() (gone, ok bool) {
 	if c.s.config.TLS == nil {
 		return false, true
 	}
-	t := tls.Server(c.wire, c.s.config.TLS)
+	wire := c.wire
+	if c.poll = pollable(wire); c.poll != nil {
+		wire = c.poll
+	}
+	t := tls.Server(wire, c.s.config.TLS)
 	if t.SetDeadline(time.Now().Add(c.s.config.Head)) != nil {
 		return false, false
 	}
@@ -123,8 +136,8 @@ func (c *conn) secure() (gone, ok bool) {
 	}
 	c.nc = t
 	if t.ConnectionState().NegotiatedProtocol == "h2" {
-		gone = c.handOver(t)
-		return gone, gone
+		c.speakHTTP2(nil)
+		return false, false
 	}
 	return false, true
 }
@@ -155,6 +168,10 @@ func (c *conn) requests() (gone bool) {
 		}
 		switch v {
 		case others:
+			if c.head.Method == methodPRI {
+				c.clearHTTP2()
+				return false
+			}
 			return c.flush() == nil && c.handOver(c.replay())
 		case refused:
 			c.refuse(r)
@@ -165,6 +182,20 @@ func (c *conn) requests() (gone bool) {
 		}
 		c.consume(n)
 	}
+}
+
+// clearHTTP2 speaks HTTP/2 with a client that knew beforehand that it can (RFC 9113,
+// section 3.3).
+func (c *conn) clearHTTP2() {
+	if c.flush() != nil {
+		return
+	}
+	if c.poll = pollable(c.wire); c.poll != nil {
+		c.nc = c.poll
+	}
+	read := append([]byte(nil), c.in...)
+	c.release()
+	c.speakHTTP2(read)
 }
 
 // next returns the length of the next head in c.in, all of which was read.
@@ -310,15 +341,10 @@ func (c *conn) consume(n int) {
 	c.idle.Store(true) // so that the next head gets a deadline of its own
 }
 
-// replay is the connection with what was read of it. Shutdown waits until it is closed,
-// unless HTTP/2 begins: that ends by a word of net/http.
+// replay is the connection with what was read of it. Shutdown waits until it is closed.
 func (c *conn) replay() *replayed {
-	r := &replayed{Conn: c.nc, read: append([]byte(nil), c.in...), closed: func() {}}
-	if c.head.Method != "PRI" {
-		c.s.handed.Add(1)
-		r.closed = sync.OnceFunc(c.s.handed.Done)
-	}
-	return r
+	c.s.handed.Add(1)
+	return &replayed{Conn: c.nc, read: append([]byte(nil), c.in...), closed: sync.OnceFunc(c.s.handed.Done)}
 }
 
 // handOver gives the connection, as nc, to net/http. From then on wake leaves its
@@ -340,7 +366,14 @@ func (c *conn) refuse(r refusal) {
 	serve.Refuse(&c.d, r.status, r.why)
 	p := serve.TextOf(&c.d)
 	c.put(&p)
-	if c.flush() != nil || closeWrite(c.nc) != nil || c.nc.SetReadDeadline(time.Now().Add(linger)) != nil {
+	if c.flush() == nil {
+		c.discard()
+	}
+}
+
+// discard ends an answer in such a way that the client can read it.
+func (c *conn) discard() {
+	if closeWrite(c.nc) != nil || c.nc.SetReadDeadline(time.Now().Add(linger)) != nil {
 		return
 	}
 	_, _ = io.CopyN(io.Discard, c.nc, lingerMost) // whatever it is

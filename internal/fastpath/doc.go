@@ -1,16 +1,30 @@
-// Package fastpath answers plain HTTP/1.1 requests with little work: a goroutine a
-// connection, the request parsed where it was read, ready-made header bytes, and one
-// write. What to answer is serve's to decide, as for every other shell.
+// Package fastpath answers plain requests with little work: one goroutine per
+// connection, requests parsed where they were read, ready-made header bytes, and one
+// write for everything that is ready. What to answer is decided by package serve, as
+// for every other shell.
+//
+// # HTTP/1.1
 //
 // It answers GET and HEAD requests of the form that browsers and proxies send (RFC
-// 9112). What is out of the ordinary and allowed is handed to net/http, together with
-// the bytes that were read: other methods, bodies, Expect, Upgrade, HTTP/1.0, absolute
-// targets, repeated fields, HTTP/2. Such a connection stays there. What is no request
-// is refused and the connection closed: a line that ends in a bare LF, a folded line,
-// white space before a colon, a missing or second Host, and what is longer than the
-// limits allow. Two parties never see two different requests in the same bytes, since
-// nothing is repaired.
+// 9112). Requests that are unusual but allowed go to net/http, together with the bytes
+// that were read: other methods, content, Expect, Upgrade, HTTP/1.0, absolute targets
+// and repeated fields. Such a connection stays there. Malformed requests are refused
+// and the connection is closed: a line that ends in a bare LF, a folded line, white
+// space before a colon, a missing or second Host, and anything longer than the limits.
+// Nothing is repaired, so two parties never see two different requests in the same
+// bytes.
 //
-// Every phase of a connection has a deadline: the TLS handshake, the head of a request
-// from its first byte, each piece of an answer, the wait for the next request.
+// # HTTP/2
+//
+// It speaks HTTP/2 (RFC 9113) over TLS, where the client chose it by ALPN, and in
+// cleartext with prior knowledge, and answers every request itself. Header fields are
+// literals outside the dynamic table, encoded once per file. Bodies are sent by
+// urgency (RFC 9218) within the windows of the client. An answer that has to wait for
+// the registry or for bytes holds up no other stream. Clients that send frames without
+// asking for anything, or that never end a header, are sent away.
+//
+// # Deadlines
+//
+// Every phase of a connection has one: the TLS handshake, a header or frame from its
+// first byte, each piece of an answer, and the wait for the next request.
 package fastpath

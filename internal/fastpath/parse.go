@@ -16,6 +16,9 @@ const (
 	maxFields = 100
 )
 
+// methodPRI is what the preface of HTTP/2 begins with (RFC 9113, section 3.4).
+const methodPRI = "PRI"
+
 // head is the head of a request. Its strings alias the buffer that it was parsed from.
 type head struct {
 	serve.Request
@@ -84,7 +87,7 @@ func parse(b []byte, fields *fieldTable, h *head) (verdict, refusal) {
 	if r.status != 0 {
 		return refused, r
 	}
-	if v == others && h.Method == "PRI" {
+	if v == others && h.Method == methodPRI {
 		return others, r // the preface of HTTP/2, in which what follows is no field
 	}
 	hosts := 0
@@ -124,7 +127,7 @@ func (h *head) requestLine(line string) (verdict, refusal) {
 	h.Path, h.Query, _ = strings.Cut(target, "?")
 	switch {
 	case version == "HTTP/1.1":
-	case version == "HTTP/1.0", method == "PRI" && version == "HTTP/2.0":
+	case version == "HTTP/1.0", method == methodPRI && version == "HTTP/2.0":
 		return others, refusal{}
 	default:
 		return refused, refusal{http.StatusHTTPVersionNotSupported, "the version of HTTP is not supported"}

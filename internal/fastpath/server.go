@@ -18,10 +18,9 @@ import (
 type Config struct {
 	Handler *serve.Handler
 	// Standard answers what is out of the ordinary. It gets such connections through
-	// its Serve method; its deadlines are its own. With TLS its TLSConfig must name h2
-	// for clients to be offered HTTP/2.
+	// its Serve method; its deadlines are its own.
 	Standard *http.Server
-	TLS      *tls.Config  // nil: in cleartext
+	TLS      *tls.Config  // nil: in cleartext. Clients are offered HTTP/2 if NextProtos has h2
 	Logger   *slog.Logger // nil discards
 
 	Head  time.Duration // for the head of a request, and a TLS handshake (10 s)
@@ -34,6 +33,7 @@ type Server struct {
 	config   Config
 	fields   *fieldTable
 	pool     *sync.Pool // of *buffers
+	outputs  sync.Pool  // of *[]byte: what HTTP/2 connections write from
 	standard *handover
 	ctx      context.Context // of the waits of requests
 	cancel   context.CancelFunc
@@ -216,8 +216,9 @@ func (s *Server) Close() error {
 
 // date is the Date field of a second.
 type date struct {
-	unix int64
-	text []byte // the field, with its CR LF
+	unix  int64
+	text  []byte // the field, with its CR LF
+	hpack []byte // the field as HTTP/2 sends it
 }
 
 func (s *Server) dateAt(now time.Time) *date {
@@ -225,7 +226,8 @@ func (s *Server) dateAt(now time.Time) *date {
 	if d := s.date.Load(); d != nil && d.unix == unix {
 		return d
 	}
-	d := &date{unix, []byte("Date: " + now.UTC().Format(http.TimeFormat) + "\r\n")}
+	text := now.UTC().Format(http.TimeFormat)
+	d := &date{unix, []byte("Date: " + text + "\r\n"), serve.AppendHPACK(nil, "date", text)}
 	s.date.Store(d)
 	return d
 }

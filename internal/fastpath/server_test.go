@@ -15,6 +15,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"golang.org/x/net/http2"
+
 	"github.com/holdfast-web/holdfast/internal/blob"
 	"github.com/holdfast-web/holdfast/internal/live"
 	"github.com/holdfast-web/holdfast/internal/serve"
@@ -334,4 +336,55 @@ func heap() int64 {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return int64(m.HeapAlloc)
+}
+
+// Every phase of HTTP/2 has a deadline as well.
+func TestHTTP2Deadlines(t *testing.T) {
+	settings := "\x00\x00\x00\x04\x00\x00\x00\x00\x00"
+	noWindow := "\x00\x00\x06\x04\x00\x00\x00\x00\x00\x00\x04\x00\x00\x00\x00"
+	ask := "\x00\x00\x0d\x01\x05\x00\x00\x00\x01\x82\x84\x86\x41\x08examples"  // GET / of http://examples
+	post := "\x00\x00\x0d\x01\x04\x00\x00\x00\x01\x83\x84\x86\x41\x08examples" // which is not over
+	for name, tt := range map[string]struct {
+		send        string
+		least, most time.Duration
+	}{
+		"half a preface":         {http2.ClientPreface[:20], 10 * time.Second, 13 * time.Second},
+		"no settings":            {http2.ClientPreface, 10 * time.Second, 13 * time.Second},
+		"idle":                   {http2.ClientPreface + settings, 2 * time.Minute, 3 * time.Minute},
+		"idle after one":         {http2.ClientPreface + settings + ask, 2 * time.Minute, 3 * time.Minute},
+		"half a frame":           {http2.ClientPreface + settings + ask[:12], 10 * time.Second, 13 * time.Second},
+		"a window that is shut":  {http2.ClientPreface + noWindow + ask, time.Minute, 80 * time.Second},
+		"content that never was": {http2.ClientPreface + settings + post, 2 * time.Minute, 3 * time.Minute}, // answered, then idle
+	} {
+		t.Run(name, func(t *testing.T) {
+			inFakeTime(t, func(t *testing.T, _ *Server, dial func() net.Conn) {
+				nc := dial()
+				start := time.Now()
+				var sending sync.WaitGroup
+				sending.Go(func() { _, _ = io.WriteString(nc, tt.send) }) // the end may come earlier
+				out, _ := io.ReadAll(nc)
+				if took := time.Since(start); took < tt.least || took > tt.most {
+					t.Errorf("cut off after %s with %q, want %s to %s", took, out, tt.least, tt.most)
+				}
+				_ = nc.Close()
+				sending.Wait()
+			})
+		})
+	}
+}
+
+// FuzzHTTP2: whatever a client sends, the connection ends, and nothing is left.
+func FuzzHTTP2(f *testing.F) {
+	f.Add([]byte("\x00\x00\x00\x04\x00\x00\x00\x00\x00\x00\x00\x0d\x01\x05\x00\x00\x00\x01\x82\x84\x86\x41\x08examples"))
+	f.Add([]byte("\x00\x00\x06\x04\x00\x00\x00\x00\x00\x00\x04\x00\x00\x00\x00\x00\x00\x0d\x01\x05\x00\x00\x00\x01\x82\x84\x86\x41\x08examples\x00\x00\x04\x08\x00\x00\x00\x00\x01\x00\x00\x01\x00"))
+	f.Fuzz(func(t *testing.T, in []byte) {
+		inFakeTime(t, func(_ *testing.T, _ *Server, dial func() net.Conn) {
+			nc := dial()
+			var sending sync.WaitGroup
+			sending.Go(func() { _, _ = nc.Write(append([]byte(http2.ClientPreface), in...)) })
+			_, _ = io.Copy(io.Discard, nc)
+			_ = nc.Close()
+			sending.Wait()
+		})
+	})
 }

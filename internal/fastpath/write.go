@@ -121,11 +121,13 @@ func (c *conn) deadline() error {
 
 // request is c.head as net/http has it, as far as access logs want it.
 func (c *conn) request() *http.Request {
-	h := &c.head
-	r := &http.Request{
-		Method: h.Method, Host: h.Host, RequestURI: h.target, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		RemoteAddr: c.nc.RemoteAddr().String(), Header: make(http.Header, 4),
-	}
+	r := c.head.asRequest(c.nc.RemoteAddr().String())
+	r.Proto, r.ProtoMajor, r.ProtoMinor = "HTTP/1.1", 1, 1
+	return r
+}
+
+func (h *head) asRequest(remote string) *http.Request {
+	r := &http.Request{Method: h.Method, Host: h.Host, RequestURI: h.target, RemoteAddr: remote, Header: make(http.Header, 4)}
 	for name, value := range map[string]string{"Referer": h.referer, "User-Agent": h.agent, "Forwarded": h.forwarded, "X-Forwarded-For": h.forwardedFor} {
 		if value != "" {
 			r.Header[name] = []string{value}

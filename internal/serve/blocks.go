@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	holdfast "github.com/holdfast-web/holdfast"
@@ -19,8 +20,9 @@ type Field struct{ Name, Value string }
 // answers it belongs to. A nil Block is empty.
 type Block struct {
 	fields []Field
-	values [][]string // of fields, in the form net/http wants
-	wire   []byte     // the fields as HTTP/1.1 sends them
+	values [][]string             // of fields, in the form net/http wants
+	wire   []byte                 // the fields as HTTP/1.1 sends them
+	hpack  atomic.Pointer[[]byte] // the fields as HTTP/2 sends them, once somebody wanted them
 }
 
 func newBlock(fields ...Field) *Block {

@@ -36,14 +36,8 @@ func (h *Handler) body(ctx context.Context, req *Request, d *Decision) Payload {
 }
 
 func (h *Handler) open(ctx context.Context, req *Request, d *Decision) (Payload, error) {
-	if d.Delta != nil && req.Method == http.MethodGet {
-		return Payload{bytes: d.Delta, hot: true, n: int64(len(d.Delta))}, nil
-	}
-	if d.Length == 0 {
-		return TextOf(d), nil
-	}
-	if b, ok := h.blobs.Hot(d.Ref); ok {
-		return Payload{bytes: b[d.Off : d.Off+d.Length], hot: true, n: d.Length}, nil
+	if p, ok := h.atHand(req, d); ok {
+		return p, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, h.options.Fetch)
 	defer cancel()
@@ -52,6 +46,21 @@ func (h *Handler) open(ctx context.Context, req *Request, d *Decision) (Payload,
 		return Payload{}, err
 	}
 	return Payload{content: c, off: d.Off, n: d.Length}, nil
+}
+
+// atHand returns the body if it is in memory.
+func (h *Handler) atHand(req *Request, d *Decision) (Payload, bool) {
+	if d.Delta != nil && req.Method == http.MethodGet {
+		return Payload{bytes: d.Delta, hot: true, n: int64(len(d.Delta))}, true
+	}
+	if d.Length == 0 {
+		return TextOf(d), true
+	}
+	b, ok := h.blobs.Hot(d.Ref)
+	if !ok {
+		return Payload{}, false
+	}
+	return Payload{bytes: b[d.Off : d.Off+d.Length], hot: true, n: d.Length}, true
 }
 
 // TextOf is the body of an answer that has no file.

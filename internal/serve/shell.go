@@ -40,6 +40,21 @@ func (h *Handler) Answer(ctx context.Context, r *Request, d *Decision) Payload {
 	return p
 }
 
+// AnswerNow is Answer for a request that need not wait, neither for the registry nor for
+// bytes. It is false, with d undefined, if this one must.
+func (h *Handler) AnswerNow(r *Request, d *Decision) (Payload, bool) {
+	Decide(h.tables.Table(), r, d)
+	if d.Wait != "" {
+		return Payload{}, false
+	}
+	h.upgrade(r, d)
+	p, ok := h.atHand(r, d)
+	if ok {
+		d.count()
+	}
+	return p, ok
+}
+
 // Report tells the access log, if there is one, of an answer that took so long and of
 // whose body so much was sent. request makes the request as net/http has it; the log
 // keeps nothing of it.
