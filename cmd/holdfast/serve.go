@@ -129,7 +129,7 @@ func (o *serveOptions) flags(flags *pflag.FlagSet) {
 	flags.Var(&value[int64]{&o.memory, parseSize, "size", "256MiB"}, "memory", "how much to keep in memory for speed")
 	flags.StringVar(&o.accessLog, "access-log", "", "append a line for each answer to this `file`; -: standard output")
 	choiceFlag(flags, &o.logFormat, "log-format", "the form of the log", "text", "json")
-	choiceFlag(flags, &o.http, "http", "what answers plain HTTP/1.1 requests: a shell made for them, or net/http, which answers all others", "fast", "standard")
+	choiceFlag(flags, &o.http, "http", "what answers HTTP/2 and plain HTTP/1.1 requests: shells made for them, or net/http, which answers all others", "fast", "standard")
 	flags.BoolVar(&o.debugHeaders, "debug-headers", false, "say in each answer which node and release it comes from")
 	flags.StringVar(&o.name, "name", "", "the node's `name` in status (the host's name)")
 	durationFlag(flags, &o.poll, "poll", 5*time.Second, "how often to read the registry without being told to")
