@@ -50,7 +50,7 @@ lint: lint-fast ## all static checks
 	$(TOOL) golangci-lint run
 
 .PHONY: lint-fast
-lint-fast: ## format, vet, staticcheck, import law and size budgets
+lint-fast: ## format, vet, staticcheck, import law, size budgets, plain words
 	@unformatted="$$($(TOOL) gofumpt -l . )"; \
 	if [ -n "$$unformatted" ]; then echo "not formatted (make fmt):"; echo "$$unformatted"; exit 1; fi
 	$(GO) vet $(PACKAGES)

@@ -216,7 +216,7 @@ func (t *token) classify(s string) bool {
 	case f.upper+f.dashes == 0 && (len(s) == base64Token || len(s) == base36Token):
 		t.alphabet, t.grade = base36Lower, gradeBase36(s, f)
 		if t.grade == word {
-			t.alphabet = base64URL // of which it would be a word, too
+			t.alphabet = base64URL // in base64url it would also be a word
 		}
 		return true
 	case len(s) == base64Token:

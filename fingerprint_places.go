@@ -7,8 +7,8 @@ type home uint8
 
 const (
 	strange home = iota // no home
-	shared              // people put files of their own there, too
-	own                 // nobody else does
+	shared              // people also put their own files there
+	own                 // only the tool puts files there
 )
 
 // homeOf knows the directories of SvelteKit ("immutable" in the app directory), Nuxt

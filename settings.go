@@ -26,8 +26,8 @@ type Deltas string
 // The policies for deltas.
 const (
 	DeltasPrivate Deltas = "private" // browsers, but no cache that they share
-	DeltasShared  Deltas = "shared"  // caches that heed Vary, too
-	DeltasOff     Deltas = "off"     // nobody; files are not offered as dictionaries either
+	DeltasShared  Deltas = "shared"  // also caches that honor Vary
+	DeltasOff     Deltas = "off"     // none; files are not offered as dictionaries either
 )
 
 // Settings are the settings of an app, kept in the registry so that every node

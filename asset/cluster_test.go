@@ -178,8 +178,8 @@ func TestJoinServers(t *testing.T) {
 	})
 }
 
-// testJoin: a program that joined serves every release, refers to the one that is
-// live, and takes up what becomes live.
+// testJoin: a program that joined serves every release, refers to the live one, and
+// picks up new activations.
 func testJoin(t *testing.T, where asset.Cluster) {
 	if _, err := asset.Join(t.Context(), where, asset.Options{}); !errors.Is(err, holdfast.ErrNotFound) {
 		t.Errorf("without anything published: %v", err)

@@ -13,7 +13,7 @@ import (
 	"github.com/holdfast-web/holdfast/internal/registry"
 )
 
-// defaultWait is how long a flip waits for the nodes to take notice.
+// defaultWait is how long an activation waits for the nodes to update.
 const defaultWait = 5 * time.Second
 
 const (
@@ -56,7 +56,7 @@ type laggard struct {
 }
 
 func waitFlag(flags *pflag.FlagSet, into *time.Duration) {
-	durationFlag(flags, into, "wait", defaultWait, "how long to wait for the nodes to take notice")
+	durationFlag(flags, into, "wait", defaultWait, "how long to wait for the nodes to update")
 }
 
 // newFlip describes the activation that entry records.
@@ -207,7 +207,7 @@ func verb(n int, one, many string) string {
 
 func (c *cli) tellLagging(lagging []laggard) {
 	c.warnLagging(lagging)
-	c.ui.hint("a node takes notice by itself as soon as it reaches the registry; holdfast status shows it")
+	c.ui.hint("a node updates by itself once it reaches the registry; holdfast status shows it")
 }
 
 // warnLagging names nodes, each with its reason.

@@ -15,8 +15,8 @@ import (
 	"github.com/holdfast-web/holdfast/internal/registry"
 )
 
-// TestLaggardsAreNamed: a flip that a node does not take notice of was made all
-// the same, and says which node it is.
+// TestLaggardsAreNamed: an activation succeeds even if a node does not update, and its
+// output names that node.
 func TestLaggardsAreNamed(t *testing.T) {
 	dir, build := t.TempDir(), t.TempDir()
 	if err := os.WriteFile(filepath.Join(build, "index.html"), []byte("<!doctype html>"), 0o600); err != nil {
@@ -43,7 +43,7 @@ func TestLaggardsAreNamed(t *testing.T) {
 		}
 		want := "holdfast: warning: node behind (10.0.0.1:80) has not read the change from the registry yet\n" +
 			"holdfast: warning: node empty (10.0.0.2:80) has read the change and is still loading the release\n" +
-			"hint: a node takes notice by itself as soon as it reaches the registry; holdfast --data " + dir + " status shows it\n"
+			"hint: a node updates by itself once it reaches the registry; holdfast --data " + dir + " status shows it\n"
 		if diff := cmp.Diff(want, stderr); diff != "" {
 			t.Error(diff)
 		}

@@ -52,7 +52,7 @@ retired or removed, also with --urgent; releases of other apps stay as they are.
 Objects that no release of any app needs are deleted as always.
 
 --dry-run prints for each release why it stays and until when, or what would be
-done with it, and does nothing. --objects lists each stored object, too.
+done with it, and does nothing. --objects also lists each stored object.
 
 What cannot be read stops the prune before anything is removed: run holdfast
 verify then.

@@ -42,7 +42,7 @@ func (c *cli) publishCommand() *cobra.Command {
 		Use:   "publish DIR",
 		Short: "Publish a build as a release",
 		Long: `Publishes the files of a directory, as your build tool wrote it, as a release of an
-app. The release gets an ID that is bound to these very files for ever; "auto"
+app. The release gets an ID that is bound to exactly these files permanently; "auto"
 makes one from their digest. Nothing of it is visible before all of it is stored.
 Interrupted at any point, the same command finishes the work.
 

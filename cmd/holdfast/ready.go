@@ -121,8 +121,8 @@ func loadProblems(nodes []nodeStatus) (all []problem) {
 }
 
 // lacksRelease says of a node why a release must not become live on a side yet, "" if
-// it may. Nodes of other sides, and those that answer with a build of their own, do not
-// count, nor do nodes of an earlier version, which load nothing ahead.
+// it may. Nodes of other sides, nodes that serve their own build, and nodes of earlier
+// versions, which load nothing ahead, do not count.
 func lacksRelease(app holdfast.AppName, side holdfast.Side, id holdfast.ReleaseID) func(registry.NodeInfo) string {
 	return func(n registry.NodeInfo) string {
 		if n.Side != side || !n.Prepares || !n.Own[app].IsZero() || slices.Contains(n.Ready[app], id) {

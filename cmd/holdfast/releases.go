@@ -24,7 +24,7 @@ func (c *cli) releasesCommand() *cobra.Command {
   live       on at least one side
   draining   on no side any more, still served to the pages that ask for it
   retired    answers 410; its bytes are still there and it may be activated again
-  gone       answers 410 for ever; only the ID is kept
+  gone       answers 410 permanently; only the ID is kept
 
 TRAFFIC is a release's part of the requests of the last hour or so that nodes know
 of: those that a CDN answers they do not see. The last column says why a release

@@ -65,8 +65,8 @@ func (c *cli) serveCommand() *cobra.Command {
 		Use:   "serve",
 		Short: "Run a node that serves all apps",
 		Long: `Runs a node: it serves every release that is published, live or draining, under
-its own URLs, and what is live on --side under plain URLs. It takes up every
-publish and every flip by itself, and never has to be restarted for one.
+its own URLs, and what is live on --side under plain URLs. It picks up
+releases and activations automatically, without a restart.
 
 With --tls-cert and --tls-key it speaks HTTPS with HTTP/2, else HTTP/1.1 and
 HTTP/2 in cleartext; certificate files that change are taken up within a minute.

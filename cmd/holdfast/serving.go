@@ -60,7 +60,7 @@ func (c *cli) tellServing(ctx context.Context, from *origin.Origin, n *node.Node
 	apps, err := c.sayApps(ctx, from, o, say)
 	tell("%s", strings.Join(lines, "\n"))
 	if c.private() && o.peers.listen == "" {
-		c.ui.note("nodes share no store, and this one has no --peer-listen: it cannot get what others bring, nor they what it brings; give all of them --peer-listen, or a --store")
+		c.ui.note("nodes share no store, and this one has no --peer-listen: it cannot exchange builds with other nodes; give all of them --peer-listen, or a --store")
 	}
 	c.warnOfSide(apps, o.side)
 	return err

@@ -34,7 +34,7 @@ func run(ctx context.Context, args []string) (err error) {
 	flags := flag.NewFlagSet("webapp", flag.ContinueOnError)
 	flags.StringVar(&f.listen, "listen", "127.0.0.1:8080", "the `address` to serve on")
 	flags.StringVar(&f.build, "build", "", "the `directory` of a build to use instead of the embedded one")
-	flags.BoolVar(&f.dev, "dev", false, "read the build anew for each request")
+	flags.BoolVar(&f.dev, "dev", false, "read the build again for each request")
 	flags.StringVar(&f.registry, "registry", "", "join the cluster whose registry has this `URL`: etcd://… or zk://…")
 	flags.StringVar(&f.store, "store", "", "the `URL` of the cluster's store: s3://…; without one, processes have their own, and peers")
 	flags.StringVar(&f.name, "name", "", "the `name` of this process in the cluster; that of the host unless given")

@@ -82,8 +82,8 @@ type Peer interface {
 // Options of a Source. The zero value of a field means its default.
 type Options struct {
 	// Memory bounds the bytes kept in memory, 256 MiB by default. Fetches under
-	// way, reads of the disk cache, and blobs that wait to be written to it take
-	// up to a quarter, a quarter and an eighth of that in addition.
+	// way, reads of the disk cache, and blobs that wait to be written to it use up
+	// to a quarter, a quarter and an eighth of that in addition.
 	Memory int64
 	// CacheDir is a directory on a local disk for blobs of all sizes that survive
 	// a restart, created if need be; by default there is none. It may be deleted

@@ -100,8 +100,8 @@ func pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// askPeers asks one peer after the other. That one of them has the wrong bytes says
-// nothing of the others, nor of the object.
+// askPeers asks one peer after the other. Wrong bytes from one peer say nothing about
+// the other peers or the object.
 func (s *Source) askPeers(ctx context.Context, r *remote, peers []Peer, ref Ref, alive func()) outcome {
 	worst := outcome{err: fmt.Errorf("ask %d peers: %w", len(peers), holdfast.ErrNotFound)}
 	for _, p := range peers {

@@ -27,8 +27,8 @@ type spool struct {
 	budget int64 // bytes
 
 	mu     sync.Mutex
-	used   int64 // bytes, of files being written, too
-	files  int   // being written, too
+	used   int64 // bytes, including files being written
+	files  int   // including files being written
 	byRef  map[Ref]*shared
 	recent *list.List // of *shared, the most recently used first
 	closed bool

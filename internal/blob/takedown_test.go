@@ -68,7 +68,7 @@ func TestForbid(t *testing.T) {
 		}
 		b.wantRead(t, refs[2], data[2])
 		b.wantRead(t, refs[3], data[3])
-		if err := b.Forbid(t.Context(), takedowns(t, true, refs[1])); err != nil { // allowed again, and published anew
+		if err := b.Forbid(t.Context(), takedowns(t, true, refs[1])); err != nil { // allowed again, and published again
 			t.Fatal(err)
 		}
 		again := refs[0]

@@ -71,7 +71,7 @@ func TestUnreadableReleaseDisplacesNothing(t *testing.T) {
 	w.mark("b")
 	clear(w.builds) // b was loaded for draining; as after a restart of a store, it is not
 	wantLive(t, w.app(twoReleases("b", "")), "a", true)
-	wantLive(t, w.app(twoReleases("b", "spa=on")), "a", true) // other settings build the app anew
+	wantLive(t, w.app(twoReleases("b", "spa=on")), "a", true) // changed settings rebuild the app
 	w.mark()
 	wantLive(t, w.app(twoReleases("b", "spa=on")), "b", false)
 }

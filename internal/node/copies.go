@@ -18,7 +18,7 @@ func (n *Node) newCopier() *replica.Copier {
 	if p := n.config.Peering; p != nil {
 		c.Peer, c.Peers = p.Address, p.Client
 	} else {
-		c.Copies = 0 // nobody could be asked, nor could ask
+		c.Copies = 0 // no peers: nothing can be copied in either direction
 	}
 	return replica.New(c)
 }

@@ -56,7 +56,7 @@ func (w *world) config() Config {
 	return Config{
 		Registry: w.Registry, Manifests: w.Store, Blobs: w.blobs, Logger: holdtest.Quiet(),
 		Name: "n1", Version: "test", Side: holdfast.DefaultSide(), Listen: "127.0.0.1:0", Admin: "127.0.0.1:0",
-		OpenWithin: time.Nanosecond, // what nodes answer before they are ready is tested, too
+		OpenWithin: time.Nanosecond, // answers of nodes that are not ready are also tested
 	}
 }
 

@@ -38,7 +38,7 @@ type Peering struct {
 	Listen  string       // host:port to answer peers on
 	Address string       // host:port by which they reach it; that of the listener
 	TLS     *tls.Config  // of the listener; nil: cleartext
-	Client  *peer.Client // to ask the others; Blobs should, too
+	Client  *peer.Client // for requests to other nodes; Blobs should use the same
 	Secrets peer.Secrets
 	Objects peer.Objects // to answer from
 }

@@ -68,8 +68,8 @@ func (n *Node) withoutStore(reason string) string {
 
 // lacks says which release has to be loaded before the node is ready, "" if none
 // has: those that are live on its side, and for a while all others that are served.
-// A manifest that cannot be had for one of these must not keep a node out permanently, nor
-// one that no node has all nodes.
+// A manifest that cannot be fetched must not keep a node out permanently, and a manifest
+// that no node has must not keep all nodes out.
 func (n *Node) lacks(t *live.Table) string {
 	since := n.patientSince.Load()
 	patient := since != nil && time.Since(*since) < n.config.WarmFor

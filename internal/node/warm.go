@@ -50,7 +50,7 @@ func (w *warmth) hasAll(live map[warmKey]*live.Release) bool {
 	return true
 }
 
-// retain forgets the releases that are not live any more, nor about to be.
+// retain forgets releases that are neither live nor about to be.
 func (w *warmth) retain(live map[warmKey]*live.Release, ahead func(warmKey) bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

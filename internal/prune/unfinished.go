@@ -19,7 +19,7 @@ const memory = 30 * 24 * time.Hour
 
 // unfinished are the publishes that have not added their release.
 type unfinished struct {
-	uploads []registry.LeaseInfo // given up ones, too
+	uploads []registry.LeaseInfo // including abandoned ones
 	running map[string]bool      // by ID
 	begun   time.Time            // of the oldest that is going on; zero if none is
 }

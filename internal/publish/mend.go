@@ -22,7 +22,7 @@ func (p *publication) mend(ctx context.Context) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	if found.whole() && manifest { // then the inventory is there, too: it was read
+	if found.whole() && manifest { // the inventory exists, because it was read
 		p.result.Counts = p.progress.counts()
 		return p.result, nil
 	}

@@ -156,7 +156,7 @@ func (p *publication) finish(ctx context.Context, attempt func(context.Context, 
 		case !errors.Is(err, errSwept) || n == attempts:
 			return nil, lost(ctx, err)
 		}
-		p.Logger.InfoContext(ctx, "the store was cleaned meanwhile; storing anew what that may delete", "attempt", n)
+		p.Logger.InfoContext(ctx, "prune ran meanwhile; storing objects again that it may delete", "attempt", n)
 		if err := p.readRegistry(ctx); err != nil {
 			return nil, lost(ctx, err)
 		}

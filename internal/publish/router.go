@@ -21,8 +21,8 @@ func (b *Build) unroutedPages(s *Subject) []Finding {
 	}}
 }
 
-// hasOnePage reports whether index.html is the only page. Copies of it do not count,
-// nor does 200.html, by convention the page for what has none.
+// hasOnePage reports whether index.html is the only page. Copies of it do not count;
+// neither does 200.html, by convention the fallback page.
 func (b *Build) hasOnePage() bool {
 	first := b.traits.page("index.html")
 	if first == nil {

@@ -236,8 +236,8 @@ func now() int64 {
 }
 
 // newLossy returns a client that loses the outcome of every fourth commit or so,
-// and one that does not. Of what it loses some was applied, some never is, and
-// some is in a moment.
+// and one that does not. A lost commit may have been applied, may never be applied, or
+// may be applied in a moment.
 func newLossy(t *testing.T, seed uint64) (lossy, sound kv.Driver) {
 	var (
 		mu    sync.Mutex

@@ -94,7 +94,7 @@ func (m *machine) Publish(rt *rapid.T) {
 	id := drawID(rt)
 	manifest := rapid.SampledFrom([]string{"m", "m", "m", "other"}).Draw(rt, "manifest")
 	inventory := rapid.SampledFrom([]string{"i", "i2"}).Draw(rt, "inventory")
-	m.model.settle() // beginning to publish changes the app, too
+	m.model.settle() // starting a publish also changes the app
 	next, want, outcome := m.model.clone(), error(nil), Added
 	switch r, ok := next.releases[id]; {
 	case !ok, r.free:

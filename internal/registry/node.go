@@ -25,7 +25,7 @@ type NodeEntry struct {
 	key   string
 	busy  chan struct{} // holds one token; guards what follows
 	info  NodeInfo
-	token kv.Token // of the last write; zero if that is not known to be it
+	token kv.Token // of the last write; zero if unknown
 
 	leave   sync.Once
 	sighted time.Time // when the record that outlives the entry was last written

@@ -22,9 +22,9 @@ import (
 // (flags.Left), and a node that begins to own it commits on the condition that the head
 // says otherwise.
 
-// ErrPublished: an app takes releases from publishers or from nodes. Of what is published
-// browsers keep hash-named files for a year, and builds of nodes may have others of
-// that name.
+// ErrPublished: an app takes releases from publishers or from nodes, not from both.
+// Browsers cache hash-named files of published releases for a year, and builds of nodes
+// may have other bytes under the same names.
 var ErrPublished = fmt.Errorf("%w: its releases are published, and nodes do not bring their own", holdfast.ErrConflict)
 
 // TakeBuilds notes that nodes bring builds of an app. An app that does not exist is made

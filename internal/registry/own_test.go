@@ -247,7 +247,7 @@ func TestOwnersMeanwhile(t *testing.T) {
 	var meanwhile func(memkv.Call) bool // done
 	d := memory(t, memkv.Options{Before: func(_ context.Context, c memkv.Call) error {
 		if do := meanwhile; do != nil {
-			meanwhile = nil // what it does has steps, too
+			meanwhile = nil // it also runs steps
 			if !do(c) {
 				meanwhile = do
 			}

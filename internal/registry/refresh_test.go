@@ -82,7 +82,7 @@ func TestTornRefresh(t *testing.T) {
 	}
 }
 
-// TestTornChange: nor does a writer take it for a foreign one, and record it.
+// TestTornChange: a writer does not mistake the change for a foreign one and record it.
 func TestTornChange(t *testing.T) {
 	open := memory(t, memkv.Options{})
 	writer := openRegistry(t, open(), newClock())

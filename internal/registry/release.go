@@ -103,7 +103,7 @@ func (a *addition) plan(ctx context.Context, e *edit) error {
 	case !exists:
 		return a.add(ctx, e)
 	case rec.Manifest != a.rel.Manifest:
-		return fmt.Errorf("%w with other files: the ID is bound for ever to the build %s (published %s), this build is %s: choose another ID, or auto",
+		return fmt.Errorf("%w with other files: the ID is bound permanently to the build %s (published %s), this build is %s: choose another ID, or auto",
 			holdfast.ErrExists, rec.Manifest.Short(), rec.Published.Format(time.DateTime), a.rel.Manifest.Short())
 	case f.Retired != 0 || f.Gone != 0:
 		return a.restore(ctx, e, rec.Release)

@@ -206,8 +206,8 @@ func TestRemovesGone(t *testing.T) {
 	})
 }
 
-// A node removes nothing that was stored of late, nor while it is not registered, nor
-// while it cannot read what it needs.
+// A node removes nothing that was stored recently, nothing while it is not registered,
+// and nothing while it cannot read what it needs.
 func TestRemovesNothing(t *testing.T) {
 	inCluster(t, 1, "a", func(t *testing.T, c *cluster) {
 		a := c.find("a")

@@ -156,7 +156,7 @@ func (h *history) again(m *member, s step) {
 	case s.B%4 == 1 && len(h.app.Releases) > 0:
 		r := &h.app.Releases[s.C%len(h.app.Releases)]
 		if build = r.ID.String(); !serves(r) {
-			delete(h.promised, build) // it begins anew
+			delete(h.promised, build) // it restarts
 		}
 	case s.B%4 > 1:
 		h.builds++

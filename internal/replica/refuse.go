@@ -18,8 +18,8 @@ const (
 	refuseMost = 24 * time.Hour
 )
 
-// refuse counts a failure of the store, and has the entry say so when there were too
-// many. Of what is here already, or need not be, nothing is said.
+// refuse counts a failure of the store. After too many, the node's entry reports it.
+// Failures for objects that this node already has, or does not need, do not count.
 func (c *Copier) refuse(j *job, err error) {
 	if j.complete || !j.wanted {
 		return

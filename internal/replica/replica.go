@@ -250,7 +250,7 @@ func (c *Copier) overdue() bool {
 	return age >= lookEvery || age >= lookLeast && len(c.hints) > 0
 }
 
-// rest waits for a hint, but not for long, nor for less than a moment between two looks.
+// rest waits for a hint, but at least a moment between two passes, and not for long.
 func (c *Copier) rest(ctx context.Context, wait time.Duration) {
 	least, most := time.NewTimer(lookLeast-time.Since(c.looked)), time.NewTimer(wait)
 	defer least.Stop()

@@ -133,13 +133,14 @@ func entityTag(e *live.Entry, v *live.Variant) string {
 type class struct {
 	block    *Block
 	modified stamp
-	// early is the class without the stamp, for as long as that lies ahead. Stamps
-	// are unique, so quick flips run ahead of the clock, and no origin may say that
-	// a file changed after it was sent (RFC 9110, section 8.8.2.1).
+	// early is the class without Last-Modified, used while the stamp is in the future.
+	// Stamps are unique and increasing, so rapid activations can be stamped ahead of the
+	// clock, and an origin must not send a Last-Modified later than Date (RFC 9110,
+	// section 8.8.2.1).
 	early *class
-	// Of what never changes under its URL, where the app sends deltas: the class for
-	// files that may be sent as one, the same for no cache that is shared, and that of
-	// the deltas, which is one of the two. Else nil.
+	// For immutable URLs of apps that send deltas: the class for files that can be
+	// delta-encoded, the same for private caches only, and the class of the deltas
+	// themselves, which is one of the two. Nil otherwise.
 	varied, alone, delta *class
 }
 

@@ -114,7 +114,7 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, req *Request, d
 	h.report(r, d, Access{Status: d.Status, Sent: sent, Hot: body.hot, Delta: d.Delta != nil, Duration: time.Since(start)})
 	if err != nil {
 		h.options.Logger.Debug("answer cut short", "path", r.URL.Path, "sent", sent, "error", err)
-		panic(http.ErrAbortHandler) // so that the client sees it, too
+		panic(http.ErrAbortHandler) // so that the client also sees it
 	}
 }
 

@@ -166,7 +166,7 @@ func (l *Links) resolve(base *url.URL, ref string) (path string, inside bool) {
 
 // tag writes the element with another URL and more attributes, pairs of name and
 // value. Of the others those stay that say how it is loaded, and what the client
-// helper asks. Integrity needs a CORS request, hence crossorigin.
+// helper asks. Integrity needs a CORS request, so crossorigin stays.
 func (e *element) tag(source, to string, more ...string) string {
 	var b strings.Builder
 	attribute := func(name, value string) { b.WriteString(" " + name + `="` + stdhtml.EscapeString(value) + `"`) }

@@ -75,7 +75,7 @@ func flooded(t *testing.T, path string, requests int64) (absent, busy int64) {
 	most := int(took.Seconds()) + 2 + 4
 	t.Logf("%d requests in %v: %.1f reads of the registry, which took %d syncs and %d reads of ZooKeeper",
 		requests, took, float64(syncsAfter-syncs)/float64(perRead), syncsAfter-syncs, readsAfter-reads)
-	if syncsAfter-syncs > most*perRead { // with which each begins; the leases' renewals are reads, too
+	if syncsAfter-syncs > most*perRead { // each begins with one; lease renewals also read
 		t.Errorf("more than one read of the registry a second: %d syncs in %v", syncsAfter-syncs, took)
 	}
 	absent, busy = answers[http.StatusNotFound].Load(), answers[http.StatusServiceUnavailable].Load()

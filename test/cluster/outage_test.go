@@ -29,7 +29,7 @@ func TestEnsembleFaults(t *testing.T) {
 	for _, fault := range []struct {
 		name  string
 		brake func() (heal func())
-		flips bool // meanwhile, too: a quorum is left
+		flips bool // during the outage: a quorum is left
 	}{
 		{"a follower killed", func() func() { return c.killServers(c.follower()) }, true},
 		{"the leader killed", func() func() { return c.killServers(c.zk.Leader()) }, true},

@@ -152,8 +152,8 @@ func (s *upgrading) dictionaries(t *testing.T) (all []string) {
 	return all
 }
 
-// visit opens a page and compares all scripts that come with the build. Of those that
-// came as deltas it returns how many there were, their bytes, and those of the brotli
+// visit opens a page and compares all scripts that come with the build. For scripts that
+// arrived as deltas it returns how many there were, their bytes, and those of the brotli
 // forms in their place.
 func (s *upgrading) visit(t *testing.T, chrome context.Context, page, release string) (whole, sent int64, deltas int) {
 	t.Helper()

@@ -40,7 +40,7 @@ func (d *Driver) Open(ctx context.Context, key string, off, n int64) (io.ReadClo
 // reader reads a part of an object, and goes on where it was when the connection
 // breaks.
 type reader struct {
-	ctx      context.Context // of the Open that made it: it bounds the reading, too
+	ctx      context.Context // of the Open call; it also bounds reading
 	driver   *Driver
 	key      string
 	off, end int64

@@ -113,7 +113,7 @@ const chunk = 128 << 10
 // reader reads a part of a file, in chunks: a call that is given up keeps the
 // memory that it reads to, and must not have the caller's.
 type reader struct {
-	ctx       context.Context // of the Open that made it: it bounds the reading, too
+	ctx       context.Context // of the Open call; it also bounds reading
 	driver    *Driver
 	key       string
 	file      *file // nil once it is closed, or left to a call that hangs
