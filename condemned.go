@@ -24,15 +24,15 @@ type CondemnedInventory struct {
 	Size   int64 // bytes
 }
 
-// Condemned is the canonical list of what one sweep will delete. It is
-// immutable; make one with NewCondemned or ParseCondemned.
+// Condemned is the canonical list of what one sweep will delete. It is immutable; make
+// one with NewCondemned or ParseCondemned.
 //
-// Generations make sure that no name on a list is ever used again: a list of
-// generation n holds objects of incarnations below n only, and whoever stores
-// something new names it by a generation that is not over (see ObjectName).
+// Generations make sure that no name on a list is ever used again. A list of generation n
+// contains only objects of incarnations below n, and a writer names new objects by the
+// current generation (see ObjectName).
 //
-// Its text form is a header line, a line with the generation, then one line an
-// inventory or object with the fields kind, name and size, separated by tabs.
+// Its text form is a header line, a line with the generation, then one line per inventory
+// or object with the fields kind, name and size, separated by tabs.
 type Condemned struct {
 	generation  uint32
 	inventories []CondemnedInventory
@@ -41,7 +41,7 @@ type Condemned struct {
 	digest      Digest
 }
 
-// NewCondemned checks and sorts what is condemned and returns the list.
+// NewCondemned checks and sorts the items and returns the list.
 func NewCondemned(generation uint32, inventories []CondemnedInventory, objects []CondemnedObject) (*Condemned, error) {
 	c := &Condemned{generation: generation, inventories: slices.Clone(inventories), objects: slices.Clone(objects)}
 	if generation == 0 {
@@ -140,7 +140,7 @@ func (c *Condemned) Bytes() []byte { return c.text }
 // Digest returns the digest of the canonical text.
 func (c *Condemned) Digest() Digest { return c.digest }
 
-// Generation returns the generation that began with the list.
+// Generation returns the generation that the list started.
 func (c *Condemned) Generation() uint32 { return c.generation }
 
 // Objects returns the objects by name. The caller must not change them.
@@ -161,7 +161,7 @@ func (c *Condemned) HasInventory(d Digest) bool {
 	return found
 }
 
-// Size returns the bytes of all that is on the list.
+// Size returns the total size of the items on the list, in bytes.
 func (c *Condemned) Size() (bytes int64) {
 	for _, inv := range c.inventories {
 		bytes += inv.Size

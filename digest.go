@@ -27,7 +27,7 @@ func ParseDigest(s string) (Digest, error) {
 	return d, nil
 }
 
-// hexValue is for digits that IsHex accepts.
+// hexValue expects digits that IsHex accepts.
 func hexValue(c byte) byte {
 	if c <= '9' {
 		return c - '0'
@@ -37,7 +37,7 @@ func hexValue(c byte) byte {
 
 func (d Digest) String() string { return hex.EncodeToString(d[:]) }
 
-// Short returns the first 12 hexadecimal digits, for people.
+// Short returns the first 12 hexadecimal digits, for display.
 func (d Digest) Short() string { return hex.EncodeToString(d[:6]) }
 
 // IsZero reports whether d is the zero Digest.
@@ -88,7 +88,7 @@ func IsHex(s string) bool {
 	return s != ""
 }
 
-// clip keeps hostile input out of error messages by length.
+// clip limits the length of hostile input in error messages.
 func clip(s string) string {
 	const most = 80
 	if len(s) <= most {

@@ -5,52 +5,52 @@ import (
 	"strings"
 )
 
-// Lengths, in bytes, of what can be a hash token.
+// Lengths of hash tokens, in bytes.
 const (
-	minToken      = 8   // shorter hashes are guessed by chance
-	base64Token   = 8   // what Rollup and Vite write; the only length that may hold "-" and "_"
-	base36Token   = 10  // what .NET writes
-	maxBase62     = 32  // nanoid-like hashes end here; longer names are prose
+	minToken      = 8   // shorter hashes match ordinary words by chance
+	base64Token   = 8   // written by Rollup and Vite; the only length that may contain "-" and "_"
+	base36Token   = 10  // written by .NET
+	maxBase62     = 32  // the longest nanoid-like hashes; longer names are prose
 	maxHex        = 128 // SHA-512
-	minAloneHex   = 16  // a file name that is nothing but a token needs more than 8 digits
-	minSiblings   = 3   // strong tokens that must agree before weak ones of the directory count
-	siblingsShare = 4   // and at least one in so many candidates must be strong
+	minAloneHex   = 16  // a bare token needs more than 8 digits
+	minSiblings   = 3   // strong tokens that must agree before weak ones in the directory count
+	siblingsShare = 4   // and at least one in this many candidates must be strong
 )
 
-// LogicalNames tells which of the paths of one build carry a hash of the bytes
-// in their file name, and maps each of them to its logical name: the path with
-// that token replaced by "*", such as "assets/index-*.js". Browsers keep the
-// bytes of such paths for a year, so the rules are conservative: a missed token
-// costs a revalidation, an invented one serves stale bytes.
+// LogicalNames finds the paths of a build whose file name contains a hash of the file's
+// bytes. It maps each to its logical name: the path with that token replaced by "*", such
+// as "assets/index-*.js". Browsers cache such paths for a year, so the rules are
+// conservative: a missed token costs a revalidation, a false one serves stale bytes.
 //
-// A token ends the stem of the file name, after "-", "." or "_" or as the whole
-// stem, before the extension and suffixes such as ".min", ".chunk" and ".map".
-// It has at least 8 characters, and is never part of a UUID. Each has a grade, by how
-// little it reads like words and numbers. What a grade is worth depends on the place:
+// A token ends the stem of the file name, after "-", "." or "_" or as the whole stem,
+// before the extension and suffixes such as ".min", ".chunk" and ".map". It has at least
+// 8 characters, and is never part of a UUID. Each token has a grade that says how unlike
+// words and numbers it looks. The directory decides which grades count:
 //
-//   - Strong tokens count anywhere: hexadecimal with a letter, two digits and two
-//     changes between letters and digits (16 digits when it is the whole stem); 8
-//     characters of upper-case base32 with a digit inside (esbuild); 8 to 32 of mixed
-//     case with digits. So do the names that one tool alone writes (see ofTool).
-//   - Likely ones hold no word. They count in directories where a tool is documented to
-//     put hashed files (see home), and beside siblings: files of the same directory
-//     with candidates of the same alphabet and length, half of which are likely, and 3
-//     of them likely or one strong.
-//   - Fair ones hold some word. They count where a tool puts nothing but hashed files, in
-//     the other documented directories beside a likely one, and elsewhere beside 6, if half
-//     of all are likely.
-//   - Weak ones are the rest of what bundlers write. They count when at least 3 siblings,
-//     and a quarter of all, are strong; and beside a likely one where a tool puts nothing
-//     but hashed files.
+//   - Strong tokens count anywhere: hexadecimal with a letter, two digits and two changes
+//     between letters and digits (16 digits when it is the whole stem); 8 characters of
+//     upper-case base32 with a digit inside (esbuild); 8 to 32 characters of mixed case
+//     with digits. Names in a format that only one tool writes also count anywhere (see
+//     ofTool).
+//   - Likely tokens contain no word. They count in directories where a tool is documented
+//     to put hashed files (see home), and beside siblings: files in the same directory
+//     with candidates of the same alphabet and length, half of which are likely, and 3 of
+//     them likely or one strong.
+//   - Fair tokens contain some word. They count where a tool puts only hashed files, in
+//     the other documented directories beside a likely one, and elsewhere beside 6, if
+//     half of all are likely.
+//   - Weak tokens are the other shapes that bundlers write. They count when at least 3
+//     siblings, and a quarter of all, are strong; and beside a likely one where a tool
+//     puts only hashed files.
 //
 // Words (settings, OpenSans, Windows10, pt-BR-v2) are never tokens.
 //
-// listed is what the bundler's own manifest says, or nil: true for a file that
-// it lists under a source name without the token, false for a file whose source
-// had the very same name, or whose hash is not one of its bytes, and which therefore has
-// no token. Other files are judged by their names.
+// listed holds the bundler's own manifest, or is nil: true for a file that it lists under
+// a source name without the token, false for a file that has no token because its source
+// had the same name, or because the hash does not cover its bytes. Other files are judged
+// by their names.
 //
-// What is polled (see IsPolled) has no logical name.
+// Polled files (see IsPolled) have no logical name.
 func LogicalNames(paths []string, listed map[string]bool) map[string]string {
 	found := make(map[string]token, len(paths))
 	votes := make(map[sibling]vote)
@@ -80,10 +80,10 @@ func LogicalNames(paths []string, listed map[string]bool) map[string]string {
 	return logical
 }
 
-// LooksHashed reports whether the file name of p could carry a hash token. It
-// is true for every path that LogicalNames can name, needs no siblings and does
-// not allocate: a request for an unknown path that looks hashed is the last to be
-// turned away where many wait for a fresh look at the registry.
+// LooksHashed reports whether the file name of p could contain a hash token. It is true
+// for every path that LogicalNames can name, needs no siblings and does not allocate.
+// When many requests for unknown paths wait for a fresh read of the registry, paths that
+// look hashed are the last to be rejected.
 func LooksHashed(p string) bool {
 	t, ok := findToken(p)
 	return ok && t.grade != word
@@ -93,10 +93,10 @@ type grade uint8
 
 const (
 	word   grade = iota // has the form of a token but reads like a word; only counted
-	weak                // a token if most of its siblings or the bundler say so
-	fair                // holds a word, and more
-	likely              // holds no word
-	strong              // a token by itself
+	weak                // a token if most of its siblings or the bundler's manifest confirm it
+	fair                // contains a word and more
+	likely              // contains no word
+	strong              // a token without other evidence
 )
 
 type alphabet uint8
@@ -116,7 +116,7 @@ type token struct {
 	grade    grade
 }
 
-// sibling is what files named by one pattern of a bundler have in common.
+// sibling is the common pattern of files that a bundler names alike.
 type sibling struct {
 	dir      string
 	alone    bool
@@ -194,8 +194,8 @@ func candidate(p string, base, from, to int) (token, bool) {
 	return t, ok
 }
 
-// classify sets alphabet and grade of the token s, and reports whether it can
-// be one at all.
+// classify sets the alphabet and grade of the token s, and reports whether s can be a
+// token.
 func (t *token) classify(s string) bool {
 	f := featuresOf(s)
 	switch {
@@ -227,11 +227,11 @@ func (t *token) classify(s string) bool {
 	return len(s) <= maxBase62 && f.mixed() && !f.wordy(len(s))
 }
 
-// features counts what tells hashes from words.
+// features counts properties that separate hashes from words.
 type features struct {
 	lower, upper, digits, dashes int
-	// changes counts neighbours of different classes, but for an upper-case
-	// letter before a lower-case one, with which words begin.
+	// changes counts neighbors of different classes, except an upper-case letter before a
+	// lower-case one, which starts a word.
 	changes int
 	// inWords counts letters in runs of three or more that look like a word:
 	// lower case, possibly with one upper-case letter before it.
@@ -296,7 +296,7 @@ func (f features) wordy(n int) bool { return 2*f.inWords >= n || 8*f.changes < 3
 // words in one case or in camel case, and such words with a number after them.
 func readsLikeWords(s string) bool {
 	if classOf(s[len(s)-1]) == '-' {
-		return false // nobody ends a name so
+		return false // people do not end names like this
 	}
 	for len(s) > 0 {
 		end := strings.IndexAny(s, "-_")
@@ -331,8 +331,8 @@ func isWordAndNumber(s string) bool {
 	return true
 }
 
-// isOneCase reports whether all of s, at most its first letter excepted, are
-// letters of one case.
+// isOneCase reports whether all of s, except perhaps its first letter, are letters of one
+// case.
 func isOneCase(s string) bool {
 	for i := 2; i < len(s); i++ {
 		if classOf(s[i]) != classOf(s[1]) {

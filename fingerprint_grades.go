@@ -1,6 +1,7 @@
 package holdfast
 
-// gradeDecimal is for hashes without a letter, one in 43 of 8 digits. Dates are none.
+// gradeDecimal grades hashes without a letter, one in 43 of those with 8 digits. Dates
+// are not hashes.
 func (t *token) gradeDecimal(s string) grade {
 	switch {
 	case isDate(s):
@@ -14,7 +15,7 @@ func (t *token) gradeDecimal(s string) grade {
 func (t *token) gradeHex(s string, f features) grade {
 	switch {
 	case t.alone && len(s) == 32 && isBareUUID(s):
-		return weak // which an MD5 passes for now and then
+		return weak // which some MD5 hashes match by chance
 	case f.digits >= 2 && f.changes >= 2:
 		return strong
 	case t.home > strange && f.digits > 0 && f.changes >= 2:
@@ -25,7 +26,7 @@ func (t *token) gradeHex(s string, f features) grade {
 	return weak
 }
 
-// gradeBase36 is for lower case with or without digits (Bun, .NET, Rollup with
+// gradeBase36 grades lower-case tokens with or without digits (Bun, .NET, Rollup with
 // hashCharacters).
 func gradeBase36(s string, f features) grade {
 	l := looksOf(s)
@@ -42,7 +43,8 @@ func gradeBase36(s string, f features) grade {
 	return weak
 }
 
-// gradeUpper is for upper case with or without digits, which esbuild writes in base32.
+// gradeUpper grades upper-case tokens with or without digits, which esbuild writes in
+// base32.
 func gradeUpper(s string, f features) grade {
 	switch strange := strangeIn(s); {
 	case f.base32 && f.digits > 0 && f.changes >= 2:

@@ -2,9 +2,9 @@ package holdfast
 
 import "strings"
 
-// stemEnd returns where the stem of the file name p[base:] ends: before its
-// extension and any suffixes in front of that which tools add after the token.
-// A name without an extension has no stem.
+// stemEnd returns where the stem of the file name p[base:] ends: before its extension and
+// any suffixes that tools add between the token and the extension. A name without an
+// extension has no stem.
 func stemEnd(p string, base int) int {
 	dot := strings.LastIndexByte(p[base:], '.')
 	if dot <= 0 {
@@ -29,8 +29,8 @@ func isSuffix(s string) bool {
 	return false
 }
 
-// endsInUUID reports whether stem ends in the text form of a UUID (RFC 9562,
-// section 4), which names a thing and not its bytes.
+// endsInUUID reports whether stem ends in the text form of a UUID (RFC 9562, section 4),
+// which identifies a thing and not its bytes.
 func endsInUUID(stem string) bool {
 	const length = 36
 	if len(stem) < length {
@@ -46,15 +46,15 @@ func endsInUUID(stem string) bool {
 	return true
 }
 
-// isBareUUID reports whether 32 hexadecimal digits are a UUID of version 1, 4
-// or 7 without its dashes, as far as version and variant tell.
+// isBareUUID reports whether 32 hexadecimal digits have the version (1, 4 or 7) and
+// variant bits of a UUID without dashes.
 func isBareUUID(s string) bool {
 	version, variant := s[12], s[16]
 	return (version == '1' || version == '4' || version == '7') &&
 		(variant == '8' || variant == '9' || variant == 'a' || variant == 'b')
 }
 
-// isUpperHex reports whether s is as long as a digest in upper-case digits (shadow-cljs).
+// isUpperHex reports whether s is a digest in upper-case digits, by length (shadow-cljs).
 func isUpperHex(s string) bool {
 	for i := range len(s) {
 		if (s[i] < '0' || s[i] > '9') && (s[i] < 'A' || s[i] > 'F') {

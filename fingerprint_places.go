@@ -2,7 +2,7 @@ package holdfast
 
 import "strings"
 
-// A home is a directory into which a tool is documented to put hashed files.
+// A home is a directory where a tool is documented to put hashed files.
 type home uint8
 
 const (
@@ -13,10 +13,10 @@ const (
 
 // homeOf knows the directories of SvelteKit ("immutable" in the app directory), Nuxt
 // (app.buildAssetsDir), Astro (build.assets), Next.js (self-hosting, "Static assets"),
-// Blazor (static files, "fingerprinting"), Vite (build.assetsDir), Docusaurus and VitePress
-// (deploying, "HTTP cache headers") and create-react-app (production build, "static file
-// caching"). dir ends in a slash or is empty. Where people put other files, a file name
-// that is nothing but a token is not at home.
+// Blazor (static files, "fingerprinting"), Vite (build.assetsDir), Docusaurus and
+// VitePress (deploying, "HTTP cache headers") and create-react-app (production build,
+// "static file caching"). dir ends in a slash or is empty. In directories that people
+// also use, a file name that consists only of a token is not at home.
 func homeOf(dir string, alone bool) home {
 	for _, tool := range []string{"_app/immutable/", "_nuxt/", "_astro/", "_next/static/chunks/", "_next/static/css/", "_next/static/media/", "_framework/"} {
 		if _, ok := within(dir, tool); ok {
@@ -31,14 +31,14 @@ func homeOf(dir string, alone bool) home {
 	return strange
 }
 
-// isDistrusted reports whether the tool that names a file is known to keep a name while
-// the bytes change: Expo (issues 30203 and 45806 of expo/expo).
+// isDistrusted reports whether the file's tool is known to keep a name while the bytes
+// change: Expo (issues 30203 and 45806 of expo/expo).
 func isDistrusted(p string) bool {
 	_, ok := within(p, "_expo/static/")
 	return ok
 }
 
-// within returns what of p comes after the directory tool, at the top or below others.
+// within returns the part of p after the directory tool, at the top or below others.
 func within(p, tool string) (below string, ok bool) {
 	if below, ok = strings.CutPrefix(p, tool); ok {
 		return below, true
@@ -55,7 +55,7 @@ func within(p, tool string) (below string, ok bool) {
 	}
 }
 
-// ofTool finds the tokens of tools that write more than one, or put something after it.
+// ofTool finds tokens for tools that write more than one, or add text after it.
 func ofTool(p string, base int) (token, bool) {
 	dot := strings.LastIndexByte(p[base:], '.')
 	if dot <= 0 {
@@ -75,11 +75,11 @@ func ofTool(p string, base int) (token, bool) {
 }
 
 // turbopackToken is the length of Turbopack's hashes since Next.js 16.2: 64 bits in 38 or
-// 40 characters, the first of which is therefore a small digit.
+// 40 characters, so the first one is a small digit.
 const turbopackToken = 13
 
-// ofNext finds Turbopack's tokens, and those of fonts, which have "-s" and ".p" behind
-// them for what next/font made of them.
+// ofNext finds Turbopack's tokens, and those of fonts, to which next/font appends "-s"
+// and ".p".
 func ofNext(p string, base, stem int) (token, bool) {
 	below, _ := within(p[:base], "_next/static/")
 	dir, _, _ := strings.Cut(below, "/")
@@ -108,10 +108,10 @@ func isTurbopack(s string) bool {
 	return 4*looksOf(s).words < 3*len(s)
 }
 
-// ofAstro finds the two tokens of pictures: that of the file, and, after "_", that of
-// what was made of it.
+// ofAstro finds the two tokens of images: the hash of the source file and, after "_", the
+// hash of the transformation.
 func ofAstro(p string, base, stem int) (token, bool) {
-	const most = 8 // of the second one: 32 bits in 61 characters, and a sign
+	const most = 8 // of the transformation: 32 bits in 61 characters, and a sign
 	second := strings.LastIndexByte(p[base:stem], '_') + 1
 	from := base + second - 1 - base64Token
 	if second == 0 || from <= base || p[from-1] != '.' || stem-base-second < 1 || stem-base-second > most {
@@ -128,7 +128,7 @@ func ofAstro(p string, base, stem int) (token, bool) {
 // eleventyToken is the length of the hashes of Eleventy Image (hashLength).
 const eleventyToken = 10
 
-// ofEleventy finds the token of pictures that have their width after it (Eleventy Image).
+// ofEleventy finds the token of images whose width follows it (Eleventy Image).
 func ofEleventy(p string, base, stem int) (token, bool) {
 	width := stem
 	for width > base && p[width-1] >= '0' && p[width-1] <= '9' {

@@ -10,7 +10,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// Names that count by themselves, as each tool writes them, and what they become.
+// Names that count without other evidence, as each tool writes them, and their logical
+// names.
 func TestLogicalNamesStrong(t *testing.T) {
 	for p, want := range map[string]string{
 		"assets/index-CpM3riV6.js":                           "assets/index-*.js", // vite, rollup
@@ -82,8 +83,8 @@ func TestLogicalNamesNever(t *testing.T) {
 	}
 }
 
-// What LogicalNames can never call fingerprinted, with any siblings, is not
-// worth waiting for either.
+// Names that LogicalNames can never call fingerprinted, with any siblings, must not be
+// worth waiting for.
 func TestLooksHashedRefuses(t *testing.T) {
 	for _, p := range []string{
 		"favicon.ico", "index.html", "sw.js", "assets/user-settings.js", "assets/x-OpenSans.woff2", "img/1024x768.png",
@@ -151,7 +152,7 @@ func TestWeakTokensNeedSiblings(t *testing.T) {
 	}
 }
 
-// words are names of files with the form, but not the look, of base64url tokens.
+// words are file names that have the form, but not the look, of base64url tokens.
 func words(dir string, n int) (paths []string) {
 	for i := range n {
 		paths = append(paths, dir+"/"+string(rune('a'+i))+"-settings.js")

@@ -2,18 +2,18 @@ package holdfast
 
 import "strings"
 
-// minWord is the length, in letters, from which letters can be taken for a word.
+// minWord is the number of letters from which a run of letters can be a word.
 const minWord = 3
 
-// looks says how much of a token reads like words.
+// looks counts the parts of a token that read like words.
 type looks struct {
 	words   int // letters of parts that can be words: letters of one word, or an acronym
-	plain   int // of these, letters in lower case, the first one of a part excepted
-	strange int // neighbours that hardly any English word has
+	plain   int // of these, letters in lower case, except the first of a part
+	strange int // neighbors that are rare in English words
 }
 
-// looksOf cuts s where people do, at digits, dashes and in camel case, and judges the
-// parts. Digits after a word count as a part of it.
+// looksOf splits s at digits, dashes and camel-case boundaries, and grades the parts.
+// Digits after a word belong to it.
 func looksOf(s string) (l looks) {
 	covered := false
 	for s != "" {
@@ -56,7 +56,7 @@ func partEnd(s string) int {
 	return n
 }
 
-// letters judges a part of letters, and reports whether it can be a word.
+// letters grades a run of letters, and reports whether it can be a word.
 func (l *looks) letters(part string) bool {
 	acronym := classOf(part[len(part)-1]) == 'A'
 	strange, vowel := 0, strings.ContainsAny(part, "aeiouyAEIOUY")
@@ -86,13 +86,15 @@ func hasLocale(s string) bool {
 	return len(s) > 5 && classOf(s[0])+classOf(s[1]) == 2*'a' && s[2] == '-' && classOf(s[3])+classOf(s[4]) == 2*'A' && classOf(s[5]) == '-'
 }
 
-// isDate reports whether s, all digits, begins with a day of our time: 20231105, 20231105101010.
+// isDate reports whether s, all digits, starts with a plausible recent date: 20231105,
+// 20231105101010.
 func isDate(s string) bool {
 	century, month, day := s[:2], s[4:6], s[6:8]
 	return (century == "19" || century == "20") && month >= "01" && month <= "12" && day >= "01" && day <= "31"
 }
 
-// hasYear reports whether s holds a year of our time and no more digits beside it.
+// hasYear reports whether s contains a plausible recent year with no other digits next to
+// it.
 func hasYear(s string) bool {
 	at := max(strings.Index(s, "20"), strings.Index(s, "19"))
 	if at < 0 || at+4 > len(s) {
@@ -102,7 +104,7 @@ func hasYear(s string) bool {
 	return classOf(s[max(at-1, 0)]) != '0' == (at > 0) && partEnd(part) == 4
 }
 
-// strangeIn counts the neighbours in s, all letters, that hardly any word has.
+// strangeIn counts neighboring letters in s, all letters, that are rare in words.
 func strangeIn(s string) (n int) {
 	for i := 1; i < len(s); i++ {
 		if classOf(s[i-1]|0x20) == 'a' && classOf(s[i]|0x20) == 'a' && !mayFollow(s[i-1], s[i]) {
@@ -117,8 +119,8 @@ func mayFollow(a, b byte) bool {
 	return followers[int(a|0x20-'a')*26+int(b|0x20-'a')] != '.'
 }
 
-// followers has a row for each letter: those that come after it in at least one of
-// 2,500 pairs of letters, in the identifiers and comments of Go's standard library.
+// followers has a row for each letter: the letters that follow it in at least one of
+// 2,500 letter pairs in the identifiers and comments of Go's standard library.
 const followers = "" +
 	"abcdefg.i.klmn.p.rstuvwxy." +
 	"abcdef..ij.l..o..rs.u...y." +

@@ -15,7 +15,7 @@ const (
 	generationMark  = ", generation "
 )
 
-// Object is one entry of an inventory: where the bytes of a blob lie in one coding.
+// Object is one entry of an inventory: the stored form of a blob in one coding.
 type Object struct {
 	Digest Digest     // of the identity bytes
 	Coding Coding     // of the stored bytes
@@ -23,14 +23,13 @@ type Object struct {
 	Size   int64      // of the stored bytes
 }
 
-// Inventory is the canonical list of objects that goes with a manifest, sorted
-// by digest, then coding. It is immutable; make one with NewInventory or
-// ParseInventory.
+// Inventory is the canonical list of objects that goes with a manifest, sorted by digest,
+// then coding. It is immutable; make one with NewInventory or ParseInventory.
 //
-// Its text form is a header line, then one line an object with the fields
-// digest, coding, object name and size, separated by tabs. The header names the
-// generation of names in which the inventory was made, unless that is 0: so the
-// digest of an inventory that was swept never comes back (see Condemned).
+// Its text form is a header line, then one line per object with the fields digest,
+// coding, object name and size, separated by tabs. The header names the generation in
+// which the inventory was made, unless that is 0, so the digest of a deleted inventory is
+// never reused (see Condemned).
 type Inventory struct {
 	generation uint32
 	objects    []Object
@@ -38,8 +37,8 @@ type Inventory struct {
 	digest     Digest
 }
 
-// NewInventory checks objects, sorts them and returns the inventory of generation
-// 0 that lists them.
+// NewInventory checks objects, sorts them and returns the inventory of generation 0 that
+// lists them.
 func NewInventory(objects []Object) (*Inventory, error) { return NewInventoryIn(0, objects) }
 
 // NewInventoryIn is NewInventory for a later generation.
@@ -57,7 +56,7 @@ func NewInventoryIn(generation uint32, objects []Object) (*Inventory, error) {
 		}
 	}
 	inv := &Inventory{generation: generation, objects: sorted}
-	const line = 150 // bytes, about
+	const line = 150 // approximate bytes
 	inv.text = inv.appendText(make([]byte, 0, line*(len(sorted)+1)))
 	inv.digest = DigestOf(inv.text)
 	return inv, nil
@@ -87,7 +86,7 @@ func ParseInventory(text []byte) (*Inventory, error) {
 	return inv, nil
 }
 
-// inventoryLines takes the header off, which may name a generation.
+// inventoryLines strips the header, which may name a generation.
 func inventoryLines(text []byte) (generation uint32, lines []string, err error) {
 	first, _, _ := strings.Cut(string(text[:min(len(text), len(inventoryHeader)+32)]), "\n")
 	header := inventoryHeader
@@ -124,8 +123,8 @@ func (inv *Inventory) Of(d Digest) []Object {
 	return inv.objects[from:to:to]
 }
 
-// Covers reports which file of m lacks its identity bytes in the inventory, or
-// has another size there, as an error.
+// Covers returns an error that names a file of m whose identity bytes are missing from
+// the inventory or have another size there.
 func (inv *Inventory) Covers(m *Manifest) error {
 	for i := range m.Files() {
 		f := &m.Files()[i]

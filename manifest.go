@@ -28,12 +28,12 @@ type File struct {
 // Fingerprinted reports whether the file name itself carries a hash of the bytes.
 func (f *File) Fingerprinted() bool { return f.Logical != f.Path }
 
-// Manifest is the canonical list of the files of one build, sorted by path.
-// It is immutable; make one with NewManifest or ParseManifest.
+// Manifest is the canonical list of the files of one build, sorted by path. It is
+// immutable; make one with NewManifest or ParseManifest.
 //
-// Its text form is a header line, then one line a file with the fields digest,
-// size, media type, logical name ("=" when equal to the path), flags ("r" for
-// relative references, else "-") and path, separated by tabs.
+// Its text form is a header line, then one line per file with the fields digest, size,
+// media type, logical name ("=" when equal to the path), flags ("r" for relative
+// references, else "-") and path, separated by tabs.
 type Manifest struct {
 	files  []File
 	text   []byte

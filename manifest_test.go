@@ -130,7 +130,7 @@ func TestInventory(t *testing.T) {
 	}
 }
 
-// The header names the generation, so that a swept inventory's digest never comes back.
+// The header names the generation, so the digest of a deleted inventory is never reused.
 func TestInventoryGeneration(t *testing.T) {
 	first, err := NewInventory(sampleObjects())
 	if err != nil {

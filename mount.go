@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// Mount says where an app lies: below a path, on every host or on one.
+// Mount is an app's mount path: a path prefix, on every host or on one.
 type Mount struct {
 	host string // lower case, without port; "" is every host
 	path string // "" for the root, else "/a/b" without trailing slash
@@ -50,9 +50,8 @@ func (m Mount) String() string {
 	return m.host + m.path
 }
 
-// Shadows reports whether m takes over a part of the paths of outer, so that
-// files of outer below it could not be reached: rest is that part, relative to
-// outer's mount.
+// Shadows reports whether m hides part of outer's paths, so files of outer below it are
+// unreachable. rest is that part, relative to outer's mount.
 func (m Mount) Shadows(outer Mount) (rest string, shadowed bool) {
 	if m == outer || m.host != outer.host && m.host != "" && outer.host != "" {
 		return "", false

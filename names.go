@@ -14,11 +14,11 @@ type Side struct{ name string }
 // ReleaseID names an immutable release of an app.
 type ReleaseID struct{ name string }
 
-// HookName names a hook: what a node does when a release of an app becomes live,
-// retired or gone.
+// HookName names a hook: an action that a node runs when a release of an app becomes
+// live, retired or gone.
 type HookName struct{ name string }
 
-// ParseAppName accepts [A-Za-z0-9][A-Za-z0-9._-]{0,63} but "null" and "auto".
+// ParseAppName accepts [A-Za-z0-9][A-Za-z0-9._-]{0,63} except "null" and "auto".
 func ParseAppName(s string) (AppName, error) {
 	if err := checkName("app name", s); err != nil {
 		return AppName{}, err
@@ -26,7 +26,7 @@ func ParseAppName(s string) (AppName, error) {
 	return AppName{s}, nil
 }
 
-// ParseSide accepts [A-Za-z0-9][A-Za-z0-9._-]{0,63} but "null" and "auto".
+// ParseSide accepts [A-Za-z0-9][A-Za-z0-9._-]{0,63} except "null" and "auto".
 func ParseSide(s string) (Side, error) {
 	if err := checkName("side", s); err != nil {
 		return Side{}, err
@@ -34,7 +34,7 @@ func ParseSide(s string) (Side, error) {
 	return Side{s}, nil
 }
 
-// ParseReleaseID accepts [A-Za-z0-9][A-Za-z0-9._-]{0,63} but "null" and "auto".
+// ParseReleaseID accepts [A-Za-z0-9][A-Za-z0-9._-]{0,63} except "null" and "auto".
 func ParseReleaseID(s string) (ReleaseID, error) {
 	if err := checkName("release ID", s); err != nil {
 		return ReleaseID{}, err
@@ -42,7 +42,7 @@ func ParseReleaseID(s string) (ReleaseID, error) {
 	return ReleaseID{s}, nil
 }
 
-// ParseHookName accepts [A-Za-z0-9][A-Za-z0-9._-]{0,63} but "null" and "auto".
+// ParseHookName accepts [A-Za-z0-9][A-Za-z0-9._-]{0,63} except "null" and "auto".
 func ParseHookName(s string) (HookName, error) {
 	if err := checkName("hook name", s); err != nil {
 		return HookName{}, err
@@ -50,10 +50,10 @@ func ParseHookName(s string) (HookName, error) {
 	return HookName{s}, nil
 }
 
-// DefaultApp is the app that commands mean when none is named.
+// DefaultApp is the app used when a command names none.
 func DefaultApp() AppName { return AppName{"default"} }
 
-// DefaultSide is the side that commands and nodes mean when none is named.
+// DefaultSide is the side used when a command or node names none.
 func DefaultSide() Side { return Side{"main"} }
 
 func (n AppName) String() string   { return n.name }

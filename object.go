@@ -19,15 +19,15 @@ const (
 	Zstd
 )
 
-// The codings of deltas (RFC 9842). They are made for clients that hold certain other
-// bytes: no inventory lists them, and ParseCoding does not know them.
+// The codings of deltas (RFC 9842). A delta is made for clients that already have certain
+// other bytes, so no inventory lists one, and ParseCoding does not accept them.
 const (
 	DeltaBrotli Coding = iota + Zstd + 1
 	DeltaZstd
 )
 
-// MaxDelta is the size in bytes above which a file is neither sent as a delta nor the
-// dictionary of one: what a brotli window reaches (RFC 9842, section 4.1).
+// MaxDelta is the size in bytes above which a file is neither sent as a delta nor used as
+// a dictionary: the reach of a brotli window (RFC 9842, section 4.1).
 const MaxDelta = 16<<20 - 16
 
 // Codings lists the codings made at publish, Identity first.
@@ -62,9 +62,9 @@ func ParseCoding(s string) (Coding, error) {
 	return 0, fmt.Errorf("%w: coding %q: want identity, br, gzip or zstd", ErrInvalid, clip(s))
 }
 
-// ObjectName names stored bytes: their digest and, because a name that was
-// swept is never used again, the incarnation: the generation of names, which
-// each sweep ends, in which the bytes were stored. The first generation is 0.
+// ObjectName names stored bytes by their digest and incarnation: the generation of names
+// in which the bytes were stored. Each sweep ends a generation, so a deleted name is
+// never used again. The first generation is 0.
 type ObjectName struct {
 	Digest      Digest
 	Incarnation uint32

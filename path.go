@@ -15,10 +15,10 @@ const (
 // ClientHelper is the reserved name of the client helper below an app's mount.
 const ClientHelper = "~client.js"
 
-// CheckPath reports why p cannot be the path of a file in a manifest, or nil.
-// A path is relative, slash-separated UTF-8 without empty, "." or ".." segments,
-// control characters or backslashes, at most MaxPath bytes in segments of at
-// most MaxSegment, and does not use a reserved top-level name.
+// CheckPath reports why p cannot be the path of a file in a manifest, or nil. A path is
+// relative, slash-separated UTF-8 without empty, "." or ".." segments, control characters
+// or backslashes, at most MaxPath bytes in segments of at most MaxSegment, and does not
+// use a reserved top-level name.
 func CheckPath(p string) error {
 	if len(p) > MaxPath {
 		return fmt.Errorf("%w: path %q is longer than %d bytes", ErrInvalid, clip(p), MaxPath)

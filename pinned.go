@@ -5,14 +5,15 @@ import (
 	"strings"
 )
 
-// Places of a template of pinned URLs, such as "/static/{release}/{path}".
+// Placeholders in a template of pinned URLs, such as "/static/{release}/{path}".
 const (
 	releasePlace = "{release}"
 	pathPlace    = "{path}"
 )
 
-// PinnedPath returns the path, relative to the app's mount, at which a release's
-// file is reached whatever is live: in the app's own shape, if it has one.
+// PinnedPath returns the path, relative to the app's mount, under which a release's file
+// is reachable regardless of the live release. It has the app's own shape, if there is
+// one.
 func (s *Settings) PinnedPath(release ReleaseID, path string) string {
 	if s.Pinned == "" {
 		return "@" + release.name + "/" + path
@@ -20,8 +21,9 @@ func (s *Settings) PinnedPath(release ReleaseID, path string) string {
 	return strings.NewReplacer(releasePlace, release.name, pathPlace, path).Replace(s.Pinned[1:])
 }
 
-// PinnedPattern returns the URL Pattern that PinnedPath gives a file in whatever
-// release, if path has no characters that such patterns give a meaning to but "*".
+// PinnedPattern returns the URL Pattern that matches PinnedPath of a file in any release.
+// It reports false if path has characters other than "*" that are special in such
+// patterns.
 func (s *Settings) PinnedPattern(path string) string {
 	if s.Pinned == "" {
 		return "@*/" + path
@@ -29,8 +31,8 @@ func (s *Settings) PinnedPattern(path string) string {
 	return strings.NewReplacer(releasePlace, "*", pathPlace, path).Replace(s.Pinned[1:])
 }
 
-// CutPinned takes a path of the app's own shape of pinned URLs apart. Many paths
-// can have that shape: it is a pinned URL only if release is one of the app's.
+// CutPinned splits a path of the app's own pinned shape. Many other paths can have that
+// shape: it is a pinned URL only if release is one of the app's.
 func (s *Settings) CutPinned(path string) (release, below string, ok bool) {
 	if s.Pinned == "" {
 		return "", "", false
@@ -47,8 +49,8 @@ func (s *Settings) CutPinned(path string) (release, below string, ok bool) {
 	return release, below, ok
 }
 
-// setPinned wants "/…/{release}/…{path}": both once, {release} a whole segment,
-// {path} at the end, so that a URL can be taken apart in one way only.
+// setPinned requires "/…/{release}/…{path}": each placeholder once, {release} as a whole
+// segment, {path} at the end, so that a URL can be split in only one way.
 func setPinned(s *Settings, v string) error {
 	if v == "" {
 		s.Pinned = ""

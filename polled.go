@@ -2,11 +2,10 @@ package holdfast
 
 import "strings"
 
-// IsPolled reports whether browsers and running pages ask for p under one name
-// again and again, to learn of something new: HTML documents, service workers, web
-// manifests, what tells of a new version, robots.txt and all below .well-known.
-// Such a file is never immutable, whatever its name, a setting or the form of its
-// URL says. It does not allocate.
+// IsPolled reports whether browsers and running pages request p repeatedly under one name
+// to learn of changes: HTML documents, service workers, web manifests, version files,
+// robots.txt and everything below .well-known. Such a file is never immutable, regardless
+// of its name, settings or the form of its URL. It does not allocate.
 func IsPolled(p string) bool {
 	base := strings.LastIndexByte(p, '/') + 1
 	if isLookedUpByName(p, p[base:]) || isServiceWorker(p, base) {
@@ -16,8 +15,7 @@ func IsPolled(p string) bool {
 	return ok && isServiceWorker(p, t.from)
 }
 
-// isLookedUpByName is IsPolled without service workers, which may hide behind a
-// token.
+// isLookedUpByName is IsPolled without service workers, whose names may contain a token.
 func isLookedUpByName(p, base string) bool {
 	if strings.HasPrefix(p, ".well-known/") || strings.Contains(p, "/.well-known/") {
 		return true
@@ -35,11 +33,11 @@ func isLookedUpByName(p, base string) bool {
 	return false
 }
 
-// tellsOfVersion reports whether a JSON file says what the newest version is, or
-// which files belong to it.
+// tellsOfVersion reports whether a JSON file announces the newest version or the files
+// that belong to it.
 func tellsOfVersion(p, base string) bool {
 	switch base {
-	case "version.json", // SvelteKit (configuration, version.pollInterval), Flutter for the web, pages' own notices
+	case "version.json", // SvelteKit (configuration, version.pollInterval), Flutter for the web, homemade update notices
 		"meta.json",           // react-cache-buster, react-clear-cache
 		"asset-manifest.json", // create-react-app
 		"ngsw.json",           // Angular (service worker, "How the service worker learns of updates")
@@ -53,10 +51,10 @@ func tellsOfVersion(p, base string) bool {
 	return false
 }
 
-// isServiceWorker tells by the name that a script is a service worker, or part of
-// one: its stem, or what stands before its token at tokenAt, ends in "sw",
-// "serviceworker" or "service-worker"; or Workbox, Angular, Blazor or OneSignal
-// named it.
+// isServiceWorker reports whether a script's name is that of a service worker, or a part
+// of one: its stem, or the part before its token at tokenAt, ends in "sw",
+// "serviceworker" or "service-worker"; or it is a name that Workbox, Angular, Blazor or
+// OneSignal uses.
 func isServiceWorker(p string, tokenAt int) bool {
 	start := strings.LastIndexByte(p, '/') + 1
 	base := p[start:]

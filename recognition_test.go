@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// A tool names files: path makes that of the i-th file of a build.
+// A tool names files: path returns the name of the i-th file of a build.
 type tool struct {
 	name  string
 	files int // of a small build
@@ -24,7 +24,7 @@ const (
 	base64Web = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 )
 
-// tools name files as the tools of those names do, in builds as small as they come.
+// tools name files like the real tools, in builds as small as they come.
 func tools() []tool {
 	type token = func(string, int) string
 	names := []string{"index", "vendor", "main", "user-profile", "about", "dashboard", "settings", "chart", "polyfills", "runtime"}
@@ -63,8 +63,8 @@ func tools() []tool {
 	}
 }
 
-// TestRecognition: of the names of all tools at most 2 in 100 are missed, in the smallest
-// builds as well. go test -run Recognition -v prints the table of decision 36.
+// TestRecognition: at most 2 in 100 names over all tools are missed, even in the smallest
+// builds. go test -run Recognition -v prints the table of decision 36.
 func TestRecognition(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	token := func(alphabet string, n int) string {
@@ -97,7 +97,8 @@ func TestRecognition(t *testing.T) {
 	}
 }
 
-// caseNames are hashed names of real builds, each in two of which earlier rules failed.
+// caseNames are hashed names from real builds; earlier rules failed in two builds for
+// each.
 func caseNames() []string {
 	return []string{
 		"_nuxt/assets-cpph6v46.js",
@@ -130,8 +131,8 @@ func caseNames() []string {
 	}
 }
 
-// TestRecognitionOfCases: every name counts in its build, and those that stand in the
-// directory of their tool by themselves as well.
+// TestRecognitionOfCases: every name counts in its build, and names in their tool's
+// directory also count alone.
 func TestRecognitionOfCases(t *testing.T) {
 	logical := LogicalNames(caseNames(), nil)
 	for _, p := range caseNames() {
@@ -156,8 +157,8 @@ func TestRecognitionOfCases(t *testing.T) {
 	}
 }
 
-// TestNoWordIsProof: names that people give, of the length of a token, beside hashed files
-// and in the directories of tools.
+// TestNoWordIsProof: human-chosen names of token length never count, beside hashed files
+// or in the directories of tools.
 func TestNoWordIsProof(t *testing.T) {
 	people := []string{
 		"settings", "userData", "jQueryUI", "WebGLApp", "XMLHttpR", "ReactDOM", "GraphQL2", "TypeORMs", "McDonald", "OAuthApp", "iOSStore", "OpenSans",
@@ -182,8 +183,8 @@ func TestNoWordIsProof(t *testing.T) {
 	}
 }
 
-// TestRecognitionOfCorpora reads the names of real builds: what changes its bytes under
-// one name from release to release must never count.
+// TestRecognitionOfCorpora reads the names of real builds: a name whose bytes change from
+// release to release must never count.
 func TestRecognitionOfCorpora(t *testing.T) {
 	root := os.Getenv("HOLDFAST_CORPORA")
 	if root == "" {
@@ -202,7 +203,7 @@ func TestRecognitionOfCorpora(t *testing.T) {
 			for _, p := range paths {
 				_, ok := found[p]
 				logical[p] = logical[p] || ok
-				if strings.HasPrefix(p, "assets/") { // there these builds have hashed files alone
+				if strings.HasPrefix(p, "assets/") { // where these builds put only hashed files
 					if hashed++; !ok {
 						missed[p] = true
 					}
@@ -218,7 +219,7 @@ func TestRecognitionOfCorpora(t *testing.T) {
 	}
 }
 
-// readBuild returns the paths of a build, and notes the bytes of each.
+// readBuild returns the paths of a build, and records the bytes of each.
 func readBuild(t *testing.T, dir string, bytes map[string]Digest, changed map[string]bool) (paths []string) {
 	t.Helper()
 	err := fs.WalkDir(os.DirFS(dir), ".", func(p string, e fs.DirEntry, err error) error {

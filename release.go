@@ -11,17 +11,17 @@ type Release struct {
 	ID        ReleaseID `json:"id"`
 	Manifest  Digest    `json:"manifest"`
 	Inventory Digest    `json:"inventory"`
-	// Published is the stamp of publication: UTC, whole seconds, unique and
-	// rising among all stamps of the app. It becomes Last-Modified.
+	// Published is the publication stamp: UTC, whole seconds, unique and increasing among
+	// all stamps of the app. It becomes Last-Modified.
 	Published time.Time `json:"published"`
 	Files     int       `json:"files"`
 	Bytes     int64     `json:"bytes"` // identity bytes
-	// Clashes are the fingerprinted paths published although other bytes had
-	// been published under them before. They are never served as immutable.
+	// Clashes are fingerprinted paths that were published although other bytes had been
+	// published under them. They are never served as immutable.
 	Clashes []string `json:"clashes,omitempty"`
 }
 
-// State says what may be done with a release. It is derived, never stored.
+// State is a release's stage of life. It is derived, never stored.
 type State uint8
 
 // The states of a release.
@@ -30,11 +30,12 @@ const (
 	Published State = iota
 	// Live: on at least one side.
 	Live
-	// Draining: on no side any more, still served.
+	// Draining: no longer live on any side, still served.
 	Draining
-	// Retired: the bytes are still there, the answer is 410, may be activated again.
+	// Retired: the bytes are still stored, requests answer 410, and it may be activated
+	// again.
 	Retired
-	// Gone: a permanent tombstone; the answer stays 410, the ID is never rebound.
+	// Gone: a permanent tombstone; requests answer 410, and the ID is never reused.
 	Gone
 )
 
@@ -55,7 +56,7 @@ func (s State) String() string {
 	return fmt.Sprintf("state(%d)", uint8(s))
 }
 
-// Servable reports whether nodes answer with the release's files.
+// Servable reports whether nodes serve the release's files.
 func (s State) Servable() bool { return s <= Draining }
 
 // MarshalText writes the word of the vocabulary.

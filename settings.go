@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// SourceMaps says what becomes of an app's source maps.
+// SourceMaps is an app's policy for source maps.
 type SourceMaps string
 
 // The policies for source maps.
@@ -20,42 +20,42 @@ const (
 	SourceMapsDrop    SourceMaps = "drop"    // left out at publish
 )
 
-// Deltas says who is sent deltas (RFC 9842) of an app's files.
+// Deltas is an app's policy for sending deltas (RFC 9842).
 type Deltas string
 
 // The policies for deltas.
 const (
-	DeltasPrivate Deltas = "private" // browsers, but no cache that they share
+	DeltasPrivate Deltas = "private" // browsers, but not shared caches
 	DeltasShared  Deltas = "shared"  // also caches that honor Vary
 	DeltasOff     Deltas = "off"     // none; files are not offered as dictionaries either
 )
 
-// Settings are the settings of an app, kept in the registry so that every node
-// agrees. Its JSON form is an object of strings with the keys of SettingKeys
-// that differ from the app's defaults.
+// Settings are the settings of an app, kept in the registry so that every node agrees.
+// The JSON form is an object of strings with the keys of SettingKeys that differ from the
+// app's defaults.
 type Settings struct {
 	Mount      Mount
-	SPA        bool          // a navigation without a file gets index.html
+	SPA        bool          // SPA fallback: unknown routes get index.html
 	Preview    bool          // documents of never-live releases are served
 	SourceMaps SourceMaps    //
-	Immutable  []string      // globs of paths that are as good as fingerprinted
-	Formerly   []string      // globs that were in Immutable once; browsers may hold what they match
-	Mutable    []string      // globs of paths whose names prove nothing, whatever they look like
-	Unpinned   []string      // globs of paths that mean the live release's file under every form of URL
+	Immutable  []string      // globs of paths to treat as fingerprinted
+	Formerly   []string      // globs that Immutable once had; browsers may have cached their matches
+	Mutable    []string      // globs of paths that are never treated as fingerprinted
+	Unpinned   []string      // globs of paths that resolve to the live release under every URL form
 	Pinned     string        // template of an existing pinned URL shape, or ""
-	Keep       int           // releases kept by how recently they were live
+	Keep       int           // how many of the most recently live releases to keep
 	Grace      time.Duration // a release drains at least this long
-	Idle       time.Duration // and at least this long after its last request
+	Idle       time.Duration // and at least this long after the last request
 	CORS       string        // Access-Control-Allow-Origin of assets, or "off"
 	CORP       string        // Cross-Origin-Resource-Policy of assets, or "off"
 	Timing     string        // Timing-Allow-Origin of assets, or "off"
 	Deltas     Deltas        //
-	Hooks      []HookName    // what nodes run when a release becomes live, retired or gone
+	Hooks      []HookName    // hooks to run when a release becomes live, retired or gone
 	extra      map[string]string
 }
 
-// DefaultSettings returns the settings of an app for which none were made: the
-// default app lies at "/", any other at "/<app>".
+// DefaultSettings returns the initial settings of an app: the default app is mounted at
+// "/", any other at "/<app>".
 func DefaultSettings(app AppName) Settings {
 	s := Settings{
 		Preview: true, SourceMaps: SourceMapsPrivate,
@@ -69,7 +69,7 @@ func DefaultSettings(app AppName) Settings {
 	return s
 }
 
-// A setting ties a key to the field it reads and writes.
+// A setting binds a key to its field.
 type setting struct {
 	key, help string
 	get       func(*Settings) string
@@ -97,7 +97,7 @@ func settingTable() []setting {
 	}
 }
 
-// Setting is one setting as a user reads it.
+// Setting is one setting as shown to a user.
 type Setting struct {
 	Key   string `json:"key"`
 	Value string `json:"value"`
@@ -128,8 +128,8 @@ func (s *Settings) Set(key, value string) error {
 	return fmt.Errorf("%w: no setting %q; there are %s", ErrInvalid, clip(key), strings.Join(keys, ", "))
 }
 
-// Encode returns the JSON form, relative to the defaults of app. Keys that a
-// newer version wrote and this one does not know are kept.
+// Encode returns the JSON form, relative to the defaults of app. It keeps unknown keys
+// that a newer version wrote.
 func (s *Settings) Encode(app AppName) (json.RawMessage, error) {
 	defaults := DefaultSettings(app)
 	texts := maps.Clone(s.extra)
@@ -206,7 +206,7 @@ func setDeltas(s *Settings, v string) error {
 	return nil
 }
 
-// formerlyKey is the key of Settings.Formerly, which nobody sets.
+// formerlyKey is the key of Settings.Formerly, which users do not set.
 const formerlyKey = "immutable-formerly"
 
 func setImmutable(s *Settings, v string) error {
@@ -256,7 +256,7 @@ func setDuration(d *time.Duration, v string) error {
 	return err
 }
 
-// ParseDuration is that of package time, less negative ones, and with whole days.
+// ParseDuration is time.ParseDuration with whole days and without negative values.
 func ParseDuration(text string) (time.Duration, error) {
 	if days, ok := strings.CutSuffix(text, "d"); ok {
 		if n, err := strconv.Atoi(days); err == nil && n <= 36500 {
@@ -270,7 +270,7 @@ func ParseDuration(text string) (time.Duration, error) {
 	return d, nil
 }
 
-// durationText is what people type: 7d, 36h, 90m.
+// durationText formats a duration as people type it: 7d, 36h, 90m.
 func durationText(d time.Duration) string {
 	const day = 24 * time.Hour
 	switch {
@@ -308,7 +308,7 @@ func setCORP(s *Settings, v string) error {
 	return nil
 }
 
-// MaxHooks is how many hooks an app may have.
+// MaxHooks limits the hooks of an app.
 const MaxHooks = 8
 
 func hookList(hooks []HookName) string {

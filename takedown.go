@@ -6,27 +6,26 @@ import (
 	"slices"
 )
 
-// MaxTakedowns is how many takedowns there may be at a time: every node reads them
-// whenever it reads the registry.
+// MaxTakedowns limits the number of takedowns at a time: nodes read all of them with
+// every read of the registry.
 const MaxTakedowns = 200
 
-// maxForms bounds the encoded forms that a takedown names.
+// maxForms limits the encoded forms that a takedown lists.
 const maxForms = 16
 
-// Takedown says of some bytes that no node serves or keeps them, whichever release
-// has them.
+// Takedown forbids serving or keeping certain bytes, in every release.
 type Takedown struct {
 	Digest Digest `json:"digest"` // of the file
 	// Forms are the digests of its encoded forms, as they are stored.
 	Forms []Digest `json:"forms,omitempty"`
-	// Generation of object names that the takedown ended: objects of these bytes that
-	// are named by it or an earlier one are dead. They are deleted, and no release that
-	// is added later refers to them.
+	// Generation is the generation of object names that the takedown ended. Objects of
+	// these bytes with a name of this or an earlier generation are dead: they are
+	// deleted, and no later release refers to them.
 	Generation uint32 `json:"generation"`
 	// Allowed: the bytes may be published again, under names of a later generation.
 	// Releases that refer to dead objects still do not have the file.
 	Allowed bool `json:"allowed,omitempty"`
-	// Removed: the store that nodes share has none of the dead objects any more.
+	// Removed: the shared store no longer has any of the dead objects.
 	Removed bool `json:"removed,omitempty"`
 }
 
@@ -34,15 +33,15 @@ func (t *Takedown) refuses() bool { return !t.Allowed }
 
 func (t *Takedown) kills(incarnation uint32) bool { return !t.Allowed || incarnation <= t.Generation }
 
-// Takedowns are all takedowns there are. They are immutable; nil is none.
+// Takedowns is the set of all takedowns. It is immutable; nil is empty.
 type Takedowns struct {
 	seq int64
 	all []Takedown         // by digest
 	of  map[Digest][]int32 // by the digest of the file or of one of its forms; indexes of all
 }
 
-// NewTakedowns returns the takedowns all, one a digest. seq is the number of the
-// change that made them what they are for nodes. Else ErrInvalid.
+// NewTakedowns returns a set with at most one takedown per digest. seq is the number of
+// the last change that nodes have to act on. Otherwise ErrInvalid.
 func NewTakedowns(seq int64, all []Takedown) (*Takedowns, error) {
 	t := &Takedowns{seq: seq, all: slices.Clone(all), of: make(map[Digest][]int32)}
 	slices.SortFunc(t.all, func(a, b Takedown) int { return bytes.Compare(a.Digest[:], b.Digest[:]) })
@@ -61,8 +60,7 @@ func NewTakedowns(seq int64, all []Takedown) (*Takedowns, error) {
 	return t, nil
 }
 
-// Seq returns the number of the last change that nodes have to act on; 0 if there
-// was none.
+// Seq returns the number of the last change that nodes have to act on, or 0.
 func (t *Takedowns) Seq() int64 {
 	if t == nil {
 		return 0
@@ -87,21 +85,21 @@ func (t *Takedowns) Find(d Digest) (Takedown, bool) {
 	return t.all[i], true
 }
 
-// Refuses reports whether bytes with the digest d must not be published: they were
-// taken down, or are an encoded form of what was.
+// Refuses reports whether bytes with the digest d must not be published, because they are
+// a taken-down file or an encoded form of one.
 func (t *Takedowns) Refuses(d Digest) bool {
 	return t.any(d, func(one *Takedown) bool { return one.refuses() })
 }
 
-// Kills reports whether nothing may serve an object, keep it or refer to it: that it is
-// missing from the store is no damage.
+// Kills reports whether an object must not be served, kept or referred to. If it is
+// missing from the store, that is not damage.
 func (t *Takedowns) Kills(name ObjectName) bool {
 	return t.any(name.Digest, func(one *Takedown) bool { return one.kills(name.Incarnation) })
 }
 
-// Dead reports whether an object stays killed whatever is allowed later, so that it may
-// be deleted at any time, however late. What Kills says may be true of an object only
-// until its bytes are allowed again, by somebody whom a slow process has not heard of.
+// Dead reports whether an object stays dead even if the bytes are allowed again, so that
+// it may be deleted at any time, however late. Kills may be true of an object only until
+// its bytes are allowed again, which a slow process may not know yet.
 func (t *Takedowns) Dead(name ObjectName) bool {
 	return t.any(name.Digest, func(one *Takedown) bool { return name.Incarnation <= one.Generation })
 }
@@ -118,14 +116,13 @@ func (t *Takedowns) any(d Digest, is func(*Takedown) bool) bool {
 	return false
 }
 
-// Stored returns the digests of all stored bytes that objects of a takedown may have.
+// Stored returns the digests of all stored forms of a takedown's file.
 func (t *Takedown) Stored() []Digest {
 	return slices.Compact(slices.SortedFunc(slices.Values(append([]Digest{t.Digest}, t.Forms...)),
 		func(a, b Digest) int { return bytes.Compare(a[:], b[:]) }))
 }
 
-// Merge adds forms to those of a takedown, as many as it can hold, and reports
-// whether there was anything to add.
+// Merge adds forms to a takedown, up to the limit, and reports whether any were added.
 func (t *Takedown) Merge(forms []Digest) (changed bool) {
 	for _, d := range forms {
 		if d != t.Digest && !slices.Contains(t.Forms, d) && len(t.Forms) < maxForms {

@@ -20,9 +20,9 @@ func TestTakedowns(t *testing.T) {
 		refused, killed bool
 	}{
 		{ObjectName{Digest: leak}, true, true},
-		{ObjectName{Digest: leak, Incarnation: 9}, true, true}, // whoever stored it later
+		{ObjectName{Digest: leak, Incarnation: 9}, true, true}, // a later copy
 		{ObjectName{Digest: br, Incarnation: 1}, true, true},
-		{ObjectName{Digest: old, Incarnation: 2}, false, true}, // allowed again, but this object is dead
+		{ObjectName{Digest: old, Incarnation: 2}, false, true}, // allowed again, but this object stays dead
 		{ObjectName{Digest: old, Incarnation: 3}, false, false},
 		{ObjectName{Digest: fine}, false, false},
 	} {

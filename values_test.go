@@ -289,7 +289,7 @@ func mustJSON(t *testing.T, v any) []byte {
 	return text
 }
 
-// A path of an app's own shape leads back to the release and the file it is of.
+// A pinned path of an app's own shape parses back to its release and file.
 func TestPinnedPath(t *testing.T) {
 	v1, err := ParseReleaseID("v1")
 	if err != nil {
