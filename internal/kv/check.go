@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// Limits that every driver keeps, taken from the narrowest service: ZooKeeper
-// refuses packets of 1 MiB, etcd transactions of more than 128 operations.
+// Limits that all drivers enforce, taken from the narrowest service: ZooKeeper refuses
+// packets of 1 MiB, etcd transactions of more than 128 operations.
 const (
 	MaxKey    = 1024      // bytes of a key
 	MaxValue  = 512 << 10 // bytes of a value
@@ -14,9 +14,9 @@ const (
 	MaxCommit = 768 << 10 // bytes of all keys and values of a commit
 )
 
-// CheckKey returns an error that wraps ErrInvalid unless key can be a key:
-// segments of visible ASCII (0x21 to 0x7e) between single slashes, none of them
-// "." or "..", at most MaxKey bytes together.
+// CheckKey returns an error that wraps ErrInvalid unless key is valid: segments of
+// visible ASCII (0x21 to 0x7e) between single slashes, none of them "." or "..", at most
+// MaxKey bytes in total.
 func CheckKey(key string) error {
 	if len(key) > MaxKey {
 		return fmt.Errorf("key of %d bytes, at most %d are possible: %w", len(key), MaxKey, ErrInvalid)
@@ -40,8 +40,8 @@ func CheckDir(dir string) error {
 	return CheckKey(dir)
 }
 
-// CheckOps returns an error that wraps ErrInvalid unless ops can be given to
-// Commit. Drivers call it before they do anything else.
+// CheckOps returns an error that wraps ErrInvalid unless ops is valid for Commit. Drivers
+// call it first.
 func CheckOps(ops []Op) error {
 	if len(ops) == 0 || len(ops) > MaxOps {
 		return fmt.Errorf("commit of %d operations, 1 to %d are possible: %w", len(ops), MaxOps, ErrInvalid)
@@ -77,7 +77,7 @@ func (op Op) check() error {
 	return CheckKey(op.Key)
 }
 
-// String names the kind in messages.
+// String names the kind for messages.
 func (k Kind) String() string {
 	switch k {
 	case KindCreate:

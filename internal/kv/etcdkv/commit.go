@@ -14,8 +14,7 @@ import (
 	"github.com/holdfast-web/holdfast/internal/kv"
 )
 
-// logins is how often a commit is sent when etcd refuses it for a login that ran
-// out.
+// logins limits how often a commit is sent when etcd refuses it because a login expired.
 const logins = 2
 
 // Commit implements kv.Driver.
@@ -69,7 +68,7 @@ func usable(ops []kv.Op) error {
 	return nil
 }
 
-// send sends the transaction, once, and says what became of it.
+// send sends the transaction once and reports its outcome.
 func (d *Driver) send(ctx context.Context, ops []kv.Op) (resp *clientv3.TxnResponse, err error) {
 	compares, changes := d.txn(ops)
 	for range logins {
@@ -85,8 +84,8 @@ func (d *Driver) send(ctx context.Context, ops []kv.Op) (resp *clientv3.TxnRespo
 	return resp, err
 }
 
-// txn is a commit in etcd's words. A commit that changes nothing gets a read: of
-// a transaction without one, etcd compares what its member happens to have.
+// txn translates a commit for etcd. A commit that changes nothing gets a read: etcd
+// evaluates a transaction without one against the local state of a member.
 func (d *Driver) txn(ops []kv.Op) (compares []clientv3.Cmp, changes []clientv3.Op) {
 	for _, op := range ops {
 		key := d.keys.key(op.Key)
@@ -122,7 +121,7 @@ func conflict(ops []kv.Op) error {
 	return fmt.Errorf("%s %s, which has changed: %w", ops[0].Kind, ops[0].Key, kv.ErrConflict)
 }
 
-// outcome says what an error means for a commit that left or did not.
+// outcome says what an error means for a commit, depending on whether it was sent.
 func outcome(err error, left bool) error {
 	switch {
 	case err == nil:
@@ -133,14 +132,14 @@ func outcome(err error, left bool) error {
 		return err
 	case !left:
 		return fmt.Errorf("it was not sent: %w", err)
-	case errors.Is(err, kv.ErrClosed): // closed in the middle: that says nothing of the commit
+	case errors.Is(err, kv.ErrClosed): // the connection closed meanwhile: that says nothing about the commit
 		return fmt.Errorf("%w: the driver was closed", kv.ErrUnknown)
 	}
 	return fmt.Errorf("%w: %w", kv.ErrUnknown, err)
 }
 
-// refused reports whether etcd turned a transaction down before it applied any
-// of it. ErrNoSpace is none of these.
+// refused reports whether etcd rejected a transaction before it applied any of it.
+// ErrNoSpace does not count.
 func refused(err error) bool {
 	return isLogin(err) || slices.ContainsFunc([]error{
 		rpctypes.ErrTooManyOps, rpctypes.ErrDuplicateKey, rpctypes.ErrRequestTooLarge,
@@ -148,11 +147,11 @@ func refused(err error) bool {
 	}, func(e error) bool { return errors.Is(err, e) })
 }
 
-// departure is the key of a context's *atomic.Bool that departures sets.
+// departure is the context key of the *atomic.Bool that departures sets.
 type departure struct{}
 
-// departures notes when a request is given to a connection: one that was never
-// is known not to have been carried out.
+// departures records when a request is handed to a connection: a request that never was
+// is known not to have been executed.
 type departures struct{}
 
 func (departures) TagRPC(ctx context.Context, _ *stats.RPCTagInfo) context.Context { return ctx }

@@ -2,24 +2,23 @@
 //
 // # Keys
 //
-// The key "a/b/c" under the prefix "holdfast" is the etcd key
-// "/holdfast/a/b//c": a double slash, which no key contains, stands before the
-// name. So the keys directly in a directory are neighbours, whatever lies below
-// them, and a list or a watch of a directory touches nothing else. Give a user
-// of etcd's read and write permission on the prefix "/holdfast/".
+// The key "a/b/c" under the prefix "holdfast" is the etcd key "/holdfast/a/b//c": a
+// double slash, which no key contains, precedes the name. So the keys directly in a
+// directory are neighbors, regardless of deeper keys, and a list or a watch of a
+// directory covers nothing else. Give the etcd user read and write permission on the
+// prefix "/holdfast/".
 //
-// # What may go wrong
+// # Failures
 //
-// Reads are linearizable, of one instant, and asked for again elsewhere when a
-// member does not answer. A commit is sent once. The retries of etcd's own
-// client are switched off: it resends a transaction when the server's clock ran
-// out just before the client's, though the first may have been applied. Only
-// what etcd refused to look at, because a login had to be renewed, is sent
-// again.
+// Reads are linearizable snapshots, and are retried on another member when one does not
+// answer. A commit is sent once. The retries of etcd's own client are switched off: it
+// resends a transaction when the server's deadline expired just before the client's,
+// although the first may have been applied. A commit is resent only if etcd refused to
+// look at it because a login had expired.
 //
-// A commit that never left this process is no unknown outcome, and neither is
-// one that etcd refused. "Database space exceeded" is one, though: etcd says so
-// before it looks at a transaction and also after it applied one.
+// A commit that never left this process does not have an unknown outcome, and neither
+// does one that etcd refused. "Database space exceeded" does: etcd returns it both before
+// it looks at a transaction and after it applied one.
 package etcdkv
 
 import (
@@ -50,13 +49,13 @@ type Driver struct {
 	name    string // for messages
 	keys    keyspace
 	log     *slog.Logger
-	timeout time.Duration // of one request
+	timeout time.Duration // for one request
 
 	leases leasekeeper.Keeper // calls and leases
 }
 
-// Close ends the driver's leases and watches, interrupts its calls, and waits
-// for them. It may be called twice.
+// Close ends the driver's leases and watches, interrupts its calls, and waits for them.
+// It may be called twice.
 func (d *Driver) Close() error {
 	first, err := d.leases.Close(func() {})
 	if !first {

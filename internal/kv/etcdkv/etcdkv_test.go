@@ -19,7 +19,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// cluster is a prefix of a server that the tests share.
+// cluster is a prefix on a server that the tests share.
 type cluster struct{ config etcdkv.Config }
 
 func (c cluster) Open(t testing.TB) kvtest.Client { return open(t, c.config) }
@@ -37,8 +37,8 @@ func TestConformance(t *testing.T) {
 	})
 }
 
-// TestConformanceTLS runs the suite over TLS as a user with a password who may do
-// nothing outside the prefix.
+// TestConformanceTLS runs the suite over TLS with a password-authenticated user that has
+// no access outside the prefix.
 func TestConformanceTLS(t *testing.T) {
 	etcd := services.StartEtcd(t, services.EtcdOptions{TLS: true})
 	etcd.EnableAuth(t, "holdfast", "secret", "/tls/", true)
@@ -69,7 +69,7 @@ func open(t testing.TB, c etcdkv.Config) *etcdkv.Driver {
 	return d
 }
 
-// quiet is a logger that formats and drops.
+// quiet is a logger that formats and discards.
 func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
 
 func TestLayout(t *testing.T) {
@@ -82,8 +82,8 @@ func TestLayout(t *testing.T) {
 	}
 }
 
-// TestManyKeys: more keys than a request of etcd takes are one snapshot all the
-// same, while somebody changes them.
+// TestManyKeys: more keys than fit into one etcd request are still one snapshot, while
+// another client changes them.
 func TestManyKeys(t *testing.T) {
 	etcd := services.StartEtcd(t, services.EtcdOptions{})
 	d := open(t, etcdkv.Config{Endpoints: etcd.Endpoints, Logger: quiet()})

@@ -3,5 +3,5 @@ package etcdkv
 // Vanish makes a driver stop renewing its leases.
 func Vanish(d *Driver) { d.leases.Vanish() }
 
-// EtcdKey is where a key lies in etcd.
+// EtcdKey is the name of a key in etcd.
 func EtcdKey(prefix, key string) string { return keyspace("/" + prefix).key(key) }

@@ -20,9 +20,9 @@ import (
 // tight is the request timeout of tests that break the cluster.
 const tight = 700 * time.Millisecond
 
-// TestLinearizableUnderFaults: short histories of four clients, each of all
-// three members, while one member after the other, the leader above all, is
-// killed or stopped. Every call's deadline holds.
+// TestLinearizableUnderFaults: short histories of four clients of all three members,
+// while members in turn, mostly the leader, are killed or stopped. Every call returns by
+// its deadline.
 func TestLinearizableUnderFaults(t *testing.T) {
 	t.Parallel()
 	etcd := services.StartEtcd(t, services.EtcdOptions{Members: 3})
@@ -55,7 +55,7 @@ func TestLinearizableUnderFaults(t *testing.T) {
 	}
 }
 
-// strike kills or stops a member, and has it back.
+// strike kills or stops a member, and brings it back.
 func strike(ctx context.Context, t *testing.T, etcd *services.Etcd, n int) {
 	victim := rand.IntN(3)
 	if n%3 != 2 {
@@ -66,7 +66,7 @@ func strike(ctx context.Context, t *testing.T, etcd *services.Etcd, n int) {
 	} else {
 		etcd.Pause(victim)
 	}
-	select { // how long it is away is chance
+	select { // the length of the outage is random
 	case <-time.After(800*time.Millisecond + rand.N(800*time.Millisecond)):
 	case <-ctx.Done():
 	}
@@ -81,8 +81,8 @@ func strike(ctx context.Context, t *testing.T, etcd *services.Etcd, n int) {
 	}
 }
 
-// counted counts calls, and repeats commits that are known not to have been
-// applied: the suite knows no other failures.
+// counted counts calls, and retries commits that are known not to have been applied: the
+// suite expects no other failures.
 type counted struct {
 	*etcdkv.Driver
 	calls, unknown int
@@ -120,8 +120,8 @@ func retried[T any](ctx context.Context, call func() (T, error)) (T, error) {
 	}
 }
 
-// TestHangingServer: every call returns at its deadline while the only server is
-// stopped, and the end of the driver does not wait for it either.
+// TestHangingServer: while the only server is stopped, every call returns at its
+// deadline, and closing the driver does not wait for it either.
 func TestHangingServer(t *testing.T) {
 	t.Parallel()
 	etcd := services.StartEtcd(t, services.EtcdOptions{})
@@ -172,14 +172,15 @@ func TestHangingServer(t *testing.T) {
 	etcd.Resume(0)
 }
 
-// TestNotSent: a commit that no member could be given is no unknown outcome.
+// TestNotSent: a commit that could not be sent to any member does not have an unknown
+// outcome.
 func TestNotSent(t *testing.T) {
 	t.Parallel()
 	etcd := services.StartEtcd(t, services.EtcdOptions{})
 	d := open(t, etcdkv.Config{Endpoints: etcd.Endpoints, Timeout: tight})
 	etcd.Kill(0)
 	var err error
-	for range 3 { // the first may find the connection as it breaks
+	for range 3 { // the first may meet the connection as it breaks
 		_, err = d.Commit(t.Context(), kv.Create("k", nil))
 	}
 	if err == nil || errors.Is(err, kv.ErrUnknown) || errors.Is(err, kv.ErrConflict) {
@@ -191,8 +192,8 @@ func TestNotSent(t *testing.T) {
 	}
 }
 
-// TestCheckNeedsQuorum: a member that is cut off from the others neither reads
-// nor checks what it happens to remember.
+// TestCheckNeedsQuorum: a member that is cut off from the others neither reads nor checks
+// its local state.
 func TestCheckNeedsQuorum(t *testing.T) {
 	t.Parallel()
 	etcd := services.StartEtcd(t, services.EtcdOptions{Members: 3})
@@ -219,8 +220,8 @@ func TestCheckNeedsQuorum(t *testing.T) {
 	}
 }
 
-// TestWatchSurvives: a restart, and a compaction of all that a watch could have
-// been resumed from, cost no hint.
+// TestWatchSurvives: a restart, and a compaction of all revisions that a watch could have
+// resumed from, lose no hint.
 func TestWatchSurvives(t *testing.T) {
 	t.Parallel()
 	etcd := services.StartEtcd(t, services.EtcdOptions{Members: 3})
@@ -255,8 +256,8 @@ func drain(hints <-chan struct{}) {
 	}
 }
 
-// TestLeaseRevoked: a lease that somebody else ended takes no more keys, though
-// its holder has not noticed yet.
+// TestLeaseRevoked: a lease that another client revoked accepts no more keys, even if its
+// holder has not noticed yet.
 func TestLeaseRevoked(t *testing.T) {
 	t.Parallel()
 	etcd := services.StartEtcd(t, services.EtcdOptions{})
@@ -278,7 +279,7 @@ func TestLeaseRevoked(t *testing.T) {
 	}
 }
 
-// TestNoSpace: etcd may say that it has no space left of a commit that it applied.
+// TestNoSpace: etcd may report "no space" for a commit that it applied.
 func TestNoSpace(t *testing.T) {
 	t.Parallel()
 	etcd := services.StartEtcd(t, services.EtcdOptions{Flags: []string{"--quota-backend-bytes=4194304"}})

@@ -10,16 +10,16 @@ import (
 	"github.com/holdfast-web/holdfast/internal/kv"
 )
 
-// keyspace is where in etcd a driver's keys lie: a prefix such as "/holdfast".
+// keyspace is the location of a driver's keys in etcd: a prefix such as "/holdfast".
 type keyspace string
 
-// key returns the key of etcd for one of the contract's.
+// key returns the etcd key for a key of the contract.
 func (s keyspace) key(key string) string {
 	dir, name := kv.Split(key)
 	return s.start(dir) + name
 }
 
-// start is what the keys directly in dir start with, and no others.
+// start is the common start of the keys directly in dir, and of no others.
 func (s keyspace) start(dir string) string {
 	if dir == "" {
 		return string(s) + "//"
@@ -27,14 +27,14 @@ func (s keyspace) start(dir string) string {
 	return string(s) + "/" + dir + "//"
 }
 
-// children returns the first key that may lie directly in dir, and the first
-// after those.
+// children returns the range of etcd keys directly in dir: the first one, and the first
+// after them.
 func (s keyspace) children(dir string) (first, end string) {
 	first = s.start(dir)
 	return first, clientv3.GetPrefixRangeEnd(first)
 }
 
-// list turns the keys of etcd that lie directly in dir into the contract's.
+// list converts the etcd keys directly in dir to keys of the contract.
 func (s keyspace) list(dir string, kvs []*mvccpb.KeyValue) []string {
 	keys := make([]string, len(kvs))
 	for i, e := range kvs {
@@ -55,14 +55,14 @@ func entry(key string, e *mvccpb.KeyValue) kv.Entry {
 	}
 }
 
-// token is the revision of a key's last change: revisions are never used twice.
+// token is the revision of a key's last change: revisions are never reused.
 func token(rev kv.Revision) kv.Token { return kv.MakeToken(strconv.FormatInt(int64(rev), 10)) }
 
-// modified is the inverse of token; of a token that fits no key
-// it is one that no key has.
+// modified is the inverse of token; for a token that matches no key it returns a revision
+// that no key has.
 func modified(t kv.Token) int64 {
 	rev, err := strconv.ParseInt(t.Raw(), 10, 64)
-	if err != nil || rev <= 0 { // 0 is that of keys that do not exist
+	if err != nil || rev <= 0 { // 0 is the revision of keys that do not exist
 		return -1
 	}
 	return rev

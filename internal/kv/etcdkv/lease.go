@@ -13,15 +13,15 @@ import (
 	"github.com/holdfast-web/holdfast/internal/kv/leasekeeper"
 )
 
-// lease is one of etcd's.
+// lease is an etcd lease.
 type lease struct {
 	*leasekeeper.Lease
 	driver *Driver
 	id     clientv3.LeaseID
 }
 
-// Lease implements kv.Driver. etcd counts in whole seconds, so ttl is rounded
-// up; a server with the usual settings grants two seconds at least.
+// Lease implements kv.Driver. etcd counts in whole seconds, so ttl is rounded up; a
+// server with the default settings grants at least two seconds.
 func (d *Driver) Lease(ctx context.Context, ttl time.Duration) (kv.Lease, error) {
 	if ttl <= 0 {
 		return nil, fmt.Errorf("lease of %v: %w", ttl, kv.ErrInvalid)

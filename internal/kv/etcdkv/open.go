@@ -22,36 +22,36 @@ import (
 )
 
 const (
-	// defaultTimeout is a little less than the time after which etcd itself gives
-	// up a request.
+	// defaultTimeout is a little less than the time after which etcd itself gives up a
+	// request.
 	defaultTimeout = 5 * time.Second
-	// A member that does not answer while requests wait for it is left after the
-	// sum of these. gRPC allows no shorter time.
+	// A member that leaves requests unanswered for the sum of these is abandoned. gRPC
+	// allows no shorter time.
 	pingAfter   = 10 * time.Second
 	pingTimeout = 3 * time.Second
 )
 
-// Config says which cluster, and how to reach it.
+// Config names the cluster and the way to reach it.
 type Config struct {
 	Endpoints []string // host:port of members
 	Prefix    string   // of all keys, a path without slashes at its ends; "" is "holdfast"
 
-	Username, Password string // "" without authentication; a password alone is of no use
+	Username, Password string // "" without authentication; a password requires a user
 
-	Secure bool        // use TLS, with the system's authorities unless TLS says otherwise
+	Secure bool        // use TLS, with the system's authorities unless TLS has others
 	TLS    *tls.Config // authorities and client certificate; implies Secure
 
-	// Timeout bounds how long one request waits for an answer; 0 is five seconds.
-	// Reads try several times.
+	// Timeout bounds how long one request waits for an answer; 0 is five seconds. Reads
+	// are tried several times.
 	Timeout time.Duration
 
-	// Logger gets what goes wrong in the background: renewals and watches that
-	// fail. By default it is dropped.
+	// Logger receives background failures: renewals and watches. By default they are
+	// discarded.
 	Logger *slog.Logger
 }
 
-// Open connects to a cluster and checks that it answers, that it accepts the
-// user, and that the user may read and write the keys of the prefix.
+// Open connects to a cluster and checks that it answers, accepts the user, and lets the
+// user read and write the keys of the prefix.
 func Open(ctx context.Context, c Config) (*Driver, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("open etcd: %w", err)
@@ -105,8 +105,8 @@ func (c Config) connect(ctx context.Context) (*Driver, error) {
 	}, nil
 }
 
-// check asks for something that cannot be: etcd looks at the permissions first,
-// also at that to write.
+// check sends a request that cannot succeed: etcd checks the permissions first, including
+// write permission.
 func (d *Driver) check(ctx context.Context) error {
 	probe := d.keys.key("probe")
 	never := clientv3.Compare(clientv3.ModRevision(probe), "=", -1)
@@ -116,12 +116,12 @@ func (d *Driver) check(ctx context.Context) error {
 	})
 	if errors.Is(err, rpctypes.ErrNoSpace) {
 		d.log.WarnContext(ctx, "etcd has no space left and accepts no changes", "registry", d.name)
-		return nil // what is there can be read
+		return nil // existing keys can be read
 	}
 	return err
 }
 
-// explain says what a failure to open means to whoever configured it.
+// explain translates a failure to open for the operator.
 func (c Config) explain(ctx context.Context, err error) error {
 	switch {
 	case errors.Is(err, rpctypes.ErrPermissionDenied):
@@ -140,7 +140,7 @@ func isDeadline(err error) bool {
 	return errors.Is(err, errNoAnswer) || errors.Is(err, context.DeadlineExceeded)
 }
 
-// noAnswer says how far one gets with each member.
+// noAnswer reports how far the connection to each member gets.
 type noAnswer struct {
 	cause   error
 	members []error
@@ -154,10 +154,10 @@ func (e noAnswer) Error() string {
 	return "no etcd answers: " + strings.Join(parts, "; ")
 }
 
-// Unwrap returns what became of each member, and why it was given up.
+// Unwrap returns the failure of each member, and why the attempt ended.
 func (e noAnswer) Unwrap() []error { return append(slices.Clone(e.members), e.cause) }
 
-// diagnose says of each member how far one gets.
+// diagnose tests how far a connection to each member gets.
 func (c Config) diagnose(ctx context.Context) []error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()

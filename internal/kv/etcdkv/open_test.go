@@ -70,7 +70,7 @@ func FuzzParseURL(f *testing.F) {
 	})
 }
 
-// wantOpenError opens with little patience and wants an error that says the words.
+// wantOpenError opens with a short timeout and requires an error with these words.
 func wantOpenError(t *testing.T, c etcdkv.Config, words ...string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
@@ -89,7 +89,7 @@ func wantOpenError(t *testing.T, c etcdkv.Config, words ...string) {
 	t.Log(err)
 }
 
-// TestOpenUnreachable: the error says what was tried, and what came of it.
+// TestOpenUnreachable: the error names each attempt and its result.
 func TestOpenUnreachable(t *testing.T) {
 	t.Parallel()
 	silent, err := net.Listen("tcp", "127.0.0.1:0")
@@ -118,7 +118,7 @@ func TestOpenTLS(t *testing.T) {
 	if _, err := d.Commit(t.Context(), kv.Create("k", nil)); err != nil {
 		t.Error(err)
 	}
-	// A certificate's name is a user's when authentication is on.
+	// A certificate's name is a user name when authentication is on.
 	etcd.EnableAuth(t, "client", "unused", "/named/", true)
 	named := open(t, etcdkv.Config{Endpoints: etcd.Endpoints, TLS: right, Prefix: "named"})
 	if _, err := named.Commit(t.Context(), kv.Create("k", nil)); err != nil {
@@ -127,8 +127,8 @@ func TestOpenTLS(t *testing.T) {
 	wantOpenError(t, etcdkv.Config{Endpoints: etcd.Endpoints, TLS: right, Prefix: "other"}, "/other/")
 }
 
-// TestAuth: what a user may not do is said at once, and a login that the cluster
-// forgot is renewed under the caller's feet.
+// TestAuth: missing permissions are reported at once, and a login that the cluster forgot
+// is renewed without the caller noticing.
 func TestAuth(t *testing.T) {
 	t.Parallel()
 	etcd := services.StartEtcd(t, services.EtcdOptions{})
@@ -142,7 +142,7 @@ func TestAuth(t *testing.T) {
 	wrong.Username, wrong.Password = "", ""
 	wantOpenError(t, wrong, "user name")
 
-	// The client came before there were users: its login is made up for.
+	// The client is older than the users: it logs in later.
 	if _, err := before.Get(t.Context(), "k"); err != nil {
 		t.Errorf("Get after authentication was switched on: %v", err)
 	}
@@ -165,7 +165,7 @@ func TestLoginRenewed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	etcd.Kill(0) // tokens are kept in memory
+	etcd.Kill(0) // the server keeps tokens in memory
 	etcd.Restart(0)
 	create(t, d, "d/k", kv.CreateLeased("d/k", nil, l))
 	await(t, hints, "the creation after the restart")
@@ -174,8 +174,8 @@ func TestLoginRenewed(t *testing.T) {
 	}
 }
 
-// TestRenewalsAreNoLogins: etcd is slow to check passwords, on purpose, and a
-// lease must not make it do so all the time.
+// TestRenewalsAreNoLogins: etcd checks passwords slowly, on purpose, so lease renewals
+// must not log in each time.
 func TestRenewalsAreNoLogins(t *testing.T) {
 	t.Parallel()
 	etcd := services.StartEtcd(t, services.EtcdOptions{})
@@ -185,7 +185,7 @@ func TestRenewalsAreNoLogins(t *testing.T) {
 		return etcd.Metric(t, 0, `grpc_server_msg_received_total{grpc_method="LeaseKeepAlive"`)
 	}
 	logins := func() float64 { return etcd.Metric(t, 0, `grpc_server_started_total{grpc_method="Authenticate"`) }
-	if _, err := d.Lease(t.Context(), 6*time.Second); err != nil { // of which a slow login takes its part
+	if _, err := d.Lease(t.Context(), 6*time.Second); err != nil { // a slow login uses up part of it
 		t.Fatal(err)
 	}
 	awaitCount(t, renewals, 1)
@@ -206,8 +206,8 @@ func awaitCount(t *testing.T, count func() float64, want float64) {
 	}
 }
 
-// create commits the creation of key, which may take several tries while a
-// server comes back.
+// create commits the creation of key, which may take several tries while a server
+// restarts.
 func create(t testing.TB, d *etcdkv.Driver, key string, op kv.Op) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)

@@ -16,7 +16,7 @@ import (
 )
 
 const (
-	// patience bounds how long a read is tried, in timeouts of a request.
+	// patience bounds how long a read is retried, in request timeouts.
 	patience = 4
 	// perTxn is how many keys one request reads; etcd allows 128.
 	perTxn = 100
@@ -25,7 +25,7 @@ const (
 	longestPause = time.Second
 )
 
-// Get implements kv.Driver; its entries are of one instant.
+// Get implements kv.Driver; its entries are one snapshot.
 func (d *Driver) Get(ctx context.Context, keys ...string) ([]kv.Entry, error) {
 	for _, key := range keys {
 		if err := kv.CheckKey(key); err != nil {
@@ -41,7 +41,7 @@ func (d *Driver) Get(ctx context.Context, keys ...string) ([]kv.Entry, error) {
 	for {
 		entries, err = d.snapshot(ctx, keys)
 		if !errors.Is(err, rpctypes.ErrCompacted) || ctx.Err() != nil {
-			break // compacted while it was read: read a newer one
+			break // compacted during the read: read a newer one
 		}
 	}
 	if err != nil {
@@ -50,7 +50,7 @@ func (d *Driver) Get(ctx context.Context, keys ...string) ([]kv.Entry, error) {
 	return entries, nil
 }
 
-// snapshot reads keys as they are when the first of them are read.
+// snapshot reads keys at the revision of the first request.
 func (d *Driver) snapshot(ctx context.Context, keys []string) ([]kv.Entry, error) {
 	entries := make([]kv.Entry, 0, len(keys))
 	var at int64 // 0 is now
@@ -93,7 +93,7 @@ func (d *Driver) List(ctx context.Context, dir string) ([]string, kv.Revision, e
 	return d.keys.list(dir, resp.Responses[0].GetResponseRange().Kvs), kv.Revision(resp.Header.Revision), nil
 }
 
-// read does ops, which only read, in one linearizable transaction.
+// read executes ops, which only read, in one linearizable transaction.
 func (d *Driver) read(ctx context.Context, ops ...clientv3.Op) (resp *clientv3.TxnResponse, err error) {
 	err = d.callWithRetry(ctx, func(ctx context.Context) (err error) {
 		resp, err = d.client.Txn(ctx).Then(ops...).Commit()
@@ -102,8 +102,8 @@ func (d *Driver) read(ctx context.Context, ops ...clientv3.Op) (resp *clientv3.T
 	return resp, err
 }
 
-// callWithRetry makes a request that may be repeated, of one member after the other, until
-// one answers or patience ends.
+// callWithRetry sends a repeatable request to one member after the other, until one
+// answers or patience ends.
 func (d *Driver) callWithRetry(ctx context.Context, request func(context.Context) error) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, patience*d.timeout, errNoAnswer)
 	defer cancel()
@@ -122,14 +122,14 @@ func (d *Driver) callWithRetry(ctx context.Context, request func(context.Context
 	}
 }
 
-// once makes a request of one member, with a deadline.
+// once sends a request to one member, with a deadline.
 func (d *Driver) once(ctx context.Context, request func(context.Context) error) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, d.timeout, errNoAnswer)
 	defer cancel()
 	return because(ctx, request(ctx))
 }
 
-// because gives a call that was interrupted the reason of its interruption.
+// because attaches to an interrupted call the reason for its interruption.
 func because(ctx context.Context, err error) error {
 	cause := context.Cause(ctx)
 	if err == nil || cause == nil || errors.Is(err, cause) {
@@ -138,8 +138,8 @@ func because(ctx context.Context, err error) error {
 	return fmt.Errorf("%w (%v)", cause, err) //nolint:errorlint // the interruption is a detail
 }
 
-// mayPass reports whether another member, or the same one later, may answer a
-// request that failed.
+// mayPass reports whether a failed request may succeed on another member, or on the same
+// one later.
 func mayPass(err error) bool {
 	var known rpctypes.EtcdError
 	switch {
@@ -148,14 +148,14 @@ func mayPass(err error) bool {
 	case errors.As(err, &known):
 		return known.Code() == codes.Unavailable
 	case errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded):
-		return true // that of a member which shuts down: ours is looked at before
+		return true // of a member that is shutting down: our own was checked before
 	}
 	code := status.Code(err)
 	return code == codes.Unavailable || code == codes.Internal
 }
 
-// isLogin reports whether etcd refused a request because of a login that the
-// client has renewed in the meantime.
+// isLogin reports whether etcd refused a request because of a login that the client has
+// since renewed.
 func isLogin(err error) bool {
 	return errors.Is(err, rpctypes.ErrInvalidAuthToken) || errors.Is(err, rpctypes.ErrAuthOldRevision) ||
 		errors.Is(err, rpctypes.ErrUserEmpty)

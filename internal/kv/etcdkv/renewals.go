@@ -10,14 +10,14 @@ import (
 	"google.golang.org/grpc"
 )
 
-// renewals is the stream that a lease is renewed on. It stays open, because each
-// new one is a login, and etcd takes its time to check a password. (KeepAliveOnce
-// of etcd's client opens one each time; KeepAlive does not, but does not tell
-// either when the renewal was sent that an answer belongs to.)
+// renewals is the stream for renewing a lease. It stays open because each new stream is a
+// login, and etcd checks passwords slowly. (KeepAliveOnce of etcd's client opens one each
+// time. KeepAlive does not, but it does not report when the renewal was sent that an
+// answer belongs to.)
 type renewals struct {
 	client pb.LeaseClient
 	id     int64
-	stream pb.Lease_LeaseKeepAliveClient // nil: to be opened
+	stream pb.Lease_LeaseKeepAliveClient // nil: not open
 	ctx    context.Context               // of the stream
 	cancel context.CancelCauseFunc
 }
@@ -26,8 +26,8 @@ func (d *Driver) newRenewals(id clientv3.LeaseID) *renewals {
 	return &renewals{client: pb.NewLeaseClient(d.client.ActiveConnection()), id: int64(id)}
 }
 
-// renew asks for one renewal and waits for the answer. After an error the next
-// one is asked of another member.
+// renew requests one renewal and waits for the answer. After an error the next one goes
+// to another member.
 func (r *renewals) renew(ctx context.Context, timeout time.Duration) error {
 	if r.stream == nil {
 		r.ctx, r.cancel = context.WithCancelCause(ctx)

@@ -15,10 +15,9 @@ const (
 	defaultPrefix = "holdfast"
 )
 
-// ParseURL reads etcd://HOST[:PORT][,HOST[:PORT]]…[/PREFIX][?tls=true]. The port
-// is 2379 and the prefix "holdfast" unless it says otherwise. With tls=true,
-// Secure is set. User names and passwords do not belong into URLs, which end up
-// in logs and process lists: they are refused.
+// ParseURL reads etcd://HOST[:PORT][,HOST[:PORT]]…[/PREFIX][?tls=true]. The port defaults
+// to 2379 and the prefix to "holdfast". With tls=true, Secure is set. User names and
+// passwords are refused, because URLs end up in logs and process lists.
 func ParseURL(raw string) (Config, error) {
 	rest, ok := strings.CutPrefix(raw, "etcd://")
 	if !ok {
@@ -28,7 +27,7 @@ func ParseURL(raw string) (Config, error) {
 	if i := strings.IndexAny(rest, "/?#"); i >= 0 {
 		hosts, tail = rest[:i], rest[i:]
 	}
-	if strings.Contains(hosts, "@") { // not shown: it holds a password
+	if strings.Contains(hosts, "@") { // not shown: it contains a password
 		return Config{}, fmt.Errorf("registry URL: the user name and password must not stand in the URL: %w", kv.ErrInvalid)
 	}
 	var c Config
@@ -71,7 +70,7 @@ func isHost(s string) bool {
 	})
 }
 
-// parseTail reads what comes after the hosts.
+// parseTail reads the part after the hosts.
 func (c *Config) parseTail(tail string) error {
 	u, err := url.Parse(tail)
 	if err != nil || u.Fragment != "" || u.Host != "" {
@@ -92,7 +91,7 @@ func (c *Config) parseTail(tail string) error {
 	return c.fill()
 }
 
-// fill puts in what is left to the driver, and checks the prefix.
+// fill sets defaults, and checks the prefix.
 func (c *Config) fill() error {
 	if c.Prefix == "" {
 		c.Prefix = defaultPrefix

@@ -11,15 +11,15 @@ import (
 	"github.com/holdfast-web/holdfast/internal/kv"
 )
 
-// subscription is a watch of etcd's. The client resumes it by itself, without a
-// gap, when a connection breaks; it ends when that cannot be done.
+// subscription is an etcd watch. The client resumes it without a gap when a connection
+// breaks; it ends when that is impossible.
 type subscription struct {
 	events clientv3.WatchChan
 	cancel context.CancelCauseFunc
 }
 
-// Watch implements kv.Driver. Events that etcd repeats after it went from one
-// member to another give a hint too many, which does no harm.
+// Watch implements kv.Driver. Events that etcd repeats after switching members cause an
+// extra hint, which is harmless.
 func (d *Driver) Watch(ctx context.Context, dir string) (<-chan struct{}, error) {
 	if err := kv.CheckDir(dir); err != nil {
 		return nil, fmt.Errorf("watch: %w", err)
@@ -42,8 +42,8 @@ func (d *Driver) Watch(ctx context.Context, dir string) (<-chan struct{}, error)
 	return hints, nil
 }
 
-// subscribe returns when the watch stands: what changes from now on is seen. A
-// member that lost its leader ends it instead of keeping silent.
+// subscribe returns once the watch is active: it sees every later change. A member that
+// lost its leader ends the watch instead of staying silent.
 func (d *Driver) subscribe(ctx context.Context, dir string) (*subscription, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	timer := time.AfterFunc(d.timeout, func() { cancel(errNoAnswer) })
@@ -75,7 +75,7 @@ func (d *Driver) follow(ctx context.Context, dir string, sub *subscription, hint
 		}
 		d.log.WarnContext(ctx, "watch lost", "registry", d.name, "dir", dir, "error", err)
 		if sub = d.resubscribe(ctx, dir); sub != nil {
-			hint(hints) // of what may have been missed
+			hint(hints) // for changes that may have been missed
 		}
 	}
 }
@@ -93,7 +93,7 @@ func (s *subscription) forward(hints chan<- struct{}) error {
 	return errors.New("stream ended")
 }
 
-// resubscribe tries until it succeeds; it returns nil when ctx ends.
+// resubscribe retries until it succeeds; it returns nil when ctx ends.
 func (d *Driver) resubscribe(ctx context.Context, dir string) *subscription {
 	for pause := firstPause; ; pause = min(2*pause, longestPause) {
 		sub, err := d.subscribe(ctx, dir)
@@ -111,6 +111,6 @@ func (d *Driver) resubscribe(ctx context.Context, dir string) *subscription {
 func hint(hints chan<- struct{}) {
 	select {
 	case hints <- struct{}{}:
-	default: // one is waiting already
+	default: // one is already pending
 	}
 }

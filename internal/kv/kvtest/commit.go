@@ -41,12 +41,12 @@ func testValues(t *testing.T, f *fixture) {
 		key := fmt.Sprintf("v/%d", i)
 		value := bytes.Clone(v)
 		f.commit(kv.Create(key, value))
-		clear(value) // the driver must not have kept it
+		clear(value) // the driver must not have kept a reference
 		e := f.entry(key)
 		if !bytes.Equal(e.Value, v) {
 			t.Errorf("value %d = %q, want %q", i, e.Value, v)
 		}
-		clear(e.Value) // nor may it hand out its own
+		clear(e.Value) // and must not return its own
 		if e := f.entry(key); !bytes.Equal(e.Value, v) {
 			t.Errorf("value %d changed with the caller's copy", i)
 		}
@@ -124,7 +124,7 @@ func testConditions(_ *testing.T, f *fixture) {
 	f.wantValues(map[string]string{"other": ""}, "k", "other")
 }
 
-// testAllOrNothing puts the one condition that fails at each place of a commit.
+// testAllOrNothing puts the failing condition at each position of a commit.
 func testAllOrNothing(_ *testing.T, f *fixture) {
 	f.commit(kv.Create("set", []byte("old")), kv.Create("del", []byte("old")), kv.Create("taken", nil))
 	good := []kv.Op{
@@ -155,13 +155,13 @@ func testTokens(t *testing.T, f *fixture) {
 		if again := f.entry("k").Token; again != e.Token {
 			t.Errorf("token %q became %q though the key did not change", e.Token.Raw(), again.Raw())
 		}
-		f.commit(kv.Set("k", []byte("same"), e.Token)) // the same value is a change too
+		f.commit(kv.Set("k", []byte("same"), e.Token)) // setting the same value is also a change
 		f.fails(kv.ErrConflict, f.b, kv.Check("k", e.Token))
 	}
 }
 
-// testRecreated: a token from before a key was deleted and made again does not
-// fit, however many versions the key has had since.
+// testRecreated: a token from before a key was deleted and created again does not match,
+// regardless of the key's version.
 func testRecreated(_ *testing.T, f *fixture) {
 	f.commit(kv.Create("n/k", nil))
 	var old []kv.Token
@@ -257,8 +257,7 @@ func badCommits(token kv.Token) [][]kv.Op {
 	}
 }
 
-// testRace: of many clients that want to make, and then to change, one key, one
-// does.
+// testRace: of many clients that create, and then change, one key, exactly one succeeds.
 func testRace(t *testing.T, f *fixture) {
 	const rounds = 10
 	var token kv.Token

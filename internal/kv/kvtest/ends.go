@@ -9,7 +9,7 @@ import (
 	"github.com/holdfast-web/holdfast/internal/kv"
 )
 
-// calls does every call of c with ctx.
+// calls makes every call of c with ctx.
 func calls(ctx context.Context, c Client) map[string]error {
 	errs := map[string]error{}
 	_, errs["Get"] = c.Get(ctx, "call")

@@ -9,8 +9,8 @@ import (
 	"github.com/holdfast-web/holdfast/internal/kv"
 )
 
-// testGroup: the reads of a group see what was acknowledged before it began, and
-// none sees less than one before it, though others go on committing.
+// testGroup: reads of a group see what was acknowledged before the group began, and none
+// is older than the read before it, while other clients commit.
 func testGroup(t *testing.T, f *fixture) {
 	f.commit(kv.Create("g/n", []byte("0")))
 	for i := 1; i <= 30; i++ {
@@ -33,8 +33,8 @@ func testGroup(t *testing.T, f *fixture) {
 	}
 }
 
-// testGroupFollowsHints: reads of a group that began long ago see what a hint
-// told of. Changes that share a hint are seen after it as well.
+// testGroupFollowsHints: reads of a group that began long ago see changes announced by a
+// hint, including changes that share a hint.
 func testGroupFollowsHints(_ *testing.T, f *fixture) {
 	f.commit(kv.Create("gh/n", []byte("0")))
 	group := kv.Group(f.b)
@@ -46,7 +46,7 @@ func testGroupFollowsHints(_ *testing.T, f *fixture) {
 	}
 }
 
-// set changes the number that key holds.
+// set changes the number stored in key.
 func (f *fixture) set(key string, n int) {
 	f.Helper()
 	f.commit(kv.Set(key, []byte(strconv.Itoa(n)), f.entry(key).Token))

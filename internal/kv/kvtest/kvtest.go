@@ -1,6 +1,5 @@
-// Package kvtest is the conformance suite of kv drivers. It assumes what the
-// contract in package kv says and no more: whatever passes it can carry a
-// registry.
+// Package kvtest is the conformance suite of kv drivers. It assumes the contract in
+// package kv and no more: a driver that passes can carry a registry.
 package kvtest
 
 import (
@@ -16,11 +15,11 @@ import (
 	"github.com/holdfast-web/holdfast/internal/kv"
 )
 
-// patience bounds every wait of the suite. Nothing is asserted about how long
-// things take within it.
+// patience bounds every wait of the suite. The suite asserts nothing about timing within
+// it.
 const patience = 30 * time.Second
 
-// Client is a driver as it is opened.
+// Client is an open driver.
 type Client interface {
 	kv.Driver
 	io.Closer
@@ -28,17 +27,16 @@ type Client interface {
 
 // Cluster is one database, empty at first.
 type Cluster interface {
-	// Open returns a new client of the database. Who calls it closes it.
+	// Open returns a new client of the database, which the caller closes.
 	Open(t testing.TB) Client
-	// Vanish makes a client stop renewing its leases without a word to the
-	// service, as a killed process does. Its own Done must still work.
+	// Vanish makes a client stop renewing its leases without telling the service, like a
+	// killed process. Its own Done must still work.
 	Vanish(t testing.TB, c Client)
-	// TTL is a lease time that the service grants as it is, short for a test.
+	// TTL is a lease time that the service grants unchanged, short for a test.
 	TTL() time.Duration
 }
 
-// Run runs the suite. Each test gets a database of its own from fresh; they run
-// at the same time.
+// Run runs the suite. Each test gets its own database from fresh; they run in parallel.
 func Run(t *testing.T, fresh func(t *testing.T) Cluster) {
 	for _, test := range []struct {
 		name string
@@ -83,7 +81,7 @@ func Run(t *testing.T, fresh func(t *testing.T) Cluster) {
 	}
 }
 
-// fixture is a database with two clients: what a does, b must see.
+// fixture is a database with two clients: b must see the effects of a.
 type fixture struct {
 	*testing.T
 	cluster Cluster
@@ -111,13 +109,13 @@ func (f *fixture) open() Client {
 	return c
 }
 
-// commit commits through a, which must succeed.
+// commit commits through a and requires success.
 func (f *fixture) commit(ops ...kv.Op) kv.Revision {
 	f.Helper()
 	return f.receipt(ops...).Revision
 }
 
-// receipt is commit for who wants the tokens as well.
+// receipt is commit for callers that also need the tokens.
 func (f *fixture) receipt(ops ...kv.Op) kv.Receipt {
 	f.Helper()
 	r, err := f.a.Commit(f.ctx, ops...)
@@ -130,7 +128,7 @@ func (f *fixture) receipt(ops ...kv.Op) kv.Receipt {
 	return r
 }
 
-// fails wants a commit through c to fail with an error that is want.
+// fails requires a commit through c to fail with an error that is want.
 func (f *fixture) fails(want error, c Client, ops ...kv.Op) {
 	f.Helper()
 	r, err := c.Commit(f.ctx, ops...)
@@ -159,7 +157,7 @@ func (f *fixture) entry(key string) kv.Entry {
 	return entries[0]
 }
 
-// wantValues compares all that b sees of keys with the values they should have.
+// wantValues compares all values that b reads with the expected ones.
 func (f *fixture) wantValues(want map[string]string, keys ...string) {
 	f.Helper()
 	got := map[string]string{}
@@ -194,7 +192,7 @@ func (f *fixture) watch(dir string) <-chan struct{} {
 	return hints
 }
 
-// await looks again at every hint until done is true: hints may be spurious.
+// await reads again at every hint until done is true: hints may be spurious.
 func (f *fixture) await(hints <-chan struct{}, what string, done func() bool) {
 	f.Helper()
 	timeout := time.After(patience)
@@ -220,7 +218,7 @@ func (f *fixture) wantDone(l kv.Lease) {
 	}
 }
 
-// lease begins a lease of the shortest time through c.
+// lease starts a lease of the shortest time through c.
 func (f *fixture) lease(c Client) kv.Lease {
 	f.Helper()
 	l, err := c.Lease(f.ctx, f.cluster.TTL())

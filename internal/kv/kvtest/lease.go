@@ -50,9 +50,9 @@ func testLeaseClose(t *testing.T, f *fixture) {
 	f.commit(kv.Create("l/1", nil)) // the name is free
 }
 
-// testLeaseRenewed: a lease outlives its ttl, and the context it was made with. A
-// machine that stands still for most of a ttl makes a lease suspect, and rightly so:
-// then a longer one has to last.
+// testLeaseRenewed: a lease outlives its ttl and the context it was made with. A machine
+// that pauses for most of a ttl makes a lease suspect, correctly; then the test tries a
+// longer one.
 func testLeaseRenewed(t *testing.T, f *fixture) {
 	for i := range 3 {
 		if f.outlives(fmt.Sprintf("n%d", i), time.Duration(1+2*i)*f.cluster.TTL()) {
@@ -109,11 +109,11 @@ func testLeaseOfClosedClient(t *testing.T, f *fixture) {
 	}
 }
 
-// testLeaseExpires: the keys of a holder that vanished go, with a hint.
+// testLeaseExpires: the keys of a vanished holder are deleted, with a hint.
 func testLeaseExpires(t *testing.T, f *fixture) {
 	c := f.open()
 	l := f.lease(c)
-	kept, err := f.a.Lease(f.ctx, 3*f.cluster.TTL()) // no busy machine may end it
+	kept, err := f.a.Lease(f.ctx, 3*f.cluster.TTL()) // a busy machine must not end it
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -129,8 +129,8 @@ func testLeaseExpires(t *testing.T, f *fixture) {
 	f.commit(kv.Create("x/k", []byte("new")), kv.Create("y/k", nil))
 }
 
-// testLeaseLost: Done comes without any call of the holder's, and a lease that
-// ended takes no more keys.
+// testLeaseLost: Done closes without any call by the holder, and a lease that ended
+// accepts no more keys.
 func testLeaseLost(_ *testing.T, f *fixture) {
 	c := f.open()
 	l := f.lease(c)
@@ -165,8 +165,8 @@ func testLeaseForeign(t *testing.T, f *fixture) {
 	}
 }
 
-// testLeasedKeys: everybody may change and delete a leased key; a change leaves
-// it leased.
+// testLeasedKeys: every client may change and delete a leased key; a changed key stays
+// leased.
 func testLeasedKeys(t *testing.T, f *fixture) {
 	l := f.lease(f.a)
 	f.commit(kv.CreateLeased("k/1", []byte("a"), l), kv.CreateLeased("k/2", nil, l))

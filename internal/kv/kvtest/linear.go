@@ -17,12 +17,12 @@ func testLinearizable(t *testing.T, f *fixture) {
 	Linearizable(t, []kv.Driver{f.a, f.b, f.open(), f.open()}, 15, 25)
 }
 
-// roundPatience bounds a history. Servers elect a leader in the middle of some, more than
+// roundPatience bounds a history. Servers elect a leader during some of them, more than
 // once on a busy machine.
 const roundPatience = 4 * patience
 
-// Linearizable runs rounds short histories of concurrent clients, n calls by
-// each, and checks each of them.
+// Linearizable runs rounds short histories of concurrent clients, n calls by each, and
+// checks each history.
 func Linearizable(t testing.TB, clients []kv.Driver, rounds, n int) {
 	t.Helper()
 	for round := range rounds {
@@ -47,8 +47,8 @@ func Linearizable(t testing.TB, clients []kv.Driver, rounds, n int) {
 	}
 }
 
-// Worker makes one client's part of a history. It can be sent to another
-// process of the same machine.
+// Worker makes one client's part of a history. It can be sent to another process on the
+// same machine.
 type Worker struct {
 	Client int
 	Dir    string // the history's own
@@ -56,22 +56,22 @@ type Worker struct {
 	Calls  int
 }
 
-// work is a Worker at work.
+// work is a running Worker.
 type work struct {
 	Worker
 	driver kv.Driver
 	rand   *rand.Rand
 	writes int
-	seen   [keyCount]kv.Token // of the last read of a key, or of a commit after it
+	seen   [keyCount]kv.Token // from the last read of a key, or from a commit after it
 	values [keyCount]string   // what the key held then
 
-	group kv.Reader // nil: each read is one of its own
-	began int64     // when the group did
+	group kv.Reader // nil: each read stands alone
+	began int64     // when the group began
 	left  int       // reads of the group
 }
 
-// Run does the calls one after the other, and fails at the first error that is
-// neither a conflict nor an unknown outcome.
+// Run makes the calls in sequence, and fails at the first error that is neither a
+// conflict nor an unknown outcome.
 func (w Worker) Run(ctx context.Context, d kv.Driver) ([]Event, error) {
 	r := work{Worker: w, driver: d, rand: rand.New(rand.NewPCG(w.Seed, uint64(w.Client)))}
 	events := make([]Event, 0, w.Calls)
@@ -85,7 +85,7 @@ func (w Worker) Run(ctx context.Context, d kv.Driver) ([]Event, error) {
 	return events, nil
 }
 
-// call does one call, chosen by chance.
+// call makes one randomly chosen call.
 func (w *work) call(ctx context.Context) (e Event, err error) {
 	e.Client = w.Client
 	do := w.commit
@@ -103,8 +103,8 @@ func (w *work) call(ctx context.Context) (e Event, err error) {
 
 func (w *work) key(i int) string { return fmt.Sprintf("%s/%d", w.Dir, i) }
 
-// reader returns what the next read is made with, and since when that may be: half
-// of the reads are those of a group.
+// reader returns the reader for the next read and its earliest start: half of the reads
+// belong to a group.
 func (w *work) reader() (r kv.Reader, since int64) {
 	if w.left == 0 && w.rand.IntN(4) == 0 {
 		w.left, w.began = 3, now()
@@ -146,7 +146,7 @@ func (w *work) list(ctx context.Context, e *Event) error {
 	return err
 }
 
-// commit does one to three operations on different keys.
+// commit makes one to three operations on different keys.
 func (w *work) commit(ctx context.Context, e *Event) error {
 	keys := w.rand.Perm(keyCount)
 	if w.rand.IntN(2) == 0 {
@@ -175,7 +175,7 @@ func (w *work) commit(ctx context.Context, e *Event) error {
 	return nil
 }
 
-// learn takes, half of the time, the tokens of a commit for the next ones.
+// learn uses, half of the time, the tokens of a commit for the next ones.
 func (w *work) learn(writes []Write, tokens []kv.Token) {
 	for i, write := range writes {
 		if w.rand.IntN(2) == 0 {
@@ -188,7 +188,7 @@ func (w *work) learn(writes []Write, tokens []kv.Token) {
 	}
 }
 
-// op chooses an operation on a key from what is known of it.
+// op chooses an operation on a key from its known state.
 func (w *work) op(key int) (Write, kv.Op) {
 	w.writes++
 	write := Write{Key: key, Expect: w.values[key], Value: fmt.Sprintf("%d-%d", w.Client, w.writes)}
@@ -205,7 +205,7 @@ func (w *work) op(key int) (Write, kv.Op) {
 	return write, op
 }
 
-// now reads the clock that all processes of a machine share.
+// now reads the clock that all processes on a machine share.
 func now() int64 {
 	var ts unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts); err != nil {

@@ -12,7 +12,7 @@ import (
 	"github.com/holdfast-web/holdfast/internal/kv"
 )
 
-// Outcome of a commit as its client saw it.
+// Outcome of a commit as seen by its client.
 type Outcome string
 
 // The outcomes. Reads have none.
@@ -22,8 +22,8 @@ const (
 	Ambiguous Outcome = "unknown"
 )
 
-// Event is one call of one client in a history. Times are nanoseconds of a
-// clock that all clients share.
+// Event is one call by one client in a history. Times are nanoseconds of a clock that all
+// clients share.
 type Event struct {
 	Client       int
 	Call, Return int64
@@ -35,8 +35,8 @@ type Event struct {
 	Cells        [keyCount]Cell
 }
 
-// Write is one operation of a commit. Since no value is written twice, the
-// value that a token was read with stands for the token.
+// Write is one operation of a commit. No value is written twice, so the value that a
+// token was read with stands for the token.
 type Write struct {
 	Kind   kv.Kind
 	Key    int
@@ -44,23 +44,23 @@ type Write struct {
 	Value  string
 }
 
-// Cell is the state of one key, as a read saw it or as the model has it; no
-// Value means no such key. A list fills in "?" for the keys it saw.
+// Cell is the state of one key, as read or as in the model. Without a Value, the key does
+// not exist. A list fills in "?" for the keys it saw.
 type Cell struct {
 	Value             string
 	Created, Modified kv.Revision
 }
 
-// keyCount is the number of keys of one history: few, so that clients meet.
+// keyCount is the number of keys in a history: small, so that clients collide.
 const keyCount = 3
 
-// state is a database in the model: all of it, since commits span keys.
+// state is the whole database in the model, since commits span keys.
 type state struct {
 	cells [keyCount]Cell
 	rev   kv.Revision
 }
 
-// model is the contract of kv.Driver as a sequential program.
+// model is kv.Driver's contract as a sequential program.
 func model() porcupine.Model {
 	return porcupine.Model{
 		Init: func() any { return state{} },
@@ -79,7 +79,7 @@ func (s state) step(e Event) (bool, state) {
 		return s.listed(e), s
 	}
 	if holds := s.holds(e.Write); e.Outcome == Conflict || !holds {
-		// What happened to an ambiguous commit that could not be applied is clear.
+		// An ambiguous commit that could not have been applied has a known outcome.
 		return !holds && e.Outcome != Applied, s
 	}
 	return s.apply(e)
@@ -94,8 +94,8 @@ func (s state) listed(e Event) bool {
 	return true
 }
 
-// fits compares a key with what was read of it; revisions that an ambiguous
-// commit made are not known to the model.
+// fits compares a key with a read of it. The model does not know the revisions of
+// ambiguous commits.
 func (c Cell) fits(got Cell) bool {
 	return c.Value == got.Value &&
 		(c.Created == 0 || c.Created == got.Created) &&
@@ -111,8 +111,7 @@ func (s state) holds(writes []Write) bool {
 	})
 }
 
-// apply changes the model's keys; the revision of a commit must be above all
-// before.
+// apply changes the model's keys; the revision of a commit must exceed all earlier ones.
 func (s state) apply(e Event) (bool, state) {
 	changes := slices.ContainsFunc(e.Write, func(w Write) bool { return w.Kind != kv.KindCheck })
 	if changes && e.Outcome == Applied {
@@ -135,7 +134,7 @@ func (s state) apply(e Event) (bool, state) {
 	return true, s
 }
 
-// String is for the report of a history that does not fit.
+// String is for the report of a history that does not match the model.
 func (e Event) String() string {
 	switch {
 	case e.Get != nil:
@@ -146,9 +145,9 @@ func (e Event) String() string {
 	return fmt.Sprintf("commit %+v -> %s %d", e.Write, e.Outcome, e.Revision)
 }
 
-// Check fails the test unless the calls of one history can have happened one
-// after the other, each at some instant between its call and its return. That
-// the checker gave up is a failure too.
+// Check fails the test unless the calls of one history can have happened in sequence,
+// each at some instant between its call and its return. It also fails if the checker
+// gives up.
 func Check(t testing.TB, events []Event) {
 	t.Helper()
 	if result := check(events); result != porcupine.Ok {

@@ -8,7 +8,7 @@ import (
 	"github.com/holdfast-web/holdfast/internal/kv"
 )
 
-// at gives an event its time.
+// at sets an event's time.
 func at(from, to int64, e Event) Event {
 	e.Call, e.Return = from, to
 	return e
@@ -36,7 +36,7 @@ func outcome(e Event, o Outcome) Event {
 	return e
 }
 
-// TestModel: the model takes what the contract allows and nothing else.
+// TestModel: the model accepts what the contract allows and nothing else.
 func TestModel(t *testing.T) {
 	both := Event{Write: []Write{
 		{Kind: kv.KindCreate, Key: 0, Value: "x"}, {Kind: kv.KindCreate, Key: 1, Value: "y"},

@@ -24,11 +24,11 @@ func (f *fixture) wantTokens(r kv.Receipt, ops []kv.Op) {
 	}
 }
 
-// testReceipts: the tokens of a commit are those that a read shows after it, for
-// every kind of operation alone and in company.
+// testReceipts: the tokens of a commit equal those that a later read returns, for every
+// kind of operation, alone and in combination.
 func testReceipts(_ *testing.T, f *fixture) {
 	l := f.lease(f.a)
-	round, names := 0, []string{"k0", "z", "a", "k2", "b"} // before and after the first one's
+	round, names := 0, []string{"k0", "z", "a", "k2", "b"} // before and after the first key
 	for _, others := range [][]kv.Kind{
 		{},
 		{kv.KindCreate},
@@ -52,8 +52,8 @@ func testReceipts(_ *testing.T, f *fixture) {
 	f.wantTokens(f.receipt(ops...), ops)
 }
 
-// one returns an operation of that kind on a key that is made for it, leased if
-// lease is not nil.
+// one returns an operation of that kind on a key created for it, leased if lease is not
+// nil.
 func (f *fixture) one(kind kv.Kind, key string, lease kv.Lease) kv.Op {
 	f.Helper()
 	create := kv.CreateLeased(key, []byte("made"), lease)
@@ -67,8 +67,8 @@ func (f *fixture) one(kind kv.Kind, key string, lease kv.Lease) kv.Op {
 	return op
 }
 
-// testReceiptsFollow: a writer that takes the token of each commit for the next one
-// needs no read, until somebody else comes between.
+// testReceiptsFollow: a writer that uses the token of each commit for the next one needs
+// no read until another client interferes.
 func testReceiptsFollow(_ *testing.T, f *fixture) {
 	for name, lease := range map[string]kv.Lease{"plain": nil, "leased": f.lease(f.a)} {
 		key := "follow/" + name
@@ -90,9 +90,9 @@ func testReceiptsFollow(_ *testing.T, f *fixture) {
 	}
 }
 
-// testReceiptsOfLeased: the holder of a lease that goes on with its tokens does not
-// write over a key that another client made in the place of its own and changed as often,
-// once it has seen that the key is another one.
+// testReceiptsOfLeased: the holder of a lease that keeps using its tokens does not
+// overwrite a key that another client created in place of its own and changed as often,
+// once it has seen that the key was replaced.
 func testReceiptsOfLeased(_ *testing.T, f *fixture) {
 	const key, changes = "own/key", 12
 	change := func(c kv.Driver, lease kv.Lease) kv.Token {

@@ -15,7 +15,7 @@ func testWatchSees(_ *testing.T, f *fixture) {
 	}
 }
 
-// seesChanges changes dir in every way; each wants a hint of its own.
+// seesChanges changes dir in every way and requires a hint for each.
 func (f *fixture) seesChanges(hints <-chan struct{}, dir string) {
 	f.Helper()
 	key := kv.Join(dir, "key")
@@ -26,7 +26,7 @@ func (f *fixture) seesChanges(hints <-chan struct{}, dir string) {
 	f.hinted(hints, "creation", kv.Create(key, nil))
 }
 
-// hinted commits, and wants a hint that is not left over from before.
+// hinted commits and requires a hint that is not left over.
 func (f *fixture) hinted(hints <-chan struct{}, what string, ops ...kv.Op) {
 	f.Helper()
 	drain(hints)
@@ -48,8 +48,8 @@ func drain(hints <-chan struct{}) {
 	}
 }
 
-// testWatchCoalesces: a watch that nobody reads neither blocks anybody nor
-// queues hints, and what it holds in the end suffices.
+// testWatchCoalesces: an unread watch neither blocks a client nor queues hints, and the
+// one hint left in the end suffices.
 func testWatchCoalesces(t *testing.T, f *fixture) {
 	hints := f.watch("c")
 	if cap(hints) != 1 {
@@ -70,8 +70,8 @@ func testWatchCoalesces(t *testing.T, f *fixture) {
 	})
 }
 
-// testWatchScope: every watch of a directory gets its hints, and a watch of one
-// directory is not a watch of those above it, below it, or of like names.
+// testWatchScope: every watch of a directory gets its hints, and covers no directory
+// above it, below it, or with a similar name.
 func testWatchScope(t *testing.T, f *fixture) {
 	one, two := f.watch("s/dir"), f.watch("s/dir")
 	f.hinted(one, "creation", kv.Create("s/dir/k", nil))

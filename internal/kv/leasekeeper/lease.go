@@ -11,15 +11,15 @@ import (
 
 var _ kv.Lease = (*Lease)(nil)
 
-// Terms are what a service grants, and how it is asked for more.
+// Terms are the terms of a granted lease, and how to renew it.
 type Terms struct {
 	TTL   time.Duration
-	Begun time.Time // when the service was asked for the lease
-	// Renew asks for one renewal, and gives up after a quarter of TTL. It returns
-	// kv.ErrLeaseLost if there is nothing to renew any more. One goroutine calls it.
-	// Its context ends as soon as the lease is suspected.
+	Begun time.Time // when the lease was requested
+	// Renew requests one renewal, and gives up after a quarter of TTL. It returns
+	// kv.ErrLeaseLost if the lease no longer exists. One goroutine calls it. Its context
+	// ends as soon as the lease is suspected.
 	Renew func(context.Context) error
-	// Failed is told why a renewal did not succeed that will be tried again.
+	// Failed receives the error of a failed renewal that will be retried.
 	Failed func(error)
 	// Renewed is called when there will be no more renewals.
 	Renewed func()
@@ -27,9 +27,9 @@ type Terms struct {
 	End func() error
 }
 
-// Lease is renewed every third of its ttl and suspected when three quarters
-// passed, on this machine's clock, since the start of the last renewal that
-// worked: a quarter before the service may end it.
+// Lease is renewed every third of its ttl. It is suspected once three quarters of the ttl
+// have passed since the start of the last successful renewal, by this machine's clock: a
+// quarter before the service may end it.
 type Lease struct {
 	terms   Terms
 	keeper  *Keeper
@@ -41,8 +41,8 @@ type Lease struct {
 	end     func() error  // once
 }
 
-// Keep begins to renew a lease, whatever becomes of ctx, until it or the keeper
-// is closed. A lease that comes too late, after Close, is left to expire.
+// Keep starts renewing a lease until the lease or the keeper is closed, even after ctx
+// ends. A lease that arrives after Close is left to expire.
 func (k *Keeper) Keep(ctx context.Context, terms Terms) (*Lease, error) {
 	l := &Lease{terms: terms, keeper: k, done: make(chan struct{}), renewal: make(chan struct{})}
 	l.suspect = sync.OnceFunc(func() { close(l.done); l.cancel() })
@@ -67,7 +67,7 @@ func (k *Keeper) Keep(ctx context.Context, terms Terms) (*Lease, error) {
 	return l, nil
 }
 
-// left is how long a renewal that began so can be relied on.
+// left is how long a renewal started at that time remains valid.
 func (l *Lease) left(begun time.Time) time.Duration {
 	return time.Until(begun.Add(l.terms.TTL * 3 / 4))
 }
@@ -96,8 +96,8 @@ func (l *Lease) renew(ctx context.Context) {
 	}
 }
 
-// renewOnce renews the lease. Confirmed too late it changes nothing for the
-// holder: the fuse has burnt down.
+// renewOnce renews the lease. A late confirmation changes nothing for the holder: the
+// lease is already suspected.
 func (l *Lease) renewOnce(ctx context.Context) error {
 	if l.keeper.vanished.Load() {
 		return nil

@@ -1,5 +1,5 @@
-// Package leasekeeper renews the leases of drivers whose servers do not, and tracks
-// the calls that closing a driver interrupts and waits for.
+// Package leasekeeper renews leases for drivers whose client libraries do not. It also
+// tracks the calls that closing a driver interrupts and waits for.
 package leasekeeper
 
 import (
@@ -24,10 +24,10 @@ type Keeper struct {
 	vanished atomic.Bool
 }
 
-// call is something that Close interrupts and waits for.
+// call is work that Close interrupts and waits for.
 type call struct{ cancel context.CancelCauseFunc }
 
-// Enter begins a call or a goroutine; its context ends with leave or Close.
+// Enter registers a call or a goroutine; its context ends with leave or Close.
 func (k *Keeper) Enter(ctx context.Context) (_ context.Context, leave func(), _ error) {
 	if err := ctx.Err(); err != nil {
 		return nil, nil, err
@@ -58,9 +58,8 @@ func (k *Keeper) admit(ctx context.Context) (_ context.Context, leave func(), _ 
 	}, nil
 }
 
-// Close lets nothing new in, ends the leases, interrupts the calls, runs
-// interrupted, and waits for all calls. It does nothing the second time; first
-// says which one it is.
+// Close rejects new calls, ends the leases, interrupts the calls, runs interrupted, and
+// waits for all calls. A second Close does nothing; first tells which one this is.
 func (k *Keeper) Close(interrupted func()) (first bool, _ error) {
 	k.mu.Lock()
 	first, k.closed = !k.closed, true
@@ -85,6 +84,5 @@ func (k *Keeper) Close(interrupted func()) (first bool, _ error) {
 	return true, errors.Join(errs...)
 }
 
-// Vanish stops the renewal of leases, as the end of the process would. It is for
-// tests.
+// Vanish stops the renewal of leases, like the end of the process. It is for tests.
 func (k *Keeper) Vanish() { k.vanished.Store(true) }

@@ -19,8 +19,8 @@ type keeper struct {
 	mu                        sync.Mutex // guards what follows
 	renewals, failures, ended int
 	stopped                   bool
-	err                       error // what renewals fail with
-	hang                      bool  // they go on until their context ends
+	err                       error // error returned by renewals
+	hang                      bool  // renewals hang until their context ends
 }
 
 func (k *keeper) renew(ctx context.Context) error {
@@ -84,8 +84,8 @@ func (k *keeper) close(t *testing.T) {
 	}
 }
 
-// TestRenewal: a lease lasts for as long as every third of its time it is renewed,
-// whatever becomes of the context it was begun with.
+// TestRenewal: a lease lasts as long as it is renewed every third of its time, even after
+// the context it was started with ends.
 func TestRenewal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var k keeper
@@ -100,8 +100,8 @@ func TestRenewal(t *testing.T) {
 	})
 }
 
-// TestSuspicion: a lease that cannot be renewed is suspected a quarter of its time
-// before the service may end it, also when the service does not answer at all.
+// TestSuspicion: a lease that cannot be renewed is suspected a quarter of its time before
+// the service may end it, even when the service does not answer at all.
 func TestSuspicion(t *testing.T) {
 	for name, fail := range map[string]func(*keeper){
 		"failing":  func(k *keeper) { k.set(func() { k.err = errors.New("down") }) },
@@ -124,7 +124,7 @@ func TestSuspicion(t *testing.T) {
 	}
 }
 
-// TestLost: what the service has forgotten is not asked for again.
+// TestLost: a lease that the service has forgotten is not renewed again.
 func TestLost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := keeper{err: kv.ErrLeaseLost}
@@ -138,8 +138,7 @@ func TestLost(t *testing.T) {
 	})
 }
 
-// TestClosed: Close interrupts what is going on, waits for it, and lets nothing
-// more in.
+// TestClosed: Close interrupts running calls, waits for them, and rejects new ones.
 func TestClosed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var h Keeper

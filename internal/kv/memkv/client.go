@@ -23,7 +23,7 @@ type Client struct {
 	suspended bool
 }
 
-// Get implements kv.Driver; its entries are of one instant.
+// Get implements kv.Driver; its entries are one snapshot.
 func (c *Client) Get(ctx context.Context, keys ...string) ([]kv.Entry, error) {
 	for _, key := range keys {
 		if err := kv.CheckKey(key); err != nil {
@@ -124,9 +124,9 @@ func (c *Client) Close() error {
 	return nil
 }
 
-// Suspend stops the renewal of the client's leases, as a stopped process or a
-// cut cable does; operations still pass (Options.Before stops those). Within
-// their ttl the leases are suspected and then end.
+// Suspend stops the renewal of the client's leases, like a stopped process or a cut
+// cable. Operations still pass (Options.Before can stop those). Within their ttl the
+// leases are suspected and then end.
 func (c *Client) Suspend() {
 	c.db.mu.Lock()
 	defer c.db.mu.Unlock()
@@ -136,7 +136,7 @@ func (c *Client) Suspend() {
 	}
 }
 
-// Resume renews again what Suspend left to run out and nobody suspects yet.
+// Resume renews suspended leases that are not suspected yet.
 func (c *Client) Resume() {
 	c.db.mu.Lock()
 	defer c.db.mu.Unlock()
@@ -146,7 +146,7 @@ func (c *Client) Resume() {
 	}
 }
 
-// do runs f under the lock unless the call fails before.
+// do runs f under the lock unless Before fails the call.
 func (c *Client) do(ctx context.Context, call Call, f func() error) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("%s: %w", call.Method, err)

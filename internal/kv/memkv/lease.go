@@ -6,8 +6,8 @@ import (
 	"github.com/holdfast-web/holdfast/internal/kv"
 )
 
-// lease needs no renewing in memory: it runs out while its client is suspended
-// only, and then by two timers.
+// lease needs no renewal in memory: it expires only while its client is suspended, by two
+// timers.
 type lease struct {
 	client    *Client
 	ttl       time.Duration
@@ -25,7 +25,7 @@ func (l *lease) Close() error {
 	return nil
 }
 
-// suspect tells the holder. It and all that follows want the lock held.
+// suspect tells the holder. It and everything below require the lock.
 func (l *lease) suspect() {
 	if !l.suspected {
 		l.suspected = true
@@ -59,7 +59,7 @@ func (l *lease) stop() {
 	l.timers = nil
 }
 
-// after runs f under the lock in d, unless the timer was stopped by then.
+// after runs f under the lock in d, unless the timer is stopped first.
 func (l *lease) after(d time.Duration, f func()) *time.Timer {
 	var t *time.Timer
 	t = time.AfterFunc(d, func() {
@@ -72,8 +72,8 @@ func (l *lease) after(d time.Duration, f func()) *time.Timer {
 	return t
 }
 
-// armed tells a timer that fires from one that was stopped while it waited for
-// the lock.
+// armed distinguishes a firing timer from one that was stopped while it waited for the
+// lock.
 func (l *lease) armed(t *time.Timer) bool {
 	for _, u := range l.timers {
 		if u == t {
@@ -114,7 +114,7 @@ func (db *DB) hint(key string) {
 		}
 		select {
 		case w.hints <- struct{}{}:
-		default: // one is waiting already
+		default: // one is already pending
 		}
 	}
 }

@@ -1,6 +1,6 @@
-// Package memkv is a kv database in memory: the registry of tests and of
-// clusters simulated in one process. It keeps the whole contract of package kv,
-// and lets a test break the way between one client and the database.
+// Package memkv is an in-memory kv database: the registry of tests and of clusters
+// simulated in one process. It implements the whole contract of package kv, and lets a
+// test break the connection between one client and the database.
 package memkv
 
 import (
@@ -14,12 +14,11 @@ import (
 	"github.com/holdfast-web/holdfast/internal/kv"
 )
 
-// step is the distance of revisions: more than one, so that nobody who counts
-// on consecutive revisions passes a test.
+// step is the distance between revisions: more than one, so that code that relies on
+// consecutive revisions fails.
 const step = 3
 
-// Call is an operation of a client that a hook of Options sees. It must not be
-// changed.
+// Call is a client operation as passed to the hooks of Options. It must not be changed.
 type Call struct {
 	Client *Client
 	Method string   // "get", "list", "watch", "commit" or "lease"
@@ -28,14 +27,13 @@ type Call struct {
 	Ops    []kv.Op  // of commit
 }
 
-// Options breaks things. Hooks run without locks, in the caller's goroutine,
-// and may wait for ctx. The renewal of leases does not pass through them (see
-// Client.Suspend).
+// Options injects faults. Hooks run without locks, in the caller's goroutine, and may
+// wait for ctx. Lease renewals do not pass through them (see Client.Suspend).
 type Options struct {
-	// Before runs before an operation has any effect. An error is returned
-	// instead of the operation's result. Optional.
+	// Before runs before an operation has any effect. Its error is returned instead of
+	// the operation's result. Optional.
 	Before func(ctx context.Context, call Call) error
-	// After runs after a commit was applied. An error, such as kv.ErrUnknown, is
+	// After runs after a commit was applied. Its error, such as kv.ErrUnknown, is
 	// returned although the commit holds. Optional.
 	After func(ctx context.Context, call Call) error
 }
@@ -44,7 +42,7 @@ type Options struct {
 type DB struct {
 	opts Options
 
-	mu      sync.Mutex // guards all that follows, and what clients hold
+	mu      sync.Mutex // guards everything below, and the state of clients
 	rev     kv.Revision
 	keys    map[string]record
 	watches map[*watch]struct{}
@@ -61,8 +59,8 @@ func New(opts Options) *DB {
 	return &DB{opts: opts, rev: step, keys: map[string]record{}, watches: map[*watch]struct{}{}}
 }
 
-// Client returns a new handle. Closing it ends its leases and watches and leaves
-// the database to the others.
+// Client returns a new handle. Closing it ends its leases and watches and does not affect
+// other clients.
 func (db *DB) Client() *Client {
 	return &Client{db: db, leases: map[*lease]struct{}{}}
 }
@@ -95,12 +93,12 @@ func (r record) entry(key string) kv.Entry {
 	}
 }
 
-// token is the revision of the last change: revisions are never used twice.
+// token is the revision of the last change: revisions are never reused.
 func token(rev kv.Revision) kv.Token { return kv.MakeToken(strconv.FormatInt(int64(rev), 10)) }
 
 func (r record) token() kv.Token { return token(r.modified) }
 
-// commit applies ops of client c, which CheckOps has passed.
+// commit applies ops of client c, which have passed CheckOps.
 func (db *DB) commit(c *Client, ops []kv.Op) (kv.Receipt, error) {
 	for _, op := range ops {
 		if err := db.holds(c, op); err != nil {
@@ -147,7 +145,7 @@ func (db *DB) apply(op kv.Op) {
 	case kv.KindCreate:
 		r := record{value: bytes.Clone(op.Value), created: db.rev, modified: db.rev}
 		if op.Lease != nil {
-			r.lease = op.Lease.(*lease) // holds has seen to the type
+			r.lease = op.Lease.(*lease) // holds has checked the type
 		}
 		db.keys[op.Key] = r
 	case kv.KindSet:

@@ -31,8 +31,8 @@ func TestConformance(t *testing.T) {
 	kvtest.Run(t, func(*testing.T) kvtest.Cluster { return cluster{memkv.New(memkv.Options{})} })
 }
 
-// TestLinearizableWithFaults: commits whose outcome is lost, before or after
-// they were applied, leave a history that makes sense.
+// TestLinearizableWithFaults: commits whose outcome is lost, before or after they were
+// applied, still leave a linearizable history.
 func TestLinearizableWithFaults(t *testing.T) {
 	var mu sync.Mutex
 	chance := rand.New(rand.NewPCG(1, 2))
@@ -80,8 +80,8 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-// TestSuspend: suspicion comes before expiry, and a client that resumes before
-// either keeps its leases.
+// TestSuspend: suspicion precedes expiry, and a client that resumes before either keeps
+// its leases.
 func TestSuspend(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := memkv.New(memkv.Options{}).Client()

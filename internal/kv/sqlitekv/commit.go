@@ -8,11 +8,11 @@ import (
 	"github.com/holdfast-web/holdfast/internal/kv"
 )
 
-// token is the revision of a key's last change: revisions are never used twice.
+// token is the revision of a key's last change: revisions are never reused.
 func token(rev kv.Revision) kv.Token { return kv.MakeToken(strconv.FormatInt(int64(rev), 10)) }
 
-// modified is the inverse of token; of a token that fits no key it is one that
-// no key has.
+// modified is the inverse of token; for a token that matches no key it returns a revision
+// that no key has.
 func modified(t kv.Token) int64 {
 	rev, err := strconv.ParseInt(t.Raw(), 10, 64)
 	if err != nil {
@@ -57,8 +57,8 @@ func (d *Driver) checkOps(ops []kv.Op) error {
 	return nil
 }
 
-// apply does one operation. Each is one statement that finds its key only in the
-// state it wants.
+// apply executes one operation. Each is one statement that matches its key only in the
+// required state.
 func (t *tx) apply(ctx context.Context, op kv.Op) error {
 	dir, name := kv.Split(op.Key)
 	switch op.Kind {
@@ -80,7 +80,7 @@ func (t *tx) apply(ctx context.Context, op kv.Op) error {
 func (t *tx) create(ctx context.Context, op kv.Op, dir, name string) error {
 	var id any
 	if op.Lease != nil {
-		l := op.Lease.(*lease) // checkOps has seen to the type
+		l := op.Lease.(*lease) // CheckOps has checked the kind
 		if err := l.usable(ctx, t); err != nil {
 			return fmt.Errorf("create %s: %w", op.Key, err)
 		}
@@ -91,7 +91,7 @@ func (t *tx) create(ctx context.Context, op kv.Op, dir, name string) error {
 		VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`, dir, name, blob(op.Value), t.rev, t.rev, id)
 }
 
-// one runs a statement that must change one row.
+// one runs a statement that must change exactly one row.
 func (t *tx) one(ctx context.Context, op kv.Op, query string, args ...any) error {
 	result, err := t.conn.ExecContext(ctx, query, args...)
 	if err != nil {

@@ -12,8 +12,8 @@ import (
 	"github.com/holdfast-web/holdfast/internal/kv"
 )
 
-// TestDiskFull: a commit that finds no room is refused as a whole, and works
-// again when there is room.
+// TestDiskFull: a commit on a full disk is refused as a whole, and works again once there
+// is room.
 func TestDiskFull(t *testing.T) {
 	dir := t.TempDir()
 	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=1m"); err != nil {

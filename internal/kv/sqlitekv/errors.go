@@ -22,16 +22,16 @@ func code(err error) int {
 	return e.Code() & 0xff
 }
 
-// isBusy reports whether others kept the file locked. SQLITE_PROTOCOL is the same,
-// seen from a lock for which SQLite itself has waited ten seconds already.
+// isBusy reports whether other processes kept the file locked. SQLITE_PROTOCOL means the
+// same, for a lock that SQLite itself has already waited ten seconds for.
 func isBusy(err error) bool {
 	return code(err) == sqlite3.SQLITE_BUSY || code(err) == sqlite3.SQLITE_PROTOCOL
 }
 
 func isFull(err error) bool { return code(err) == sqlite3.SQLITE_FULL }
 
-// explain says what an error of SQLite means to whoever runs the machine, and
-// gives an interrupted call the reason of its interruption.
+// explain translates a SQLite error for the operator, and gives an interrupted call the
+// reason for its interruption.
 func (d *Driver) explain(ctx context.Context, err error) error {
 	contract := []error{kv.ErrConflict, kv.ErrUnknown, kv.ErrLeaseLost, kv.ErrClosed}
 	if err == nil || slices.ContainsFunc(contract, func(e error) bool { return errors.Is(err, e) }) {
@@ -52,8 +52,8 @@ func (d *Driver) explain(ctx context.Context, err error) error {
 	return err
 }
 
-// dueTo is an error of SQLite's with the error of the system that it stands for,
-// which SQLite does not tell.
+// dueTo is a SQLite error together with the system error that caused it, which SQLite
+// does not report.
 type dueTo struct {
 	error
 	cause error
@@ -62,8 +62,7 @@ type dueTo struct {
 // Unwrap returns both.
 func (e dueTo) Unwrap() []error { return []error{e.error, e.cause} }
 
-// systemCause returns the error of the system that a result code stands for; nil if
-// it cannot be told.
+// systemCause returns the system error behind a result code, or nil if unknown.
 func (d *Driver) systemCause(code int) error {
 	switch code {
 	case sqlite3.SQLITE_FULL:

@@ -9,11 +9,11 @@ import (
 	"github.com/holdfast-web/holdfast/internal/kv/leasekeeper"
 )
 
-// endTimeout bounds how long the end of a lease waits for the write lock; a
-// lease that could not be ended expires.
+// endTimeout bounds how long ending a lease waits for the write lock; a lease that could
+// not be ended expires.
 const endTimeout = 5 * time.Second
 
-// lease is a row that says until when its keys live.
+// lease is a row that holds the expiry of its keys.
 type lease struct {
 	*leasekeeper.Lease
 	driver *Driver
@@ -56,7 +56,7 @@ func (l *lease) insert(ctx context.Context) error {
 	return err
 }
 
-// renew moves the expiry on.
+// renew extends the expiry.
 func (l *lease) renew(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, l.ttl/4)
 	defer cancel()
@@ -69,8 +69,8 @@ func (l *lease) renew(ctx context.Context) error {
 	return err
 }
 
-// usable returns an error unless the lease is alive in t, from which expired
-// leases were removed.
+// usable returns an error unless the lease is alive in t, from which expired leases were
+// removed.
 func (l *lease) usable(ctx context.Context, t *tx) error {
 	select {
 	case <-l.Done():

@@ -11,8 +11,8 @@ import (
 	"github.com/holdfast-web/holdfast/internal/kv"
 )
 
-// TestDeadlineWhileLocked: another process that keeps the write lock delays
-// nobody beyond his deadline, reads not at all, and Close neither.
+// TestDeadlineWhileLocked: while another process keeps the write lock, no call exceeds
+// its deadline, reads are not delayed, and neither is Close.
 func TestDeadlineWhileLocked(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "registry.db")
@@ -73,8 +73,8 @@ func lock(t *testing.T, path string) (unlock func()) {
 	}
 }
 
-// TestSuspicionWhileLocked: a lease whose renewal cannot be confirmed is given
-// up by its holder before its keys go.
+// TestSuspicionWhileLocked: the holder gives up a lease whose renewal cannot be confirmed
+// before its keys are deleted.
 func TestSuspicionWhileLocked(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "registry.db")
@@ -94,8 +94,8 @@ func TestSuspicionWhileLocked(t *testing.T) {
 	}
 }
 
-// TestReboot: leases do not survive the boot they were made in, whatever the
-// clock says; all else does.
+// TestReboot: leases do not survive the boot they were made in, whatever the clock says;
+// everything else does.
 func TestReboot(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "registry.db")
@@ -118,8 +118,8 @@ func TestReboot(t *testing.T) {
 	}
 }
 
-// TestUnknownOutcome: when the disk fails in the middle of a commit, nobody can
-// say what the next process will find, and the driver does not pretend to.
+// TestUnknownOutcome: when the disk fails in the middle of a commit, the next process may
+// or may not find it, and the driver reports that.
 func TestUnknownOutcome(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "registry.db")

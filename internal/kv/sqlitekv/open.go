@@ -17,13 +17,13 @@ import (
 )
 
 const (
-	applicationID = 0x486f6c64 // "Hold": what `file` shows, and what says the file is ours
+	applicationID = 0x486f6c64 // "Hold": shown by `file`, and marks the file as ours
 	format        = 1          // of the schema, kept as user_version
 )
 
-// schema of a new file. In keys, lease is that of a leased key. Dirs says when a
-// key directly in a directory last changed; a directory that became empty stays,
-// since its last change must be found. Lease IDs are never used twice.
+// schema of a new file. In keys, lease is the ID of a leased key's lease. dirs records
+// when a key directly in a directory last changed; a directory that became empty stays,
+// because its last change must be found. Lease IDs are never reused.
 const schema = `
 CREATE TABLE meta (one INTEGER PRIMARY KEY CHECK (one = 1), revision INTEGER NOT NULL) STRICT;
 INSERT INTO meta VALUES (1, 1);
@@ -38,8 +38,8 @@ CREATE TABLE leases (
 	id INTEGER PRIMARY KEY AUTOINCREMENT, boot TEXT NOT NULL, expires INTEGER NOT NULL) STRICT;
 `
 
-// Open opens the file at path, and makes it and its parent directories if need
-// be. While another process is making it, Open waits for as long as ctx lasts.
+// Open opens the file at path, creating it and its parent directories if necessary. While
+// another process is creating it, Open waits until ctx ends.
 func Open(ctx context.Context, path string, opts Options) (*Driver, error) {
 	d, err := open(ctx, path, opts)
 	if err != nil {
@@ -76,7 +76,7 @@ func open(ctx context.Context, path string, opts Options) (*Driver, error) {
 	return d, syncDir(filepath.Dir(path))
 }
 
-// connect makes the pool; nothing is opened yet.
+// connect creates the pool; nothing is opened yet.
 func connect(path string) (*sql.DB, error) {
 	params := url.Values{"_pragma": {"busy_timeout(0)", "synchronous(FULL)"}}
 	dsn := url.URL{Scheme: "file", Path: path, RawQuery: params.Encode()}
@@ -90,8 +90,8 @@ func connect(path string) (*sql.DB, error) {
 	return db, nil
 }
 
-// prepareDir makes the directory of path, unless it would lie on a file system
-// that cannot carry the file.
+// prepareDir creates the directory of path, unless it is on a file system that cannot
+// support the file.
 func prepareDir(path string) error {
 	existing, missing := nearest(path)
 	network, err := durable.Network(existing)
@@ -129,8 +129,7 @@ func makeDir(path, existing string, missing []string) error {
 	return nil
 }
 
-// nearest returns path or the nearest directory above it that exists, and the
-// directories that are missing.
+// nearest returns path or its nearest existing ancestor, and the missing directories.
 func nearest(path string) (existing string, missing []string) {
 	if _, err := os.Stat(path); err == nil {
 		return path, nil
@@ -153,7 +152,7 @@ func syncDir(dir string) error {
 	return errors.Join(f.Sync(), f.Close())
 }
 
-// setUp makes a new file a registry, or checks that it is one.
+// setUp initializes a new file, or checks that an existing one is a registry.
 func (d *Driver) setUp(ctx context.Context) error {
 	return retry(ctx, func() error {
 		conn, err := d.db.Conn(ctx)
@@ -175,8 +174,8 @@ func (d *Driver) setUp(ctx context.Context) error {
 	})
 }
 
-// writable fails on a file that SQLite could open for reading only: it says so
-// at the first write otherwise.
+// writable fails on a file that SQLite could open only for reading. SQLite itself would
+// report that at the first write.
 func writable(conn *sql.Conn) error {
 	return conn.Raw(func(c any) error {
 		readOnly, err := c.(interface {
@@ -219,7 +218,7 @@ func useWAL(ctx context.Context, conn *sql.Conn) error {
 	return err
 }
 
-// create makes the schema, unless another process was faster.
+// create creates the schema, unless another process did so first.
 func create(ctx context.Context, conn *sql.Conn) (err error) {
 	if _, err := conn.ExecContext(ctx, `BEGIN IMMEDIATE`); err != nil {
 		discard(conn)

@@ -29,7 +29,7 @@ func TestOpenMakesDirectories(t *testing.T) {
 	}
 }
 
-// TestOpenAtOnce: many handles make one new file, and share it.
+// TestOpenAtOnce: many handles create one new file concurrently, and share it.
 func TestOpenAtOnce(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "new", "registry.db")
 	var wg sync.WaitGroup
@@ -117,7 +117,7 @@ func TestOpenWithoutPermission(t *testing.T) {
 	if out, err := exec.CommandContext(t.Context(), "cp", os.Args[0], binary).CombinedOutput(); err != nil {
 		t.Fatalf("cp: %v: %s", err, out)
 	}
-	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // the other user must get in
+	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // the other user must be able to enter
 		t.Fatal(err)
 	}
 	if err := open(t, filepath.Join(dir, "ours.db")).Close(); err != nil {

@@ -34,7 +34,7 @@ func TestLinearizableProcesses(t *testing.T) {
 	}
 }
 
-// history has all workers do their parts at the same time.
+// history runs the parts of all workers concurrently.
 func history(t *testing.T, workers []*process, part kvtest.Worker) []kvtest.Event {
 	t.Helper()
 	parts := make([][]kvtest.Event, len(workers))
@@ -54,8 +54,8 @@ func history(t *testing.T, workers []*process, part kvtest.Worker) []kvtest.Even
 	return slices.Concat(parts...)
 }
 
-// TestKill kills processes that commit, at any moment: what they were told to be
-// there is there.
+// TestKill kills committing processes at random moments: every acknowledged commit must
+// be there.
 func TestKill(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "registry.db")
@@ -70,7 +70,7 @@ func TestKill(t *testing.T) {
 			}
 			first[i] = line
 		}
-		time.Sleep(rand.N(30 * time.Millisecond)) // where it strikes is chance
+		time.Sleep(rand.N(30 * time.Millisecond)) // the moment is random
 		for i, p := range two {
 			acked = append(acked, strings.TrimSpace(first[i]))
 			acked = append(acked, rest(t, p)...)
@@ -80,7 +80,7 @@ func TestKill(t *testing.T) {
 	t.Logf("%d acknowledged commits, none lost", len(acked))
 }
 
-// rest kills a worker and returns what it had acknowledged till then.
+// rest kills a worker and returns the commits it had acknowledged.
 func rest(t *testing.T, p *process) []string {
 	t.Helper()
 	if err := p.cmd.Process.Kill(); err != nil {
@@ -92,11 +92,11 @@ func rest(t *testing.T, p *process) []string {
 	}
 	p.kill(t)
 	lines := strings.Split(string(out), "\n")
-	return lines[:len(lines)-1] // the last was cut off, or is empty
+	return lines[:len(lines)-1] // the last line was cut off, or is empty
 }
 
-// verify opens the file again. Every acknowledged key must be there, and the
-// counter must name one that exists: the two were written together.
+// verify opens the file again. Every acknowledged key must exist, and the counter must
+// name an existing key: the two were written together.
 func verify(t *testing.T, path string, acked []string) {
 	t.Helper()
 	d := open(t, path)
@@ -116,8 +116,8 @@ func verify(t *testing.T, path string, acked []string) {
 	}
 }
 
-// TestLeaseOfKilledProcess: the keys of a killed process go, with a hint to the
-// others.
+// TestLeaseOfKilledProcess: the keys of a killed process are deleted, and others get a
+// hint.
 func TestLeaseOfKilledProcess(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "registry.db")

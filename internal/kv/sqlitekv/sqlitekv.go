@@ -1,18 +1,18 @@
-// Package sqlitekv is a kv driver over one SQLite file: the registry of a
-// machine without a coordination service. Several processes of the machine may
-// use the file at once; nothing that was acknowledged is lost, neither by a
-// crash of a process nor of the machine (WAL, synchronous=FULL).
+// Package sqlitekv is a kv driver over one SQLite file: the registry of a machine without
+// a coordination service. Several processes on the machine may use the file concurrently.
+// No acknowledged commit is lost, neither when a process crashes nor when the machine
+// does (WAL, synchronous=FULL).
 //
-// SQLite's locks and its shared memory do not work between machines, so files
-// on network file systems are refused. FUSE is allowed: local file systems come
-// through it too (NTFS, mergerfs), and the kernel does not tell which is which.
+// SQLite's locks and shared memory do not work between machines, so files on network file
+// systems are refused. FUSE is allowed: some local file systems use it (NTFS, mergerfs),
+// and the kernel does not tell which is which.
 //
-// Leases end by the clock that runs from boot and through suspension, and end
-// with the boot: setting the wall clock means nothing to them. (Processes in
-// Linux time namespaces of their own must not share a file.) Expiry is a commit
-// like any other, made by whoever needs to know next: writers delete what is
-// expired, readers that meet it have it deleted before they answer, and watchers
-// look for it. So what is gone stays gone, for everybody.
+// Leases expire by the clock that runs from boot, including suspension, and end with the
+// boot, so setting the wall clock does not affect them. (Processes in different Linux
+// time namespaces must not share a file.) Expiry is a commit like any other, made by the
+// first process that needs it: writers delete expired leases, readers that meet one have
+// it deleted before they answer, and watchers look for them. So a lease that has expired
+// for one process has expired for all.
 package sqlitekv
 
 import (
@@ -36,8 +36,8 @@ var (
 
 // Options of Open.
 type Options struct {
-	// Logger gets what goes wrong in the background: renewals and polls that
-	// fail. By default it is dropped.
+	// Logger receives background failures: renewals and polls. By default they are
+	// discarded.
 	Logger *slog.Logger
 }
 
@@ -47,7 +47,7 @@ type Driver struct {
 	log    *slog.Logger
 	db     *sql.DB
 	boot   string        // this boot of the machine
-	writer chan struct{} // held by the one transaction of this handle that writes
+	writer chan struct{} // held by this handle's one writing transaction
 
 	leases leasekeeper.Keeper // calls and leases
 
@@ -149,8 +149,8 @@ func revision(ctx context.Context, conn *sql.Conn) (rev kv.Revision, err error) 
 	return rev, err
 }
 
-// Close ends the handle's leases and watches, interrupts its calls, and waits
-// for them. It may be called twice.
+// Close ends the handle's leases and watches, interrupts its calls, and waits for them.
+// It may be called twice.
 func (d *Driver) Close() error {
 	first, err := d.leases.Close(func() {
 		d.mu.Lock()

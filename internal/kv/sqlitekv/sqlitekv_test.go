@@ -12,7 +12,7 @@ import (
 	"github.com/holdfast-web/holdfast/internal/kv/sqlitekv"
 )
 
-// TestMain makes the test binary a worker when it is started as one.
+// TestMain turns the test binary into a worker when started as one.
 func TestMain(m *testing.M) {
 	if runWorker() {
 		return

@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// bootTime is the time since boot in nanoseconds, with the time that the machine
-// was suspended: on this system that is the monotonic clock.
+// bootTime is the time since boot in nanoseconds, including suspension. On this system
+// that is the monotonic clock.
 func bootTime() (int64, error) {
 	var ts unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts); err != nil {
@@ -16,7 +16,7 @@ func bootTime() (int64, error) {
 	return ts.Nano(), nil
 }
 
-// bootID tells one boot of the machine from another.
+// bootID distinguishes one boot of the machine from another.
 func bootID() (string, error) {
 	id, err := unix.Sysctl("kern.bootsessionuuid")
 	if err != nil {

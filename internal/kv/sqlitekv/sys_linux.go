@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// bootTime is the time since boot in nanoseconds, with the time that the machine
-// was suspended: the same clock in all processes, and nobody can set it.
+// bootTime is the time since boot in nanoseconds, including suspension: a clock that is
+// the same in all processes and cannot be set.
 func bootTime() (int64, error) {
 	var ts unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts); err != nil {
@@ -18,7 +18,7 @@ func bootTime() (int64, error) {
 	return ts.Nano(), nil
 }
 
-// bootID tells one boot of the machine from another.
+// bootID distinguishes one boot of the machine from another.
 func bootID() (string, error) {
 	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 	"github.com/holdfast-web/holdfast/internal/kv"
 )
 
-// read runs fn on a snapshot in which no lease is expired.
+// read runs fn on a snapshot without expired leases.
 func (d *Driver) read(ctx context.Context, fn func(context.Context, *sql.Conn) error) error {
 	ctx, leave, err := d.leases.Enter(ctx)
 	if err != nil {
@@ -29,7 +29,7 @@ func (d *Driver) read(ctx context.Context, fn func(context.Context, *sql.Conn) e
 	}
 }
 
-// snapshot runs fn unless the snapshot holds expired leases.
+// snapshot runs fn unless the snapshot contains expired leases.
 func (d *Driver) snapshot(ctx context.Context, fn func(context.Context, *sql.Conn) error) (stale bool, err error) {
 	err = d.onConn(ctx, "BEGIN", func(conn *sql.Conn) error {
 		defer rollback(ctx, conn)
@@ -47,9 +47,9 @@ func (d *Driver) snapshot(ctx context.Context, fn func(context.Context, *sql.Con
 	return stale, err
 }
 
-// onConn runs fn on a connection of its own, after the statement begin. It tries
-// again for as long as ctx lasts while other processes are in the way; fn is run
-// again too, and must not have changed anything when it says so.
+// onConn runs fn on its own connection, after the statement begin. It retries until ctx
+// ends while other processes hold locks. fn may be run again, and must not have changed
+// anything when it returns a busy error.
 func (d *Driver) onConn(ctx context.Context, begin string, fn func(*sql.Conn) error) error {
 	return retry(ctx, func() error {
 		conn, err := d.db.Conn(ctx)
@@ -65,8 +65,8 @@ func (d *Driver) onConn(ctx context.Context, begin string, fn func(*sql.Conn) er
 	})
 }
 
-// retry repeats fn while it fails because others hold a lock. SQLite's own busy
-// handler cannot be interrupted, so it is off, and the waiting is done here.
+// retry repeats fn while other processes hold a lock. SQLite's own busy handler cannot be
+// interrupted, so it is off, and retry waits instead.
 func retry(ctx context.Context, fn func() error) error {
 	const longest = 20 * time.Millisecond
 	for pause := time.Millisecond; ; pause = min(2*pause, longest) {
@@ -82,7 +82,7 @@ func retry(ctx context.Context, fn func() error) error {
 	}
 }
 
-// rollback ends a transaction. A connection on which that fails is thrown away.
+// rollback ends a transaction. If that fails, the connection is discarded.
 func rollback(ctx context.Context, conn *sql.Conn) {
 	if _, err := conn.ExecContext(context.WithoutCancel(ctx), "ROLLBACK"); err != nil {
 		discard(conn)
@@ -90,7 +90,7 @@ func rollback(ctx context.Context, conn *sql.Conn) {
 }
 
 func discard(conn *sql.Conn) {
-	// The error is the one that tells the pool to drop the connection.
+	// This error tells the pool to drop the connection.
 	_ = conn.Raw(func(any) error { return driver.ErrBadConn })
 }
 
@@ -104,10 +104,9 @@ type tx struct {
 	dirty bool                // there is something to commit
 }
 
-// write runs fn in a transaction from which expired leases were removed first,
-// and commits it if fn changed anything. The revision is that of the commit, or
-// of the last one before. An error means that nothing was changed, unless it is
-// kv.ErrUnknown.
+// write removes expired leases and runs fn in one transaction, and commits it if fn
+// changed anything. It returns the revision of the commit, or of the last one before. An
+// error means that nothing was changed, unless it is kv.ErrUnknown.
 func (d *Driver) write(ctx context.Context, fn func(context.Context, *tx) error) (rev kv.Revision, err error) {
 	select {
 	case d.writer <- struct{}{}:
@@ -132,22 +131,22 @@ func (d *Driver) write(ctx context.Context, fn func(context.Context, *tx) error)
 	return rev, d.explain(ctx, err)
 }
 
-// commit ends a transaction. Once SQLite has started to write the end of the
-// commit to the log, a failure such as that of fsync does not tell whether the
-// next process that opens the file will find it there.
+// commit ends a transaction. Once SQLite has started to write the commit record to the
+// log, a failure such as that of fsync does not tell whether the next process to open the
+// file will find it.
 func commit(ctx context.Context, conn *sql.Conn) error {
 	_, err := conn.ExecContext(context.WithoutCancel(ctx), "COMMIT")
 	if err == nil {
 		return nil
 	}
-	discard(conn) // which rolls back what was not written
+	discard(conn) // rolls back an unwritten commit
 	if isBusy(err) || isFull(err) {
-		return err // the record that ends the commit is written last, and was not
+		return err // the commit record is written last, and was not
 	}
 	return fmt.Errorf("%w: %w", kv.ErrUnknown, err)
 }
 
-// prepare does everything but the commit.
+// prepare does everything except the commit.
 func (t *tx) prepare(ctx context.Context, fn func(context.Context, *tx) error) error {
 	rev, err := revision(ctx, t.conn)
 	if err != nil {
@@ -177,14 +176,14 @@ func (t *tx) deleteExpired(ctx context.Context) error {
 	return t.exec(ctx, `DELETE FROM leases WHERE id IN `+expired, t.boot, t.now)
 }
 
-// touch notes that keys in dirs changed.
+// touch records that keys in dirs changed.
 func (t *tx) touch(dirs ...string) {
 	for _, dir := range dirs {
 		t.dirs[dir], t.dirty = struct{}{}, true
 	}
 }
 
-// exec runs a statement that changes rows, or finds none.
+// exec runs a statement that may change rows.
 func (t *tx) exec(ctx context.Context, query string, args ...any) error {
 	result, err := t.conn.ExecContext(ctx, query, args...)
 	if err != nil {
@@ -195,8 +194,8 @@ func (t *tx) exec(ctx context.Context, query string, args ...any) error {
 	return err
 }
 
-// stamp writes the new revision, to the database and to the changed directories,
-// where the watches of other processes find it.
+// stamp writes the new revision to the database and to the changed directories, where
+// watches of other processes find it.
 func (t *tx) stamp(ctx context.Context) error {
 	if len(t.dirs) == 0 {
 		return nil

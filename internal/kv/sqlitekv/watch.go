@@ -10,29 +10,29 @@ import (
 	"github.com/holdfast-web/holdfast/internal/kv"
 )
 
-// interval between looks at what other processes did.
+// interval between polls for changes by other processes.
 const interval = 50 * time.Millisecond
 
-// board is the watches of a driver. While there are any, one goroutine looks
-// whether other processes changed the file, and which directories.
+// board holds the watches of a driver. While there are any, one goroutine polls for files
+// changed by other processes, and for which directories.
 type board struct {
 	watches map[*watch]struct{}
-	ended   bool // nothing is put up any more
+	ended   bool // no more watches are accepted
 	polling bool
-	fresh   bool        // a watch came since the last look
-	since   kv.Revision // up to which all changes were looked at
+	fresh   bool        // a watch was added since the last poll
+	since   kv.Revision // all changes up to this revision were seen
 }
 
 // watch is a channel of hints for one directory.
 type watch struct {
 	dir   string
 	hints chan struct{}
-	seen  kv.Revision // the last change it knows of
+	seen  kv.Revision // the last change it has seen
 	stop  func() bool // of the context's AfterFunc
 }
 
-// Watch implements kv.Driver. A change by this handle is hinted at once, one by
-// another process in about 50 ms.
+// Watch implements kv.Driver. A change by this handle is hinted at once, a change by
+// another process within about 50 ms.
 func (d *Driver) Watch(ctx context.Context, dir string) (<-chan struct{}, error) {
 	if err := kv.CheckDir(dir); err != nil {
 		return nil, fmt.Errorf("watch: %w", err)
@@ -51,7 +51,7 @@ func (d *Driver) Watch(ctx context.Context, dir string) (<-chan struct{}, error)
 	return w.hints, nil
 }
 
-// post puts a watch on the board and sees to it that somebody looks.
+// post adds a watch to the board and starts a poller if necessary.
 func (d *Driver) post(ctx context.Context, w *watch) error {
 	pollCtx, leave, err := d.leases.Enter(context.WithoutCancel(ctx))
 	if err != nil {
@@ -78,7 +78,7 @@ func (d *Driver) post(ctx context.Context, w *watch) error {
 	return nil
 }
 
-// changed hints at a commit of this handle.
+// changed hints at a commit by this handle.
 func (d *Driver) changed(dirs map[string]struct{}, rev kv.Revision) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -127,12 +127,12 @@ func (b *board) hint(dir string, rev kv.Revision) {
 func (w *watch) hint() {
 	select {
 	case w.hints <- struct{}{}:
-	default: // one is waiting already
+	default: // one is already pending
 	}
 }
 
-// poller looks at a file from a connection of its own: data_version tells what
-// other connections did.
+// poller polls a file over its own connection: data_version shows whether other
+// connections changed it.
 type poller struct {
 	driver  *Driver
 	conn    *sql.Conn // nil after a failure
@@ -141,7 +141,7 @@ type poller struct {
 	failing bool
 }
 
-// poll looks every interval until there are no watches.
+// poll polls every interval until there are no watches.
 func (d *Driver) poll(ctx context.Context) {
 	p := &poller{driver: d}
 	defer p.drop()
@@ -161,7 +161,7 @@ func (d *Driver) poll(ctx context.Context) {
 	}
 }
 
-// turn begins a look, or ends the polling with the last watch.
+// turn starts a poll, or ends polling with the last watch.
 func (d *Driver) turn() (fresh bool, since kv.Revision, more bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -171,7 +171,7 @@ func (d *Driver) turn() (fresh bool, since kv.Revision, more bool) {
 	return fresh, b.since, b.polling
 }
 
-// poll finds what changed after since, and hints.
+// poll finds changes after since, and hints.
 func (p *poller) poll(ctx context.Context, fresh bool, since kv.Revision) (err error) {
 	if p.conn == nil {
 		fresh = true
@@ -192,8 +192,7 @@ func (p *poller) poll(ctx context.Context, fresh bool, since kv.Revision) (err e
 	return p.deleteExpired(ctx)
 }
 
-// scan reads which directories changed after since, and when the next lease
-// expires.
+// scan reads which directories changed after since, and when the next lease expires.
 func (p *poller) scan(ctx context.Context, since kv.Revision) error {
 	err := p.conn.QueryRowContext(ctx, `SELECT coalesce(min(iif(boot = ?, expires, 0)), ?) FROM leases`,
 		p.driver.boot, int64(math.MaxInt64)).Scan(&p.expiry)
@@ -211,7 +210,7 @@ func (p *poller) scan(ctx context.Context, since kv.Revision) error {
 		d.board.hint(dir, rev)
 		since = max(since, rev)
 	}
-	if !d.board.fresh { // otherwise a new watch may want an earlier one
+	if !d.board.fresh { // otherwise a new watch may need an earlier one
 		d.board.since = since
 	}
 	return nil
@@ -236,8 +235,8 @@ func (p *poller) dirs(ctx context.Context, since kv.Revision) (map[string]kv.Rev
 	return dirs, rows.Err()
 }
 
-// deleteExpired deletes what has expired. If somebody else is writing, the next look
-// will do.
+// deleteExpired deletes expired leases. If another process is writing, the next poll does
+// it.
 func (p *poller) deleteExpired(ctx context.Context) error {
 	now, err := bootTime()
 	if err != nil || now < p.expiry {
@@ -252,8 +251,8 @@ func (p *poller) deleteExpired(ctx context.Context) error {
 	return err
 }
 
-// report logs the first of a row of failures, and after the last hints at what
-// may have been missed.
+// report logs the first in a series of failures. After the last one it hints at changes
+// that may have been missed.
 func (p *poller) report(ctx context.Context, err error) {
 	if err != nil {
 		p.drop()
@@ -270,7 +269,7 @@ func (p *poller) report(ctx context.Context, err error) {
 	p.driver.hintAll()
 }
 
-// drop gives the connection up.
+// drop closes the connection.
 func (p *poller) drop() {
 	if p.conn != nil {
 		discard(p.conn)

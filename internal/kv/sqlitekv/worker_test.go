@@ -19,14 +19,14 @@ import (
 	"github.com/holdfast-web/holdfast/internal/kv/sqlitekv"
 )
 
-// The environment of a worker process: what it does, and on which file.
+// The environment of a worker process: its job and its file.
 const (
 	envJob  = "HOLDFAST_SQLITEKV_JOB"
 	envPath = "HOLDFAST_SQLITEKV_PATH"
 )
 
-// runWorker does the job of the environment, if there is one. Workers read
-// requests from standard input, a line each, and answer with lines.
+// runWorker runs the job named in the environment, if any. Workers read requests from
+// standard input, one per line, and answer with lines.
 func runWorker() bool {
 	job, ok := map[string]func(context.Context, *sqlitekv.Driver) error{
 		"histories": workHistories, "commits": workCommits, "hold": workHold, "open": workOpen, "limit": workLimit, "touch": workTouch,
@@ -49,7 +49,7 @@ func runWorker() bool {
 	return true
 }
 
-// workHistories does its part of every history that is asked for.
+// workHistories runs its part of every requested history.
 func workHistories(ctx context.Context, d *sqlitekv.Driver) error {
 	in, out := json.NewDecoder(os.Stdin), json.NewEncoder(os.Stdout)
 	for {
@@ -69,7 +69,7 @@ func workHistories(ctx context.Context, d *sqlitekv.Driver) error {
 	}
 }
 
-// workTouch creates the keys it is told to, and answers when that was done.
+// workTouch creates the requested keys, and answers when that is done.
 func workTouch(ctx context.Context, d *sqlitekv.Driver) error {
 	in, out := json.NewDecoder(os.Stdin), json.NewEncoder(os.Stdout)
 	for {
@@ -88,8 +88,8 @@ func workTouch(ctx context.Context, d *sqlitekv.Driver) error {
 	}
 }
 
-// workCommits commits forever and prints what was acknowledged: a key of its
-// own each time, together with a counter that all share.
+// workCommits commits in a loop and prints each acknowledged commit: a new key each time,
+// together with a shared counter.
 func workCommits(ctx context.Context, d *sqlitekv.Driver) error {
 	for i := 0; ; i++ {
 		counter, err := d.Get(ctx, "counter")
@@ -128,8 +128,8 @@ func workHold(ctx context.Context, d *sqlitekv.Driver) error {
 // workOpen does nothing: opening is the test.
 func workOpen(context.Context, *sqlitekv.Driver) error { return nil }
 
-// workLimit has a commit fail in the middle of its writing: files cannot grow for
-// a while.
+// workLimit makes a commit fail in the middle of its write: files cannot grow for a
+// while.
 func workLimit(ctx context.Context, d *sqlitekv.Driver) error {
 	if _, err := d.Commit(ctx, kv.Create("before", nil)); err != nil {
 		return err
@@ -203,7 +203,7 @@ func (p *process) stop(t testing.TB) {
 	}
 }
 
-// kill ends a worker in the middle of whatever it does.
+// kill kills a worker at any point of its work.
 func (p *process) kill(t testing.TB) {
 	t.Helper()
 	if err := p.cmd.Process.Kill(); err != nil {

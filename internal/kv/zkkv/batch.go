@@ -1,17 +1,17 @@
 package zkkv
 
-// batch is mirrors of a link that were told of changes at about the same time,
-// such as those of one commit. Their hints are given together, when all of them
-// are guarded again: who reads after the first hint finds everything at hand, and
-// need not read again after the others.
+// batch groups mirrors of a link that were told of changes at about the same time, such
+// as those of one commit. Their hints are sent together, when all of them are guarded
+// again, so a caller that reads after the first hint finds everything current, and need
+// not read again after the others.
 type batch struct {
-	closed  bool // one of them is guarded again: what comes now is of another batch
+	closed  bool // one of them is guarded again: later changes belong to another batch
 	waiting int
 	changed []string // directories to give hints of
 }
 
-// join puts a mirror that was told of a change into a batch, unless it is in one
-// already. It wants the link's lock held.
+// join adds a mirror that was told of a change to a batch, unless it is already in one.
+// The link's lock must be held.
 func (l *link) join(m *mirror) {
 	if m.batch != nil {
 		return
@@ -23,8 +23,8 @@ func (l *link) join(m *mirror) {
 	m.batch.waiting++
 }
 
-// leave takes a mirror out of its batch, and returns the directories that hints
-// are to be given of: those of the whole batch if this was the last of it.
+// leave removes a mirror from its batch, and returns the directories to hint: those of
+// the whole batch if this was its last mirror.
 func (l *link) leave(m *mirror, changed bool) (hints []string) {
 	l.state.Lock()
 	defer l.state.Unlock()

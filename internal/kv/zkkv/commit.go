@@ -14,12 +14,12 @@ import (
 	"github.com/holdfast-web/holdfast/internal/kv"
 )
 
-// young is the version below which a znode that was deleted and made again might
-// reach the same version unseen (see the package comment).
+// young is the version below which a deleted and recreated znode might reach the same
+// version unseen (see the package comment).
 const young = 8
 
-// Commit implements kv.Driver. A key that is deleted while something lies below
-// it, or created below a leased one, fails with ErrInvalid.
+// Commit implements kv.Driver. Deleting a key that has keys below it, or creating one
+// below a leased key, fails with ErrInvalid.
 func (d *Driver) Commit(ctx context.Context, ops ...kv.Op) (kv.Receipt, error) {
 	if err := kv.CheckOps(ops); err != nil {
 		return kv.Receipt{}, fmt.Errorf("commit: %w", err)
@@ -41,7 +41,7 @@ func (d *Driver) Commit(ctx context.Context, ops ...kv.Op) (kv.Receipt, error) {
 	}
 }
 
-// try does a commit over the connection that there is.
+// try attempts a commit over the current connection.
 func (d *Driver) try(ctx context.Context, ops []kv.Op) (kv.Receipt, error) {
 	s, l, err := d.carrier(ctx, ops)
 	if err != nil {
@@ -55,7 +55,7 @@ func (d *Driver) try(ctx context.Context, ops []kv.Op) (kv.Receipt, error) {
 	return t.receipt(ops, steps, results)
 }
 
-// unsent marks the error of a read before a multi, unless it is an answer.
+// unsent marks the error of a read before a multi, unless it is a server's answer.
 func unsent(err error) error {
 	if answered(err) || errors.Is(err, kv.ErrConflict) || errors.Is(err, kv.ErrLeaseLost) {
 		return err
@@ -63,24 +63,24 @@ func unsent(err error) error {
 	return fmt.Errorf("%w: %w", errNotSent, err)
 }
 
-// trial is a commit on its way.
+// trial is a commit in progress.
 type trial struct {
 	d      *Driver
 	s      *session
-	l      *link            // whose session s is; nil if it is that of a lease
+	l      *link            // owner of session s; nil if s belongs to a lease
 	acts   []*act           // in the order of their keys
-	guards map[string]int64 // how many children each directory has had when it was read
+	guards map[string]int64 // how many children each directory has ever had, when read
 }
 
-// act is an operation and what was found out about its znode.
+// act is an operation and the known state of its znode.
 type act struct {
 	op    kv.Op
 	path  string
-	token token    // that the op wants; after the commit, that its znode has
+	token token    // required by the op; after the commit, the znode's token
 	over  *zk.Stat // of the mere directory that a create turns into a key
 }
 
-// newTrial puts creations in order, so that keys come before those below them.
+// newTrial sorts creations so that keys precede those below them.
 func newTrial(d *Driver, s *session, l *link, ops []kv.Op) *trial {
 	t := &trial{d: d, s: s, l: l}
 	for _, op := range ops {
@@ -90,8 +90,8 @@ func newTrial(d *Driver, s *session, l *link, ops []kv.Op) *trial {
 	return t
 }
 
-// run looks at the state of things and tries the multi that fits it, until it
-// fits: others may be changing the same.
+// run reads the current state and tries a matching multi until one succeeds: other
+// clients may be changing the same keys.
 func (t *trial) run(ctx context.Context) ([]step, []zk.MultiResponse, error) {
 	for n := range tries {
 		if n > 1 {
@@ -124,8 +124,8 @@ func multi(steps []step) func(*zk.Conn) ([]zk.MultiResponse, error) {
 	return func(c *zk.Conn) ([]zk.MultiResponse, error) { return c.Multi(requests...) }
 }
 
-// compareTokens compares tokens with the znodes. What does not fit is looked at again
-// after a sync, for a server may lag behind the one that a token was read from.
+// compareTokens compares tokens with the znodes. A mismatch is checked again after a
+// sync, because a server may lag behind the one that a token was read from.
 func (t *trial) compareTokens(ctx context.Context) error {
 	for _, a := range t.acts {
 		if a.op.Kind == kv.KindCreate {
@@ -149,8 +149,8 @@ func (t *trial) compareTokens(ctx context.Context) error {
 	return err
 }
 
-// compare counts the directories' children first, then looks at the znodes: so
-// a znode that is another one by the time of the multi was created after the count.
+// compare first counts the directories' children, then reads the znodes: so a znode that
+// was replaced by the time of the multi was created after the count.
 func (t *trial) compare(ctx context.Context) (misfit *act, err error) {
 	if err := t.count(ctx); err != nil {
 		return nil, err
@@ -178,8 +178,8 @@ func (t *trial) fits(ctx context.Context, a *act) (bool, error) {
 	return ok && tokenOf(&n.stat) == a.token, err
 }
 
-// count finds out which directories the multi must guard: those of young tokens,
-// and any if no other request would say what the transaction's number is.
+// count finds the directories that the multi must guard: those of young tokens, and any
+// one if no other request would return the transaction's number.
 func (t *trial) count(ctx context.Context) error {
 	var dirs []string
 	stat := false
@@ -215,11 +215,11 @@ func (a *act) conflict() error {
 	return fmt.Errorf("%s %s, which has changed: %w", a.op.Kind, a.op.Key, kv.ErrConflict)
 }
 
-// learn finds out from a multi that failed what to do otherwise; what it
-// returns ends the commit.
+// learn derives from a failed multi how to change the next one; an error from it ends the
+// commit.
 func (t *trial) learn(ctx context.Context, steps []step, results []zk.MultiResponse, err error) error {
 	if errors.Is(err, errNotSent) || errors.Is(err, zk.ErrSessionExpired) {
-		return err // nothing was sent, or it was refused as a whole
+		return err // nothing was sent, or all of it was refused
 	}
 	if errors.Is(err, zk.ErrNoServer) || errors.Is(err, zk.ErrSessionMoved) {
 		return fmt.Errorf("%w: %w", errNotSent, err)
@@ -239,7 +239,7 @@ func (t *trial) refused(ctx context.Context, s step, err error) error {
 	switch {
 	case errors.Is(err, zk.ErrNoAuth):
 		return t.d.explain(s.path, err)
-	case s.act == nil: // a guard: look again
+	case s.act == nil: // a guard: read again
 		return nil
 	case errors.Is(err, zk.ErrNotEmpty):
 		return fmt.Errorf("%s %s: other keys lie below it: %w", s.act.op.Kind, s.act.op.Key, kv.ErrInvalid)
@@ -255,8 +255,7 @@ func (t *trial) refused(ctx context.Context, s step, err error) error {
 	return t.meet(ctx, s.act)
 }
 
-// meet makes way for a create that found its znode in the way or its parent
-// missing.
+// meet adapts a create whose znode already exists or whose parent is missing.
 func (t *trial) meet(ctx context.Context, a *act) error {
 	n, ok, err := t.d.get(ctx, t.s, a.path)
 	if err != nil {
@@ -273,8 +272,8 @@ func (t *trial) meet(ctx context.Context, a *act) error {
 	return nil
 }
 
-// makeParents makes the directories above a's znode that are missing, but for
-// those that are keys of the commit itself.
+// makeParents creates the missing directories above a's znode, except keys of the commit
+// itself.
 func (t *trial) makeParents(ctx context.Context, a *act) error {
 	parts := strings.Split(a.path[1:], "/")
 	path := ""
@@ -311,7 +310,7 @@ func (t *trial) makeDirectory(ctx context.Context, path string) error {
 	return nil
 }
 
-// makes reports whether the commit itself makes the znode.
+// makes reports whether the commit itself creates the znode.
 func (t *trial) makes(path string) bool {
 	return slices.ContainsFunc(t.acts, func(a *act) bool {
 		return a.path == path && a.op.Kind == kv.KindCreate && a.over == nil

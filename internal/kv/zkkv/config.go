@@ -24,32 +24,31 @@ const (
 	maxSession     = 10 * time.Minute
 )
 
-// Config says which ensemble, where in it, and how to get there.
+// Config names the ensemble, the root in it, and the way to connect.
 type Config struct {
-	// Servers are addresses, host:port; the port is 2181 if there is none. Names
-	// are looked up at each connection.
+	// Servers are addresses, host:port; the port defaults to 2181. Names are resolved for
+	// each connection.
 	Servers []string
-	// Root is the znode below which the keys lie: "/<topology>". It and its
-	// parents are made by the first commit.
+	// Root is the znode above the keys: "/<topology>". The first commit creates it and
+	// its parents.
 	Root string
-	// Auth, unless zero, makes the client a digest user. The znodes it makes are
-	// then its own: nobody else may do anything with them.
+	// Auth, unless zero, makes the client a digest user. Only that user can access the
+	// znodes it creates.
 	Auth Auth
-	// WorldReadable lets everybody read the znodes that an authenticated client
-	// makes.
+	// WorldReadable lets everyone read the znodes that an authenticated client creates.
 	WorldReadable bool
-	// TLS, unless nil, is spoken from the first byte on (a server's
-	// secureClientPort). A missing ServerName is the server's host name.
+	// TLS, unless nil, is used from the first byte on (a server's secureClientPort).
+	// ServerName defaults to the server's host name.
 	TLS *tls.Config
-	// Logger gets lost connections, and watches that fail. By default it is dropped.
+	// Logger receives lost connections and failed watches. By default they are discarded.
 	Logger *slog.Logger
-	// SessionTimeout is of the session for everything but leases; by default 6 s.
-	// After two thirds of it without a word a server counts as lost.
+	// SessionTimeout applies to the session for everything except leases; 6 s by default.
+	// A server that is silent for two thirds of it counts as lost.
 	SessionTimeout time.Duration
-	// QuorumReads makes every read wait for a write to the quorum instead of a
-	// sync: see the package comment.
+	// QuorumReads makes every read wait for a write to the quorum instead of a sync: see
+	// the package comment.
 	QuorumReads bool
-	// Dial makes the connections under TLS, if there is any. By default a net.Dialer.
+	// Dial makes the connections, below TLS if used. By default it is a net.Dialer.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
@@ -77,9 +76,9 @@ func ParseAuth(s string) (Auth, error) {
 	return Auth{user, password}, nil
 }
 
-// ParseURL reads zk://host1:2181,host2:2181/topology with the options
-// session=6s, reads=quorum, readable=world and tls=on. Errors do not repeat
-// credentials that stand in a URL by mistake.
+// ParseURL reads zk://host1:2181,host2:2181/topology with the options session=6s,
+// reads=quorum, readable=world and tls=on. Errors do not repeat credentials that are in a
+// URL by mistake.
 func ParseURL(s string) (Config, error) {
 	rest, ok := strings.CutPrefix(s, scheme)
 	if !ok {
@@ -136,7 +135,7 @@ func (c *Config) option(name, value string) (err error) {
 	return nil
 }
 
-// complete fills in defaults and refuses what can never work.
+// complete fills in defaults and rejects invalid values.
 func (c *Config) complete() error {
 	servers := make([]string, 0, len(c.Servers))
 	for _, s := range c.Servers {
@@ -180,7 +179,7 @@ func address(s string) (string, error) {
 	return net.JoinHostPort(host, port), nil
 }
 
-// isHost reports whether s is an IP address or may be a name.
+// isHost reports whether s is an IP address or a plausible name.
 func isHost(s string) bool {
 	if _, err := netip.ParseAddr(s); err == nil {
 		return !strings.ContainsAny(s, "/?,@[]%")

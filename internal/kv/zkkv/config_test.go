@@ -84,7 +84,7 @@ func FuzzParseURL(f *testing.F) {
 	})
 }
 
-// TestAuthStaysSecret: no way of printing shows the password.
+// TestAuthStaysSecret: no way of formatting shows the password.
 func TestAuthStaysSecret(t *testing.T) {
 	auth, err := zkkv.ParseAuth("holdfast:pass:word")
 	if err != nil || auth != (zkkv.Auth{User: "holdfast", Password: "pass:word"}) {

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// dialTimeout bounds one connection, with its TLS handshake.
+// dialTimeout bounds one connection, including its TLS handshake.
 const dialTimeout = 2 * time.Second
 
 // dial connects to a server.
@@ -20,7 +20,7 @@ func (c *Config) dial(ctx context.Context, server string) (net.Conn, error) {
 	}
 	config := c.TLS.Clone()
 	if config.ServerName == "" {
-		config.ServerName, _, _ = net.SplitHostPort(server) // complete has seen to the form
+		config.ServerName, _, _ = net.SplitHostPort(server) // complete has checked the form
 	}
 	secure := tls.Client(conn, config)
 	if err := secure.HandshakeContext(ctx); err != nil {
@@ -30,17 +30,16 @@ func (c *Config) dial(ctx context.Context, server string) (net.Conn, error) {
 	return secure, nil
 }
 
-// wire is a connection that the library cannot wait on forever: its handshake
-// waits for ten receive timeouts, and for the second half of the answer without
-// any limit.
+// wire is a connection on which the library cannot wait indefinitely: its handshake waits
+// for ten receive timeouts, and for the second half of the answer without any limit.
 type wire struct {
 	net.Conn
 	s    *session
 	head []byte // of the handshake's answer
 }
 
-// answerHead is how much of the answer goes as far as the granted timeout:
-// length, protocol version, timeout in ms, 4 bytes each.
+// answerHead is the length of the answer up to the granted timeout: length, protocol
+// version, timeout in ms, 4 bytes each.
 const answerHead = 12
 
 func (w *wire) Read(p []byte) (int, error) {
@@ -70,7 +69,7 @@ func (s *session) clamp(t time.Time) time.Time {
 	return t
 }
 
-// hosts takes the servers in turn.
+// hosts cycles through the servers.
 type hosts struct {
 	servers []string
 	next    int
@@ -81,8 +80,8 @@ func (h *hosts) Init([]string) error { return nil }
 func (h *hosts) Len() int            { return len(h.servers) }
 func (h *hosts) Connected()          { h.failed = 0 }
 
-// Next implements zk.HostProvider; after a round in vain the library waits for
-// a second. One goroutine of it calls all this.
+// Next implements zk.HostProvider; after a full round of failures the library waits for a
+// second. One goroutine of the library makes all calls.
 func (h *hosts) Next() (server string, retryStart bool) {
 	server = h.servers[h.next%len(h.servers)]
 	retryStart = h.failed > 0 && h.failed%len(h.servers) == 0

@@ -21,7 +21,7 @@ const (
 	calls   = 24 // of each client in a round
 )
 
-// TestEnsemble runs what breaks servers, one after the other.
+// TestEnsemble runs the tests that break servers, in sequence.
 func TestEnsemble(t *testing.T) {
 	z := services.StartZooKeeper(t, services.ZooKeeperOptions{Servers: 3})
 	for _, test := range []struct {
@@ -41,7 +41,7 @@ func TestEnsemble(t *testing.T) {
 	}
 }
 
-// testLeaderKilled: leases, watches and calls survive the leader.
+// testLeaderKilled: leases, watches and calls survive the loss of the leader.
 func testLeaderKilled(t *testing.T, z *services.ZooKeeper) {
 	c := clusterIn(z, t)
 	d, other := open(t, c.cfg), open(t, c.cfg)
@@ -81,8 +81,8 @@ func testLeaderKilled(t *testing.T, z *services.ZooKeeper) {
 	}
 }
 
-// linearizable runs histories while disturb breaks things, each time after a
-// part of the calls.
+// linearizable runs histories while disturb breaks things, once after each part of the
+// calls.
 func linearizable(t *testing.T, cfg zkkv.Config, rounds int, disturb func()) {
 	t.Helper()
 	disturbances := int64(max(4, rounds/20))
@@ -91,7 +91,7 @@ func linearizable(t *testing.T, cfg zkkv.Config, rounds int, disturb func()) {
 	for i := range drivers {
 		d := open(t, cfg).Driver
 		drivers[i] = counted{d, &done}
-		for round := 0; i%2 == 0 && round < rounds; round++ { // half of them answer from what they keep
+		for round := 0; i%2 == 0 && round < rounds; round++ { // half of them answer from their mirrors
 			if _, err := d.Watch(t.Context(), fmt.Sprintf("lin/%d", round)); err != nil {
 				t.Fatal(err)
 			}
@@ -170,8 +170,8 @@ func testLinearizableWithKills(t *testing.T, z *services.ZooKeeper) {
 	})
 }
 
-// testLinearizableWithPauses: a leader that goes on after it was deposed may
-// answer a sync; quorum reads are safe from it.
+// testLinearizableWithPauses: a deposed leader that resumes may answer a sync; quorum
+// reads are safe from it.
 func testLinearizableWithPauses(t *testing.T, z *services.ZooKeeper) {
 	c := clusterIn(z, t)
 	c.cfg.QuorumReads = true
@@ -184,7 +184,7 @@ func testLinearizableWithPauses(t *testing.T, z *services.ZooKeeper) {
 	})
 }
 
-// testAllPaused: no call outlives its context, and all is well afterwards.
+// testAllPaused: no call outlives its context, and everything recovers afterwards.
 func testAllPaused(t *testing.T, z *services.ZooKeeper) {
 	c := clusterIn(z, t)
 	d := open(t, c.cfg)
@@ -219,8 +219,8 @@ func testAllPaused(t *testing.T, z *services.ZooKeeper) {
 	commit(t, d, kv.Create("d/after", nil))
 }
 
-// testAllKilled: whoever waits goes on when the servers come back, without a
-// lease whose time has run out.
+// testAllKilled: waiting calls continue when the servers come back, without a lease that
+// has expired.
 func testAllKilled(t *testing.T, z *services.ZooKeeper) {
 	c := clusterIn(z, t)
 	d := open(t, c.cfg)

@@ -18,7 +18,7 @@ import (
 	"github.com/holdfast-web/holdfast/test/services"
 )
 
-// TestMain: what the driver has to leave behind is no leak of its own.
+// TestMain ignores goroutines that the driver has to leave behind by design.
 func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/go-zookeeper/zk.(*Conn).flushRequests"))
 }
@@ -26,8 +26,8 @@ func TestMain(m *testing.M) {
 // patience bounds every wait of the tests.
 const patience = 30 * time.Second
 
-// network is the way of one client to the servers. While it is cut nothing
-// passes, and neither end is told.
+// network is one client's connection to the servers. While it is cut nothing passes, and
+// neither end is told.
 type network struct {
 	mu    sync.Mutex
 	cut   bool
@@ -59,7 +59,7 @@ func (n *network) setCut(cut bool) {
 	n.conns = nil
 }
 
-// cable is a connection that swallows everything once it is silent, for good.
+// cable is a connection that swallows everything once it is silent, permanently.
 type cable struct {
 	net.Conn
 	once   sync.Once
@@ -77,7 +77,7 @@ func (c *cable) Write(p []byte) (int, error) {
 	}
 }
 
-// Read returns what came before the cut, and then nothing until the deadline.
+// Read returns data from before the cut, and then nothing until the deadline.
 func (c *cable) Read(p []byte) (int, error) {
 	for {
 		n, err := c.Conn.Read(p)
@@ -92,7 +92,7 @@ func (c *cable) Read(p []byte) (int, error) {
 	}
 }
 
-// client is a driver and its way to the servers.
+// client is a driver and its network.
 type client struct {
 	*zkkv.Driver
 	network *network
@@ -117,7 +117,7 @@ func open(t testing.TB, cfg zkkv.Config) client {
 	return client{d, n}
 }
 
-// cluster is a root of its own in an ensemble that the tests share.
+// cluster is a separate root in an ensemble that the tests share.
 type cluster struct{ cfg zkkv.Config }
 
 func clusterIn(z *services.ZooKeeper, t testing.TB) cluster {
@@ -132,13 +132,13 @@ func (c cluster) Vanish(_ testing.TB, k kvtest.Client) { k.(client).network.setC
 
 func (c cluster) TTL() time.Duration { return 3 * time.Second }
 
-// commit commits, which must succeed.
+// commit commits and requires success.
 func commit(t testing.TB, d kv.Driver, ops ...kv.Op) kv.Revision {
 	t.Helper()
 	return receipt(t, d, ops...).Revision
 }
 
-// receipt is commit for who wants the tokens as well.
+// receipt is commit for callers that also need the tokens.
 func receipt(t testing.TB, d kv.Driver, ops ...kv.Op) kv.Receipt {
 	t.Helper()
 	r, err := d.Commit(t.Context(), ops...)
@@ -148,7 +148,7 @@ func receipt(t testing.TB, d kv.Driver, ops ...kv.Op) kv.Receipt {
 	return r
 }
 
-// values returns what d sees of keys, as key=value.
+// values returns the keys as seen by d, as key=value.
 func values(t testing.TB, d kv.Driver, keys ...string) []string {
 	t.Helper()
 	entries, err := d.Get(t.Context(), keys...)

@@ -2,21 +2,21 @@ package zkkv
 
 import "context"
 
-// lasting is the znode of a leased key that this driver changes again and again, as
-// nodes do with their entries. The server has promised to tell of its end, so it need
-// not be asked before each change whether it is still the same one.
+// lasting is the znode of a leased key that this driver changes repeatedly, as nodes do
+// with their entries. The server has promised to report its deletion, so the driver need
+// not check before each change whether it is still the same znode.
 type lasting struct {
 	guard
 	czxid int64
 }
 
-// lasts is fits for such a znode: it costs a read unless the server would have told.
-// That the version is right the multi sees to.
+// lasts is fits for such a znode: no read is needed as long as the server has not
+// reported its deletion. The multi checks the version.
 func (d *Driver) lasts(ctx context.Context, l *link, path string, want token) (bool, error) {
 	if l.has(path, want.czxid) {
 		return true, nil
 	}
-	// A watch of the children of a znode that can have none is one of its end alone.
+	// A watch of the children of a znode that cannot have any reports only its deletion.
 	k := l.expect(path)
 	_, stat, err := d.childrenW(ctx, l.session, path)
 	l.state.Lock()
@@ -46,7 +46,7 @@ func (l *link) expect(path string) *lasting {
 	return k
 }
 
-// outlive is told that a znode is gone, with the link's lock held.
+// outlive is called when a znode was deleted, with the link's lock held.
 func (l *link) outlive(path string) {
 	if k := l.lasting[path]; k != nil {
 		k.fire()

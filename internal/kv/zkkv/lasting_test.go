@@ -10,8 +10,8 @@ import (
 	"github.com/holdfast-web/holdfast/test/services"
 )
 
-// testLasting counts what it costs to change a leased key again and again with the
-// token of the last commit: a multi, and one read over each connection.
+// testLasting counts the cost of changing a leased key repeatedly with the token of the
+// last commit: one multi each, and one read per connection.
 func testLasting(t *testing.T, z *services.ZooKeeper) {
 	c := clusterIn(z, t)
 	d := open(t, c.cfg)
@@ -30,7 +30,7 @@ func testLasting(t *testing.T, z *services.ZooKeeper) {
 		after := d.Stats()
 		return zkkv.Stats{Reads: after.Reads - before.Reads, Syncs: after.Syncs - before.Syncs, Multis: after.Multis - before.Multis}
 	}
-	change(10) // tokens grow up
+	change(10) // versions pass the young range
 	for range 3 {
 		if cost := change(20); cost != (zkkv.Stats{Multis: 20}) {
 			t.Errorf("20 changes cost %+v", cost)

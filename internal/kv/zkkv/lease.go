@@ -18,15 +18,15 @@ type lease struct {
 	driver  *Driver
 	done    chan struct{} // closed when the lease has ended or may have
 	losing  sync.Once
-	renewed chan struct{} // closed when nobody renews it any more
+	renewed chan struct{} // closed when renewal has stopped
 
 	state   sync.Mutex // guards what follows
 	up      bool       // there is a connection
 	changed chan struct{}
 }
 
-// Lease implements kv.Driver. Servers grant what lies between 2 and 20 of their
-// ticks, and round to it.
+// Lease implements kv.Driver. Servers grant between 2 and 20 of their ticks, and round to
+// that range.
 func (d *Driver) Lease(ctx context.Context, ttl time.Duration) (kv.Lease, error) {
 	if ttl <= 0 {
 		return nil, fmt.Errorf("lease of %v: %w", ttl, kv.ErrInvalid)
@@ -80,7 +80,7 @@ func (l *lease) event(e zk.Event) {
 	case zk.StateDisconnected:
 		l.turn(false)
 	case zk.StateExpired, zk.StateAuthFailed:
-		l.lose() // before the library asks for a new session
+		l.lose() // before the library requests a new session
 	}
 }
 
@@ -132,8 +132,8 @@ func (l *lease) lost() bool {
 	}
 }
 
-// renew asks for an answer again and again, until there was none for too long
-// or the lease is ended. The library's own pings do not tell when they were sent.
+// renew pings repeatedly, until there was no answer for too long or the lease ended. The
+// library's own pings do not tell when they were sent.
 func (l *lease) renew(confirmed time.Time) {
 	defer close(l.renewed)
 	for !l.lost() {
@@ -189,8 +189,8 @@ func (d *Driver) forget(l *lease) {
 // Done implements kv.Lease.
 func (l *lease) Done() <-chan struct{} { return l.done }
 
-// Close implements kv.Lease. Keys that the servers could not be told of within
-// a second go when the session expires.
+// Close implements kv.Lease. Keys that the servers could not be told to delete within a
+// second are deleted when the session expires.
 func (l *lease) Close() error {
 	l.end()
 	return nil
@@ -199,13 +199,13 @@ func (l *lease) Close() error {
 func (l *lease) end() {
 	l.losing.Do(func() {
 		close(l.done)
-		l.close() // with a word to the servers, which lose does not give
+		l.close() // tells the servers, which lose does not
 	})
 	<-l.renewed
 }
 
-// carrier returns the session for a commit of ops: that of the lease of the keys
-// it creates, or of the link.
+// carrier returns the session for a commit of ops: that of the lease of the keys it
+// creates, or of the link.
 func (d *Driver) carrier(ctx context.Context, ops []kv.Op) (*session, *link, error) {
 	var used *lease
 	for _, op := range ops {
@@ -231,8 +231,8 @@ func (d *Driver) carrier(ctx context.Context, ops []kv.Op) (*session, *link, err
 	return l.session, l, nil
 }
 
-// errLost turns what the server says of a session that has ended into what
-// that means for a lease.
+// errLost translates a server's error about an ended session into its meaning for a
+// lease.
 func errLost(err error) error {
 	if errors.Is(err, zk.ErrSessionExpired) {
 		return fmt.Errorf("%w: %w", kv.ErrLeaseLost, err)

@@ -17,9 +17,9 @@ const (
 	pauseMost  = time.Second
 )
 
-// link is one connection to one server, with a session that ends with it: its
-// session holds no ephemerals, so nothing is lost, and no watch, request or
-// state of the library's outlives the connection.
+// link is one connection to one server, with a session that ends with it. The session has
+// no ephemerals, so nothing is lost, and no watch, request or library state outlives the
+// connection.
 type link struct {
 	*session
 	server  string
@@ -37,7 +37,7 @@ type link struct {
 	lasting map[string]*lasting // by path
 }
 
-// connect makes a link to server, or says what went wrong.
+// connect opens a link to server, or returns why it could not.
 func (d *Driver) connect(ctx context.Context, server string) (*link, error) {
 	l := &link{server: server, up: make(chan struct{}), dead: make(chan struct{}), mirrors: map[string]*mirror{}, lasting: map[string]*lasting{}}
 	l.session = &session{cfg: &d.cfg, onEvent: l.event, onFailed: func(_ string, err error) { l.die(err) }}
@@ -50,7 +50,7 @@ func (d *Driver) connect(ctx context.Context, server string) (*link, error) {
 		return l, nil
 	}
 	l.kill()
-	d.running.Go(l.close) // which the library takes a second for
+	d.running.Go(l.close) // the library takes a second for it
 	return nil, err
 }
 
@@ -67,7 +67,7 @@ func (l *link) greet(ctx context.Context) error {
 	}
 }
 
-// event is called by the library, in the order in which the server sent things.
+// event is called by the library, in the order of the server's messages.
 func (l *link) event(e zk.Event) {
 	if e.Type != zk.EventSession {
 		l.notice(e)
@@ -83,7 +83,7 @@ func (l *link) event(e zk.Event) {
 	}
 }
 
-// lost says what it means that the connection has ended.
+// lost describes the end of a connection.
 func (l *link) lost() error {
 	select {
 	case <-l.up:
@@ -102,7 +102,7 @@ func (l *link) die(cause error) {
 	})
 }
 
-// maintainLink has a link in use for as long as ctx lasts.
+// maintainLink keeps a link in use until ctx ends.
 func (d *Driver) maintainLink(ctx context.Context) {
 	order := rand.Perm(len(d.cfg.Servers))
 	pause := pauseLeast
@@ -122,7 +122,7 @@ func (d *Driver) maintainLink(ctx context.Context) {
 	}
 }
 
-// use lets everybody use l until it is dead or ctx ends.
+// use makes l the current link until it is dead or ctx ends.
 func (d *Driver) use(ctx context.Context, l *link) {
 	d.change(l)
 	select {
@@ -135,13 +135,14 @@ func (d *Driver) use(ctx context.Context, l *link) {
 		d.blame(l.server, l.cause)
 	}
 	d.running.Go(func() {
-		l.close() // which the library takes a second for, if the link is dead
+		l.close() // if the link is dead, the library takes a second for it
 		l.die(errEnded)
 		l.tending.Wait()
 	})
 }
 
-// rest waits for half of most to most, so that many clients do not come at once.
+// rest waits between half of most and most, so that many clients do not reconnect at the
+// same time.
 func rest(ctx context.Context, most time.Duration) {
 	t := time.NewTimer(most/2 + rand.N(most/2))
 	defer t.Stop()

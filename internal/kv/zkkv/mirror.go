@@ -13,24 +13,24 @@ import (
 )
 
 const (
-	// mostWatched bounds the keys of a directory that are watched one by one. Of
-	// changes of the values of further ones there is no hint.
+	// mostWatched limits how many keys of a directory are watched individually. Value
+	// changes of further keys cause no hint.
 	mostWatched = 10_000
-	// rearm is how long a directory that the server refuses to show is left alone.
+	// rearm is how long to leave a directory alone that the server refuses to show.
 	rearm = time.Second
 )
 
-// mirror is what one link knows of a watched directory: what the server has
-// promised to tell of, once, when it changes. It is guarded by the link's lock.
+// mirror is a link's knowledge of a watched directory, for which the server has promised
+// to report each next change. The link's lock guards it.
 type mirror struct {
 	dir, path string
 	list      guard
 	stat      *zk.Stat          // of the directory; nil if there is none
-	children  map[string]*child // all that have names that keys can have
-	batch     *batch            // that it was told of changes with; nil if it is guarded
-	kick      chan struct{}     // something is not guarded any more
-	ended     chan struct{}     // nobody watches any more
-	ready     chan struct{}     // closed when it was guarded once, or refused
+	children  map[string]*child // all children whose names can be keys
+	batch     *batch            // its pending batch of changes; nil if it is guarded
+	kick      chan struct{}     // some part is no longer guarded
+	ended     chan struct{}     // there are no watches left
+	ready     chan struct{}     // closed when it was first guarded, or refused
 	refused   error             // written before ready is closed
 }
 
@@ -39,16 +39,16 @@ type child struct {
 	node node
 }
 
-// guard is the state of one watch of the server's. It is armed from the answer
-// of the read that sets it until the server fires it. What fires while that read
-// is on its way may have been older than its answer, or younger: it is read again.
+// guard is the state of one server watch. It is armed from the answer of the read that
+// sets it until the server fires it. A watch that fires while that read is in progress
+// may be older or newer than the answer, so the znode is read again.
 type guard struct{ armed, fired bool }
 
 func (g *guard) fire() { g.armed, g.fired = false, true }
 func (g *guard) aim()  { g.armed, g.fired = false, false }
 func (g *guard) set()  { g.armed = !g.fired }
 
-// mirror begins to tend a mirror of dir. The driver's lock is held.
+// mirror starts maintaining a mirror of dir. The driver's lock is held.
 func (l *link) mirror(d *Driver, dir string) {
 	m := &mirror{
 		dir: dir, path: d.path(dir), children: map[string]*child{},
@@ -75,8 +75,8 @@ func (l *link) find(path string) *mirror {
 	return l.mirrors[path]
 }
 
-// notice is told of each watch that fires, before any answer that the server
-// sent after it.
+// notice is called for each watch that fires, before any answer that the server sent
+// after it.
 func (l *link) notice(e zk.Event) {
 	if e.Path == "" || e.Path == "/" {
 		return
@@ -110,9 +110,9 @@ func (m *mirror) wake() {
 	}
 }
 
-// tend keeps m guarded, and gives a hint after each change, when it is guarded
-// again: so what changes after the hint gives another one. The first hint is for
-// what changed while there was no link.
+// tend keeps m guarded. It gives a hint after each change once m is guarded again, so a
+// change after the hint causes another one. The first hint covers changes while there was
+// no link.
 func (l *link) tend(d *Driver, m *mirror) {
 	defer func() { d.hint(l.leave(m, false)...) }()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -144,7 +144,7 @@ func (l *link) tend(d *Driver, m *mirror) {
 	}
 }
 
-// refuse deals with an error of guard; it is false if the mirror has ended.
+// refuse handles an error of guard; it is false if the mirror has ended.
 func (l *link) refuse(ctx context.Context, d *Driver, m *mirror, err error) bool {
 	if ctx.Err() != nil {
 		return false
@@ -165,8 +165,8 @@ func (l *link) refuse(ctx context.Context, d *Driver, m *mirror, err error) bool
 	return true
 }
 
-// guard reads, with watches, what is not guarded, and reports whether anything
-// is another than before.
+// guard reads, with watches, every part that is not guarded, and reports whether anything
+// changed.
 func (l *link) guard(ctx context.Context, d *Driver, m *mirror) (changed bool, err error) {
 	if changed, err = l.guardList(ctx, d, m); err != nil {
 		return changed, err
@@ -191,8 +191,8 @@ func (l *link) unguarded(m *mirror) (names []string) {
 	return names
 }
 
-// guardList reads the names of the children, or waits for the directory to be
-// made if there is none.
+// guardList reads the names of the children. If the directory does not exist, it waits
+// for its creation.
 func (l *link) guardList(ctx context.Context, d *Driver, m *mirror) (changed bool, err error) {
 	l.state.Lock()
 	armed := m.list.armed
@@ -213,7 +213,7 @@ func (l *link) guardList(ctx context.Context, d *Driver, m *mirror) (changed boo
 				return false, err
 			}
 			if !armed {
-				continue // it was made in between
+				continue // it was created meanwhile
 			}
 		}
 		return l.listed(m, names, stat), nil
@@ -221,7 +221,7 @@ func (l *link) guardList(ctx context.Context, d *Driver, m *mirror) (changed boo
 	return false, errBusy
 }
 
-// listed takes over what guardList read.
+// listed stores the result of guardList.
 func (l *link) listed(m *mirror, names []string, stat *zk.Stat) (changed bool) {
 	l.state.Lock()
 	defer l.state.Unlock()
@@ -246,7 +246,7 @@ func (l *link) listed(m *mirror, names []string, stat *zk.Stat) (changed bool) {
 	return changed
 }
 
-// guardChild reads one child; that it is gone fires the watch of the list as well.
+// guardChild reads one child; its deletion also fires the watch of the list.
 func (l *link) guardChild(ctx context.Context, d *Driver, m *mirror, name string) (changed bool, err error) {
 	l.state.Lock()
 	c := m.children[name]
@@ -268,8 +268,7 @@ func (l *link) guardChild(ctx context.Context, d *Driver, m *mirror, name string
 	return changed, nil
 }
 
-// known returns the znode of a key if the link need not ask for it; ok is false
-// if there is none.
+// known returns the znode of a key if no request is needed; ok is false otherwise.
 func (l *link) known(key string) (n node, ok, known bool) {
 	l.state.Lock()
 	defer l.state.Unlock()
@@ -285,8 +284,8 @@ func (l *link) known(key string) (n node, ok, known bool) {
 	return c.node, true, c.armed
 }
 
-// knownView returns a directory if the link need not ask for it: what is all
-// guarded at once is of one instant.
+// knownView returns a directory if no request is needed: parts that are all guarded at
+// the same time are one snapshot.
 func (l *link) knownView(dir string) (v view, known bool) {
 	l.state.Lock()
 	defer l.state.Unlock()
@@ -307,7 +306,7 @@ func (l *link) knownView(dir string) (v view, known bool) {
 	return v, true
 }
 
-// mirrorOf looks for a mirror under the lock, without the root.
+// mirrorOf finds a mirror, without the root; the lock must be held.
 func (l *link) mirrorOf(dir string) *mirror {
 	for _, m := range l.mirrors {
 		if m.dir == dir {
@@ -326,8 +325,8 @@ func (d *Driver) getW(ctx context.Context, s *session, path string) (node, bool,
 	return d.found(n, path, err)
 }
 
-// existsW sets a watch for the creation of a znode; missing is false, and there
-// is no such watch, if it exists.
+// existsW sets a watch for the creation of a znode. If the znode exists, missing is false
+// and there is no such watch.
 func (d *Driver) existsW(ctx context.Context, s *session, path string) (missing bool, err error) {
 	d.stats.reads.Add(1)
 	missing, err = call(ctx, s, func(c *zk.Conn) (bool, error) {

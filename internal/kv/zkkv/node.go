@@ -11,15 +11,14 @@ import (
 	"github.com/holdfast-web/holdfast/internal/kv"
 )
 
-// What the data of a znode may begin with to be more than plain data. It is no
-// text that anybody would write.
+// Prefixes that mark a znode's data as more than a plain value. They are not valid text.
 const (
 	prefix    = "\x00holdfast\x00"
-	directory = prefix + "directory" // all of the data of what only is a directory
-	escape    = prefix + "value:"    // before values that begin with prefix
+	directory = prefix + "directory" // the whole data of a mere directory
+	escape    = prefix + "value:"    // precedes values that begin with prefix
 )
 
-// encode is the data of a key.
+// encode returns the data of a key.
 func encode(value []byte) []byte {
 	if !bytes.HasPrefix(value, []byte(prefix)) {
 		return bytes.Clone(value)
@@ -38,13 +37,13 @@ func decode(data []byte) (value []byte, isKey bool) {
 	return bytes.Clone(data), true
 }
 
-// node is a znode as a read saw it.
+// node is a znode as read.
 type node struct {
 	data []byte
 	stat zk.Stat
 }
 
-// entry returns the key that the znode is, if it is one.
+// entry converts the znode to a key, if it is one.
 func (n node) entry(key string) (kv.Entry, bool) {
 	value, isKey := decode(n.data)
 	return kv.Entry{
@@ -53,8 +52,8 @@ func (n node) entry(key string) (kv.Entry, bool) {
 	}, isKey
 }
 
-// token is the state of a znode: which one of those that have had its name, and
-// how often it was changed.
+// token identifies the state of a znode: which incarnation of its name, and how often it
+// was changed.
 type token struct {
 	czxid   int64
 	version int32
@@ -67,13 +66,13 @@ func (t token) pack() kv.Token {
 	return kv.MakeToken(fmt.Sprintf("%x.%d.%t", t.czxid, t.version, t.leased))
 }
 
-// unpack is the inverse of pack; ok is false for what fits no key.
+// unpack is the inverse of pack; ok is false for tokens that match no key.
 func unpack(packed kv.Token) (t token, ok bool) {
 	_, err := fmt.Sscanf(packed.Raw(), "%x.%d.%t", &t.czxid, &t.version, &t.leased)
 	return t, err == nil && t.pack() == packed
 }
 
-// path is where a key or directory lies; "" is the root.
+// path is the znode of a key or directory; "" is the root.
 func (d *Driver) path(key string) string {
 	if key == "" {
 		return d.cfg.Root
@@ -81,10 +80,10 @@ func (d *Driver) path(key string) string {
 	return d.cfg.Root + "/" + key
 }
 
-// above is the znode that path lies in.
+// above is the parent znode of path.
 func above(path string) string { return path[:strings.LastIndexByte(path, '/')] }
 
-// acl is what the znodes that this driver makes get.
+// acl is the ACL for znodes that this driver creates.
 func (c *Config) acl() []zk.ACL {
 	if c.Auth.IsZero() {
 		return zk.WorldACL(zk.PermAll)
@@ -96,7 +95,7 @@ func (c *Config) acl() []zk.ACL {
 	return acl
 }
 
-// explain says what to do about a refusal.
+// explain adds advice to a refusal.
 func (d *Driver) explain(path string, err error) error {
 	switch {
 	case err != zk.ErrNoAuth: //nolint:errorlint // the library's own, never wrapped
@@ -107,7 +106,7 @@ func (d *Driver) explain(path string, err error) error {
 	return fmt.Errorf("%s: %w: %w: its ACL does not admit user %s with this password: give other credentials, or change the ACL with setAcl in zkCli.sh", path, kv.ErrDenied, err, d.cfg.Auth)
 }
 
-// get reads a znode; ok is false if there is none.
+// get reads a znode; ok is false if it does not exist.
 func (d *Driver) get(ctx context.Context, s *session, path string) (n node, ok bool, err error) {
 	d.stats.reads.Add(1)
 	n, err = call(ctx, s, func(c *zk.Conn) (node, error) { return nodeOf(c.Get(path)) })

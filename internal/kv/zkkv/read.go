@@ -13,14 +13,14 @@ import (
 )
 
 const (
-	// pipeline is how many reads of one call are on their way at once.
+	// pipeline is how many reads of one call may be in flight.
 	pipeline = 32
-	// tries bounds the rounds of reads and refused multis of one call.
+	// tries bounds the rounds of reads and refused multis in one call.
 	tries = 1000
 )
 
-// reading does reads of one link until the link outlives them. Whatever they
-// saw before is forgotten.
+// reading runs f on a link until the link survives the reads. Results from a link that
+// died are discarded.
 func (d *Driver) reading(ctx context.Context, read func(*link) error) error {
 	for {
 		l, err := d.alive(ctx)
@@ -34,14 +34,14 @@ func (d *Driver) reading(ctx context.Context, read func(*link) error) error {
 			return fmt.Errorf("no answer from ZooKeeper at %s: %w", l.server, ctx.Err())
 		}
 		l.die(err)
-		select { // until nobody is given l any more
+		select { // until l is no longer handed out
 		case <-d.gone(l):
 		case <-ctx.Done():
 		}
 	}
 }
 
-// gone returns a channel that is closed when l is not in use, or before.
+// gone returns a channel that is closed when l is no longer in use, or before.
 func (d *Driver) gone(l *link) <-chan struct{} {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -53,8 +53,8 @@ func (d *Driver) gone(l *link) <-chan struct{} {
 	return closed
 }
 
-// barrier returns when the server that s is connected to has caught up with
-// all that was acknowledged before the call.
+// barrier returns when the server that s is connected to has caught up with everything
+// acknowledged before the call.
 func (d *Driver) barrier(ctx context.Context, s *session) error {
 	if d.cfg.QuorumReads {
 		d.stats.multis.Add(1)
@@ -68,18 +68,18 @@ func (d *Driver) barrier(ctx context.Context, s *session) error {
 	return err
 }
 
-// Get implements kv.Driver; its entries need not be of one instant.
+// Get implements kv.Driver; its entries need not be one snapshot.
 func (d *Driver) Get(ctx context.Context, keys ...string) ([]kv.Entry, error) {
 	return d.Group().Get(ctx, keys...)
 }
 
-// List implements kv.Driver. Of a directory that does not exist the revision is 0.
+// List implements kv.Driver. A directory that does not exist has revision 0.
 func (d *Driver) List(ctx context.Context, dir string) ([]string, kv.Revision, error) {
 	return d.Group().List(ctx, dir)
 }
 
-// group is reads that share a sync, as long as they are of one link. What a server
-// shows never goes back, so they are as new as the first of them.
+// group is a set of reads that share a sync, as long as they use one link. A server's
+// state never goes back, so each read is at least as new as the first.
 type group struct {
 	d      *Driver
 	mu     sync.Mutex
@@ -89,7 +89,7 @@ type group struct {
 // Group implements kv.Grouper.
 func (d *Driver) Group() kv.Reader { return &group{d: d} }
 
-// barrier makes l catch up with what was acknowledged before the group began.
+// barrier makes l catch up with everything acknowledged before the group began.
 func (g *group) barrier(ctx context.Context, l *link) error {
 	g.mu.Lock()
 	synced := g.synced == l
@@ -218,7 +218,7 @@ func (g *group) List(ctx context.Context, dir string) (keys []string, rev kv.Rev
 	return keys, rev, nil
 }
 
-// view is a directory as one instant had it: its own stat, and its children.
+// view is a directory at one instant: its own stat, and its children.
 type view struct {
 	stat     zk.Stat
 	children map[string]node
@@ -243,9 +243,9 @@ func (d *Driver) view(ctx context.Context, l *link, dir string) (view, error) {
 	return d.collect(ctx, l.session, dir)
 }
 
-// collect reads a directory. A list of children is of one instant, but mere
-// directories can become keys before they are looked at; where there may be such
-// ones, the directory is read until it is found the same twice.
+// collect reads a directory. A list of children is from one instant, but mere directories
+// can become keys before they are read. If there may be such directories, it reads until
+// two results are equal.
 func (d *Driver) collect(ctx context.Context, s *session, dir string) (view, error) {
 	before, sure, err := d.readDir(ctx, s, dir)
 	for range tries {
@@ -276,14 +276,14 @@ func (v view) equal(w view) bool {
 	return true
 }
 
-// readDir reads a directory once; sure means that what it returns is of one instant.
+// readDir reads a directory once; sure means that the result is from one instant.
 func (d *Driver) readDir(ctx context.Context, s *session, dir string) (v view, sure bool, err error) {
 	names, stat, err := d.children(ctx, s, d.path(dir))
 	if err != nil || stat == nil {
 		return view{}, err == nil, err
 	}
 	names = slices.DeleteFunc(names, func(name string) bool {
-		return kv.CheckKey(kv.Join(dir, name)) != nil // somebody else's, no key can have the name
+		return kv.CheckKey(kv.Join(dir, name)) != nil // a foreign znode: no key can have the name
 	})
 	v, sure = view{stat: *stat, children: make(map[string]node, len(names))}, true
 	var mu sync.Mutex
@@ -304,7 +304,7 @@ func (d *Driver) readDir(ctx context.Context, s *session, dir string) (v view, s
 	return v, sure, err
 }
 
-// children lists a znode; stat is nil if there is none.
+// children lists a znode; stat is nil if it does not exist.
 func (d *Driver) children(ctx context.Context, s *session, path string) ([]string, *zk.Stat, error) {
 	type list struct {
 		names []string
@@ -324,8 +324,8 @@ func (d *Driver) children(ctx context.Context, s *session, path string) ([]strin
 	return l.names, l.stat, nil
 }
 
-// child reads as much of a child as tells a key from a mere directory: its data
-// if that may be the mark.
+// child reads enough of a child to distinguish a key from a mere directory: its data if
+// that may be the mark.
 func (d *Driver) child(ctx context.Context, s *session, path string) (node, bool, error) {
 	n, ok, err := d.exists(ctx, s, path)
 	if err == nil && ok && n.stat.DataLength == int32(len(directory)) {

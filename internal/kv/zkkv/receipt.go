@@ -8,7 +8,7 @@ import (
 	"github.com/holdfast-web/holdfast/internal/kv"
 )
 
-// receipt says what a multi that was carried out has left.
+// receipt describes the results of a multi that was applied.
 func (t *trial) receipt(ops []kv.Op, steps []step, results []zk.MultiResponse) (kv.Receipt, error) {
 	rev, err := revision(results)
 	if err != nil {
@@ -39,8 +39,8 @@ func revision(results []zk.MultiResponse) (kv.Revision, error) {
 	return 0, fmt.Errorf("%w: the answer lacks the transaction's number", kv.ErrUnknown)
 }
 
-// leaves is the token that a znode has after a step. The answer to a change has the
-// znode's stat; what is made has the number of the transaction that makes it.
+// leaves is the token of a znode after a step. The answer to a change contains the
+// znode's stat; a created znode has the number of the transaction that creates it.
 func (s step) leaves(rev kv.Revision, stat *zk.Stat) token {
 	if stat != nil {
 		return tokenOf(stat)

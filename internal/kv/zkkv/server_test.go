@@ -18,7 +18,7 @@ import (
 	"github.com/holdfast-web/holdfast/test/services"
 )
 
-// TestServer runs what needs one server, which stays up, for all of it.
+// TestServer runs all tests that need one server that stays up.
 func TestServer(t *testing.T) {
 	t.Parallel()
 	z := services.StartZooKeeper(t, services.ZooKeeperOptions{})
@@ -66,8 +66,7 @@ type quiet struct{}
 
 func (quiet) Printf(string, ...any) {}
 
-// testCommandLine: what zkCli.sh does to version nodes is seen by reads and by
-// watches.
+// testCommandLine: changes made to version nodes with zkCli.sh reach reads and watches.
 func testCommandLine(t *testing.T, z *services.ZooKeeper) {
 	c := clusterIn(z, t)
 	d := open(t, c.cfg)
@@ -128,7 +127,7 @@ func awaitHint(t *testing.T, hints <-chan struct{}, what string) {
 	}
 }
 
-// testPlainText: a key's data is its value, and what another client makes is a key.
+// testPlainText: a key's data is its value, and a znode made by another client is a key.
 func testPlainText(t *testing.T, z *services.ZooKeeper) {
 	c := clusterIn(z, t)
 	d, other := open(t, c.cfg), foreign(t, z)
@@ -176,8 +175,8 @@ func testMarks(t *testing.T, z *services.ZooKeeper) {
 	}
 }
 
-// testForeignRecreation: a token from before another client deleted and made a
-// key again does not fit, though the versions are the same, at no moment.
+// testForeignRecreation: a token from before another client deleted and recreated a key
+// does not match, although the versions are the same, at any moment.
 func testForeignRecreation(t *testing.T, z *services.ZooKeeper) {
 	c := clusterIn(z, t)
 	d, other := open(t, c.cfg), foreign(t, z)
@@ -222,8 +221,8 @@ func recreate(t *testing.T, c *zk.Conn, path string, version int32) {
 	}
 }
 
-// testLeasedRecreation: a check of a leased key fails when another lease has
-// made a key of the same name, so a leader that lost its key cannot act by it.
+// testLeasedRecreation: a check of a leased key fails when another lease has created a
+// key of the same name, so a leader that lost its key cannot act on it.
 func testLeasedRecreation(t *testing.T, z *services.ZooKeeper) {
 	c := clusterIn(z, t)
 	one, two := open(t, c.cfg), open(t, c.cfg)
@@ -258,8 +257,8 @@ func testLeasedRecreation(t *testing.T, z *services.ZooKeeper) {
 	}
 }
 
-// testReads counts what a change costs a node that watches: a read of each key
-// that changed, and nothing but a sync for each later call.
+// testReads counts the cost of a change for a node that watches: one read per changed
+// key, and one sync per later call.
 func testReads(t *testing.T, z *services.ZooKeeper) {
 	c := clusterIn(z, t)
 	writer, node := open(t, c.cfg), open(t, c.cfg)
@@ -293,7 +292,7 @@ func testReads(t *testing.T, z *services.ZooKeeper) {
 			t.Fatalf("flip %d: %q", i, got)
 		}
 	}
-	for i := range 10 { // tokens grow up: see the package comment
+	for i := range 10 { // tokens leave the young range: see the package comment
 		flip(i)
 	}
 	before := node.Stats()
@@ -310,8 +309,8 @@ func testReads(t *testing.T, z *services.ZooKeeper) {
 	}
 }
 
-// testGroupSyncs: a group syncs once with each connection, since another server
-// may lag behind what the group has seen.
+// testGroupSyncs: a group syncs once per connection, since another server may lag behind
+// the group's reads.
 func testGroupSyncs(t *testing.T, z *services.ZooKeeper) {
 	d := open(t, clusterIn(z, t).cfg)
 	commit(t, d, kv.Create("d/k", []byte("v")))
@@ -410,8 +409,8 @@ func TestTLS(t *testing.T) {
 	}
 }
 
-// testReconnect: a client whose connection is cut finds another, and its
-// watches give a hint then, and go on.
+// testReconnect: a client whose connection is cut connects to another server. Its watches
+// then give a hint, and continue.
 func testReconnect(t *testing.T, z *services.ZooKeeper) {
 	c := clusterIn(z, t)
 	d, other := open(t, c.cfg), open(t, c.cfg)
@@ -465,8 +464,8 @@ func testLeaseMoves(t *testing.T, z *services.ZooKeeper) {
 	}
 }
 
-// testLeaseNeverReturns: a lease that was cut off ends before its keys do, and
-// nothing brings either back.
+// testLeaseNeverReturns: a lease that was cut off ends before its keys do, and neither
+// comes back.
 func testLeaseNeverReturns(t *testing.T, z *services.ZooKeeper) {
 	c := clusterIn(z, t)
 	d, other := open(t, c.cfg), open(t, c.cfg)
@@ -516,10 +515,10 @@ func testQuorumReads(t *testing.T, z *services.ZooKeeper) {
 	}
 }
 
-// TestUnreachable: the error says what was tried, in time.
+// TestUnreachable: the error says in time what was tried.
 func TestUnreachable(t *testing.T) {
 	t.Parallel()
-	silent, err := net.Listen("tcp", "127.0.0.1:0") // accepts, and never answers
+	silent, err := net.Listen("tcp", "127.0.0.1:0") // accepts and never answers
 	if err != nil {
 		t.Fatal(err)
 	}

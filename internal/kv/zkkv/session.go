@@ -16,15 +16,15 @@ import (
 )
 
 const (
-	// inFlight bounds the requests of one session, and so the goroutines that
-	// wait for a server that does not answer.
+	// inFlight bounds the requests of one session, and so the goroutines waiting for a
+	// server that does not answer.
 	inFlight = 256
-	// goodbye is how long the library may take to end a connection that was cut. It
-	// may never do: up to three parts of it answer a request that is being given up
-	// (queueRequest, sendData and flushRequests of version 1.0.4), the channel of the
-	// request has room for two answers, and the third waits forever if nobody reads.
+	// goodbye bounds how long the library may take to end a connection that was cut. It
+	// may never finish: up to three parts of it answer an abandoned request
+	// (queueRequest, sendData and flushRequests of version 1.0.4), the request's channel
+	// has room for two answers, and the third blocks forever if nothing reads it.
 	goodbye = 2 * time.Second
-	// maxPacket bounds what a server may make us read at once.
+	// maxPacket bounds the size of a server's packet.
 	maxPacket = 64 << 20
 	// maxRequest holds the largest commit, kv.MaxCommit with paths and ACLs.
 	maxRequest = 1 << 20
@@ -37,8 +37,8 @@ var (
 	errBusy    = errors.New("others change it faster than it can be read")
 )
 
-// session is a handle of the library that ends for good when it is told to: it
-// makes no new connection, and therefore no new session, after kill.
+// session is a library handle that ends permanently when told to: after kill it makes no
+// new connection, and therefore no new session.
 type session struct {
 	cfg      *Config
 	conn     *zk.Conn
@@ -46,7 +46,7 @@ type session struct {
 	onEvent  func(zk.Event)  // must not block
 	onFailed func(server string, err error)
 	patience time.Duration // of a handshake
-	granted  atomic.Int64  // the session timeout in ns that the server wants
+	granted  atomic.Int64  // the session timeout requested by the server, in ns
 	greeting atomic.Bool   // a handshake is going on
 	slots    chan struct{}
 	running  sync.WaitGroup // requests
@@ -54,12 +54,12 @@ type session struct {
 
 	mu     sync.Mutex // guards what follows
 	ended  bool
-	cancel context.CancelFunc // of the dial that is going on
-	raw    net.Conn           // the last one that was made, below TLS
+	cancel context.CancelFunc // of the dial in progress
+	raw    net.Conn           // the last one made, below TLS
 }
 
-// start begins to connect. Nothing has happened when it returns; the first
-// event that counts is zk.StateHasSession.
+// start begins to connect and returns at once. The first event that counts is
+// zk.StateHasSession.
 func (s *session) start(servers []string, timeout time.Duration) (err error) {
 	s.slots = make(chan struct{}, inFlight)
 	s.patience = max(timeout*2/3, time.Second)
@@ -110,7 +110,7 @@ func (s *session) dial(_, server string, _ time.Duration) (net.Conn, error) {
 	return &wire{Conn: conn, s: s}, nil
 }
 
-// kill cuts the connection and lets none be made again. It does not block.
+// kill cuts the connection and prevents new ones. It does not block.
 func (s *session) kill() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -123,8 +123,8 @@ func (s *session) kill() {
 	}
 }
 
-// close ends the session on the server, if it answers within a second, and
-// waits for all goroutines, for those of the library at most goodbye.
+// close ends the session on the server, if it answers within a second, and waits for all
+// goroutines, for the library's at most goodbye.
 func (s *session) close() {
 	s.closing.Do(func() {
 		s.conn.Close()
@@ -136,7 +136,7 @@ func (s *session) close() {
 	s.running.Wait()
 }
 
-// drained reads from a channel until that is closed, or for d: then it is false.
+// drained reads from a channel until it is closed, or for d; then it is false.
 func drained(events <-chan zk.Event, d time.Duration) bool {
 	late := time.NewTimer(d)
 	defer late.Stop()
@@ -152,7 +152,7 @@ func drained(events <-chan zk.Event, d time.Duration) bool {
 	}
 }
 
-// authenticate makes the session that of the configured user.
+// authenticate logs the session in as the configured user.
 func (s *session) authenticate(ctx context.Context) error {
 	if s.cfg.Auth.IsZero() {
 		return nil
@@ -166,9 +166,9 @@ func (s *session) authenticate(ctx context.Context) error {
 	return nil
 }
 
-// call does one request and waits for its answer or the end of ctx; the library
-// knows no contexts. What f is doing when ctx ends goes on until the connection
-// ends: f must touch nothing of its caller's.
+// call makes one request and waits for its answer or the end of ctx, since the library
+// does not support contexts. When ctx ends, f keeps running until the connection ends, so
+// f must not touch its caller's data.
 func call[T any](ctx context.Context, s *session, f func(*zk.Conn) (T, error)) (none T, _ error) {
 	type answer struct {
 		value T
@@ -198,7 +198,7 @@ func call[T any](ctx context.Context, s *session, f func(*zk.Conn) (T, error)) (
 	}
 }
 
-// spawn runs a request, for which there is a slot, unless the session has ended.
+// spawn runs a request that has a slot, unless the session has ended.
 func (s *session) spawn(request func()) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -213,8 +213,8 @@ func (s *session) spawn(request func()) bool {
 	return true
 }
 
-// answered reports whether err is what a server said to a request: it was
-// carried out, or refused, and the connection is good.
+// answered reports whether err is a server's answer to a request: it was executed or
+// refused, and the connection is good.
 func answered(err error) bool {
 	for _, known := range []error{
 		zk.ErrNoNode, zk.ErrNodeExists, zk.ErrBadVersion, zk.ErrNotEmpty, zk.ErrNoAuth,

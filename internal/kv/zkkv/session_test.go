@@ -8,7 +8,7 @@ import (
 	"github.com/go-zookeeper/zk"
 )
 
-// TestDrained: the library's goroutines are waited for, and not forever.
+// TestDrained: the wait for the library's goroutines is bounded.
 func TestDrained(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ended := make(chan zk.Event)

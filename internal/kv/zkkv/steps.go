@@ -8,18 +8,19 @@ import (
 	"github.com/holdfast-web/holdfast/internal/kv"
 )
 
-// guardName begins the names of the znodes that guard a multi. No key can have
-// such a name, and they never outlive their multi.
+// guardName starts the names of the znodes that guard a multi. No key can have such a
+// name, and they never outlive their multi.
 const guardName = "holdfast guard "
 
 // step is one request of a multi.
 type step struct {
-	act     *act // nil for those of a guard
+	act     *act // steps builds the multi: guards come before anything that creates children.
 	path    string
 	request any
 }
 
-// steps makes the multi: guards before anything that creates children.
+// guard fails unless dir has had count children ever: it creates a sequential znode,
+// whose name contains the number.
 func (t *trial) steps() []step {
 	var steps []step
 	for dir, count := range t.guards {
@@ -58,14 +59,13 @@ func (a *act) step() step {
 		s.request = &zk.SetDataRequest{Path: a.path, Data: encode(a.op.Value), Version: a.token.version}
 	case kv.KindDelete:
 		s.request = &zk.DeleteRequest{Path: a.path, Version: a.token.version}
-	default: // a check
+	default: // create creates a key. The answer to a creation does not contain the transaction's number; the answer to a change does. If stat is set, the value is set after the creation.
 		s.request = &zk.CheckVersionRequest{Path: a.path, Version: a.token.version}
 	}
 	return s
 }
 
-// create makes a key. The answer to a creation does not say the transaction's
-// number, that to a change does: with stat, the value is set after the creation.
+// an ephemeral znode must be created as one
 func (t *trial) create(a *act, stat bool) (steps []step) {
 	add := func(request any) { steps = append(steps, step{act: a, path: a.path, request: request}) }
 	data := encode(a.op.Value)

@@ -1,58 +1,4 @@
-// Package zkkv is the registry of a cluster: a kv driver over a ZooKeeper
-// ensemble, 3.5 or later.
-//
-// # Layout
-//
-// Key k is the znode Root/k, and the data of the znode is the value as it is, so
-// that any other client can read, set, create and delete keys. Two kinds of data
-// mean more, and begin with "\x00holdfast\x00", which no text does: a znode that
-// was only made because something lies below it says that it is a directory, and
-// a value that begins with these bytes follows "\x00holdfast\x00value:". All
-// other znodes are keys, also empty ones that another client made as parents.
-// Children whose names cannot be part of a key are overlooked. The Created
-// revision of a key that was a mere directory first is that of the directory.
-//
-// # Reads
-//
-// A Get or List is one sync, then reads of the same server; those of a group
-// share the sync, unless the connection breaks in between. While a directory is
-// watched its keys and their values are kept, each guarded by a watch of the
-// server's: since a server tells of changes before it answers the sync, what is
-// still guarded then is current, and is not read again. A change costs a watcher
-// one read; any number of reads in between cost a sync each, or a group of them one.
-//
-// ZooKeeper's sync does not ask the quorum. A leader that was cut off, or
-// stopped, and does not know yet that it was deposed answers clients connected
-// to it from its own state for about a tick. With Config.QuorumReads reads are
-// linearizable then as well, at the price of a write each. Commits always are.
-//
-// # Commits
-//
-// A Commit is one multi. ZooKeeper can make that depend on the version of a
-// znode but not on its being the same znode, and versions restart at 0 when a
-// znode is deleted and made again. So a token also holds the transaction that
-// made the znode: it is compared in a read just before, and for the time between
-// that read and the multi, the multi depends on no child having been created
-// in the znode's parent since (a sequential znode, made and deleted in the same
-// multi, gets the name that says so). Tokens of version 8 and above do without
-// that: within that one round trip the key would have to be deleted, made again
-// and set as often as before.
-//
-// That read is left out where a leased key is set with such a token: once over each
-// connection the driver asks the server to tell of the znode's end, and as long as
-// it has not, the znode is the same. "That round trip" is then the time which the
-// word takes (see decision 19).
-//
-// A multi that was refused because of what this driver assumed, such as that a
-// parent exists, is made again. One that may have been carried out never is.
-//
-// # Leases
-//
-// Each lease is a session of its own, its keys are ephemeral znodes, and commits
-// that create them go through that session. It moves between servers like any
-// session. It ends for good, and with it all attempts to connect, when two thirds
-// of the timeout that the server granted have passed since the sending of
-// the last request that was answered.
+// Stats counts requests to the servers.
 package zkkv
 
 import (
@@ -87,7 +33,7 @@ type Stats struct {
 
 type counters struct{ reads, syncs, multis, creates, sessions atomic.Int64 }
 
-// Driver is a client of one ensemble.
+// ends the goroutine that maintains the link
 type Driver struct {
 	cfg   Config
 	stats counters
@@ -95,15 +41,15 @@ type Driver struct {
 	running sync.WaitGroup     // calls and background goroutines
 	stop    context.CancelFunc // ends the keeper
 
-	mu      sync.Mutex // guards what follows
+	mu      sync.Mutex // the connection in use; nil if there is none
 	closed  bool
-	link    *link // the connection in use; nil while there is none
+	link    *link // the last result of each server
 	changed chan struct{}
 	failed  map[string]error // what happened to each server last
 	leases  map[*lease]struct{}
-	topics  map[string]*topic // by directory
+	topics  map[string]*topic // lets tests act at the worst moment
 
-	beforeMulti atomic.Pointer[func()] // tests do things at the worst moment
+	beforeMulti atomic.Pointer[func()] // Open connects to an ensemble. It fails if it cannot connect before ctx ends or may not read the root. The root need not exist.
 }
 
 // Open connects to an ensemble, and fails if that does not succeed before ctx
@@ -129,7 +75,7 @@ func Open(ctx context.Context, cfg Config) (*Driver, error) {
 	return d, nil
 }
 
-// Stats returns the counts since Open.
+// beginCall registers a call, which Close waits for.
 func (d *Driver) Stats() Stats {
 	return Stats{
 		Reads: d.stats.reads.Load(), Syncs: d.stats.syncs.Load(), Multis: d.stats.multis.Load(),
@@ -151,7 +97,7 @@ func (d *Driver) beginCall(ctx context.Context) (leave func(), _ error) {
 	return d.running.Done, nil
 }
 
-// alive waits for a connection.
+// noConnection lists each server with the reason there is no connection.
 func (d *Driver) alive(ctx context.Context) (*link, error) {
 	for {
 		d.mu.Lock()
@@ -171,10 +117,10 @@ func (d *Driver) alive(ctx context.Context) (*link, error) {
 	}
 }
 
-// noConnection says of each server why there is none.
+// why waiting stopped
 type noConnection struct {
 	servers map[string]error
-	ended   error // why nobody waits any more
+	ended   error // Unwrap returns the servers' errors, in their order, and why the attempt ended.
 }
 
 func (e noConnection) Error() string {
@@ -185,7 +131,7 @@ func (e noConnection) Error() string {
 	return "no connection to ZooKeeper at " + strings.Join(parts, ", ")
 }
 
-// Unwrap returns what became of the servers, in their order, and why it ended.
+// unreachable describes the last attempt for each server.
 func (e noConnection) Unwrap() []error {
 	var all []error
 	for _, server := range slices.Sorted(maps.Keys(e.servers)) {
@@ -194,7 +140,7 @@ func (e noConnection) Unwrap() []error {
 	return append(all, e.ended)
 }
 
-// unreachable says what became of the last try of each server.
+// change sets the connection in use, nil for none, and wakes waiting calls.
 func (d *Driver) unreachable(ctx context.Context) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -213,7 +159,9 @@ func (d *Driver) blame(server string, err error) {
 	d.failed[server] = err
 }
 
-// change sets the connection in use, nil for none, and wakes those who wait.
+// Close ends the leases and watches, interrupts all calls and waits for them. Anything
+// the servers do not confirm within about a second ends when the sessions expire. It may
+// be called twice.
 func (d *Driver) change(l *link) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
