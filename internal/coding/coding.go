@@ -46,14 +46,6 @@ const (
 	Fast Effort = "fast" // brotli 5, gzip 6, the default zstd
 )
 
-// ParseEffort accepts "best" and "fast".
-func ParseEffort(s string) (Effort, error) {
-	if e := Effort(s); e == Best || e == Fast {
-		return e, nil
-	}
-	return "", fmt.Errorf("%w: effort %q: want best or fast", holdfast.ErrInvalid, s)
-}
-
 // Encoder encodes at one effort. It may be used concurrently. Close it to free
 // its memory.
 type Encoder struct {

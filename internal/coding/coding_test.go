@@ -272,17 +272,6 @@ func TestPays(t *testing.T) {
 	}
 }
 
-func TestParseEffort(t *testing.T) {
-	for _, e := range []Effort{Best, Fast} {
-		if got, err := ParseEffort(string(e)); got != e || err != nil {
-			t.Errorf("%q: %q, %v", e, got, err)
-		}
-	}
-	if _, err := ParseEffort("slow"); !errors.Is(err, holdfast.ErrInvalid) {
-		t.Error(err)
-	}
-}
-
 func FuzzDecode(f *testing.F) {
 	in := text(8, 300)
 	enc := newEncoder(f, Fast)

@@ -2,6 +2,7 @@ package holdtest
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -122,6 +123,14 @@ func (w *World) Activate(app string, ids ...string) {
 func (w *World) Retire(app, id string) {
 	w.T.Helper()
 	w.Check(w.Registry.Retire(w.T.Context(), App(app), ID(id), registry.RetireOptions{}))
+}
+
+// MarkGone makes a retired release a tombstone, as prune does.
+func MarkGone(ctx context.Context, r *registry.Registry, app holdfast.AppName, id holdfast.ReleaseID) error {
+	_, err := r.Transit(ctx, app, func(*registry.AppState) registry.Transitions {
+		return registry.Transitions{Gone: []holdfast.ReleaseID{id}}
+	})
+	return err
 }
 
 // Release returns what the registry says of a release of app default.

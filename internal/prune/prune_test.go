@@ -120,7 +120,7 @@ func TestFloorByTwoClocks(t *testing.T) {
 		w.publish(0, 1)
 		time.Sleep(time.Hour)
 		for _, n := range []int{0, 1} {
-			if err := errors.Join(w.Registry.Retire(t.Context(), holdfast.DefaultApp(), releaseOf(n), registry.RetireOptions{}), w.Registry.MarkGone(t.Context(), holdfast.DefaultApp(), releaseOf(n))); err != nil {
+			if err := errors.Join(w.Registry.Retire(t.Context(), holdfast.DefaultApp(), releaseOf(n), registry.RetireOptions{}), holdtest.MarkGone(t.Context(), w.Registry, holdfast.DefaultApp(), releaseOf(n))); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -395,7 +395,7 @@ func TestLostAnswers(t *testing.T) {
 func (w *world) gone(target int) {
 	w.T.Helper()
 	app, id := holdfast.DefaultApp(), releaseOf(target)
-	if err := errors.Join(w.Registry.Retire(w.T.Context(), app, id, registry.RetireOptions{Now: true}), w.Registry.MarkGone(w.T.Context(), app, id)); err != nil {
+	if err := errors.Join(w.Registry.Retire(w.T.Context(), app, id, registry.RetireOptions{Now: true}), holdtest.MarkGone(w.T.Context(), w.Registry, app, id)); err != nil {
 		w.T.Fatal(err)
 	}
 }
@@ -707,7 +707,7 @@ func TestOneApp(t *testing.T) {
 		other := holdtest.App("other")
 		publishTo := func(app holdfast.AppName, n int) {
 			t.Helper()
-			if _, err := w.Registry.CreateApp(t.Context(), app, func(*holdfast.Settings) error { return nil }, nil); err != nil && !errors.Is(err, holdfast.ErrExists) {
+			if _, err := w.Registry.SetApp(t.Context(), app, true, func(*holdfast.Settings) error { return nil }, nil); err != nil {
 				t.Fatal(err)
 			}
 			_, err := publish.Publish(t.Context(), publish.Deps{Store: w.Store, Registry: w.Registry}, w.builds[n],

@@ -231,11 +231,11 @@ func (s *schedule) do(ctx context.Context, r *registry.Registry, op operation) {
 		_, _, _ = r.Activate(ctx, app, id, registry.ActivateOptions{})
 	case "bury":
 		_ = r.Retire(ctx, app, id, registry.RetireOptions{Now: true})
-		_ = r.MarkGone(ctx, app, id)
+		_ = holdtest.MarkGone(ctx, r, app, id)
 	case "undelete": // what has just become condemned, unless others are faster
 		s.publish(ctx, r, op.Target)
 		_ = r.Retire(ctx, app, id, registry.RetireOptions{Now: true})
-		_ = r.MarkGone(ctx, app, id)
+		_ = holdtest.MarkGone(ctx, r, app, id)
 		_, _ = Run(ctx, Config{Registry: r, Store: s.Store}, Options{})
 		_, err := publish.Undelete(ctx, publish.Deps{Registry: r}, s.Store, publish.Options{App: app, ID: id, Settings: holdfast.DefaultSettings(app)})
 		s.succeeded(op.Verb, err)

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/holdtest"
 	"github.com/holdfast-web/holdfast/internal/registry"
 	"github.com/holdfast-web/holdfast/internal/store/memstore"
 )
@@ -68,7 +69,7 @@ func TestPublishWithADirectoryNamedAsARelease(t *testing.T) {
 		t.Fatal(err)
 	}
 	refused()
-	if err := w.Registry.MarkGone(t.Context(), holdfast.DefaultApp(), id); err != nil {
+	if err := holdtest.MarkGone(t.Context(), w.Registry, holdfast.DefaultApp(), id); err != nil {
 		t.Fatal(err)
 	}
 	refused()
@@ -120,7 +121,7 @@ func TestCheckPinned(t *testing.T) {
 		}
 	}
 	checkError(t, check("/{release}/{path}"), holdfast.ErrConflict, []string{"assets"})
-	if err := w.Registry.MarkGone(t.Context(), holdfast.DefaultApp(), options("one").ID); err != nil {
+	if err := holdtest.MarkGone(t.Context(), w.Registry, holdfast.DefaultApp(), options("one").ID); err != nil {
 		t.Fatal(err)
 	}
 	if err := check("/{release}/{path}"); err != nil {

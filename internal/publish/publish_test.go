@@ -250,7 +250,7 @@ func TestPublishNoticesThatReusedReleaseIsGone(t *testing.T) {
 		if err := w.Registry.Retire(ctx, holdfast.DefaultApp(), one.Release.ID, registry.RetireOptions{Now: true}); err != nil {
 			return err
 		}
-		return w.Registry.MarkGone(ctx, holdfast.DefaultApp(), one.Release.ID)
+		return holdtest.MarkGone(ctx, w.Registry, holdfast.DefaultApp(), one.Release.ID)
 	})
 	r := w.mustPublish(next, options("two"))
 	if r.Outcome != registry.Added || r.Reused != 0 {

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/holdtest"
 	"github.com/holdfast-web/holdfast/internal/registry"
 	"github.com/holdfast-web/holdfast/internal/store/memstore"
 )
@@ -142,7 +143,7 @@ func TestRepairLeavesWhatWasTakenDown(t *testing.T) {
 	}
 	if err := errors.Join(
 		w.Registry.Retire(t.Context(), holdfast.DefaultApp(), one.Release.ID, registry.RetireOptions{}),
-		w.Registry.MarkGone(t.Context(), holdfast.DefaultApp(), one.Release.ID),
+		holdtest.MarkGone(t.Context(), w.Registry, holdfast.DefaultApp(), one.Release.ID),
 	); err != nil {
 		t.Fatal(err)
 	}

@@ -26,7 +26,7 @@ func fullSnapshot(t testing.TB) (*Registry, *Snapshot) {
 	setForeign(t, d, "shop", "c", "later")
 	ctx, shop := t.Context(), appName("shop")
 	_, err := r.SetApp(ctx, shop, true, func(s *holdfast.Settings) error { return errors.Join(s.Set("spa", "on"), s.Set("mount", "/s")) }, nil)
-	if err := errors.Join(err, r.Pin(ctx, shop, release("four")), r.Retire(ctx, shop, release("one"), RetireOptions{}), r.MarkGone(ctx, shop, release("one"))); err != nil {
+	if err := errors.Join(err, r.Pin(ctx, shop, release("four")), r.Retire(ctx, shop, release("one"), RetireOptions{}), markGone(ctx, r, shop, release("one"))); err != nil {
 		t.Fatal(err)
 	}
 	return r, mustRefresh(t, r, nil)

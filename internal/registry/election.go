@@ -188,9 +188,6 @@ func (l *Leadership) Verify(ctx context.Context) error {
 	return wrap("verify epoch", l.verify(ctx, l.registry.db))
 }
 
-// Fence returns the conditions for commits that are made without Registry.
-func (l *Leadership) Fence() []kv.Op { return append([]kv.Op(nil), l.fence...) }
-
 // Close resigns. It may be called twice.
 func (l *Leadership) Close() error { return mapped(l.lease.Close()) }
 

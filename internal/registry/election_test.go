@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -217,7 +218,7 @@ func (e *electors) Resign(rt *rapid.T) {
 func (e *electors) Check(rt *rapid.T) {
 	able := 0
 	for _, l := range e.terms {
-		_, err := e.clients[0].Commit(e.t.Context(), append(l.Fence(), kv.Create("mark/"+l.info.Term+rapid.StringMatching("[a-z]{12}").Draw(rt, "mark"), nil))...)
+		_, err := e.clients[0].Commit(e.t.Context(), append(slices.Clone(l.fence), kv.Create("mark/"+l.info.Term+rapid.StringMatching("[a-z]{12}").Draw(rt, "mark"), nil))...)
 		if err != nil && !errors.Is(err, kv.ErrConflict) {
 			rt.Fatal(err)
 		}

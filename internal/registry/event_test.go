@@ -299,7 +299,7 @@ func happen(rt *rapid.T, t *testing.T, r *Registry, d kv.Driver, names []string)
 			return []string{"retire " + id + " by test"}
 		}
 	case 3:
-		if err := r.MarkGone(ctx, shop, release(id)); err == nil && info.State != holdfast.Gone {
+		if err := markGone(ctx, r, shop, release(id)); err == nil && info.State != holdfast.Gone {
 			return []string{"gone " + id}
 		}
 	case 4:

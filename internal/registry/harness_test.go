@@ -236,3 +236,19 @@ func (s *spy) List(ctx context.Context, dir string) ([]string, kv.Revision, erro
 }
 
 func (s *spy) reset() { s.gets, s.lists = nil, nil }
+
+// markGone makes a retired release a tombstone, as Transit does, and may be repeated.
+// ErrConflict if it is not retired, or pinned; ErrNotFound.
+func markGone(ctx context.Context, r *Registry, app holdfast.AppName, id holdfast.ReleaseID) error {
+	return r.mark(ctx, "mark as gone", app, id, func(e *edit, f flags) error {
+		switch {
+		case f.Gone != 0:
+			return nil
+		case f.Retired == 0 || f.Pinned:
+			return holdfast.ErrConflict
+		}
+		e.checkVersionKeys()
+		e.tombstone([]holdfast.ReleaseID{id}, e.stamp(time.Time{}), Reason{})
+		return nil
+	})
+}

@@ -235,7 +235,7 @@ func (m *machine) MarkGone(rt *rapid.T) {
 		}
 		next.update(id, func(r *modelRelease) { r.gone = true })
 		return nil
-	}, func(id holdfast.ReleaseID) error { return m.r.MarkGone(m.t.Context(), m.name(), id) })
+	}, func(id holdfast.ReleaseID) error { return markGone(m.t.Context(), m.r, m.name(), id) })
 }
 
 func (m *machine) Unpublish(rt *rapid.T) {

@@ -182,7 +182,7 @@ func TestOwnNothing(t *testing.T) {
 	if err := r.Retire(t.Context(), appName("a"), release("v1"), RetireOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.MarkGone(t.Context(), appName("a"), release("v1")); err != nil {
+	if err := markGone(t.Context(), r, appName("a"), release("v1")); err != nil {
 		t.Fatal(err)
 	}
 	wantError(t, own("v1"), holdfast.ErrGone, "v1")
@@ -235,7 +235,7 @@ func TestTakeBuilds(t *testing.T) {
 		if len(apps) != 2 || !apps[0].Local || apps[1].Local || infoOf(t, mustRefresh(t, r, nil), "v1").State != holdfast.Published {
 			t.Errorf("%+v", apps)
 		}
-		_, err := r.CreateApp(t.Context(), appName("c"), func(s *holdfast.Settings) error { return s.Set("mount", "/a") }, nil)
+		_, err := r.SetApp(t.Context(), appName("c"), true, func(s *holdfast.Settings) error { return s.Set("mount", "/a") }, nil)
 		wantError(t, err, holdfast.ErrExists, "app a lies there")
 	})
 }

@@ -88,7 +88,7 @@ func TestLife(t *testing.T) {
 		mustActivate(t, r, "shop", "one", "a")
 		want(holdfast.Live)
 		wantError(t, r.Retire(ctx, shop, one, RetireOptions{Now: true}), holdfast.ErrConflict, "live on side a", "activate another")
-		wantError(t, r.MarkGone(ctx, shop, one), holdfast.ErrConflict)
+		wantError(t, markGone(ctx, r, shop, one), holdfast.ErrConflict)
 
 		mustPublish(t, r, "shop", "two")
 		mustActivate(t, r, "shop", "two", "a")
@@ -105,7 +105,7 @@ func TestLife(t *testing.T) {
 		mustActivate(t, r, "shop", "one", "a")
 		want(holdfast.Live)
 		mustActivate(t, r, "shop", "two", "a")
-		if err := errors.Join(r.Pin(ctx, shop, one), r.Retire(ctx, shop, one, RetireOptions{Now: true}), r.MarkGone(ctx, shop, one), r.MarkGone(ctx, shop, one)); err != nil {
+		if err := errors.Join(r.Pin(ctx, shop, one), r.Retire(ctx, shop, one, RetireOptions{Now: true}), markGone(ctx, r, shop, one), markGone(ctx, r, shop, one)); err != nil {
 			t.Fatal(err)
 		}
 		want(holdfast.Gone)
@@ -213,7 +213,7 @@ func TestRollbackPassesGone(t *testing.T) {
 	}
 	mustActivate(t, r, "shop", "now", "a")
 	for _, id := range []string{"x", "y"} {
-		if err := errors.Join(r.Retire(ctx, shop, release(id), RetireOptions{}), r.MarkGone(ctx, shop, release(id))); err != nil {
+		if err := errors.Join(r.Retire(ctx, shop, release(id), RetireOptions{}), markGone(ctx, r, shop, release(id))); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -258,14 +258,12 @@ func TestSetApp(t *testing.T) {
 		if err := set("shop", "keep", "3"); err != nil || mustRefresh(t, r, snap) != snap {
 			t.Errorf("setting what is set wrote something (%v)", err)
 		}
-		_, err := r.CreateApp(ctx, appName("shop"), func(*holdfast.Settings) error { return nil }, nil)
-		wantError(t, err, holdfast.ErrExists, "shop")
-		if _, err := r.CreateApp(ctx, appName("wiki"), func(*holdfast.Settings) error { return nil }, nil); err != nil {
+		if _, err := r.SetApp(ctx, appName("wiki"), true, func(*holdfast.Settings) error { return nil }, nil); err != nil {
 			t.Error(err)
 		}
 
 		refusal := errors.New("refused")
-		_, err = r.SetApp(ctx, appName("shop"), true, func(s *holdfast.Settings) error { return s.Set("mount", "/s") },
+		_, err := r.SetApp(ctx, appName("shop"), true, func(s *holdfast.Settings) error { return s.Set("mount", "/s") },
 			func(_ context.Context, all []*AppState, changed holdfast.Settings) error {
 				if len(all) != 3 || changed.Mount.Path() != "/s" {
 					t.Errorf("validate sees %d apps and %v", len(all), changed.Mount)

@@ -58,7 +58,7 @@ func TestReplaceInventoryOfRetired(t *testing.T) {
 	if info := must(r.Release(t.Context(), rel.App, rel.ID)); err != nil || got.Inventory != rel.Inventory || info.State != holdfast.Retired || info.Inventory != rel.Inventory {
 		t.Errorf("%+v, %v, %+v", got, err, info)
 	}
-	if err := r.MarkGone(t.Context(), appName("shop"), release("one")); err != nil {
+	if err := markGone(t.Context(), r, appName("shop"), release("one")); err != nil {
 		t.Fatal(err)
 	}
 	_, err = relocate(t.Context(), t, r, build("shop", "one", "manifest one", "a third"), "elsewhere")

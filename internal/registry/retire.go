@@ -72,22 +72,6 @@ func join(sides []holdfast.Side) string {
 	return "side " + some(names)
 }
 
-// MarkGone makes a retired release a tombstone, before its bytes are swept.
-// ErrConflict if it is not retired, or pinned; ErrNotFound.
-func (r *Registry) MarkGone(ctx context.Context, app holdfast.AppName, id holdfast.ReleaseID) error {
-	return r.mark(ctx, "mark as gone", app, id, func(e *edit, f flags) error {
-		switch {
-		case f.Gone != 0:
-			return nil
-		case f.Retired == 0 || f.Pinned:
-			return fmt.Errorf("%w: only a retired release that is not pinned can go", holdfast.ErrConflict)
-		}
-		e.checkVersionKeys()
-		e.tombstone([]holdfast.ReleaseID{id}, e.stamp(time.Time{}), Reason{})
-		return nil
-	})
-}
-
 // mark changes the flags of a release that must be published.
 func (r *Registry) mark(ctx context.Context, verb string, app holdfast.AppName, id holdfast.ReleaseID, change func(*edit, flags) error) error {
 	return r.update(ctx, verb+" release "+id.String(), app, mustExist, func(e *edit) error {

@@ -22,30 +22,9 @@ import (
 func (r *Registry) SetApp(ctx context.Context, app holdfast.AppName, create bool, change func(*holdfast.Settings) error,
 	validate func(ctx context.Context, all []*AppState, changed holdfast.Settings) error,
 ) (holdfast.Settings, error) {
-	return r.setApp(ctx, "set app "+app.String(), app, may(create), func(e *edit) (holdfast.Settings, error) { return e.change(ctx, change, validate) })
-}
-
-// CreateApp is SetApp for an app that must not exist: else ErrExists.
-func (r *Registry) CreateApp(ctx context.Context, app holdfast.AppName, change func(*holdfast.Settings) error,
-	validate func(ctx context.Context, all []*AppState, changed holdfast.Settings) error,
-) (holdfast.Settings, error) {
-	var made []byte // by an attempt whose outcome was lost
-	return r.setApp(ctx, "create app "+app.String(), app, makeAny, func(e *edit) (s holdfast.Settings, err error) {
-		switch {
-		case e.made:
-			s, err = e.change(ctx, change, validate)
-			made = e.head.Settings
-			return s, err
-		case e.unsure && made != nil && bytes.Equal(made, e.old.Settings):
-			return holdfast.DecodeSettings(app, e.old.Settings)
-		}
-		return s, fmt.Errorf("app %s %w", app, holdfast.ErrExists)
-	})
-}
-
-func (r *Registry) setApp(ctx context.Context, what string, app holdfast.AppName, making making, change func(*edit) (holdfast.Settings, error)) (s holdfast.Settings, err error) {
-	err = r.update(ctx, what, app, making, func(e *edit) error {
-		s, err = change(e)
+	var s holdfast.Settings
+	err := r.update(ctx, "set app "+app.String(), app, may(create), func(e *edit) (err error) {
+		s, err = e.change(ctx, change, validate)
 		return err
 	})
 	return s, err

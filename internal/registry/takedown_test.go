@@ -96,7 +96,7 @@ func TestAddReleaseSeesTakedowns(t *testing.T) {
 	eachDriver(t, func(t *testing.T, open opener) {
 		ctx, r := t.Context(), openRegistry(t, open(), newClock())
 		rel := build("shop", "one", "m", "i")
-		if _, err := r.CreateApp(ctx, rel.App, func(*holdfast.Settings) error { return nil }, nil); err != nil {
+		if _, err := r.SetApp(ctx, rel.App, true, func(*holdfast.Settings) error { return nil }, nil); err != nil {
 			t.Fatal(err)
 		}
 		lease := must(r.BeginPublish(ctx, rel.App, rel.Manifest, true))

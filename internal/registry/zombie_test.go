@@ -117,7 +117,7 @@ func clusterWork(ctx context.Context, l *Leadership) error {
 		if err2 != nil || info.State != holdfast.Gone {
 			return err
 		}
-	} else if err := r.MarkGone(ctx, shop, release("three")); err != nil {
+	} else if err := markGone(ctx, r, shop, release("three")); err != nil {
 		return err
 	}
 	pinned := must(r.Release(ctx, shop, release("one"))).Pinned

@@ -71,9 +71,6 @@ func refuses(n *registry.NodeInfo, app holdfast.AppName, r *registry.ReleaseInfo
 	return !holds(n, app, r) && n.Copies != nil && n.Copies.Refused[app][r.ID] == r.Inventory && !r.Inventory.IsZero()
 }
 
-// Safe reports whether as many nodes have all of the release as should.
-func (s *Standing) Safe() bool { return s.Wanted > 0 && len(s.Holders) >= s.Wanted }
-
 // settled reports whether all nodes that should have all of it, and as many as there
 // should be, have: whoever else has any of it may forget it.
 func (s *Standing) settled() bool {

@@ -300,7 +300,7 @@ func TestComesBack(t *testing.T) {
 		a.start("")
 		c.settle()
 		s := Stand(c.app.Name, c.release("v2"), c.nodes())
-		if err := c.lacks(c.release("v2")); err != nil || !s.Safe() {
+		if err := c.lacks(c.release("v2")); err != nil || !s.safe() {
 			t.Errorf("%v; it stands %+v", err, s)
 		}
 		c.wait(time.Hour)

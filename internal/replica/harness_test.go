@@ -431,3 +431,6 @@ func (c *cluster) lacks(r *registry.ReleaseInfo) error {
 	}
 	return nil
 }
+
+// safe reports whether as many nodes have the release as should.
+func (s *Standing) safe() bool { return s.Wanted > 0 && len(s.Holders) >= s.Wanted }

@@ -46,7 +46,7 @@ func TestFullDisk(t *testing.T) {
 		c.settle()
 		want := slices.Sorted(slices.Values([]string{"a", second.name, third.name}))
 		c.wantHolders("v1", strings.Join(want, " "))
-		if s := Stand(c.app.Name, c.release("v1"), c.nodes()); !s.Safe() || !s.settled() || !slices.Equal(c.refusing("v1"), ranks[:1]) {
+		if s := Stand(c.app.Name, c.release("v1"), c.nodes()); !s.safe() || !s.settled() || !slices.Equal(c.refusing("v1"), ranks[:1]) {
 			t.Errorf("it stands %+v", s)
 		}
 

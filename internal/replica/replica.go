@@ -9,7 +9,7 @@
 // store does not take, because it is full or broken: the next node has that instead,
 // until the other wants to try again.
 //
-// What that promises: a release that was copied completely (Standing.Safe) is lost only
+// What that promises: a release that was copied completely (Standing has as many Holders as Wanted) is lost only
 // if all nodes that have it are lost before one of those that take their places has
 // copied it. While a node that brought it is registered, these are k+1, so that any k of
 // them may die at one time; when it drains, k, so that k-1 may. Deaths that come no

@@ -58,7 +58,7 @@ func TestCopies(t *testing.T) {
 		want := slices.Sorted(slices.Values(append(c.ranked("v1")[:2], "c")))
 		c.wantHolders("v1", strings.Join(want, " "))
 		s := Stand(c.app.Name, c.release("v1"), c.nodes())
-		if !s.Safe() || s.Wanted != 3 || len(s.Holders) != 3 {
+		if !s.safe() || s.Wanted != 3 || len(s.Holders) != 3 {
 			t.Errorf("it stands %+v", s)
 		}
 		given := 0
@@ -351,7 +351,7 @@ func TestInventoryReplaced(t *testing.T) {
 		}
 		before := len(a.given)
 		c.settle()
-		if s := Stand(c.app.Name, c.release("v1"), c.nodes()); !s.Safe() || !b.has(c.release("v1")) || len(a.given) != before+1 {
+		if s := Stand(c.app.Name, c.release("v1"), c.nodes()); !s.safe() || !b.has(c.release("v1")) || len(a.given) != before+1 {
 			t.Errorf("%+v, %d objects given", s, len(a.given)-before)
 		}
 	})
@@ -367,7 +367,7 @@ func TestOff(t *testing.T) {
 		c.join("c")
 		c.settle()
 		c.wantHolders("v1", "a c")
-		if s := Stand(c.app.Name, c.release("v1"), c.nodes()); s.Safe() || s.Wanted != 3 {
+		if s := Stand(c.app.Name, c.release("v1"), c.nodes()); s.safe() || s.Wanted != 3 {
 			t.Errorf("it stands %+v", s)
 		}
 	})

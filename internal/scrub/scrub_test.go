@@ -234,7 +234,7 @@ func TestOrphans(t *testing.T) {
 func TestManifestOfGoneRelease(t *testing.T) {
 	w := newWorld(t)
 	w.twoReleases()
-	if err := w.Registry.MarkGone(t.Context(), holdfast.DefaultApp(), holdtest.ID("r1")); err != nil {
+	if err := holdtest.MarkGone(t.Context(), w.Registry, holdfast.DefaultApp(), holdtest.ID("r1")); err != nil {
 		t.Fatal(err)
 	}
 	w.change("manifests/"+w.Release("r1").Manifest.String(), nil)
@@ -249,7 +249,7 @@ func TestCondemnedList(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		w.twoReleases()
-		if err := w.Registry.MarkGone(t.Context(), holdfast.DefaultApp(), holdtest.ID("r1")); err != nil {
+		if err := holdtest.MarkGone(t.Context(), w.Registry, holdfast.DefaultApp(), holdtest.ID("r1")); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Hour)

@@ -37,14 +37,6 @@ func newBlock(fields ...Field) *Block {
 	return b
 }
 
-// Fields returns the fields. The caller must not change them.
-func (b *Block) Fields() []Field {
-	if b == nil {
-		return nil
-	}
-	return b.fields
-}
-
 // addTo sets the fields in h without copying their values.
 func (b *Block) addTo(h http.Header) {
 	if b == nil {

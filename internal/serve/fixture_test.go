@@ -224,9 +224,16 @@ func get(path string, more ...func(*Request)) *Request {
 func headers(d *Decision) map[string]string {
 	h := map[string]string{}
 	for _, b := range []*Block{d.Entry, d.Class, d.Offer} {
-		for _, f := range b.Fields() {
+		for _, f := range b.list() {
 			h[f.Name] = f.Value
 		}
 	}
 	return h
+}
+
+func (b *Block) list() []Field {
+	if b == nil {
+		return nil
+	}
+	return b.fields
 }

@@ -29,7 +29,7 @@ func law(r *Request, d *Decision) error {
 func fieldsOf(d *Decision) (map[string]string, error) {
 	h := map[string]string{}
 	for _, b := range []*Block{d.Entry, d.Class, d.Offer} {
-		for _, f := range b.Fields() {
+		for _, f := range b.list() {
 			if _, twice := h[f.Name]; twice || f.Value == "" || f.Name != textproto.CanonicalMIMEHeaderKey(f.Name) {
 				return nil, fmt.Errorf("field %q twice, empty or not canonical", f.Name)
 			}

@@ -36,7 +36,7 @@ func TestReboundID(t *testing.T) {
 		var d Decision
 		Decide(table(t, "main", s), get(c.path), &d)
 		var got []string
-		for _, f := range d.Class.Fields() {
+		for _, f := range d.Class.list() {
 			if f.Name == "Cache-Control" {
 				got = append(got, f.Value)
 			}
