@@ -1,4 +1,58 @@
-// Stats counts requests to the servers.
+// Package zkkv is the registry of a cluster: a kv driver over a ZooKeeper
+// ensemble, 3.5 or later.
+//
+// # Layout
+//
+// Key k is the znode Root/k, and the znode's data is the plain value, so any other
+// client can read, set, create and delete keys. Two kinds of data have a special
+// meaning and begin with "\x00holdfast\x00", which is not text: a znode that
+// exists only because it has children is marked as a directory, and a value that
+// begins with these bytes is stored after "\x00holdfast\x00value:". All other
+// znodes are keys, including empty ones that another client created as parents.
+// Children whose names cannot be part of a key are ignored. The Created revision
+// of a key that was first a mere directory is that of the directory.
+//
+// # Reads
+//
+// A Get or List is one sync followed by reads from the same server; the reads of a
+// group share the sync, unless the connection breaks in between. While a directory
+// is watched, its keys and their values are cached, each guarded by a server
+// watch. A server reports changes before it answers the sync, so whatever is still
+// guarded then is current, and is not read again. A change costs a watcher one
+// read; further reads cost one sync each, or one per group.
+//
+// ZooKeeper's sync does not ask the quorum. A leader that was cut off or stopped,
+// and does not know yet that it was deposed, answers clients connected to it from
+// its own state for about a tick. With Config.QuorumReads reads are linearizable
+// even then, at the price of a write each. Commits always are.
+//
+// # Commits
+//
+// A Commit is one multi. ZooKeeper can make a multi depend on the version of a
+// znode but not on its identity, and versions restart at 0 when a znode is deleted
+// and recreated. So a token also contains the transaction that created the znode,
+// which is compared in a read just before the multi. To cover the time between
+// that read and the multi, the multi depends on no child having been created in
+// the znode's parent since (a sequential znode, created and deleted in the same
+// multi, gets the name that says so). Tokens of version 8 and above do without
+// that: within that one round trip the key would have to be deleted, recreated and
+// set as often as before.
+//
+// That read is omitted when a leased key is set with such a token. Once per
+// connection the driver asks the server to report the znode's deletion; until it
+// does, the znode is the same. "That round trip" is then the time that the report
+// takes (see decision 19).
+//
+// A multi that was refused because an assumption of this driver was wrong, such as
+// that a parent exists, is corrected and sent again. A multi that may have been
+// executed is never repeated.
+//
+// # Leases
+//
+// Each lease is a session of its own. Its keys are ephemeral znodes, and commits
+// that create them use that session. It moves between servers like any session. It
+// ends permanently, and with it all attempts to connect, when two thirds of the
+// granted timeout have passed since the last answered request was sent.
 package zkkv
 
 import (
