@@ -13,10 +13,11 @@ import (
 	holdfast "github.com/holdfast-web/holdfast"
 )
 
-// Activate makes a release live on a side, at most once. changed is false if it
-// is live there already; the entry is then that of the activation that made it
-// so. A retired release is served again. Errors: ErrNotFound, which is an UnknownError
-// for a side that o.Create would make, ErrGone, ErrInvalid for a Reason, and ErrConflict, naming what is live, if that is not what o.Expect says.
+// Activate makes a release live on a side, at most once. changed is false if it was live
+// there already; the entry is then that of the earlier activation. A retired release is
+// served again. Errors: ErrNotFound, which is an UnknownError for a side that o.Create
+// would make; ErrGone; ErrInvalid for a Reason; and ErrConflict, naming the live release,
+// if it is not the one that o.Expect names.
 func (r *Registry) Activate(ctx context.Context, app holdfast.AppName, id holdfast.ReleaseID, o ActivateOptions) (entry HistoryEntry, changed bool, err error) {
 	f := &flip{app: app, entry: HistoryEntry{Kind: KindActivate, Side: o.Side, Reason: o.Reason}, expect: o.Expect}
 	return r.flip(ctx, "activate release "+id.String(), f, func(e *edit) (holdfast.ReleaseID, error) {
@@ -27,7 +28,7 @@ func (r *Registry) Activate(ctx context.Context, app holdfast.AppName, id holdfa
 	})
 }
 
-// named is how messages call the ID of a release that may be none.
+// named formats for messages an ID that may be zero.
 func named(id holdfast.ReleaseID) string {
 	if id.IsZero() {
 		return "no release"
@@ -35,12 +36,11 @@ func named(id holdfast.ReleaseID) string {
 	return "release " + id.String()
 }
 
-// Rollback goes back on a side: it activates the release that was live before the
-// current one, leaving out those that are retired or gone, or the release o.To, if that
-// was live before. What a rollback has left since does not count, so that a second
-// rollback goes further back; Activate undoes a rollback. changed is false if o.To is
-// live already. Errors: ErrNotFound if there is nothing to go back to, and those of
-// Activate.
+// Rollback goes back on a side: it activates the release that was live before the current
+// one, skipping those that are retired or gone, or the release o.To, if that was live
+// before. Releases that a rollback has left do not count, so a second rollback goes
+// further back; Activate undoes a rollback. changed is false if o.To is already live.
+// Errors: ErrNotFound if there is no earlier release, and those of Activate.
 func (r *Registry) Rollback(ctx context.Context, app holdfast.AppName, o RollbackOptions) (entry HistoryEntry, changed bool, err error) {
 	f := &flip{app: app, entry: HistoryEntry{Kind: KindRollback, Side: o.Side, Reason: o.Reason}, expect: o.Expect}
 	return r.flip(ctx, "roll back app "+app.String(), f, func(e *edit) (holdfast.ReleaseID, error) {
@@ -65,8 +65,8 @@ func (r *Registry) RollbackTarget(ctx context.Context, app holdfast.AppName, o R
 	return id, err
 }
 
-// target returns what a rollback to a release activates, or to the one before if to is
-// zero.
+// target returns the release that a rollback to `to` activates; if to is zero, the one
+// before.
 func (e *edit) target(ctx context.Context, side holdfast.Side, to holdfast.ReleaseID) (holdfast.ReleaseID, error) {
 	if to.IsZero() {
 		return e.previous(ctx, side)
@@ -80,9 +80,9 @@ func (e *edit) target(ctx context.Context, side holdfast.Side, to holdfast.Relea
 // flip is one change of what is live on a side.
 type flip struct {
 	app    holdfast.AppName
-	entry  HistoryEntry        // as it is to be written, but for what the head knows
-	expect *holdfast.ReleaseID // what must be live, if not nil
-	first  int64               // the last entry before the first attempt; -1: none was made
+	entry  HistoryEntry        // as it will be written, except for fields taken from the head
+	expect *holdfast.ReleaseID // the required live release, if not nil
+	first  int64               // the last entry before the first attempt; -1: no attempt was made
 }
 
 // flip activates the release that choose returns.
@@ -129,8 +129,8 @@ func (f *flip) plan(ctx context.Context, e *edit, choose func(*edit) (holdfast.R
 	return e.flip(ctx, entry)
 }
 
-// flip plans an activation. Where the release is live already nothing is planned,
-// except that a version key of another text is put right.
+// flip plans an activation. If the release is already live, it plans nothing except
+// correcting a version key with other text.
 func (e *edit) flip(ctx context.Context, entry HistoryEntry) (HistoryEntry, bool, error) {
 	side, id := entry.Side, entry.Release
 	if e.head.flagsOf(id).Gone != 0 {
@@ -156,7 +156,7 @@ func (e *edit) versionHolds(side holdfast.Side, id holdfast.ReleaseID) bool {
 	return false
 }
 
-// entry returns an entry by its number, also one that is only planned.
+// entry returns an entry by its number, including planned ones.
 func (e *edit) entry(ctx context.Context, seq int64) (HistoryEntry, error) {
 	for _, entry := range e.head.Recent {
 		if entry.Seq == seq {
@@ -170,7 +170,7 @@ func (e *edit) entry(ctx context.Context, seq int64) (HistoryEntry, error) {
 	return entries[0], nil
 }
 
-// byOp looks for the entry of an operation among those after number first.
+// byOp finds the entry of an operation among those after number first.
 func (e *edit) byOp(ctx context.Context, op string, first int64) (HistoryEntry, bool, error) {
 	for entry, err := range e.r.backwards(ctx, e.app, e.old) {
 		if err != nil || entry.Seq <= first {
@@ -183,9 +183,9 @@ func (e *edit) byOp(ctx context.Context, op string, first int64) (HistoryEntry, 
 	return HistoryEntry{}, false, nil
 }
 
-// previous returns what a rollback of side goes back to: what was live before the
-// current release and is still served. A release is retired because nobody should get
-// it, often in a hurry.
+// previous returns the target of a rollback of side: the release that was live before the
+// current one and is still served. It skips retired releases, which were often withdrawn
+// in a hurry.
 func (e *edit) previous(ctx context.Context, side holdfast.Side) (holdfast.ReleaseID, error) {
 	live := e.head.Sides[side].Release
 	if live.IsZero() {
@@ -261,7 +261,7 @@ func (e *edit) wasLive(ctx context.Context, side holdfast.Side, id holdfast.Rele
 // pastEntry is an entry of a side's history.
 type pastEntry struct {
 	HistoryEntry
-	left bool // by a rollback since
+	left bool // by a later rollback
 }
 
 // earlier yields the entries of side, the newest first.
@@ -273,7 +273,7 @@ func (e *edit) earlier(ctx context.Context, side holdfast.Side) iter.Seq2[pastEn
 				continue
 			}
 			if err == nil && entry.Kind == KindRemove {
-				return // what was live before is not of this side
+				return // the release that was live before belongs to another side
 			}
 			left := err == nil && !walk.counts(&entry)
 			if !yield(pastEntry{entry, left}, err) || err != nil {
@@ -283,7 +283,7 @@ func (e *edit) earlier(ctx context.Context, side holdfast.Side) iter.Seq2[pastEn
 	}
 }
 
-// backwards is Registry.backwards with the entries that are only planned.
+// backwards is Registry.backwards including planned entries.
 func (e *edit) backwards(ctx context.Context) iter.Seq2[HistoryEntry, error] {
 	return func(yield func(HistoryEntry, error) bool) {
 		for i := len(e.head.Recent) - 1; i >= 0 && e.head.Recent[i].Seq > e.old.Activations; i-- {
@@ -299,11 +299,10 @@ func (e *edit) backwards(ctx context.Context) iter.Seq2[HistoryEntry, error] {
 	}
 }
 
-// Reconcile writes the missing history entries of activations that foreign
-// clients made by changing version keys and that snap shows, and since when nobody
-// owns a release that nodes brought with them. Several nodes may
-// do it at once: each change gets one entry. An app that fails does not keep it
-// from the others.
+// Reconcile writes missing facts that snap shows: history entries of activations that
+// foreign clients made by changing version keys, and since when releases that nodes
+// brought have had no owner. Several nodes may run it concurrently: each change gets one
+// entry. A failure in one app does not stop the others.
 func (r *Registry) Reconcile(ctx context.Context, snap *Snapshot) error {
 	var errs []error
 	for app := range snap.unrecorded {

@@ -10,8 +10,8 @@ import (
 	"github.com/holdfast-web/holdfast/internal/kv"
 )
 
-// AllowTakedown lets bytes that were taken down be published again. Releases that had
-// them get them back only by being published again. It returns what is down then.
+// AllowTakedown lets bytes that were taken down be published again. Releases that
+// contained them get them back only when published again. It returns the new takedowns.
 // ErrNotFound.
 func (r *Registry) AllowTakedown(ctx context.Context, d holdfast.Digest, by string) (now *holdfast.Takedowns, err error) {
 	err = r.retry(ctx, "allow "+d.String(), func(bool) error {
@@ -39,8 +39,8 @@ func (r *Registry) AllowTakedown(ctx context.Context, d holdfast.Digest, by stri
 	return now, err
 }
 
-// TakedownsRemoved notes that the store which nodes share has no dead objects of the
-// takedowns of before any more, as far as they are still what they were.
+// TakedownsRemoved records that the shared store no longer has dead objects of the given
+// takedowns, if they have not changed meanwhile.
 func (r *Registry) TakedownsRemoved(ctx context.Context, before []holdfast.Takedown) error {
 	return r.retry(ctx, "note that bytes were removed", func(bool) error {
 		_, err := r.changeTakedowns(ctx, false, func(_ map[string]kv.Entry, down []holdfast.Takedown) ([]holdfast.Takedown, []kv.Op, error) {
@@ -62,8 +62,8 @@ func (r *Registry) TakedownsRemoved(ctx context.Context, before []holdfast.Taked
 	})
 }
 
-// ForgetTakedowns forgets those of digests that are allowed and removed: no release
-// refers to a dead object of theirs any more, and none can again.
+// ForgetTakedowns forgets the takedowns of digests that are allowed and removed: no
+// release refers to one of their dead objects any more, and none can again.
 func (r *Registry) ForgetTakedowns(ctx context.Context, digests []holdfast.Digest) error {
 	return r.retry(ctx, "forget takedowns", func(bool) error {
 		_, err := r.changeTakedowns(ctx, true, func(_ map[string]kv.Entry, down []holdfast.Takedown) ([]holdfast.Takedown, []kv.Op, error) {
@@ -79,8 +79,8 @@ func (r *Registry) ForgetTakedowns(ctx context.Context, digests []holdfast.Diges
 	})
 }
 
-// changeTakedowns commits what change returns; nil: nothing. news: nodes have to act
-// on it. further keys are read as well.
+// changeTakedowns commits the result of change, if not nil. news: nodes have to act on
+// it. Additional keys are read in the same call.
 func (r *Registry) changeTakedowns(ctx context.Context, news bool,
 	change func(got map[string]kv.Entry, down []holdfast.Takedown) ([]holdfast.Takedown, []kv.Op, error), further ...string,
 ) (*holdfast.Takedowns, error) {

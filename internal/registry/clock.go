@@ -19,22 +19,22 @@ import (
 var ErrClock = errors.New("this machine's clock disagrees with those of running nodes")
 
 const (
-	// clockFor is how long a comparison of clocks is good for.
+	// clockFor is how long a comparison of clocks remains valid.
 	clockFor = time.Minute
-	// clockStep is how far time must have moved on to be noted again.
+	// clockStep is how far time must advance before it is recorded again.
 	clockStep = 10 * time.Minute
 )
 
-// Time is what a process knows of the time.
+// Time is a process's view of the time.
 type Time struct {
 	Now     time.Time // by its own clock
 	Verdict clock.Verdict
-	// Reliable is what ages are to be measured by: it is not later than Now, and earlier
-	// if nobody has confirmed a jump of the clock yet.
+	// Reliable is the time to measure ages by: it is not later than Now, and earlier
+	// while a jump of the clock is unconfirmed.
 	Reliable time.Time
 }
 
-// Err returns ErrClock, with how far this clock is off, if other clocks disagree.
+// Err returns ErrClock, with the difference, if other clocks disagree.
 func (t Time) Err() error {
 	if !t.Verdict.Wrong() {
 		return nil
@@ -46,7 +46,7 @@ func (t Time) Err() error {
 	return fmt.Errorf("%w: it shows %s, %s %s that of %s", ErrClock, t.Now.UTC().Format(time.RFC3339), lengthOf(by), way, some(t.Verdict.Against))
 }
 
-// lengthOf writes a time that may be days long.
+// lengthOf formats a duration that may be days long.
 func lengthOf(d time.Duration) string {
 	if days := int(d / (24 * time.Hour)); days > 1 {
 		return fmt.Sprintf("%d days", days)
@@ -54,7 +54,7 @@ func lengthOf(d time.Duration) string {
 	return d.Round(time.Second).String()
 }
 
-// clockwork is what all copies of a Registry share about their clock.
+// clockwork is the clock state that all copies of a Registry share.
 type clockwork struct {
 	id    clock.ID
 	trust bool
@@ -63,18 +63,18 @@ type clockwork struct {
 	checked time.Time // when clocks were compared last, by the monotonic clock
 }
 
-// hostClock names the clock of this machine: all processes of one kernel share it.
+// hostClock names the clock of this machine: all processes on one kernel share it.
 func hostClock() clock.ID {
 	text, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err == nil {
 		return clock.ID(strings.TrimSpace(string(text)))
 	}
-	name, _ := os.Hostname() // no name: then it is no evidence
+	name, _ := os.Hostname() // without a name it is no evidence
 	return clock.ID(name)
 }
 
-// Time compares the clock of this process with those of running nodes, and notes what
-// it shows. In a dry run it notes nothing.
+// Time compares the clock of this process with those of running nodes, and records the
+// result, except in a dry run.
 func (r *Registry) Time(ctx context.Context, dry bool) (Time, error) {
 	snap, err := r.Refresh(ctx, nil)
 	if err != nil {
@@ -89,8 +89,8 @@ func (r *Registry) Time(ctx context.Context, dry bool) (Time, error) {
 	return r.readTime(ctx, last, dry)
 }
 
-// readTime does what Time does; last is when something was last stamped, as far as the
-// caller knows, for a registry in which no time was noted yet.
+// readTime implements Time. last is the last stamp known to the caller, for a registry
+// without a recorded time.
 func (r *Registry) readTime(ctx context.Context, last time.Time, dry bool) (t Time, err error) {
 	nodes, err := r.Nodes(ctx)
 	if err != nil {
@@ -102,7 +102,7 @@ func (r *Registry) readTime(ctx context.Context, last time.Time, dry bool) (t Ti
 	if r.work.trust {
 		t.Verdict = clock.Verdict{}
 	} else if t.Verdict.Wrong() {
-		return t, nil // what it shows is not worth noting
+		return t, nil // the result is not worth recording
 	}
 	err = r.retry(ctx, "note the time", func(bool) error {
 		got, err := r.db.get(ctx, clockKey)
@@ -153,7 +153,7 @@ func (r *Registry) checkClock(ctx context.Context, last time.Time) error {
 	return nil
 }
 
-// Witnesses are what the entries of nodes say of clocks.
+// Witnesses are the clocks reported in the entries of nodes.
 func Witnesses(nodes []NodeInfo) []clock.Witness {
 	all := make([]clock.Witness, len(nodes))
 	for i, n := range nodes {

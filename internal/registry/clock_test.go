@@ -9,7 +9,7 @@ import (
 	"github.com/holdfast-web/holdfast/internal/kv/memkv"
 )
 
-// ticking opens the registry in db on a machine of its own, whose clock is skew ahead.
+// ticking opens the registry in db on a separate machine whose clock is skew ahead.
 func ticking(t *testing.T, db *memkv.DB, id clock.ID, skew time.Duration, trust bool) *Registry {
 	t.Helper()
 	client, c := db.Client(), newClock()
@@ -18,8 +18,8 @@ func ticking(t *testing.T, db *memkv.DB, id clock.ID, skew time.Duration, trust 
 	return must(Open(t.Context(), client, Options{Clock: c.Now, ClockID: id, TrustClock: trust}))
 }
 
-// TestWrongClock: a process whose clock disagrees with that of running nodes changes
-// nothing that is stamped, and says by how much; who is told to trust it does.
+// TestWrongClock: a process whose clock disagrees with that of running nodes makes no
+// stamped change, and reports the difference. A process that trusts its clock does.
 func TestWrongClock(t *testing.T) {
 	const day = 24 * time.Hour
 	db := memkv.New(memkv.Options{})
@@ -61,8 +61,8 @@ func TestWrongClock(t *testing.T) {
 	}
 }
 
-// TestOneClockOnAMachine: the processes of one machine are no evidence about its clock;
-// a second machine confirms it.
+// TestOneClockOnAMachine: processes on one machine are no evidence about its clock; a
+// second machine confirms it.
 func TestOneClockOnAMachine(t *testing.T) {
 	const day = 24 * time.Hour
 	db := memkv.New(memkv.Options{})
@@ -72,7 +72,7 @@ func TestOneClockOnAMachine(t *testing.T) {
 	late := ticking(t, db, "m1", 40*day, false)
 	entry := must(late.RegisterNode(t.Context(), NodeInfo{Name: "n1", Beat: 300}, time.Minute))
 	defer entry.Close()
-	mustActivate(t, late, "shop", "v1", "main") // notes the time, and does not confirm it
+	mustActivate(t, late, "shop", "v1", "main") // records the time, and does not confirm it
 	for range 2 {
 		seen := must(late.Time(t.Context(), false))
 		if err := seen.Err(); err != nil || seen.Reliable.After(first.Now.Add(time.Minute)) || seen.Verdict.Confirmed() {

@@ -12,8 +12,8 @@ import (
 
 const snapshotFormat = 1
 
-// The JSON form of a snapshot: what Snapshot, AppState and Settings hold, and of
-// each app the revision of its head.
+// The JSON form of a snapshot: the contents of Snapshot, AppState and Settings, and the
+// head revision of each app.
 type (
 	snapshotText struct {
 		Format   int       `json:"format"`
@@ -21,7 +21,7 @@ type (
 		Revision int64     `json:"revision"`
 		Apps     []appText `json:"apps"`
 		Removed  []appText `json:"removed,omitempty"`
-		// Takedowns is left out while nothing is taken down.
+		// Takedowns is omitted while nothing is taken down.
 		Takedowns *takedownsText `json:"takedowns,omitempty"`
 	}
 	appText struct {
@@ -35,9 +35,8 @@ type (
 	}
 )
 
-// Encode returns the snapshot as JSON, for keeping on a disk. What it takes to
-// recognise apps that did not change is left out: the first Refresh that follows
-// a decoded snapshot reads everything.
+// Encode returns the snapshot as JSON, for storage on disk. The data for recognizing
+// unchanged apps is omitted: the first Refresh after a decoded snapshot reads everything.
 func (s *Snapshot) Encode() ([]byte, error) {
 	out := snapshotText{Format: snapshotFormat, Registry: s.Registry, Revision: s.Revision, Apps: []appText{}}
 	if all := s.Takedowns.All(); len(all) > 0 {
@@ -62,8 +61,8 @@ func (s *Snapshot) Encode() ([]byte, error) {
 	return text, nil
 }
 
-// DecodeSnapshot is the inverse of Encode. Text of another version of the program
-// and text that no Encode wrote is ErrInvalid.
+// DecodeSnapshot is the inverse of Encode. Text written by another version of the
+// program, or not by Encode, is ErrInvalid.
 func DecodeSnapshot(text []byte) (*Snapshot, error) {
 	var in snapshotText
 	if err := json.Unmarshal(text, &in); err != nil {
@@ -89,7 +88,7 @@ func DecodeSnapshot(text []byte) (*Snapshot, error) {
 	return s, nil
 }
 
-// decode adds apps that were removed, or that were not, to into.
+// decode adds existing or removed apps to into.
 func (s *Snapshot) decode(apps []appText, into *[]*AppState, removed bool) error {
 	for _, a := range apps {
 		state, err := a.decode()
@@ -154,9 +153,9 @@ func rising[T any](all []T, before func(a, b T) bool) bool {
 	return true
 }
 
-// followedBy returns an error unless readings can be of a later time than s. Heads
-// are never deleted and their revisions only rise: where they fell, an older state
-// of the registry was put in its place.
+// followedBy returns an error unless readings can be later than s. Heads are never
+// deleted and their revisions only increase: lower revisions mean that an older state of
+// the registry was restored.
 func (s *Snapshot) followedBy(readings []reading) error {
 	heads := make(map[holdfast.AppName]kv.Revision, len(readings))
 	for _, rd := range readings {

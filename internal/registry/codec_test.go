@@ -13,7 +13,7 @@ import (
 	"github.com/holdfast-web/holdfast/internal/kv/memkv"
 )
 
-// fullSnapshot has something of everything.
+// fullSnapshot contains something of everything.
 func fullSnapshot(t testing.TB) (*Registry, *Snapshot) {
 	d := memory(t, memkv.Options{})()
 	r := openRegistry(t, d, newClock())
@@ -47,7 +47,7 @@ func TestSnapshotCodec(t *testing.T) {
 	if diff := cmp.Diff(string(text), string(must(back.Encode()))); diff != "" {
 		t.Errorf("encoded again (-want +got):\n%s", diff)
 	}
-	// What follows a decoded snapshot is what follows the original.
+	// A refresh after a decoded snapshot gives the same result as after the original.
 	mustActivate(t, r, "blog", "one", "main")
 	want, got := mustRefresh(t, r, snap), mustRefresh(t, r, back)
 	if diff := cmp.Diff(want, got, plain(), cmpopts.IgnoreUnexported(Snapshot{})); diff != "" {
@@ -112,8 +112,8 @@ func FuzzDecodeSnapshot(f *testing.F) {
 	})
 }
 
-// TestRefreshRefusesOlderState: a copy of a registry that was put in its place is
-// not taken for what follows, also by who only has what was kept on a disk.
+// TestRefreshRefusesOlderState: a restored copy of a registry is not accepted as a later
+// state, even by a process that has only the snapshot from its disk.
 func TestRefreshRefusesOlderState(t *testing.T) {
 	ctx, d := t.Context(), memory(t, memkv.Options{})()
 	r := openRegistry(t, d, newClock())
@@ -121,7 +121,7 @@ func TestRefreshRefusesOlderState(t *testing.T) {
 	head := must(d.Get(ctx, headKey(appName("shop"))))[0]
 	older := mustRefresh(t, r, nil)
 	mustActivate(t, r, "shop", "one", "main")
-	removeForeign(t, d, "shop", "main") // the highest revision goes with it: that is no step back
+	removeForeign(t, d, "shop", "main") // the highest revision goes with it, so that is no step back
 	snap := mustRefresh(t, r, mustRefresh(t, r, older))
 	kept := must(DecodeSnapshot(must(snap.Encode())))
 	if fresh := mustRefresh(t, r, kept); fresh.Revision < kept.Revision {
@@ -140,7 +140,7 @@ func TestRefreshRefusesOlderState(t *testing.T) {
 	wantError(t, err, holdfast.ErrConflict, "shop", "vanished")
 }
 
-// rewound is a driver that gives one key as it once was.
+// rewound is a driver that returns an old value for one key.
 type rewound struct {
 	kv.Driver
 	then kv.Entry

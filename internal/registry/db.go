@@ -13,17 +13,17 @@ import (
 	"github.com/holdfast-web/holdfast/internal/kv"
 )
 
-// db is a driver with a deadline for every call, reads in batches, and the
-// errors of package holdfast. This is the one place where errors are mapped.
+// db is a driver with a deadline for every call, batched reads, and errors of package
+// holdfast. All errors are mapped here.
 type db struct {
 	driver  kv.Driver
-	reads   kv.Reader // a group of the driver's; nil while each read is one of its own
+	reads   kv.Reader // a group of the driver's; nil while each read stands alone
 	timeout time.Duration
-	fence   *Leadership // in whose name commits are made; nil for nobody's
+	fence   *Leadership // the leadership that commits depend on, or nil
 }
 
-// group returns d for work that takes several reads: together they cost as little
-// as the driver can make of it. A group of a group is the same one.
+// group returns d for work that needs several reads: together they cost as little as the
+// driver can manage. A group of a group is the same group.
 func (d db) group() db {
 	if d.reads == nil {
 		d.reads = kv.Group(d.driver)
@@ -38,10 +38,10 @@ func (d db) reader() kv.Reader {
 	return d.reads
 }
 
-// batch is how many keys one Get asks for.
+// batch is how many keys one Get requests.
 const batch = 200
 
-// get returns those of keys that exist, by key.
+// get returns the keys that exist, by key.
 func (d db) get(ctx context.Context, keys ...string) (map[string]kv.Entry, error) {
 	found := make(map[string]kv.Entry, len(keys))
 	for some := range slices.Chunk(keys, batch) {
@@ -75,7 +75,7 @@ func (d db) commit(ctx context.Context, ops ...kv.Op) error {
 	return err
 }
 
-// apply is commit for who wants the receipt.
+// apply is commit for callers that need the receipt.
 func (d db) apply(ctx context.Context, ops ...kv.Op) (kv.Receipt, error) {
 	if d.fence != nil {
 		if err := d.fence.suspected(); err != nil {
@@ -101,7 +101,7 @@ func (d db) lease(ctx context.Context, ttl time.Duration) (kv.Lease, error) {
 	return lease, mapped(err)
 }
 
-// watch bounds the time it takes to begin the watch, not its life.
+// watch bounds the start of the watch, not its life.
 func (d db) watch(ctx context.Context, dir string) (<-chan struct{}, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	late := time.AfterFunc(d.timeout, func() { cancel(context.DeadlineExceeded) })
@@ -122,7 +122,7 @@ func bounded[T any](ctx context.Context, timeout time.Duration, call func(contex
 	return call(ctx)
 }
 
-// mapped adds the error of package holdfast that says what kind of failure err is.
+// mapped adds the error of package holdfast that classifies err.
 func mapped(err error) error {
 	kind := holdfast.ErrUnavailable
 	switch {
@@ -155,11 +155,11 @@ const (
 	pauseMost = 100 * time.Millisecond
 )
 
-// retry calls attempt, a read followed by a commit, until the commit neither
-// conflicts nor gets lost. unsure is set once the outcome of a commit was lost.
-// An attempt then looks for what that commit would have left, before it commits
-// anything; what it reads decides: either it finds it, or a token that the lost
-// commit depends on has changed, or its own commit takes the same tokens away.
+// retry calls attempt, a read followed by a commit, until the commit neither conflicts
+// nor has a lost outcome. unsure is set once an outcome was lost. An attempt must then
+// look for the result of the lost commit before it commits anything. Its read decides:
+// either it finds the result, or a token that the lost commit depends on has changed, or
+// its own commit consumes the same tokens.
 func (r *Registry) retry(ctx context.Context, what string, attempt func(unsure bool) error) error {
 	unsure := false
 	for n := range tries {
@@ -186,8 +186,7 @@ func wrap(what string, err error) error {
 	return fmt.Errorf("%s: %w", what, err)
 }
 
-// pause waits a random time, longer the more often it was called before, so
-// that rivals do not meet again.
+// pause waits a random time, longer with each call, so that rivals do not collide again.
 func pause(ctx context.Context, n int) error {
 	most := min(time.Millisecond<<min(n, 10), pauseMost)
 	t := time.NewTimer(rand.N(most))

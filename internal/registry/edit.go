@@ -12,34 +12,34 @@ import (
 	"github.com/holdfast-web/holdfast/internal/kv"
 )
 
-// An edit is one attempt at changing an app: what was read, and what is to be
-// committed on the condition that nobody changed the head since.
+// An edit is one attempt to change an app: the state read, and the operations to commit
+// if the head has not changed since.
 type edit struct {
 	r      *Registry
 	app    holdfast.AppName
 	before reading
-	old    *head // as read; nil if the app is to be made
-	head   *head // as it is to be
+	old    *head // as read; nil if the app is to be created
+	head   *head // as it will be written
 	got    map[string]kv.Entry
 	known  map[holdfast.ReleaseID]bool // of the disputed IDs, those that are published
 	unsure bool                        // an earlier attempt's outcome was lost
-	made   bool                        // the app is made, or made again after it was removed
+	made   bool                        // the app is created, or created again after removal
 
 	dirty  bool
-	timed  bool  // a stamp was given out
-	err    error // of planning, kept for commit
+	timed  bool  // a stamp was assigned
+	err    error // during planning, kept for commit
 	ops    []kv.Op
 	checks map[string]kv.Token
 }
 
-// adoptMost bounds the foreign activations that one commit records: drivers bound
-// the operations of a commit, and the head repeats what was just planned.
+// adoptMost bounds the foreign activations that one commit records: drivers limit the
+// operations of a commit, and the head repeats the planned entries.
 const adoptMost = recentEntries - 1
 
-// update changes app by one commit: it reads the app, lets change plan, and
-// commits what change planned together with what is missing in the history. It
-// repeats that while others change the app at the same time. making says what
-// becomes of an app that does not exist. further keys are read together with the app.
+// update changes app with one commit: it reads the app, lets change plan, and commits the
+// plan together with missing history entries. It repeats that while other processes
+// change the app. making says how to handle an app that does not exist. Additional keys
+// are read together with the app.
 func (r *Registry) update(ctx context.Context, what string, app holdfast.AppName, making making, change func(*edit) error, further ...string) error {
 	return r.retry(ctx, what, func(unsure bool) error {
 		e, err := r.begin(ctx, app, making, further)
@@ -94,13 +94,13 @@ func (r *Registry) begin(ctx context.Context, app holdfast.AppName, making makin
 	return e, err
 }
 
-// sides resolves the version keys against the head as it is to be.
+// sides resolves the version keys against the planned head.
 func (e *edit) sides() []sideState {
 	return e.head.resolve(e.before.complete(e.head), e.before.head.Modified, func(id holdfast.ReleaseID) bool { return e.known[id] })
 }
 
-// adopt adds the missing history entries of foreign activations. Of several
-// processes that do so one wins the head; the others then find nothing missing.
+// adopt adds the missing history entries of foreign activations. If several processes do
+// so, one wins the head; the others then find nothing missing.
 func (e *edit) adopt() (more bool) {
 	missing := foreign(slices.Clone(e.sides()))
 	more = len(missing) > adoptMost
@@ -113,8 +113,7 @@ func (e *edit) adopt() (more bool) {
 	return more
 }
 
-// activate plans an entry, with a stamp that is not before least, and what it does to
-// the head.
+// activate plans an entry, with a stamp not before least, and its effect on the head.
 func (e *edit) activate(entry HistoryEntry, least time.Time) HistoryEntry {
 	entry.Stamp = e.stamp(least)
 	entry = e.head.activate(entry)
@@ -122,7 +121,7 @@ func (e *edit) activate(entry HistoryEntry, least time.Time) HistoryEntry {
 	return entry
 }
 
-// setVersion plans that the version key of side holds id.
+// setVersion plans writing id to the version key of side.
 func (e *edit) setVersion(side holdfast.Side, id holdfast.ReleaseID) {
 	key, value := versionKey(e.app, side), []byte(id.String())
 	e.dirty = true
@@ -135,7 +134,7 @@ func (e *edit) setVersion(side holdfast.Side, id holdfast.ReleaseID) {
 	e.ops = append(e.ops, kv.Create(key, value))
 }
 
-// stamp gives out the next stamp of the app, which is not before least.
+// stamp assigns the next stamp of the app, not before least.
 func (e *edit) stamp(least time.Time) time.Time {
 	e.dirty, e.timed = true, true
 	return e.head.stamp(e.r.clock(), least)
@@ -165,7 +164,7 @@ func (e *edit) createJSON(key string, value any) {
 	e.ops = append(e.ops, kv.Create(key, text))
 }
 
-// again commits what was planned so far, and has the change planned again.
+// again commits the plan so far, and requests another attempt for the change.
 func (e *edit) again(ctx context.Context) error {
 	if err := e.commit(ctx); err != nil {
 		return err
@@ -173,7 +172,7 @@ func (e *edit) again(ctx context.Context) error {
 	return errAgain
 }
 
-// commit makes what was planned true, all or nothing.
+// commit applies the plan, all or nothing.
 func (e *edit) commit(ctx context.Context) error {
 	if !e.dirty && e.err == nil {
 		return nil
@@ -190,8 +189,8 @@ func (e *edit) commit(ctx context.Context) error {
 	return e.r.db.commit(ctx, ops...)
 }
 
-// plan returns the operations of what was planned: of nothing, that the head of an app
-// that there is stays what it is.
+// plan returns the operations to commit. If nothing was planned, it returns a check that
+// the app's head is unchanged.
 func (e *edit) plan() ([]kv.Op, error) {
 	if e.err != nil {
 		return nil, e.err
@@ -229,8 +228,8 @@ func (e *edit) release(ctx context.Context, id holdfast.ReleaseID) (holdfast.Rel
 	return e.head.flagsOf(id).current(rec.Release), err
 }
 
-// record returns the record of a release, if it is published. It may be newer than
-// the head that was read: then the commit conflicts.
+// record returns the record of a release, if it is published. It may be newer than the
+// head that was read; then the commit conflicts.
 func (e *edit) record(ctx context.Context, id holdfast.ReleaseID) (record, bool, error) {
 	if e.old == nil {
 		return record{}, false, nil
@@ -252,8 +251,8 @@ func (e *edit) noRelease(ctx context.Context, id holdfast.ReleaseID) error {
 	return fmt.Errorf("app %s: %w", e.app, noRelease(id, ids))
 }
 
-// noRelease returns an error that names the newest releases; ids is sorted, the
-// newest first. Which of them was meant is for the user's side to guess.
+// noRelease returns an error that names the newest releases; ids is sorted, newest first.
+// Guessing the intended one is up to the user interface.
 func noRelease(id holdfast.ReleaseID, ids []holdfast.ReleaseID) error {
 	if len(ids) == 0 {
 		return fmt.Errorf("release %s: %w: nothing is published yet", id, holdfast.ErrNotFound)

@@ -13,9 +13,9 @@ import (
 	"github.com/holdfast-web/holdfast/internal/kv"
 )
 
-// LeaderInfo is what the leader says of itself.
+// LeaderInfo is the leader's description of itself.
 type LeaderInfo struct {
-	Term    string    `json:"term"` // random, another one for each election that was won
+	Term    string    `json:"term"` // random, new for each election won
 	Name    string    `json:"name"`
 	Address string    `json:"address"`
 	Version string    `json:"version"` // of the program
@@ -24,17 +24,16 @@ type LeaderInfo struct {
 	Epoch int64 `json:"epoch,omitempty"`
 }
 
-// electionSpread is how far candidates put off what they do when there may be no
-// leader any more, each by its own part of it: most then find a new one.
+// electionSpread is the window over which candidates spread their reaction to a lost
+// leader: most then find a new one.
 const electionSpread = 200 * time.Millisecond
 
-// errTaken: there is a leader.
+// errTaken: another process is the leader.
 var errTaken = errors.New("another leads")
 
-// Campaign waits until this process is elected, or until ctx ends or the registry
-// cannot be reached. At any time at most one epoch can change the registry, the
-// last one that began; whoever is elected resigns with Close. The term and the
-// time of info are made here.
+// Campaign waits until this process is elected, or until ctx ends or the registry is
+// unreachable. At any time at most one epoch, the latest, can change the registry; the
+// winner resigns with Close. Campaign sets the term and the time of info.
 func (r *Registry) Campaign(ctx context.Context, info LeaderInfo) (*Leadership, error) {
 	watching, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -52,8 +51,8 @@ func (r *Registry) Campaign(ctx context.Context, info LeaderInfo) (*Leadership, 
 	return nil, wrap("campaign for leadership", err)
 }
 
-// vacancy waits until there is reason to look whether the leader's place is
-// vacant: a hint, or, since hints are no more than that, some time.
+// vacancy waits until the leader's key may be vacant: for a hint, or, since hints are
+// unreliable, some time.
 func (r *Registry) vacancy(ctx context.Context, hints <-chan struct{}) error {
 	poll := time.NewTimer(r.leaderTTL/2 + mathrand.N(r.leaderTTL/2))
 	defer poll.Stop()
@@ -77,8 +76,8 @@ func (r *Registry) vacancy(ctx context.Context, hints <-chan struct{}) error {
 	return nil
 }
 
-// stand tries to become the leader, once. A lease costs some services a session,
-// so there is none before the place was seen to be vacant.
+// stand tries once to become the leader. On some services a lease costs a session, so it
+// creates none before the key was seen to be vacant.
 func (r *Registry) stand(ctx context.Context, info LeaderInfo) (*Leadership, error) {
 	got, err := r.db.get(ctx, leaderKey, registryKey)
 	if err != nil {
@@ -105,7 +104,7 @@ func (r *Registry) stand(ctx context.Context, info LeaderInfo) (*Leadership, err
 	return l, nil
 }
 
-// Leadership is one epoch of being the elected node.
+// Leadership is one epoch as the elected node.
 type Leadership struct {
 	lease    kv.Lease
 	registry *Registry
@@ -113,9 +112,9 @@ type Leadership struct {
 	fence    []kv.Op
 }
 
-// campaign makes the leader's key, or finds that an attempt whose outcome was lost
-// made it. The epoch's key is set by every election and never deleted, so its
-// token never comes back, which that of a leased key might on some services.
+// campaign creates the leader's key, or finds that an attempt with a lost outcome did.
+// The epoch's key is set by every election and never deleted, so its token never recurs;
+// on some services that of a leased key might.
 func (l *Leadership) campaign(ctx context.Context, d db) error {
 	got, err := d.get(ctx, leaderKey, epochKey)
 	if err != nil {
@@ -142,8 +141,8 @@ func (l *Leadership) campaign(ctx context.Context, d db) error {
 	return nil
 }
 
-// entered looks whether the leader is this one. The two keys may have been read
-// at two instants; one commit changed both if they are of one epoch.
+// entered checks whether this process is the leader. The two keys may have been read at
+// different instants; if they name the same epoch, one commit wrote both.
 func (l *Leadership) entered(leader, epoch kv.Entry) error {
 	var info LeaderInfo
 	if err := decode(leader, &info); err != nil {
@@ -164,26 +163,24 @@ func (l *Leadership) begin(at kv.Revision, leader, epoch kv.Token) {
 	l.fence = []kv.Op{kv.Check(leaderKey, leader), kv.Check(epochKey, epoch)}
 }
 
-// Info returns what the registry says of the leader.
+// Info returns the leader's registered description.
 func (l *Leadership) Info() LeaderInfo { return l.info }
 
-// Epoch returns the creation revision of the leader's key: a later epoch has a
-// higher one.
+// Epoch returns the creation revision of the leader's key; later epochs have higher ones.
 func (l *Leadership) Epoch() int64 { return l.info.Epoch }
 
-// Done is closed when the leadership has ended or may have: as soon as the
-// connection is in doubt, well before anybody else can be elected.
+// Done is closed when the leadership has ended or may have: as soon as the connection is
+// in doubt, well before another process can be elected.
 func (l *Leadership) Done() <-chan struct{} { return l.lease.Done() }
 
-// Registry returns the registry for changes in the leader's name. Each of its
-// commits depends on the epoch: once that is over it changes nothing any more
-// and fails with ErrLeaseLost, however late it arrives. A change that fails so
-// may have been made if an answer of the driver was lost before.
+// Registry returns the registry for changes in the leader's name. Each commit depends on
+// the epoch: after its end, commits change nothing and fail with ErrLeaseLost, however
+// late they arrive. A change that fails this way may still have been made if an earlier
+// answer of the driver was lost.
 func (l *Leadership) Registry() *Registry { return l.registry }
 
-// Verify asks the registry whether the epoch is still the current one. ErrLeaseLost
-// if it is not. What is done elsewhere on the strength of that is done at a risk:
-// it may be over by then.
+// Verify asks the registry whether the epoch is still current; ErrLeaseLost if not. Work
+// outside the registry that relies on it takes a risk: the epoch may end meanwhile.
 func (l *Leadership) Verify(ctx context.Context) error {
 	return wrap("verify epoch", l.verify(ctx, l.registry.db))
 }
@@ -214,8 +211,7 @@ func (l *Leadership) verify(ctx context.Context, d db) error {
 	return mapped(err)
 }
 
-// Leader returns what the elected node says of itself; ok is false while there
-// is none.
+// Leader returns the elected node's description; ok is false while there is no leader.
 func (r *Registry) Leader(ctx context.Context) (info LeaderInfo, ok bool, err error) {
 	got, err := r.db.get(ctx, leaderKey)
 	e, ok := got[leaderKey]

@@ -68,8 +68,8 @@ func TestElection(t *testing.T) {
 	})
 }
 
-// TestCampaignLosesAnswer: whoever is elected by a commit whose outcome was lost
-// finds that out.
+// TestCampaignLosesAnswer: a winner whose commit has a lost outcome finds out that it was
+// elected.
 func TestCampaignLosesAnswer(t *testing.T) {
 	for name, applied := range map[string]bool{"applied": true, "not applied": false} {
 		t.Run(name, func(t *testing.T) {
@@ -98,7 +98,7 @@ func TestCampaignLosesAnswer(t *testing.T) {
 	}
 }
 
-// TestFenceTellsConflicts: of two conflicts, only the one with the epoch ends it.
+// TestFenceTellsConflicts: only a conflict over the epoch ends the leadership.
 func TestFenceTellsConflicts(t *testing.T) {
 	ctx, open := t.Context(), memory(t, memkv.Options{})
 	d := open()
@@ -113,7 +113,7 @@ func TestFenceTellsConflicts(t *testing.T) {
 		}
 	}
 	var wg sync.WaitGroup
-	for _, id := range []string{"one", "two"} { // rivals for the app's head, in and out of the leader's name
+	for _, id := range []string{"one", "two"} { // rivals for the app's head, with and without the leader's name
 		wg.Go(func() {
 			for range 20 {
 				if err := led.Pin(ctx, appName("shop"), release(id)); err != nil {
@@ -126,7 +126,7 @@ func TestFenceTellsConflicts(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	removeKey(t, d, leaderKey) // as an operator might
+	removeKey(t, d, leaderKey) // as an operator might do
 	wantError(t, led.Pin(ctx, appName("shop"), release("one")), holdfast.ErrLeaseLost)
 }
 
@@ -160,7 +160,7 @@ func TestCampaignEnds(t *testing.T) {
 		}()
 		synctest.Wait()
 		down.Store(true)
-		time.Sleep(r.leaderTTL) // the hints are no news, so it looks by itself
+		time.Sleep(r.leaderTTL) // no hint arrives, so it checks by itself
 		synctest.Wait()
 		wantError(t, <-ended, holdfast.ErrUnavailable)
 		down.Store(false)
@@ -170,8 +170,8 @@ func TestCampaignEnds(t *testing.T) {
 	})
 }
 
-// electors are three candidates of one cluster. An epoch counts as able to commit
-// when a commit in its name succeeds.
+// electors are three candidates of one cluster. An epoch counts as able to commit when a
+// commit in its name succeeds.
 type electors struct {
 	t       *testing.T
 	clients []*memkv.Client
@@ -214,7 +214,7 @@ func (e *electors) Resign(rt *rapid.T) {
 	}
 }
 
-// Check tries a commit in every epoch's name, past what the holder itself knows.
+// Check tries a commit in every epoch's name, bypassing the holder's own knowledge.
 func (e *electors) Check(rt *rapid.T) {
 	able := 0
 	for _, l := range e.terms {
@@ -234,7 +234,7 @@ func (e *electors) Check(rt *rapid.T) {
 	}
 }
 
-// bubbled hides the deadline of a test, which must not be asked for in a bubble.
+// bubbled hides the deadline of a test, which must not be used in a bubble.
 type bubbled struct{ rapid.TB }
 
 func TestOneEpochCommits(t *testing.T) {

@@ -13,49 +13,50 @@ import (
 	holdfast "github.com/holdfast-web/holdfast"
 )
 
-// EventKind says what happened to a release.
+// EventKind is the type of a release event.
 type EventKind string
 
-// The kinds of events, in the order of those that one commit made.
+// The kinds of events, in the order in which one commit emits them.
 const (
 	EventActivate EventKind = "activate" // it became live on a side
-	EventRetire   EventKind = "retire"   // it is not served any more, its bytes stay
-	EventGone     EventKind = "gone"     // only its ID stays
-	// EventTakedown: files of the app were taken down, whichever release has them.
+	EventRetire   EventKind = "retire"   // no longer served, bytes still stored
+	EventGone     EventKind = "gone"     // only its ID remains
+	// EventTakedown: files of the app were taken down, in any release.
 	EventTakedown EventKind = "takedown"
 )
 
-// Event is something that happened to a release. Events are derived from what the
-// registry never changes: the entries of history, retirements and tombstones. So every
-// process sees the same ones, in the same order.
+// Event is a change in the life of a release. Events are derived from immutable registry
+// data: history entries, retirements and tombstones. So every process sees the same
+// events, in the same order.
 type Event struct {
-	// ID is the same for whoever derives the event, and of no other event, also of
-	// no other registry.
+	// ID is the same in every process that derives the event, and unique across
+	// registries.
 	ID       string             `json:"id"`
 	Kind     EventKind          `json:"event"`
 	App      holdfast.AppName   `json:"app"`
 	Side     holdfast.Side      `json:"side,omitzero"`     // of EventActivate
 	Release  holdfast.ReleaseID `json:"release,omitzero"`  // not of EventTakedown
-	Previous holdfast.ReleaseID `json:"previous,omitzero"` // what was live on the side before
-	// Change says what made the release live; empty in entries of earlier versions.
+	Previous holdfast.ReleaseID `json:"previous,omitzero"` // the release that was live on the side before
+	// Change says how the release became live; empty in entries of earlier versions.
 	Change EntryKind `json:"change,omitempty"`
 	Time   time.Time `json:"time"` // the stamp of the change
 	Reason
-	// Now: by hand and in a hurry, because nobody must get the release any more.
+	// Now: retired manually and urgently, because the release must not be served any
+	// more.
 	Now bool `json:"now,omitempty"`
-	// Of EventTakedown: the first few of the files, below the mount, and of the
-	// releases that have them.
+	// Of EventTakedown: the first few files, below the mount, and the releases that have
+	// them.
 	Files    []string             `json:"files,omitempty"`
 	Releases []holdfast.ReleaseID `json:"releases,omitempty"`
-	// Again: the hook that the event is for was given up for it before.
+	// Again: delivery to the hook was abandoned before.
 	Again bool `json:"-"`
 
 	at EventPosition
 }
 
-// EventPosition is one among the events of an app: those with an earlier stamp come before
-// it, and Done of those with its own. Stamps of an app only rise, and one commit
-// makes all events of one stamp.
+// EventPosition is a position among the events of an app: events with an earlier stamp
+// come before it, and the first Done of those with its own stamp. Stamps of an app only
+// increase, and one commit makes all events of one stamp.
 type EventPosition struct {
 	Stamp int64 `json:"stamp"` // seconds since 1970
 	Done  int   `json:"done,omitempty"`
@@ -65,11 +66,11 @@ func (p EventPosition) before(o EventPosition) bool {
 	return cmp.Or(cmp.Compare(p.Stamp, o.Stamp), cmp.Compare(p.Done, o.Done)) < 0
 }
 
-// next is the place after the event at p.
+// next is the position after the event at p.
 func (p EventPosition) next() EventPosition { return EventPosition{p.Stamp, p.Done + 1} }
 
-// retirement is an immutable entry that says which releases were retired together.
-// The head says only which are retired now.
+// retirement is an immutable entry that lists releases retired together. The head says
+// only which are retired now.
 type retirement struct {
 	Seq      int64                `json:"seq"`
 	Releases []holdfast.ReleaseID `json:"releases"`
@@ -81,7 +82,7 @@ type retirement struct {
 func (r retirement) number() int64    { return r.Seq }
 func (r retirement) stamp() time.Time { return r.Stamp }
 
-// retire plans that releases are retired since at.
+// retire plans retiring releases at time at.
 func (e *edit) retire(ids []holdfast.ReleaseID, at time.Time, why Reason, now bool) {
 	for some := range slices.Chunk(ids, maxPerTombstone) {
 		e.head.Retirements++
@@ -93,7 +94,7 @@ func (e *edit) retire(ids []holdfast.ReleaseID, at time.Time, why Reason, now bo
 	}
 }
 
-// events returns what happened from a place on, in order. h knows its tombstones.
+// events returns the events from a position on, in order. h has its tombstones loaded.
 func (r *Registry) events(ctx context.Context, app holdfast.AppName, h *head, from EventPosition) ([]Event, error) {
 	var all []Event
 	for e, err := range r.backwards(ctx, app, h) {
@@ -137,9 +138,8 @@ func (r *Registry) events(ctx context.Context, app holdfast.AppName, h *head, fr
 
 func compareIDs(a, b holdfast.ReleaseID) int { return cmp.Compare(a.String(), b.String()) }
 
-// number puts events in order, says where each is, and drops those before from.
-// all holds every event of the stamps it has; those of one kind and one stamp are
-// in order.
+// number sorts events, assigns positions, and drops those before from. all contains every
+// event of each stamp in it; events of one kind and stamp are in order.
 func (r *Registry) number(app holdfast.AppName, all []Event, from EventPosition) []Event {
 	rank := map[EventKind]int{EventActivate: 0, EventRetire: 1, EventGone: 2, EventTakedown: 3}
 	slices.SortStableFunc(all, func(a, b Event) int {
@@ -162,24 +162,24 @@ func (r *Registry) number(app holdfast.AppName, all []Event, from EventPosition)
 	return all[first:]
 }
 
-// identity is made of all that tells the event from others, also from one of a
-// registry that was restored from a backup and went on differently.
+// identity hashes everything that distinguishes the event from others, including those of
+// a registry that was restored from a backup and then diverged.
 func (e *Event) identity(registry string) string {
 	sum := sha256.Sum256(fmt.Appendf(nil, "%s %s %d.%d %s %s %s", registry, e.App, e.at.Stamp, e.at.Done, e.Kind, e.Side, e.Release))
 	return hex.EncodeToString(sum[:16])
 }
 
-// fewEntries is how many entries are read at first when the last ones are wanted.
+// fewEntries is how many entries to read first when the latest ones are needed.
 const fewEntries = 8
 
-// stamped is a numbered entry that says when it was made.
+// stamped is a numbered entry with its creation time.
 type stamped interface {
 	numbered
 	stamp() time.Time
 }
 
-// lately returns the entries of a log, up to number last, with stamps from a second on,
-// the oldest first.
+// lately returns the entries of a log, up to number last, with stamps from a given second
+// on, oldest first.
 func lately[T stamped](ctx context.Context, r *Registry, last int64, key func(seq int64) string, from int64) ([]T, error) {
 	var all []T
 	step := int64(fewEntries)

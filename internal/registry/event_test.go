@@ -26,7 +26,7 @@ func setHooks(t testing.TB, r *Registry, app, hooks string) {
 	}
 }
 
-// told is an event in a few words.
+// told summarizes an event in a few words.
 func told(e Event) string {
 	text := fmt.Sprintf("%s %s", e.Kind, e.Release)
 	if e.Kind == EventActivate {
@@ -57,7 +57,7 @@ func eventsOf(t testing.TB, r *Registry, app, hook string) []Event {
 	return events
 }
 
-// Whoever changes something, by whatever way, hooks are told once, in order.
+// Every change, by any path, reaches hooks once, in order.
 func TestEvents(t *testing.T) {
 	eachDriver(t, func(t *testing.T, open opener) {
 		d := open()
@@ -80,7 +80,7 @@ func TestEvents(t *testing.T) {
 		three := release("three")
 		err := errors.Join(
 			r.Retire(ctx, shop, three, RetireOptions{Reason: Reason{By: "me"}}), r.Retire(ctx, shop, three, RetireOptions{Reason: Reason{By: "me"}}), // once
-			r.Pin(ctx, shop, three), r.Retire(ctx, shop, three, RetireOptions{Now: true}), // it is retired already
+			r.Pin(ctx, shop, three), r.Retire(ctx, shop, three, RetireOptions{Now: true}), // it is already retired
 			r.Pin(ctx, shop, release("four")), r.Retire(ctx, shop, release("four"), RetireOptions{Now: true, Reason: Reason{By: "me"}}),
 		)
 		if err != nil {
@@ -125,7 +125,7 @@ func TestEvents(t *testing.T) {
 	})
 }
 
-// Two registries with the same history have no event in common: a receiver that
+// Two registries with the same history have no event in common, so a receiver that
 // remembers IDs may serve both.
 func TestEventsOfTwoRegistries(t *testing.T) {
 	var ids []string
@@ -177,7 +177,7 @@ func TestHook(t *testing.T) {
 			t.Errorf("%+v", all)
 		}
 
-		// Taken away and set again, it restarts.
+		// A hook that is removed and set again starts over.
 		setHooks(t, r, "shop", "")
 		mustActivate(t, r, "shop", "one", "main")
 		setHooks(t, r, "shop", "purge")
@@ -190,7 +190,7 @@ func TestHook(t *testing.T) {
 	})
 }
 
-// An answer that is lost does not make a hook run twice.
+// A lost answer does not make a hook run twice.
 func TestSaveHookSurvivesLostAnswers(t *testing.T) {
 	lose := 0
 	open := memory(t, memkv.Options{After: func(context.Context, memkv.Call) error {
@@ -227,7 +227,8 @@ func TestSaveHookSurvivesLostAnswers(t *testing.T) {
 	}
 }
 
-// However releases change, and wherever a reader is, it gets what follows, once.
+// For any sequence of changes and any reader position, the reader gets each following
+// event once.
 func TestEventsAreComplete(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		ctx, c := t.Context(), newClock()
@@ -259,7 +260,7 @@ func TestEventsAreComplete(t *testing.T) {
 	})
 }
 
-// happen changes something, and returns what hooks should be told of it.
+// happen makes a change, and returns the events that hooks should get for it.
 func happen(rt *rapid.T, t *testing.T, r *Registry, d kv.Driver, names []string) []string {
 	ctx, shop := t.Context(), appName("shop")
 	id := rapid.SampledFrom(names).Draw(rt, "release")
@@ -287,7 +288,7 @@ func happen(rt *rapid.T, t *testing.T, r *Registry, d kv.Driver, names []string)
 		return activated("test")
 	case 1:
 		if info.State == holdfast.Gone && on != "a" {
-			return nil // two sides that wait for one publication come in the order of their keys
+			return nil // two sides waiting for one publication come in the order of their keys
 		}
 		setForeign(t, d, "shop", on, id)
 		if err := r.Reconcile(ctx, mustRefresh(t, r, nil)); err != nil {
@@ -313,7 +314,7 @@ func happen(rt *rapid.T, t *testing.T, r *Registry, d kv.Driver, names []string)
 	return nil
 }
 
-// transitAll lets all go one step that can.
+// transitAll moves every release one step, where possible.
 func transitAll(t *testing.T, r *Registry, app holdfast.AppName) (told []string) {
 	done := must(r.Transit(t.Context(), app, func(s *AppState) (tr Transitions) {
 		for _, info := range s.Releases {

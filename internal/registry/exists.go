@@ -8,7 +8,7 @@ import (
 	"github.com/holdfast-web/holdfast/internal/kv"
 )
 
-// Exists reports whether a registry was ever opened in d, without making one.
+// Exists reports whether a registry was ever opened in d, without creating one.
 func Exists(ctx context.Context, d kv.Driver) (bool, error) {
 	entries, err := d.Get(ctx, registryKey)
 	if err != nil {

@@ -12,8 +12,8 @@ import (
 	"github.com/holdfast-web/holdfast/internal/kv/memkv"
 )
 
-// TestFailures: each failure of the driver becomes one of this project's errors,
-// after a bounded number of tries.
+// TestFailures: each driver failure becomes one of this project's errors, after a bounded
+// number of tries.
 func TestFailures(t *testing.T) {
 	for _, tt := range []struct {
 		name      string
@@ -49,8 +49,8 @@ func TestFailures(t *testing.T) {
 	}
 }
 
-// TestDeadlines: a driver that hangs costs a call no more than the time-out, and
-// a caller that gives up no more than that.
+// TestDeadlines: a driver that hangs delays a call by no more than the timeout, and no
+// longer than the caller waits.
 func TestDeadlines(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hang := false

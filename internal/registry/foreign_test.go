@@ -63,7 +63,7 @@ func TestForeignChanges(t *testing.T) {
 		if n := strings.Count(said.String(), "version key is missing"); n != 1 {
 			t.Errorf("said %d times that the key is missing", n)
 		}
-		// Activating what is live puts the key right and adds no entry.
+		// Activating the live release corrects the key and adds no entry.
 		before := len(must(r.History(ctx, appName("shop"), 0)))
 		mustActivate(t, r, "shop", "two", "a")
 		snap = mustRefresh(t, r, snap)
@@ -73,8 +73,8 @@ func TestForeignChanges(t *testing.T) {
 	})
 }
 
-// TestReconcileShared: an app that lacks an entry still does in later snapshots
-// that share its state.
+// TestReconcileShared: an app that lacks an entry still lacks it in later snapshots that
+// share its state.
 func TestReconcileShared(t *testing.T) {
 	d := memory(t, memkv.Options{})()
 	r := openRegistry(t, d, newClock())

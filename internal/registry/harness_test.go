@@ -33,7 +33,7 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/go-zookeeper/zk.(*Conn).flushRequests")) // see zkkv
 }
 
-// opener returns a new handle on the one database of a test.
+// opener returns a new handle on the test's database.
 type opener func() kv.Driver
 
 // eachDriver runs a test over every driver that needs no server.
@@ -67,7 +67,7 @@ func sqlite(t testing.TB) opener {
 	}
 }
 
-// wallClock is a wall clock that tests set; it need not go forward.
+// wallClock is a settable wall clock for tests; it may go backwards.
 type wallClock struct {
 	mu  sync.Mutex
 	now time.Time
@@ -110,7 +110,7 @@ func must[T any](v T, err error) T {
 	return v
 }
 
-// build is a release record as a publisher hands it in.
+// build is a release record as passed by a publisher.
 func build(app, id, manifest, inventory string) holdfast.Release {
 	return holdfast.Release{
 		App: appName(app), ID: release(id), Manifest: digest(manifest), Inventory: digest(inventory),
@@ -118,7 +118,7 @@ func build(app, id, manifest, inventory string) holdfast.Release {
 	}
 }
 
-// publish does all of a publish but the upload.
+// publish does a whole publish except the upload.
 func publish(ctx context.Context, r *Registry, rel holdfast.Release) (holdfast.Release, AddOutcome, error) {
 	lease, err := r.BeginPublish(ctx, rel.App, rel.Manifest, true)
 	if err != nil {
@@ -155,7 +155,7 @@ func mustRefresh(t testing.TB, r *Registry, prev *Snapshot) *Snapshot {
 	return s
 }
 
-// setForeign does what a client does that knows the version keys alone.
+// setForeign acts like a client that knows only the version keys.
 func setForeign(t testing.TB, d kv.Driver, app, on, value string) {
 	t.Helper()
 	key := versionKey(appName(app), side(on))
@@ -177,7 +177,7 @@ func removeForeign(t testing.TB, d kv.Driver, app, on string) {
 	remove(t, d, versionKey(appName(app), side(on)))
 }
 
-// remove deletes a key, if it is there, behind the registry's back.
+// remove deletes a key, if it exists, behind the registry's back.
 func remove(t testing.TB, d kv.Driver, key string) {
 	t.Helper()
 	got, err := d.Get(t.Context(), key)
@@ -200,7 +200,7 @@ func plain() cmp.Option {
 	}
 }
 
-// wantError fails unless err is of a kind and says all of words.
+// wantError fails unless err is of a kind and contains all words.
 func wantError(t testing.TB, err, kind error, words ...string) {
 	t.Helper()
 	if !errors.Is(err, kind) {
@@ -213,7 +213,7 @@ func wantError(t testing.TB, err, kind error, words ...string) {
 	}
 }
 
-// spy counts what a driver is asked for.
+// spy counts requests to a driver.
 type spy struct {
 	kv.Driver
 	mu    sync.Mutex

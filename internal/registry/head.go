@@ -14,58 +14,58 @@ import (
 
 const (
 	headFormat = 1
-	// recentEntries are repeated in the head, so that a flip costs a node no
-	// other read.
+	// recentEntries are repeated in the head, so that an activation costs a node no extra
+	// read.
 	recentEntries = 8
 )
 
-// head is the mutable part of an app but for the version keys. It is rewritten
-// by every change, so it must stay small.
+// head is the mutable part of an app, except for the version keys. Every change rewrites
+// it, so it must stay small.
 type head struct {
 	Format      int                                 `json:"format"`
 	Settings    json.RawMessage                     `json:"settings,omitempty"`
-	Stamp       time.Time                           `json:"stamp,omitzero"`        // the last one given out
-	Releases    int                                 `json:"releases,omitempty"`    // how many records there are
+	Stamp       time.Time                           `json:"stamp,omitzero"`        // the last one assigned
+	Releases    int                                 `json:"releases,omitempty"`    // number of records
 	Activations int64                               `json:"activations,omitempty"` // sequence number of the last one
 	Sides       map[holdfast.Side]sideHead          `json:"sides,omitempty"`
 	Flags       map[holdfast.ReleaseID]flags        `json:"flags,omitempty"`
 	Tombstones  int64                               `json:"burials,omitempty"`     // sequence number of the last one
-	Local       bool                                `json:"local,omitempty"`       // nodes bring builds, or did so once
+	Local       bool                                `json:"local,omitempty"`       // nodes bring builds, or once did
 	Recent      []HistoryEntry                      `json:"recent,omitempty"`      // the last activations, oldest first
 	Retirements int64                               `json:"retirements,omitempty"` // sequence number of the last one
-	Hooks       map[holdfast.HookName]EventPosition `json:"hooks,omitempty"`       // where each begins
+	Hooks       map[holdfast.HookName]EventPosition `json:"hooks,omitempty"`       // the start position of each
 	Taken       int64                               `json:"taken,omitempty"`       // sequence number of the last entry about files taken down
 	Removed     *removal                            `json:"removed,omitempty"`     // nil: the app exists
-	TakenUp     int64                               `json:"takenUp,omitempty"`     // number of the last change of the takedowns that it is about
+	TakenUp     int64                               `json:"takenUp,omitempty"`     // number of the last takedown change that concerns it
 
-	// Events that hooks were given up for and are to be run for again: by their IDs,
-	// how often they had been given up when that was asked for.
+	// Abandoned hook events that are to be retried: event IDs, each with how often it had
+	// been abandoned when the retry was requested.
 	Again map[holdfast.HookName]map[string]int `json:"again,omitempty"`
 
-	// By loadTombstones, and not written to:
+	// Set by loadTombstones, and not modified:
 	tombstoned map[holdfast.ReleaseID]flags     // of tombstones
 	freed      map[holdfast.ReleaseID][]freeing // how often IDs were freed
 }
 
-// sideHead is what the last activation that has a history entry made live.
+// sideHead records the last activation with a history entry.
 type sideHead struct {
 	Release holdfast.ReleaseID `json:"release"`
 	Seq     int64              `json:"seq"`
 	Stamp   time.Time          `json:"stamp"`
 }
 
-// flags are what is special about a release. Names are short: an app may have
+// flags are the special properties of a release. Names are short, because an app may have
 // many retired releases.
 type flags struct {
 	Pinned  bool  `json:"p,omitempty"`
-	Retired int64 `json:"r,omitempty"` // seconds since 1970, as the others
+	Retired int64 `json:"r,omitempty"` // seconds since 1970, like the others
 	Gone    int64 `json:"g,omitempty"`
 	Freed   bool  `json:"f,omitempty"` // of a tombstone: its ID may be bound to another manifest
 	Owned   int64 `json:"o,omitempty"` // since a node first owned it
-	Left    int64 `json:"l,omitempty"` // since nobody owns it; 0 also if that was not noted yet
+	Left    int64 `json:"l,omitempty"` // since no node owns it; 0 also if not recorded yet
 	// Of a release that was published again, because its record cannot change:
 	Restored  int64           `json:"b,omitempty"`
-	Inventory holdfast.Digest `json:"i,omitzero"`  // takes the place of the record's
+	Inventory holdfast.Digest `json:"i,omitzero"`  // replaces the record's
 	Clashes   []string        `json:"c,omitempty"` // in addition to the record's
 }
 
@@ -90,7 +90,7 @@ func (h *head) encode() ([]byte, error) {
 	return text, nil
 }
 
-// stamp gives out the next stamp, which is not before least.
+// stamp assigns the next stamp, not before least.
 func (h *head) stamp(now, least time.Time) time.Time {
 	next := now.UTC().Truncate(time.Second)
 	for _, t := range []time.Time{least, h.Stamp.Add(time.Second)} {
@@ -102,8 +102,8 @@ func (h *head) stamp(now, least time.Time) time.Time {
 	return h.Stamp
 }
 
-// activate makes a release live on a side in h, as entry says, and returns the entry
-// with its number and with what was live before.
+// activate makes a release live on a side in h, and returns the entry with its number and
+// the previously live release.
 func (h *head) activate(entry HistoryEntry) HistoryEntry {
 	side, release := entry.Side, entry.Release
 	if entry.Kind == KindActivate && h.flagsOf(release).Retired != 0 {
@@ -118,14 +118,14 @@ func (h *head) activate(entry HistoryEntry) HistoryEntry {
 	return entry
 }
 
-// remove takes a side away from h, as entry says, and returns the entry as activate does.
+// remove removes a side from h, and returns the entry like activate.
 func (h *head) remove(entry HistoryEntry) HistoryEntry {
 	entry = h.appendHistory(entry)
 	delete(h.Sides, entry.Side)
 	return entry
 }
 
-// appendHistory numbers an entry and repeats it among the recent ones.
+// appendHistory numbers an entry and adds it to the recent ones.
 func (h *head) appendHistory(entry HistoryEntry) HistoryEntry {
 	h.Activations++
 	entry.Seq, entry.Previous = h.Activations, h.Sides[entry.Side].Release
@@ -152,7 +152,7 @@ func (f flags) empty() bool {
 	return !f.Freed && !f.Pinned && f.Retired == 0 && f.Gone == 0 && f.Restored == 0 && f.Owned == 0 && f.Left == 0 && f.Inventory.IsZero() && len(f.Clashes) == 0
 }
 
-// current returns the record as it stands after what f has to add.
+// current returns the record with the additions of f.
 func (f flags) current(record holdfast.Release) holdfast.Release {
 	if !f.Inventory.IsZero() {
 		record.Inventory = f.Inventory
@@ -168,7 +168,7 @@ func union(a, b []string) []string {
 	return slices.Compact(slices.Sorted(slices.Values(slices.Concat(a, b))))
 }
 
-// liveOn returns the sides on which id is live, sorted, as far as the head knows.
+// liveOn returns the sides on which id is live, sorted, according to the head.
 func (h *head) liveOn(id holdfast.ReleaseID) []holdfast.Side {
 	var on []holdfast.Side
 	for side, s := range maps.All(h.Sides) {

@@ -8,30 +8,30 @@ import (
 	holdfast "github.com/holdfast-web/holdfast"
 )
 
-// EntryKind says what changed the live release of a side.
+// EntryKind says how the live release of a side changed.
 type EntryKind string
 
-// The kinds of history entries. Entries that earlier versions wrote have none; they
-// count as KindActivate.
+// The kinds of history entries. Entries of earlier versions have none; they count as
+// KindActivate.
 const (
 	KindActivate EntryKind = "activate"
-	KindRollback EntryKind = "rollback" // back to what an earlier entry made live
+	KindRollback EntryKind = "rollback" // back to the release of an earlier entry
 	KindForeign  EntryKind = "foreign"  // another client set the version key
 	KindRestore  EntryKind = "restore"  // an activation of a release that was retired
 	KindRemove   EntryKind = "remove"   // the side was removed; the entry has no release
 )
 
-// Reason says who asks for a change, and why. All of it is free text.
+// Reason says who requested a change, and why. It is all free text.
 type Reason struct {
-	By      string `json:"by,omitempty"` // who or what asked for it
+	By      string `json:"by,omitempty"` // the person or system that requested it
 	Message string `json:"message,omitempty"`
-	Commit  string `json:"commit,omitempty"` // of the source, where a CI system asked
+	Commit  string `json:"commit,omitempty"` // of the source, if requested by a CI system
 	Branch  string `json:"branch,omitempty"`
 	Run     string `json:"run,omitempty"` // URL of the CI run
 }
 
-// MaxReason is how many bytes each text of a Reason may have: the last entries are
-// repeated in the head of the app, which must stay small.
+// MaxReason limits each text of a Reason, in bytes: the head of the app repeats the last
+// entries and must stay small.
 const MaxReason = 500
 
 // check returns ErrInvalid for texts that are too long or not UTF-8.
@@ -49,32 +49,32 @@ func (r Reason) check() error {
 	return nil
 }
 
-// HistoryEntry is one activation. Sequence numbers rise per app without gaps.
+// HistoryEntry is one activation. Sequence numbers of an app increase without gaps.
 type HistoryEntry struct {
 	Seq      int64              `json:"seq"`
 	Kind     EntryKind          `json:"kind,omitempty"`
 	Side     holdfast.Side      `json:"side"`
 	Release  holdfast.ReleaseID `json:"release"`
 	Previous holdfast.ReleaseID `json:"previous,omitzero"`
-	Stamp    time.Time          `json:"stamp"` // unique and rising among all stamps of the app
+	Stamp    time.Time          `json:"stamp"` // unique and increasing among all stamps of the app
 	Reason
 	Op string `json:"op,omitempty"` // operation ID, finds an activation whose outcome was lost
 }
 
-// undo walks back through the history of one side and tells which entries can be gone
-// back to. Think of them as a stack: an activation, whoever made it, lies on top of what
-// was live; a rollback takes off all that lies above the release it goes back to. The
-// stack is never stored: walking from the newest entry, a rollback to R leaves out
-// all entries before it, up to the one that made R live.
+// undo walks back through the history of one side and finds the entries that a rollback
+// can return to. Think of a stack: an activation, by any client, pushes its release; a
+// rollback pops everything above the release it returns to. The stack is never stored:
+// walking from the newest entry, a rollback to R skips all entries before it, up to the
+// one that made R live.
 //
 // The zero value begins at the newest entry.
 type undo struct {
-	// seek are the releases to find before another entry counts, the last one first.
-	// A rollback that was itself left by a later one adds to them.
+	// seek holds the releases to find before another entry counts, the last one first. A
+	// rollback that was itself undone by a later one adds to them.
 	seek []holdfast.ReleaseID
 }
 
-// counts reports whether e, the next older entry of the side, is one of the stack.
+// counts reports whether e, the next older entry of the side, is on the stack.
 func (u *undo) counts(e *HistoryEntry) bool {
 	on := len(u.seek) == 0
 	if !on && u.seek[len(u.seek)-1] == e.Release {

@@ -13,35 +13,35 @@ import (
 	"github.com/holdfast-web/holdfast/internal/kv"
 )
 
-// Hook is how far one hook of an app is with the app's events.
+// Hook is the delivery progress of one hook of an app.
 type Hook struct {
 	App  holdfast.AppName  `json:"app"`
 	Name holdfast.HookName `json:"name"`
-	// At is the place of the first event that is not done with.
+	// At is the position of the first event that is not done.
 	At EventPosition `json:"at"`
-	// Failing is the event that comes next, if it was tried and failed: that at At,
-	// or one of Missed that is to be run again.
+	// Failing is the next event, if it was tried and failed: the event at At, or one of
+	// Missed that is to be retried.
 	Failing *HookFailure `json:"failing,omitempty"`
-	// GivenUp counts the events that were passed over since the hook was set. Missed
-	// are those of them that were not run since, in the order in which they were given
-	// up; of many, the last ones.
+	// GivenUp counts the events abandoned since the hook was set. Missed lists those that
+	// have not been delivered since, in the order in which they were abandoned; if there
+	// are many, the latest.
 	GivenUp int      `json:"givenUp,omitempty"`
 	Missed  []Missed `json:"missed,omitempty"`
 
-	raw []byte // as it was read
+	raw []byte // as read
 }
 
-// HookFailure is an event that a hook could not be run for.
+// HookFailure is an event whose hook failed.
 type HookFailure struct {
 	Event Event     `json:"event"`
 	Tries int       `json:"tries"`
-	Since time.Time `json:"since"` // of the first failure, by the clock of who tried
-	Tried time.Time `json:"tried"` // of the last one
+	Since time.Time `json:"since"` // of the first failure, by the clock of the node that tried
+	Tried time.Time `json:"tried"` // of the last failure
 	Error string    `json:"error"`
 }
 
-// Done returns the state after e, which is the first event that h is not done with,
-// or one that was given up and has been run again.
+// Done returns the state after e, which is the first pending event of h, or an abandoned
+// one that was delivered.
 func (h Hook) Done(e *Event) Hook {
 	h.Failing = nil
 	if e.Again {
@@ -52,8 +52,8 @@ func (h Hook) Done(e *Event) Hook {
 	return h
 }
 
-// Failed returns the state after a try of e that failed. It counts as a try unless
-// tried is false: then there was nothing to try yet.
+// Failed returns the state after a failed try of e. If tried is false, the hook could not
+// be run, and the failure does not count as a try.
 func (h Hook) Failed(e *Event, tried bool, at time.Time, cause string) Hook {
 	f := HookFailure{Event: *e, Since: at}
 	if h.Failing != nil && h.Failing.Event.ID == e.ID {
@@ -67,8 +67,7 @@ func (h Hook) Failed(e *Event, tried bool, at time.Time, cause string) Hook {
 	return h
 }
 
-// hook plans where the hooks that are new begin: what has happened before they
-// were set does not concern them.
+// hook plans the start position of new hooks: earlier events do not concern them.
 func (e *edit) hook(names []holdfast.HookName) {
 	before := e.head.Hooks
 	e.head.Hooks = nil
@@ -85,9 +84,9 @@ func (e *edit) hook(names []holdfast.HookName) {
 	maps.DeleteFunc(e.head.Again, func(name holdfast.HookName, _ map[string]int) bool { return !slices.Contains(names, name) })
 }
 
-// HookEvents returns how far a hook of app is, and the events it is not done with:
-// those that are to be run again, and the others, the oldest first; before all of
-// them the one that is failing. ErrNotFound if the app does not have the hook.
+// HookEvents returns the progress of a hook of app and its pending events: the events to
+// retry, then the others, oldest first, all preceded by the failing one. ErrNotFound if
+// the app does not have the hook.
 func (r *Registry) HookEvents(ctx context.Context, app holdfast.AppName, name holdfast.HookName) (Hook, []Event, error) {
 	what := fmt.Sprintf("read events for hook %s of app %s", name, app)
 	got, err := r.db.get(ctx, headKey(app), hookKey(app, name), registryKey)
@@ -115,7 +114,7 @@ func (r *Registry) HookEvents(ctx context.Context, app holdfast.AppName, name ho
 	return hook, hook.inTurn(events), wrap(what, err)
 }
 
-// hookOf returns the state of a hook whose key holds e.
+// hookOf returns the state of a hook whose key is e.
 func (h *head) hookOf(app holdfast.AppName, name holdfast.HookName, e kv.Entry) (Hook, error) {
 	begin, ok := h.Hooks[name]
 	if !ok {
@@ -127,7 +126,7 @@ func (h *head) hookOf(app holdfast.AppName, name holdfast.HookName, e kv.Entry) 
 			return Hook{}, err
 		}
 	}
-	if e.Key == "" || hook.At.before(begin) { // it is new, or was taken away and set again
+	if e.Key == "" || hook.At.before(begin) { // it is new, or was removed and set again
 		hook = Hook{At: begin}
 	}
 	hook.App, hook.Name, hook.raw = app, name, e.Value
@@ -138,17 +137,17 @@ func (h *head) hookOf(app holdfast.AppName, name holdfast.HookName, e kv.Entry) 
 	return hook, nil
 }
 
-// SaveHook writes how far a hook is, in the place of what it was read as, and
-// returns it as it is then. ErrConflict if another process wrote in between.
+// SaveHook writes the progress of a hook, replacing the version that was read, and
+// returns the written state. ErrConflict if another process wrote meanwhile.
 func (r *Registry) SaveHook(ctx context.Context, h Hook) (Hook, error) {
 	text, err := json.Marshal(h)
 	if err != nil {
 		return h, fmt.Errorf("encode hook %s: %w", h.Name, err)
 	}
 	key := hookKey(h.App, h.Name)
-	// A state never comes back: the place, the tries, the rounds or a time rises, or an
-	// event leaves those that were missed. So the text tells whether an attempt whose
-	// outcome was lost has written it.
+	// A state never recurs: the position, tries, rounds or a time increases, or an event
+	// leaves the missed ones. So the text tells whether an attempt with a lost outcome
+	// has written it.
 	err = r.retry(ctx, fmt.Sprintf("save hook %s of app %s", h.Name, h.App), func(bool) error {
 		got, err := r.db.get(ctx, key)
 		if err != nil {
@@ -171,7 +170,7 @@ func (r *Registry) SaveHook(ctx context.Context, h Hook) (Hook, error) {
 	return h, err
 }
 
-// Hooks returns how far the hooks of all apps of snap are.
+// Hooks returns the progress of the hooks of all apps of snap.
 func (r *Registry) Hooks(ctx context.Context, snap *Snapshot) ([]Hook, error) {
 	var hooks []Hook
 	for app := range snap.All() {
@@ -192,7 +191,7 @@ func (r *Registry) Hooks(ctx context.Context, snap *Snapshot) ([]Hook, error) {
 		}
 		for _, name := range app.Settings.Hooks {
 			if _, ok := h.Hooks[name]; !ok {
-				continue // taken away since
+				continue // removed meanwhile
 			}
 			hook, err := h.hookOf(app.Name, name, got[hookKey(app.Name, name)])
 			if err != nil {

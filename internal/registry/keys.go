@@ -25,7 +25,7 @@ const (
 	usageDir    = "holdfast/usage"
 )
 
-// takedownsKey stands for itself: it is neither an app's nor a directory.
+// takedownsKey is separate: it belongs to no app and no directory.
 const takedownsKey = "holdfast/takedowns"
 
 func headKey(app holdfast.AppName) string    { return headDir + "/" + app.String() }
@@ -36,8 +36,8 @@ func releaseKey(app holdfast.AppName, id holdfast.ReleaseID) string {
 	return releaseDir(app) + "/" + id.String()
 }
 
-// bindingKey is where the record of an ID lies that was freed so many times. The ID
-// is followed by what no ID contains, so that older programs take it for none.
+// bindingKey is the key of an ID's record after the ID was freed n times. A character
+// that no ID contains follows the ID, so that older programs ignore the key.
 func bindingKey(app holdfast.AppName, b binding) string {
 	key := releaseKey(app, b.id)
 	if b.freed > 0 {
@@ -70,7 +70,7 @@ func hookKey(app holdfast.AppName, name holdfast.HookName) string {
 	return "holdfast/hook/" + app.String() + "/" + name.String()
 }
 
-// historyKey has a fixed width, so that people see the entries in their order.
+// historyKey has a fixed width, so that entries sort in order.
 func historyKey(app holdfast.AppName, seq int64) string {
 	return fmt.Sprintf("holdfast/history/%s/%010d", app, seq)
 }

@@ -12,20 +12,20 @@ import (
 	"github.com/holdfast-web/holdfast/internal/kv"
 )
 
-// publishLease is a lease with one key under it, which names the manifest. Another
-// key says the same and stays when the publisher dies, until its release is added
-// or Forget is called: so a manifest in the store that no release has can be told
+// publishLease is a lease with one key under it, which names the manifest. A second key
+// with the same content stays when the publisher dies, until its release is added or
+// Forget is called. So a manifest in the store without a release can be distinguished
 // from one that another registry put there.
 type publishLease struct {
 	kv.Lease
 	key, upload string
-	token       kv.Token // of key's creation; nobody changes the keys
+	token       kv.Token // of key's creation; no process changes the keys
 	info        LeaseInfo
 }
 
 // BeginPublish leases the manifest: until the lease ends it is a root. The caller closes
-// the lease. An app that does not exist is made, with its default settings, if it is the
-// first one or create is set; else that is an UnknownError.
+// the lease. An app that does not exist is created with default settings if it is the
+// first one or create is set; otherwise that is an UnknownError.
 func (r *Registry) BeginPublish(ctx context.Context, app holdfast.AppName, manifest holdfast.Digest, create bool) (PublishLease, error) {
 	what := "begin to publish to app " + app.String()
 	if app.IsZero() || manifest.IsZero() {
@@ -49,7 +49,7 @@ func (r *Registry) BeginPublish(ctx context.Context, app holdfast.AppName, manif
 	return p, nil
 }
 
-// create makes the two keys.
+// create creates the two keys.
 func (p *publishLease) create(ctx context.Context, r *Registry) error {
 	text, err := json.Marshal(p.info)
 	if err != nil {
@@ -59,8 +59,8 @@ func (p *publishLease) create(ctx context.Context, r *Registry) error {
 	return err
 }
 
-// createLeased makes a key of a random name under lease, in one commit with
-// further operations, and returns its token.
+// createLeased creates a key with a random name under lease, in one commit with further
+// operations, and returns its token.
 func (r *Registry) createLeased(ctx context.Context, key string, value any, lease kv.Lease, further ...kv.Op) (kv.Token, error) {
 	text, err := json.Marshal(value)
 	if err != nil {
@@ -70,7 +70,7 @@ func (r *Registry) createLeased(ctx context.Context, key string, value any, leas
 	err = r.retry(ctx, "create key "+key, func(unsure bool) error {
 		receipt, err := r.db.apply(ctx, slices.Concat([]kv.Op{kv.CreateLeased(key, text, lease)}, further)...)
 		if unsure && errors.Is(err, kv.ErrConflict) {
-			return nil // by the attempt whose outcome was lost: nobody else has the name
+			return nil // by the attempt whose outcome was lost: the name is unique
 		}
 		if err == nil {
 			token = receipt.Tokens[0]
@@ -87,18 +87,18 @@ func (r *Registry) createLeased(ctx context.Context, key string, value any, leas
 	return kv.Token{}, fmt.Errorf("%w: key %s vanished", holdfast.ErrLeaseLost, key)
 }
 
-// Leases returns the publishes that are going on, by ID.
+// Leases returns the publishes in progress, by ID.
 func (r *Registry) Leases(ctx context.Context) ([]LeaseInfo, error) {
 	return readDir[LeaseInfo](ctx, r, leaseDir)
 }
 
-// Uploads returns the publishes that have begun and not ended by adding a release,
-// by ID: those that are going on, and those that were given up or killed.
+// Uploads returns the publishes that have begun without adding a release yet, by ID:
+// those in progress and those that were abandoned or killed.
 func (r *Registry) Uploads(ctx context.Context) ([]LeaseInfo, error) {
 	return readDir[LeaseInfo](ctx, r, uploadDir)
 }
 
-// Forget removes what is remembered of publishes that were given up or killed.
+// Forget deletes the records of publishes that were abandoned or killed.
 func (r *Registry) Forget(ctx context.Context, uploads []LeaseInfo) error {
 	keys := make([]string, len(uploads))
 	for i, u := range uploads {
@@ -118,8 +118,8 @@ func (r *Registry) Forget(ctx context.Context, uploads []LeaseInfo) error {
 	})
 }
 
-// readDir returns the values of the keys in dir, in their order. A key that
-// ends between the two reads is left out.
+// readDir returns the values of the keys in dir, in order. A key that ends between the
+// two reads is omitted.
 func readDir[T any](ctx context.Context, r *Registry, dir string) ([]T, error) {
 	r = r.grouped()
 	names, err := r.db.list(ctx, dir)
@@ -149,7 +149,7 @@ func readDir[T any](ctx context.Context, r *Registry, dir string) ([]T, error) {
 	return values, nil
 }
 
-// holds reports whether the lease still holds, going by a read of its key.
+// holds reports whether the lease still holds, according to a read of its key.
 func (p *publishLease) holds(got map[string]kv.Entry) bool { return got[p.key].Token == p.token }
 
 func leaseOf(lease PublishLease, rel holdfast.Release) (*publishLease, error) {

@@ -20,8 +20,8 @@ import (
 	"github.com/holdfast-web/holdfast/test/soak"
 )
 
-// Shape of the histories under faults. Those of one arena share an app, each with
-// two sides of its own, and the clients, of which several arenas run at once.
+// Shape of the histories under faults. Histories of one arena share an app, with two
+// sides each, and the clients. Several arenas run at once.
 const (
 	arenaClients   = 4
 	arenaHistories = 5
@@ -29,18 +29,18 @@ const (
 	arenasAtOnce   = 6
 )
 
-// faults is a service that is broken again and again while histories are made.
+// faults is a service that is broken repeatedly while histories are made.
 type faults struct {
-	// open returns a client of the database of an arena; ways are those it has
-	// to the servers.
+	// open returns a client of an arena's database; ways are its connections to the
+	// servers.
 	open func(t *testing.T, arena int, ways []string) kv.Driver
 	ways []string // the servers' addresses
 	// strike breaks something, for about as long as away lasts.
 	strike func(n int, away func())
 }
 
-// TestLinearizableOnZooKeeper: activations and rollbacks by clients of an ensemble
-// whose servers, the leader above all, are killed, and whose clients are cut off.
+// TestLinearizableOnZooKeeper: activations and rollbacks by clients of an ensemble whose
+// servers, mostly the leader, are killed, and whose clients are cut off.
 func TestLinearizableOnZooKeeper(t *testing.T) {
 	t.Parallel()
 	zk := services.StartZooKeeper(t, services.ZooKeeperOptions{Servers: 3})
@@ -59,9 +59,9 @@ func TestLinearizableOnZooKeeper(t *testing.T) {
 	})
 }
 
-// TestLinearizableOnStoppedZooKeeper: the same while leaders are stopped until
-// there is another one, and go on. Reads go through the quorum, as the driver's
-// documentation says.
+// TestLinearizableOnStoppedZooKeeper: the same while leaders are stopped until there is
+// another one, and resumed. Reads go through the quorum, as the driver's documentation
+// requires.
 func TestLinearizableOnStoppedZooKeeper(t *testing.T) {
 	t.Parallel()
 	zk := services.StartZooKeeper(t, services.ZooKeeperOptions{Servers: 3})
@@ -117,17 +117,17 @@ func TestLinearizableOnEtcd(t *testing.T) {
 	})
 }
 
-// opened opens a driver, which the end of the test closes.
+// opened opens a driver and closes it at the end of the test.
 func opened[D interface {
 	kv.Driver
 	io.Closer
 }](t *testing.T, open func() (D, error)) kv.Driver {
 	d := patiently(t, open)
-	t.Cleanup(func() { _ = d.Close() }) // the way to the servers may be cut
+	t.Cleanup(func() { _ = d.Close() }) // the connection to the servers may be cut
 	return d
 }
 
-// underFaults makes and checks histories of so many operations.
+// underFaults makes and checks histories with the given number of operations.
 func underFaults(t *testing.T, operations int, f faults) {
 	var tally tally
 	struck := background(t, func(ctx context.Context) (n int) {
@@ -161,8 +161,8 @@ func underFaults(t *testing.T, operations int, f faults) {
 	}
 }
 
-// background runs do until the returned function is called, which returns what do
-// did: nothing, if it failed the test.
+// background runs do until the returned function is called. That function returns do's
+// result, or nothing if do failed the test.
 func background(t *testing.T, do func(context.Context) int) (stop func() int) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan int, 1)
@@ -183,7 +183,7 @@ func sleep(ctx context.Context, least, most time.Duration) {
 	}
 }
 
-// tally counts what was done.
+// tally counts completed operations.
 type tally struct {
 	mu                        sync.Mutex
 	operations, unknown, cuts int
@@ -214,15 +214,15 @@ func (y *tally) add(history []event) {
 	}
 }
 
-// arena is a database with an app of three releases, and one more that nodes bring, and
-// the clients that fight over its sides and own that one, each on ways of its own.
+// arena is a database with an app of three releases, and one more that nodes bring. Its
+// clients, each with separate connections, fight over the sides and own the latter.
 type arena struct {
 	t       *testing.T
 	number  int
 	clients []*fighter
 }
 
-// fighter is one client. Half of them watch, as nodes do, and read what changed.
+// fighter is one client. Half of them watch, like nodes, and read the changes.
 type fighter struct {
 	r        *Registry
 	passages []*passage
@@ -253,7 +253,7 @@ func newArena(t *testing.T, f faults, number int) *arena {
 	return a
 }
 
-// patiently repeats what fails while the service is broken.
+// patiently retries operations that fail while the service is broken.
 func patiently[T any](t *testing.T, do func() (T, error)) T {
 	t.Helper()
 	for deadline := time.Now().Add(time.Minute); ; {
@@ -267,7 +267,7 @@ func patiently[T any](t *testing.T, do func() (T, error)) T {
 	}
 }
 
-// seedReleases makes an app with releases that were never live.
+// seedReleases creates an app with releases that were never live.
 func seedReleases(t *testing.T, d kv.Driver, app string, ids ...string) {
 	t.Helper()
 	e, h := &edit{}, &head{}
@@ -281,14 +281,14 @@ func seedReleases(t *testing.T, d kv.Driver, app string, ids ...string) {
 	patiently(t, func() (kv.Receipt, error) {
 		receipt, err := d.Commit(t.Context(), ops...)
 		if errors.Is(err, kv.ErrConflict) {
-			err = nil // a try before this one made them
+			err = nil // an earlier try created them
 		}
 		return receipt, err
 	})
 }
 
-// fight makes the histories, one after the other, and checks each. Meanwhile one
-// client after the other is cut off.
+// fight makes the histories in sequence and checks each. Meanwhile clients are cut off in
+// turn.
 func (a *arena) fight(total *tally) {
 	cuts := background(a.t, func(ctx context.Context) (n int) {
 		for ; ctx.Err() == nil; n++ {
@@ -324,7 +324,7 @@ func (a *arena) history(number int) []event {
 	for i, c := range a.clients {
 		seed := uint64(a.number*arenaHistories + number)
 		h := &holder{app: "shop", client: i, lossy: true, slow: true}
-		if number == 0 { // to own something costs a lease, and often its time
+		if number == 0 { // owning costs a lease, and often its full time
 			h.release = "brought"
 		}
 		running.Go(func() {
@@ -340,9 +340,8 @@ func (a *arena) history(number int) []event {
 	return slices.Concat(parts...)
 }
 
-// part does a client's operations. Reads that fail are tried again; a change of
-// which nobody knows whether it was made ends the part, which keeps histories
-// short enough to check.
+// part runs a client's operations. Failed reads are retried; a change with an unknown
+// outcome ends the part, which keeps histories short enough to check.
 func (c *fighter) part(ctx context.Context, rnd *rand.Rand, h *holder, sides ...string) ([]event, error) {
 	var events []event
 	for len(events) < arenaCalls {
@@ -366,7 +365,7 @@ func (c *fighter) part(ctx context.Context, rnd *rand.Rand, h *holder, sides ...
 	return events, nil
 }
 
-// read is what nodes do.
+// read reads like a node.
 func (c *fighter) read(ctx context.Context, e *event) error {
 	e.Call = now()
 	snap, err := c.r.Refresh(ctx, c.snap)

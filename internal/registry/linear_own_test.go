@@ -15,15 +15,14 @@ import (
 	"github.com/holdfast-web/holdfast/internal/kv/memkv"
 )
 
-// ownTTL is longer than anything that histories break lasts.
+// ownTTL is longer than any fault in the histories.
 const ownTTL = 10 * time.Second
 
-// retired stands beside the owners in the state of ownedStep. No owner has that name.
+// retired is stored next to the owners in the state of ownedStep. No owner has that name.
 const retired = "retired"
 
-// ownedStep is what becomes of a release that nodes bring with them: its state is who
-// owns it, and whether it is retired. Its events are "own", "leave", "retire" and "state",
-// a read.
+// ownedStep is the model of a release that nodes bring: its state is the set of owners
+// and whether it is retired. Its events are "own", "leave", "retire" and "state", a read.
 func ownedStep(state string, e event) (string, bool) {
 	now := strings.Fields(state)
 	owners := len(now)
@@ -41,24 +40,24 @@ func ownedStep(state string, e event) (string, bool) {
 	case "state":
 		return state, e.Owners == owners && e.Retired == (owners == 0 && slices.Contains(now, retired))
 	}
-	if owners > 0 { // to be retired in vain
+	if owners > 0 { // a retirement that must fail
 		return state, e.Failure != ""
 	}
 	return without(retired) + " " + retired, e.Failure != "conflict"
 }
 
-// holder is a client that owns a release now and then, unless that has no name.
+// holder is a client that sometimes owns a release, unless that has no name.
 type holder struct {
 	app, release string
 	client, n    int
 	entry        *NodeEntry // nil: it does not own it
-	owned        event      // that it began with
+	owned        event      // of its start
 	lossy        bool       // outcomes of commits get lost
-	slow         bool       // a lease that was closed may last
+	slow         bool       // a closed lease may last longer
 }
 
-// choose chooses the next operation of a client, on one of sides three times out of four.
-// last ends what was begun, or has no kind.
+// choose chooses the next operation of a client: three times out of four on a side. last
+// ends whatever was begun, or has no kind.
 func (h *holder) choose(rnd *rand.Rand, last bool, sides ...string) event {
 	e := event{Client: h.client, App: h.app, Release: h.release}
 	switch {
@@ -138,8 +137,8 @@ func (h *holder) leave(e *event) {
 	h.entry = nil
 }
 
-// also returns what may have happened besides e: where outcomes of commits get lost, a
-// release may be retired, owned, left and retired again by one call, or not again.
+// also returns further possible events: where outcomes of commits get lost, one call may
+// retire a release that is owned, left and retired again, or not again.
 func (h *holder) also(e event) []event {
 	if e.Kind != "retire" || !h.lossy {
 		return nil
@@ -148,7 +147,7 @@ func (h *holder) also(e event) []event {
 	return []event{e}
 }
 
-// end ends what was begun.
+// end ends open ownership.
 func (h *holder) end() []event {
 	e := h.choose(nil, true)
 	if e.Kind == "" {
@@ -160,8 +159,8 @@ func (h *holder) end() []event {
 	return []event{e}
 }
 
-// abandoned returns the ends of what events began and nobody ended: the leases of clients
-// that died, or do not know whether they own the release, run out.
+// abandoned returns the end events for ownership that was never ended: leases of clients
+// that died, or that do not know whether they own the release, expire.
 func abandoned(events []event) (ends []event) {
 	left := make(map[string]bool)
 	for _, e := range events {
@@ -182,8 +181,8 @@ func (e *event) seeState(ctx context.Context, r *Registry) error {
 	return err
 }
 
-// TestOwnersLinearizable: who begins or ceases to own a release, who retires it and who
-// looks at it, at the same time, see one order of all that.
+// TestOwnersLinearizable: processes that concurrently own, leave, retire and read a
+// release see one order of events.
 func TestOwnersLinearizable(t *testing.T) {
 	const histories, clients, operations = 300, 4, 12
 	manyHistories(histories, func(h int) { ownersHistory(t, h, clients, operations) })
@@ -192,7 +191,7 @@ func TestOwnersLinearizable(t *testing.T) {
 func ownersHistory(t *testing.T, number, clients, operations int) {
 	slowly := func(ctx context.Context, _ memkv.Call) error {
 		most := 200 * time.Microsecond
-		if rand.IntN(10) == 0 { // time for somebody else to do all that he wants
+		if rand.IntN(10) == 0 { // time for another client to finish its work
 			most *= 30
 		}
 		sleep(ctx, 0, most)
@@ -220,7 +219,7 @@ func ownersHistory(t *testing.T, number, clients, operations int) {
 	check(t, slices.Concat(events...))
 }
 
-// TestOwnedModelRefuses: the model tells right from wrong.
+// TestOwnedModelRefuses: the model rejects wrong histories.
 func TestOwnedModelRefuses(t *testing.T) {
 	for _, tt := range []struct {
 		name  string

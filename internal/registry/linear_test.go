@@ -20,29 +20,29 @@ import (
 	"github.com/holdfast-web/holdfast/internal/kv/memkv"
 )
 
-// event is one operation of one client on one side, or on who owns a release, and its
+// event is one operation by one client on a side or on a release's ownership, with its
 // outcome.
 type event struct {
 	Client       int
 	App, Side    string // no side: see ownedStep
 	Kind         string // "activate", "rollback" or "read"
-	Release      string // to activate, or that is owned
+	Release      string // to activate, or owned
 	Expect       *string
 	Call, Return int64 // nanoseconds of the machine's monotonic clock
 
 	Changed  bool
-	Live     string // what is live after it
+	Live     string // live after it
 	Previous string
-	Failure  string // "conflict", "none", or "unknown" of a change that may have been made
+	Failure  string // "conflict", "none", or "unknown" for a change that may have been made
 
-	Owner   string // who begins or ceases to own the release
+	Owner   string // the owner that starts or stops owning the release
 	Owners  int    // that a read shows
 	Retired bool   // what a read shows
-	Late    bool   // it may happen after its return
+	Late    bool   // it may take effect after its return
 }
 
-// sideModel is what a side does: its state is the stack of what was made live on it,
-// separated by spaces, the last one now. A rollback takes off the last one.
+// sideModel is the model of a side: its state is the stack of activated releases,
+// separated by spaces, live release last. A rollback pops the last one.
 func sideModel() porcupine.Model {
 	return porcupine.Model{
 		Partition: func(history []porcupine.Operation) [][]porcupine.Operation {
@@ -83,7 +83,7 @@ func step(state string, e event) (string, bool) {
 	case "read":
 		return state, e.Live == live
 	case "rollback":
-		if len(history) < 2 || e.Failure == "none" { // what is next to each other differs
+		if len(history) < 2 || e.Failure == "none" { // neighbors differ
 			return state, len(history) < 2 && (e.Failure == "none" || e.Failure == "unknown")
 		}
 		target = history[len(history)-2]
@@ -92,7 +92,7 @@ func step(state string, e event) (string, bool) {
 		}
 		return state, false
 	}
-	if e.Failure == "unknown" { // made now; one that never was is made when nobody looks any more
+	if e.Failure == "unknown" { // takes effect now; a change that never does is placed after all reads
 		if target == live || e.Expect != nil && *e.Expect != live {
 			return state, true
 		}
@@ -125,7 +125,7 @@ func check(t *testing.T, history []event) {
 	}
 }
 
-// TestModelRefuses: the model tells right from wrong.
+// TestModelRefuses: the model rejects wrong histories.
 func TestModelRefuses(t *testing.T) {
 	expect := "one"
 	for _, tt := range []struct {
@@ -279,8 +279,8 @@ func newLossy(t *testing.T, seed uint64) (lossy, sound kv.Driver) {
 	return c, sane
 }
 
-// TestLinearizable: clients whose commits' outcomes get lost all the time never
-// activate anything twice, or not at all.
+// TestLinearizable: clients that keep losing the outcomes of commits activate everything
+// exactly once.
 func TestLinearizable(t *testing.T) {
 	const histories, clients, operations = 250, 4, 10
 	manyHistories(histories, func(h int) { lossyHistory(t, h, clients, operations) })
@@ -315,7 +315,7 @@ func lossyHistory(t *testing.T, number, clients, operations int) {
 				}
 			}
 			published.Done()
-			published.Wait() // to publish what is retired restores it
+			published.Wait() // publishing a retired release restores it
 			if errs[i] = err; err == nil {
 				h := &holder{app: app, release: "brought", client: number*clients + i, lossy: true}
 				events[i], errs[i] = h.operations(t.Context(), r, operations, "a", "b")
@@ -330,8 +330,8 @@ func lossyHistory(t *testing.T, number, clients, operations int) {
 	check(t, slices.Concat(events...))
 }
 
-// TestPublishTogether: of publishers of one ID one adds it, whatever gets lost;
-// those of the same build succeed, the others learn why not.
+// TestPublishTogether: of several publishers of one ID exactly one adds it, whichever
+// answers get lost. Publishers of the same build succeed, the others get the reason.
 func TestPublishTogether(t *testing.T) {
 	for seed := range uint64(30) {
 		d, _ := newLossy(t, seed)

@@ -13,43 +13,42 @@ import (
 )
 
 const (
-	// lostFor is how long a node that vanished is listed as lost.
+	// lostFor is how long a vanished node is listed as lost.
 	lostFor = 24 * time.Hour
-	// sightEvery is how old the record of a running node becomes at most, give or take
-	// one report.
+	// sightEvery is the maximum age of a running node's record, within one report.
 	sightEvery = time.Hour
-	// lostMost bounds how many records there are, besides those of running nodes.
+	// lostMost limits the number of records besides those of running nodes.
 	lostMost = 200
-	// farewell bounds what a clean shutdown waits for.
+	// farewell bounds the waiting of a clean shutdown.
 	farewell = time.Second
 )
 
-// LostNode is a node that was registered and vanished without taking its leave: it was
-// killed, its machine failed, or it lost the registry. Its record outlives its entry.
+// LostNode is a registered node that vanished without a clean shutdown: it was killed,
+// its machine failed, or it lost the registry. Its record outlives its entry.
 type LostNode struct {
-	ID      string        `json:"id"` // that of the entry it had
+	ID      string        `json:"id"` // of the entry it had
 	Name    string        `json:"name"`
 	Side    holdfast.Side `json:"side"`
 	Address string        `json:"address"`
 	Version string        `json:"version"`
 	Started time.Time     `json:"started"`
-	// Seen is when the node last renewed the record, by its clock: it does so when it
-	// registers, and then with the first report after an hour.
+	// Seen is when the node last renewed the record, by its clock: on registration, and
+	// with the first report after each hour.
 	Seen time.Time `json:"seen"`
 }
 
 func sightKey(id string) string { return sightDir + "/" + id }
 
-// sight writes, or renews, the record of the node. It is for status alone, so nothing
-// depends on its success. Nodes without an address have none: nobody could tell which
-// of several a newcomer replaces.
+// sight writes or renews the record of the node. Only status uses it, so nothing depends
+// on its success. Nodes without an address have none, because a replacement could not be
+// matched to one of them.
 func (n *NodeEntry) sight(ctx context.Context) {
 	now := n.r.clock().UTC()
 	if n.info.Address == "" || now.Sub(n.sighted) < sightEvery {
 		return
 	}
 	first := n.sighted.IsZero()
-	n.sighted = now // whether it works or not: it is tried once an hour
+	n.sighted = now // even if it fails: it is tried once an hour
 	i := &n.info
 	text, err := json.Marshal(LostNode{i.ID, i.Name, i.Side, i.Address, i.Version, i.Started, now})
 	if err != nil {
@@ -66,7 +65,7 @@ func (n *NodeEntry) sight(ctx context.Context) {
 	}
 }
 
-// unsight removes the record of a node that leaves in good order.
+// unsight deletes the record of a node that shuts down cleanly.
 func (n *NodeEntry) unsight() {
 	ctx, cancel := context.WithTimeout(context.Background(), farewell)
 	defer cancel()
@@ -81,12 +80,12 @@ func (n *NodeEntry) unsight() {
 	}
 	key := sightKey(n.info.ID)
 	if got, err := n.r.db.get(ctx, key); err == nil && got[key].Key != "" {
-		_ = n.r.db.commit(ctx, kv.Delete(key, got[key].Token)) // it is listed as lost then, for a day
+		_ = n.r.db.commit(ctx, kv.Delete(key, got[key].Token)) // it is then listed as lost for a day
 	}
 }
 
-// forgetSights removes the records that a newcomer replaces, those that are too old,
-// and the oldest of too many.
+// forgetSights deletes records that this node replaces, those that are too old, and the
+// oldest if there are too many.
 func (r *Registry) forgetSights(ctx context.Context, newcomer NodeInfo) {
 	all, err := r.sights(ctx)
 	if err != nil {
@@ -96,12 +95,12 @@ func (r *Registry) forgetSights(ctx context.Context, newcomer NodeInfo) {
 	for i, s := range all {
 		replaced := s.Name == newcomer.Name && s.Address == newcomer.Address
 		if replaced || i >= lostMost || r.clock().Sub(s.Seen) > lostFor+2*sightEvery {
-			_ = r.db.commit(ctx, kv.Delete(s.entry.Key, s.entry.Token)) // the next newcomer tries again
+			_ = r.db.commit(ctx, kv.Delete(s.entry.Key, s.entry.Token)) // the next new node tries again
 		}
 	}
 }
 
-// sighted is a record as it was read.
+// sighted is a record as read.
 type sighted struct {
 	LostNode
 	entry kv.Entry
@@ -134,9 +133,9 @@ func (r *Registry) sights(ctx context.Context) (all []sighted, err error) {
 	return all, nil
 }
 
-// Lost returns the nodes that vanished within a day, by name: those that have no entry
-// among nodes, which a call of Nodes before returned, and that no other one of the same
-// name and address has replaced.
+// Lost returns the nodes that vanished within a day, by name: those without an entry in
+// nodes, which an earlier call of Nodes returned, and not replaced by another node with
+// the same name and address.
 func (r *Registry) Lost(ctx context.Context, nodes []NodeInfo) ([]LostNode, error) {
 	all, err := r.sights(ctx)
 	if err != nil {

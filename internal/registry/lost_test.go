@@ -10,9 +10,9 @@ import (
 	"github.com/holdfast-web/holdfast/internal/kv/memkv"
 )
 
-// TestLostNodes: a node that vanishes without taking its leave is listed as lost for a
-// day, unless it comes back; one that leaves in good order is not, and neither is one
-// that runs. No report costs another commit.
+// TestLostNodes: a node that vanishes without a clean shutdown is listed as lost for a
+// day, unless it comes back. A running node, or one that shut down cleanly, is not. No
+// report costs another commit.
 func TestLostNodes(t *testing.T) {
 	now := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
 	database := memkv.New(memkv.Options{})
@@ -57,11 +57,11 @@ func TestLostNodes(t *testing.T) {
 		}
 	}
 	runs, leaves := enter(r, "runs", "10.0.0.1:80"), enter(r, "leaves", "10.0.0.2:80")
-	program := enter(r, "program", "") // nobody could tell which of several it is
+	program := enter(r, "program", "") // it could be any of several
 	vanish := func(name, address string) {
 		t.Helper()
 		e := enter(r, name, address)
-		if err := e.lease.Close(); err != nil { // what the end of its process comes to
+		if err := e.lease.Close(); err != nil { // equivalent to the end of its process
 			t.Fatal(err)
 		}
 	}
@@ -99,7 +99,7 @@ func TestLostNodes(t *testing.T) {
 	}
 }
 
-// TestReportsWriteOnce: between two renewals a report is one commit.
+// TestReportsWriteOnce: between two renewals each report is one commit.
 func TestReportsWriteOnce(t *testing.T) {
 	client := memkv.New(memkv.Options{}).Client()
 	t.Cleanup(func() { _ = client.Close() })

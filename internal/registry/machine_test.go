@@ -17,13 +17,13 @@ type machine struct {
 	t       *testing.T
 	app     string
 	r       *Registry
-	second  kv.Driver // of a registry that begins from scratch
+	second  kv.Driver // of a new registry
 	foreign kv.Driver
 	clock   *wallClock
 	model   model
 	snap    *Snapshot
 	changes int
-	shown   map[string]time.Time // stamps of activations that had no entry yet, by side
+	shown   map[string]time.Time // stamps of activations without an entry yet, by side
 	nodes   []ownerNode
 }
 
@@ -64,8 +64,8 @@ func drawSide(rt *rapid.T) string {
 	return rapid.SampledFrom([]string{"a", "b", "main"}).Draw(rt, "side")
 }
 
-// expect compares an outcome, and takes the model's next state over if the
-// operation succeeded: one that fails changes nothing.
+// expect compares an outcome, and adopts the model's next state if the operation
+// succeeded: a failed one changes nothing.
 func (m *machine) expect(rt *rapid.T, next model, want, got error) {
 	if want == nil && got != nil || want != nil && !errors.Is(got, want) {
 		rt.Fatalf("error %v, want %v", got, want)
@@ -75,7 +75,7 @@ func (m *machine) expect(rt *rapid.T, next model, want, got error) {
 	}
 }
 
-// apply runs an operation that settles what foreign clients did.
+// apply runs an operation that also records the changes of foreign clients.
 func (m *machine) apply(rt *rapid.T, plan func(*model) error, do func() error) {
 	next := m.model.clone()
 	next.settle()
@@ -272,7 +272,8 @@ func (m *machine) Own(rt *rapid.T) {
 	}
 }
 
-// Leave ends the entry of a node that brought a release: it goes, or its lease is lost.
+// Leave ends the entry of a node that brought a release: a clean shutdown or a lost
+// lease.
 func (m *machine) Leave(rt *rapid.T) {
 	if len(m.nodes) == 0 {
 		rt.Skip("there is none")
@@ -291,7 +292,7 @@ func (m *machine) Leave(rt *rapid.T) {
 	m.model.owners[n.release]--
 }
 
-// Late reconciles by what was read some time ago.
+// Late reconciles from an old snapshot.
 func (m *machine) Late(rt *rapid.T) {
 	if m.snap == nil || !m.snap.unrecorded[m.name()] {
 		rt.Skip("there was nothing to write down")

@@ -8,19 +8,19 @@ import (
 	holdfast "github.com/holdfast-web/holdfast"
 )
 
-// missedMost bounds what is remembered of the events that a hook was given up for.
+// missedMost limits how many abandoned events of a hook are remembered.
 const missedMost = 50
 
-// Missed is an event that a hook was given up for.
+// Missed is an event whose delivery to a hook was abandoned.
 type Missed struct {
 	HookFailure
-	Rounds int `json:"rounds"` // how often it was given up
-	// Again: somebody wants it run again. That stands in the head, which those who
-	// want something write; the state of a hook is written by the leader alone.
+	Rounds int `json:"rounds"` // how often it was abandoned
+	// Again: a retry was requested. Requests are stored in the head, which any process
+	// writes; only the leader writes the state of a hook.
 	Again bool `json:"again,omitempty"`
 }
 
-// PassOver returns the state after e, whose last try failed, was given up.
+// PassOver returns the state after abandoning e, whose last try failed.
 func (h Hook) PassOver(e *Event) Hook {
 	m := Missed{HookFailure: *h.Failing, Rounds: 1}
 	if i := h.missed(e.ID); i >= 0 {
@@ -38,14 +38,13 @@ func (h Hook) missed(id string) int {
 	return slices.IndexFunc(h.Missed, func(m Missed) bool { return m.Event.ID == id })
 }
 
-// without returns what was missed but for e.
+// without returns the missed events except e.
 func (h Hook) without(e *Event) []Missed {
 	return slices.DeleteFunc(slices.Clone(h.Missed), func(m Missed) bool { return m.Event.ID == e.ID })
 }
 
-// inTurn puts before the events that are new those that are to be run again, and
-// before all of them the one that is failing: its tries are counted until it is done
-// with.
+// inTurn puts events to retry before new ones, and the failing one before all: its tries
+// are counted until it is done.
 func (h Hook) inTurn(events []Event) []Event {
 	var all []Event
 	for _, m := range h.Missed {
@@ -65,9 +64,9 @@ func (h Hook) inTurn(events []Event) []Event {
 	return all
 }
 
-// RetryHook has the leader run a hook of app again for those of the events it was
-// given up for that choose chooses, and returns them: also those that are to be run
-// again already. ErrNotFound if the app does not have the hook.
+// RetryHook makes the leader retry the abandoned events of a hook of app that choose
+// selects, and returns them, including those with a pending retry. ErrNotFound if the app
+// does not have the hook.
 func (r *Registry) RetryHook(ctx context.Context, app holdfast.AppName, name holdfast.HookName, choose func(Missed) bool) ([]Missed, error) {
 	var chosen []Missed
 	what := fmt.Sprintf("retry hook %s of app %s", name, app)
@@ -94,9 +93,8 @@ func (r *Registry) RetryHook(ctx context.Context, app holdfast.AppName, name hol
 	return chosen, err
 }
 
-// wish plans which of the events that a hook was given up for are to be run again,
-// each with how often it had been given up by then: being given up once more is not
-// undone by that.
+// wish plans which abandoned events to retry, each with how often it had been abandoned
+// by then: a later failure does not renew the request.
 func (e *edit) wish(name holdfast.HookName, events map[string]int) {
 	if e.head.Again == nil {
 		e.head.Again = make(map[holdfast.HookName]map[string]int)

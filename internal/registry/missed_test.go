@@ -11,8 +11,8 @@ import (
 	"github.com/holdfast-web/holdfast/internal/kv/memkv"
 )
 
-// giveUp has a hook fail for the first of the events that it is not done with, and
-// returns the hook after that.
+// giveUp lets a hook fail for its first pending event until it is abandoned, and returns
+// the hook after that.
 func giveUp(t *testing.T, r *Registry, at time.Time) Hook {
 	t.Helper()
 	hook, events, err := r.HookEvents(t.Context(), appName("shop"), hookName("purge"))
@@ -35,8 +35,8 @@ func (h Hook) missedReleases() (ids []string) {
 
 func all(Missed) bool { return true }
 
-// What was given up is run again when somebody asks, before what is new, and each
-// time that somebody asks.
+// Abandoned events are delivered again on request, before new ones, each time it is
+// requested.
 func TestRetryHook(t *testing.T) {
 	eachDriver(t, func(t *testing.T, open opener) {
 		ctx, r, shop, purge := t.Context(), openRegistry(t, open(), newClock()), appName("shop"), hookName("purge")
@@ -57,7 +57,7 @@ func TestRetryHook(t *testing.T) {
 		if err != nil || len(events) != 1 {
 			t.Fatal(allTold(events), err)
 		}
-		must(r.SaveHook(ctx, hook.Failed(&events[0], true, at, "no"))) // it is in the midst of that one
+		must(r.SaveHook(ctx, hook.Failed(&events[0], true, at, "no"))) // it is in the middle of that one
 
 		before := mustRefresh(t, r, nil)
 		chosen := must(r.RetryHook(ctx, shop, purge, func(m Missed) bool { return m.Event.Release != release("two") }))
@@ -81,7 +81,7 @@ func TestRetryHook(t *testing.T) {
 		must(r.SaveHook(ctx, read.Done(&events[0])))
 		hook, events, _ = r.HookEvents(ctx, shop, purge)
 		must(r.SaveHook(ctx, hook.Done(&events[0])))
-		hook = giveUp(t, r, at.Add(time.Hour)) // three, once more
+		hook = giveUp(t, r, at.Add(time.Hour)) // three again
 		if diff := cmp.Diff([]string{"two 1", "three 2"}, must(r.Hooks(ctx, mustRefresh(t, r, nil)))[0].missedReleases()); diff != "" || hook.GivenUp != 3 {
 			t.Error(diff, hook.GivenUp)
 		}
@@ -102,7 +102,7 @@ func TestRetryHook(t *testing.T) {
 	})
 }
 
-// A hook that fails permanently takes no more room than this.
+// A permanently failing hook needs bounded space.
 func TestMissedIsBounded(t *testing.T) {
 	r := openRegistry(t, memory(t, memkv.Options{})(), newClock())
 	mustPublish(t, r, "shop", "one", "two")

@@ -18,8 +18,7 @@ import (
 	"github.com/holdfast-web/holdfast/internal/kv/memkv"
 )
 
-// TestModel compares the registry with a model of it that knows no keys, stamps
-// or commits.
+// TestModel compares the registry with a model that knows no keys, stamps or commits.
 func TestModel(t *testing.T) {
 	t.Run("memkv", func(t *testing.T) {
 		rapid.Check(t, func(rt *rapid.T) {
@@ -29,7 +28,7 @@ func TestModel(t *testing.T) {
 		})
 	})
 	t.Run("sqlitekv", func(t *testing.T) {
-		fewer(t, "rapid.checks", "8") // the driver is slow, most so under the race detector
+		fewer(t, "rapid.checks", "8") // the driver is slow, especially under the race detector
 		open, apps := sqlite(t), 0
 		d, second := open(), open()
 		rapid.Check(t, func(rt *rapid.T) {
@@ -39,8 +38,8 @@ func TestModel(t *testing.T) {
 	})
 }
 
-// TestModelLosesOutcomes is TestModel over a driver that loses the outcome of
-// many commits: callers must not notice.
+// TestModelLosesOutcomes is TestModel over a driver that loses the outcome of many
+// commits: callers must not notice.
 func TestModelLosesOutcomes(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		lossy, sound := newLossy(t, rapid.Uint64().Draw(rt, "seed"))
@@ -56,14 +55,14 @@ func fewer(t *testing.T, name, value string) {
 	t.Cleanup(func() { flag.Set(name, before) })
 }
 
-// model is what the documentation says, in maps.
+// model is the documentation's statements, in maps.
 type model struct {
 	releases map[string]modelRelease
-	live     map[string]string // by side, as history has it
+	live     map[string]string // by side, according to history
 	keys     map[string]string // texts of version keys, by side
 	changed  map[string]int    // when a foreign client last set a key
 	history  []modelFlip
-	stacks   map[string][]string // by side: what is live, on what can be gone back to
+	stacks   map[string][]string // by side: the live release above the rollback targets
 	owners   map[string]int      // how many registered nodes brought a release
 	local    bool                // any node ever did
 }
@@ -71,8 +70,8 @@ type model struct {
 type modelRelease struct {
 	manifest, inventory             string
 	pinned, retired, gone, everLive bool
-	free                            bool // unpublished, and bound to nothing since
-	owned, left                     bool // a node brought it once; that all such have gone was noted
+	free                            bool // unpublished, and not bound since
+	owned, left                     bool // a node once brought it; the departure of all was recorded
 }
 
 type modelFlip struct {
@@ -105,7 +104,7 @@ func (m *model) flip(side, id string, kind EntryKind) {
 	m.update(id, func(r *modelRelease) { r.retired, r.everLive = false, true })
 }
 
-// settle records what foreign clients activated, in the order of their changes.
+// settle records foreign activations, in the order of the changes.
 func (m *model) settle() {
 	for _, side := range slices.SortedFunc(maps.Keys(m.keys), func(a, b string) int {
 		return cmp.Or(cmp.Compare(m.changed[a], m.changed[b]), cmp.Compare(a, b))
@@ -117,7 +116,7 @@ func (m *model) settle() {
 	}
 }
 
-// hasSide: a side is a version key, or something was made live on it.
+// hasSide: a side exists if it has a version key or ever had a live release.
 func (m *model) hasSide(side string) bool {
 	_, exists := m.keys[side]
 	return exists || m.live[side] != ""
@@ -154,8 +153,8 @@ func (m *model) removeSide(side string, force bool) error {
 	return nil
 }
 
-// rollback goes back to a release below the top of the stack: the first one that can be
-// served, or to.
+// rollback returns to a release below the top of the stack: the first servable one, or
+// to.
 func (m *model) rollback(side, to string) error {
 	if r, ok := m.releases[to]; to != "" {
 		switch {
@@ -185,7 +184,7 @@ func (m *model) rollback(side, to string) error {
 	return holdfast.ErrNotFound
 }
 
-// note writes down whose owners have all gone, and whose have come back.
+// note records which releases have lost all owners, and which have owners again.
 func (m *model) note() {
 	for id, r := range m.releases {
 		if r.owned {
@@ -212,7 +211,7 @@ func (m *model) state(id string) holdfast.State {
 	return holdfast.Published
 }
 
-// Check compares all that can be read with the model.
+// Check compares everything readable with the model.
 func (m *machine) Check(rt *rapid.T) {
 	if len(m.model.releases) == 0 {
 		return
@@ -239,7 +238,7 @@ func find(s *Snapshot, name holdfast.AppName) *AppState {
 	return s.Apps[i]
 }
 
-// checkSnapshots: what a refresh shows does not depend on what came before.
+// checkSnapshots: the result of a refresh does not depend on the snapshot before it.
 func (m *machine) checkSnapshots(rt *rapid.T, snap *Snapshot) {
 	again, err := m.r.Refresh(m.t.Context(), snap)
 	if err != nil || again != snap {
@@ -299,7 +298,7 @@ func (m *machine) checkReleases(rt *rapid.T, settled *model, app *AppState) {
 		if info.Owners != settled.owners[id] || app.Local != settled.local {
 			rt.Fatalf("release %+v of %d owners, of a local app: %v; want %d, %v", info, info.Owners, app.Local, settled.owners[id], settled.local)
 		}
-		// That the last owner left counts from when it was noted, whatever was before.
+		// The departure of the last owner counts from when it was recorded.
 		served := settled.liveAnywhere(id) || settled.owners[id] > 0
 		if drained := !served && (want.owned && want.left || !want.owned && want.everLive); drained == info.Drained.IsZero() {
 			rt.Fatalf("release %+v drained: want %v", info, drained)
@@ -310,8 +309,8 @@ func (m *machine) checkReleases(rt *rapid.T, settled *model, app *AppState) {
 	}
 }
 
-// checkHistory: entries follow each other without gaps, stamps are unique and
-// rise, and a side without an entry has one that is later than all others.
+// checkHistory: entries have no gaps, stamps are unique and increasing, and a side
+// without an entry has a stamp later than all others.
 func (m *machine) checkHistory(rt *rapid.T, app *AppState) {
 	history, err := m.r.History(m.t.Context(), m.name(), 0)
 	if err != nil {

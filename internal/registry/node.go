@@ -23,7 +23,7 @@ type NodeEntry struct {
 	r     *Registry
 	lease kv.Lease
 	key   string
-	busy  chan struct{} // holds one token; guards what follows
+	busy  chan struct{} // holds one token; guards everything below
 	info  NodeInfo
 	token kv.Token // of the last write; zero if unknown
 
@@ -31,10 +31,9 @@ type NodeEntry struct {
 	sighted time.Time // when the record that outlives the entry was last written
 }
 
-// RegisterNode enters a node; the entry vanishes at most ttl, and a little,
-// after the node did. The node gets a new random ID, whatever info.ID says. Together
-// with the entry the releases in info.Own become live; ErrNotFound or ErrGone if one
-// cannot.
+// RegisterNode registers a node; the entry is deleted soon after the node has been gone
+// for ttl. The node gets a new random ID, regardless of info.ID. The releases in info.Own
+// become live together with the entry; ErrNotFound or ErrGone if one cannot.
 func (r *Registry) RegisterNode(ctx context.Context, info NodeInfo, ttl time.Duration) (*NodeEntry, error) {
 	n := &NodeEntry{r: r, busy: make(chan struct{}, 1), info: info.clone()}
 	n.info.ID, n.info.Seen, n.info.Clock = rand.Text(), r.clock().UTC(), r.work.id
@@ -50,8 +49,9 @@ func (r *Registry) RegisterNode(ctx context.Context, info NodeInfo, ttl time.Dur
 	return n, nil
 }
 
-// createEntry makes the entry, and with it the keys that say what the node owns. A lease costs
-// some services a session, so there is none for a node that cannot own what it wants to.
+// createEntry creates the entry and the keys for the releases that the node owns. On some
+// services a lease costs a session, so there is none for a node that cannot own its
+// releases.
 func (n *NodeEntry) createEntry(ctx context.Context, ttl time.Duration, unsure bool) error {
 	if unsure {
 		if err := n.readToken(ctx); !errors.Is(err, errVanished) {
@@ -86,15 +86,15 @@ func (n *NodeEntry) createEntry(ctx context.Context, ttl time.Duration, unsure b
 	return err
 }
 
-// Info returns the entry as it was last written.
+// Info returns the entry as last written.
 func (n *NodeEntry) Info() NodeInfo {
 	n.busy <- struct{}{}
 	defer func() { <-n.busy }()
 	return n.info.clone()
 }
 
-// Update changes the entry; its ID stays, and Seen becomes now. change may be
-// called more than once. ErrLeaseLost if the entry has vanished: register again.
+// Update changes the entry, keeps its ID and sets Seen to now. change may be called more
+// than once. ErrLeaseLost if the entry was deleted: register again.
 func (n *NodeEntry) Update(ctx context.Context, change func(*NodeInfo)) error {
 	select {
 	case n.busy <- struct{}{}:
@@ -111,7 +111,7 @@ func (n *NodeEntry) Update(ctx context.Context, change func(*NodeInfo)) error {
 	return err
 }
 
-// write reads nothing as long as all goes well: nobody else writes the entry.
+// write needs no read as long as all goes well: no other process writes the entry.
 func (n *NodeEntry) write(ctx context.Context, change func(*NodeInfo)) error {
 	if n.token.IsZero() {
 		if err := n.readToken(ctx); err != nil {
@@ -148,10 +148,10 @@ func (n *NodeEntry) readToken(ctx context.Context) error {
 	return nil
 }
 
-// Done is closed when the entry has vanished or may have.
+// Done is closed when the entry was deleted or may have been.
 func (n *NodeEntry) Done() <-chan struct{} { return n.lease.Done() }
 
-// Close removes the entry: the node takes its leave. It may be called twice.
+// Close deletes the entry: a clean shutdown. It may be called twice.
 func (n *NodeEntry) Close() error {
 	n.leave.Do(n.unsight)
 	return mapped(n.lease.Close())
@@ -168,10 +168,9 @@ func compareNodes(a, b NodeInfo) int {
 	return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
 }
 
-// Succeeds reports whether i is the entry of a node that restarted, or lost its entry
-// and made another, and before is the one it had before, which lasts until the lease of
-// that ends. Such nodes have one name and one address; of nodes without an address there
-// may be several of one name.
+// Succeeds reports whether i is the entry of a node that restarted, or lost its entry and
+// created another, and before is its previous entry, which lasts until its lease ends.
+// Such entries have the same name and address. Nodes without an address may share a name.
 func (i NodeInfo) Succeeds(before NodeInfo) bool {
 	if i.Name != before.Name || i.Address != before.Address || i.Address == "" {
 		return false
@@ -179,8 +178,8 @@ func (i NodeInfo) Succeeds(before NodeInfo) bool {
 	return cmp.Or(i.Started.Compare(before.Started), i.Seen.Compare(before.Seen), cmp.Compare(i.ID, before.ID)) > 0
 }
 
-// Latest returns those of nodes that no other one succeeds, in their order, and by the
-// ID of each what it succeeds.
+// Latest returns the nodes that no other node succeeds, in order, and by the ID of each
+// the entries that it succeeds.
 func Latest(nodes []NodeInfo) (latest []NodeInfo, before map[string][]NodeInfo) {
 	type place struct{ name, address string }
 	newest := make(map[place]NodeInfo)
@@ -201,7 +200,7 @@ func Latest(nodes []NodeInfo) (latest []NodeInfo, before map[string][]NodeInfo) 
 	return latest, before
 }
 
-// clone copies what change functions and callers might write to.
+// clone copies everything that change functions and callers might write to.
 func (i NodeInfo) clone() NodeInfo {
 	i.Ready = maps.Clone(i.Ready)
 	for app, ids := range i.Ready {

@@ -13,8 +13,8 @@ import (
 	"github.com/holdfast-web/holdfast/internal/kv/memkv"
 )
 
-// TestUpdateReadsNothing: a node that keeps its entry up to date asks the registry
-// for nothing, unless an update got lost or somebody else has been at the entry.
+// TestUpdateReadsNothing: a node that updates its entry reads nothing, unless an update
+// got lost or another process changed the entry.
 func TestUpdateReadsNothing(t *testing.T) {
 	const none, before, after = 0, 1, 2
 	lose := none

@@ -12,24 +12,24 @@ import (
 	"github.com/holdfast-web/holdfast/internal/kv"
 )
 
-// A node may own a release: it brought the build with it. The release is live while
-// one of its owners is registered, on no side, and drains when the last has gone.
-// That a node owns it is a key of its own, leased with the node's entry; that the
-// release was ever owned, and since when nobody owns it, are flags in the head.
+// A node may own a release: it brought the build. The release is live, on no side, while
+// one of its owners is registered, and drains when the last has gone. Each ownership is a
+// separate key, leased with the node's entry. That the release was ever owned, and since
+// when it has no owner, are flags in the head.
 //
-// These keys come and go without a change of the head, which all other changes of the
-// app depend on. So one that nodes must not own has to be given up in the head first
-// (flags.Left), and a node that begins to own it commits on the condition that the head
-// says otherwise.
+// These keys come and go without a change of the head, on which all other changes of the
+// app depend. So to keep nodes from owning a release, a process first marks it in the
+// head (flags.Left), and a node that starts to own it commits on the condition that the
+// head has no such mark.
 
 // ErrPublished: an app takes releases from publishers or from nodes, not from both.
 // Browsers cache hash-named files of published releases for a year, and builds of nodes
 // may have other bytes under the same names.
 var ErrPublished = fmt.Errorf("%w: its releases are published, and nodes do not bring their own", holdfast.ErrConflict)
 
-// TakeBuilds notes that nodes bring builds of an app. An app that does not exist is made
-// if it is the first one or create is set; else that is an UnknownError.
-// ErrPublished if it has releases that they did not bring.
+// TakeBuilds records that nodes bring builds of an app. An app that does not exist is
+// created if it is the first one or create is set; otherwise that is an UnknownError.
+// ErrPublished if it has releases that nodes did not bring.
 func (r *Registry) TakeBuilds(ctx context.Context, app holdfast.AppName, create bool) error {
 	return r.update(ctx, "bring build of app "+app.String(), app, may(create), func(e *edit) error {
 		switch {
@@ -45,10 +45,11 @@ func (r *Registry) TakeBuilds(ctx context.Context, app holdfast.AppName, create 
 
 func ownDir(app holdfast.AppName) string { return "holdfast/own/" + app.String() }
 
-// marksLocal reports whether a head may be that of an app whose builds nodes bring. Within strings JSON has quotation marks escaped.
+// marksLocal reports whether a head may belong to an app whose builds nodes bring. Within
+// strings JSON has quotation marks escaped.
 func marksLocal(head []byte) bool { return bytes.Contains(head, []byte(`"local":true`)) }
 
-// readOwners adds to a reading who owns what, if anybody ever did.
+// readOwners adds ownership to a reading, if nodes ever owned releases of the app.
 func (r *Registry) readOwners(ctx context.Context, rd *reading) error {
 	if !marksLocal(rd.head.Value) {
 		return nil
@@ -70,9 +71,10 @@ func (r *Registry) readOwners(ctx context.Context, rd *reading) error {
 	return nil
 }
 
-// ownKeys reads the keys of the nodes that own something of app, as one instant had
-// them: the list is of one, and what was listed and is still there has not changed since.
-// If one has gone in between, its node may have made way for another, which is not listed.
+// ownKeys reads the keys of the nodes that own releases of app, as a snapshot: the list
+// is from one instant, and keys that were listed and still exist have not changed since.
+// If one was deleted in between, its node may have been replaced by another, which is not
+// listed.
 func (r *Registry) ownKeys(ctx context.Context, app holdfast.AppName) ([]string, map[string]kv.Entry, error) {
 	dir := ownDir(app)
 	for range tries {
@@ -92,9 +94,9 @@ func (r *Registry) ownKeys(ctx context.Context, app holdfast.AppName) ([]string,
 	return nil, nil, fmt.Errorf("read owners of app %s: %w: they change faster than they can be read", app, holdfast.ErrUnavailable)
 }
 
-// own plans what the head of an app has to say when a node begins to own a release of
-// it, and that it says so when the node does: who retires the release in between changes
-// the head (see Retire).
+// own plans the change of the head for a node that starts to own a release, if the head
+// does not already say so: a process that retires the release meanwhile changes the head
+// (see Retire).
 func (r *Registry) own(ctx context.Context, app holdfast.AppName, id holdfast.ReleaseID) ([]kv.Op, error) {
 	e, err := r.begin(ctx, app, mustExist, nil)
 	if err != nil {
@@ -123,9 +125,9 @@ func (r *Registry) own(ctx context.Context, app holdfast.AppName, id holdfast.Re
 	return e.plan()
 }
 
-// unowned reports whether the head says of releases that nobody owns them, and plans to
-// have it say so. Only then a node that begins to own one changes the head, and so keeps
-// it from being retired by who has not seen that node.
+// unowned reports whether the head says that releases have no owner, and plans to record
+// it otherwise. Only then does a node that starts to own one change the head, which
+// prevents retirement by a process that has not seen the node.
 func (e *edit) unowned(ids []holdfast.ReleaseID) bool {
 	said := true
 	for _, id := range ids {
@@ -138,8 +140,8 @@ func (e *edit) unowned(ids []holdfast.ReleaseID) bool {
 	return said
 }
 
-// unnoted are the releases of which the head does not say yet that nobody owns them
-// any more, or says so although somebody does.
+// unnoted are the releases whose ownership in the head is out of date: they have lost all
+// owners, or have owners again.
 func (h *head) unnoted(owners map[holdfast.ReleaseID]int) (left, owned []holdfast.ReleaseID) {
 	for id, f := range h.Flags {
 		switch {
@@ -153,7 +155,7 @@ func (h *head) unnoted(owners map[holdfast.ReleaseID]int) (left, owned []holdfas
 	return left, owned
 }
 
-// note plans what unnoted finds.
+// note plans recording the result of unnoted.
 func (e *edit) note() {
 	left, owned := e.head.unnoted(e.before.owners)
 	if len(left) == 0 && len(owned) == 0 {

@@ -33,8 +33,8 @@ func infoOf(t *testing.T, s *Snapshot, id string) *ReleaseInfo {
 	return nil
 }
 
-// A release is live as long as one of its owners is registered, on no side, and
-// drains from when the last one is seen to have gone.
+// A release is live, on no side, as long as one of its owners is registered, and drains
+// from when the last one was seen to be gone.
 func TestOwners(t *testing.T) {
 	eachDriver(t, func(t *testing.T, open opener) {
 		c := newClock()
@@ -101,8 +101,8 @@ func TestOwners(t *testing.T) {
 	})
 }
 
-// A leader that noted that nobody is left at the very moment when somebody came
-// notes that as well.
+// A leader that records that the last owner left at the moment a new one arrives also
+// records the arrival.
 func TestOwnerNotedTooLate(t *testing.T) {
 	c := newClock()
 	r := openRegistry(t, memory(t, memkv.Options{})(), c)
@@ -136,8 +136,8 @@ func TestOwnerNotedTooLate(t *testing.T) {
 	}
 }
 
-// What drained from a side long ago, and was owned since, drains from when its last
-// owner was seen to have gone; while it is live anywhere, it does not drain.
+// A release that drained from a side long ago, and was owned since, drains from when its
+// last owner was seen to be gone. While it is live anywhere, it does not drain.
 func TestOwnedAfterSide(t *testing.T) {
 	c := newClock()
 	r := openRegistry(t, memory(t, memkv.Options{})(), c)
@@ -191,7 +191,7 @@ func TestOwnNothing(t *testing.T) {
 	}
 }
 
-// Apps without owners cost no look for them.
+// Apps without owners cost no reads for them.
 func TestNoOwnersNoReads(t *testing.T) {
 	s := &spy{Driver: memory(t, memkv.Options{})()}
 	r := openRegistry(t, s, newClock())
@@ -218,8 +218,8 @@ func TestNoOwnersNoReads(t *testing.T) {
 	}
 }
 
-// TestTakeBuilds: an app takes builds of nodes from before the first one is published,
-// so that one whose node died before it registered is none of a publisher's.
+// TestTakeBuilds: an app accepts builds of nodes from before the first one is published,
+// so a build whose node died before it registered does not count as a publisher's.
 func TestTakeBuilds(t *testing.T) {
 	eachDriver(t, func(t *testing.T, open opener) {
 		r := openRegistry(t, open(), newClock())
@@ -240,9 +240,9 @@ func TestTakeBuilds(t *testing.T) {
 	})
 }
 
-// TestOwnersMeanwhile: whatever a node begins or ceases to own between two steps of
-// somebody else's, a release that was owned all the time is shown as live, and none is
-// retired that somebody has begun to own.
+// TestOwnersMeanwhile: for any ownership change between two steps of another process, a
+// release that was owned throughout is shown as live, and no release with a new owner is
+// retired.
 func TestOwnersMeanwhile(t *testing.T) {
 	var meanwhile func(memkv.Call) bool // done
 	d := memory(t, memkv.Options{Before: func(_ context.Context, c memkv.Call) error {
@@ -285,7 +285,7 @@ func TestOwnersMeanwhile(t *testing.T) {
 		if c.Method != "commit" {
 			return false
 		}
-		if commits++; commits == 2 { // the first says that nobody owns it
+		if commits++; commits == 2 { // the first records that it has no owner
 			first = owner(t, r, "v1")
 		}
 		return commits == 2

@@ -9,9 +9,9 @@ import (
 	holdfast "github.com/holdfast-web/holdfast"
 )
 
-// Preparation asks the running nodes of a side to have a release ready, because it is
-// about to become live there. It names what they need, so that they can begin before
-// they have read the release itself.
+// Preparation asks the running nodes of a side to load a release that is about to become
+// live. It names the data they need, so that they can start before they have read the
+// release itself.
 type Preparation struct {
 	ID        string             `json:"id"`
 	App       holdfast.AppName   `json:"app"`
@@ -21,9 +21,9 @@ type Preparation struct {
 	Inventory holdfast.Digest    `json:"inventory"`
 }
 
-// Prepare asks the nodes of side to have a release ready, until the caller closes what
-// it returns, or has died. What nodes have ready stands in NodeInfo.Ready, why they have
-// it not in NodeInfo.Failing.
+// Prepare asks the nodes of side to load a release, until the caller closes the result,
+// or dies. NodeInfo.Ready lists loaded releases, NodeInfo.Failing the reasons for
+// failures.
 func (r *Registry) Prepare(ctx context.Context, app holdfast.AppName, side holdfast.Side, release holdfast.Release) (io.Closer, error) {
 	lease, err := r.db.lease(ctx, r.leaseTTL)
 	if err != nil {
@@ -36,9 +36,8 @@ func (r *Registry) Prepare(ctx context.Context, app holdfast.AppName, side holdf
 	return lease, nil
 }
 
-// FollowPreparations tells all preparations that there are, by ID, now and whenever
-// they change, until ctx ends or they cannot be read. While nothing is prepared it
-// costs a watch, and no read.
+// FollowPreparations reports all preparations, by ID, now and on each change, until ctx
+// ends or they cannot be read. While there are none it costs a watch, and no read.
 func (r *Registry) FollowPreparations(ctx context.Context, tell func([]Preparation)) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// TestPreparations: nodes see what is prepared for as long as whoever asked is there.
+// TestPreparations: nodes see a preparation as long as the process that requested it
+// exists.
 func TestPreparations(t *testing.T) {
 	eachDriver(t, func(t *testing.T, open opener) {
 		r, s := openRegistry(t, open(), newClock()), &spy{Driver: open()}

@@ -18,16 +18,16 @@ import (
 	"github.com/holdfast-web/holdfast/test/soak"
 )
 
-// workerEnv makes the test binary a client of TestLinearizableProcesses; its
-// value is the path of the database.
+// workerEnv turns the test binary into a client of TestLinearizableProcesses; its value
+// is the path of the database.
 const workerEnv = "HOLDFAST_REGISTRY_WORKER"
 
-// round is what a worker is asked for: a line of JSON on its standard input. It
-// answers with two lines of JSON for each event, before and after the operation.
+// round is a request to a worker: a line of JSON on its standard input. It answers with
+// two lines of JSON for each event, before and after the operation.
 type round struct {
 	App           string
 	Client, Count int
-	Brought       string // the release that the workers own now and then, if any
+	Brought       string // the release that the workers sometimes own, if any
 }
 
 func work(ctx context.Context, path string, in *bufio.Reader, out io.Writer) (err error) {
@@ -59,7 +59,7 @@ func work(ctx context.Context, path string, in *bufio.Reader, out io.Writer) (er
 			case "":
 				do = func() error { return nil }
 			}
-			e.Call = now() // a little early, which allows for more
+			e.Call = now() // slightly early, which permits more histories
 			if err := errors.Join(answers.Encode(e), do(), answers.Encode(e)); err != nil {
 				return err
 			}
@@ -78,7 +78,7 @@ func (e *event) readApp(ctx context.Context, r *Registry) error {
 	return nil
 }
 
-// worker is a process that is one.
+// worker is a worker process.
 type worker struct {
 	cmd *exec.Cmd
 	in  io.WriteCloser
@@ -96,16 +96,15 @@ func startWorker(t *testing.T, path string) *worker {
 	return &worker{cmd, in, json.NewDecoder(bufio.NewReader(out))}
 }
 
-// end lets the worker come to its end.
+// end lets the worker finish.
 func (w *worker) end(t *testing.T) {
 	if err := errors.Join(w.in.Close(), w.cmd.Wait()); err != nil {
 		t.Errorf("worker: %v", err)
 	}
 }
 
-// read returns the n events that the worker makes, and the one that ends what it began,
-// and whether it lives: if it was killed, nobody knows what became of the change that it
-// was about to make.
+// read returns the worker's n events, the one that ends its ownership, and whether the
+// worker is alive. If it was killed, the outcome of its last change is unknown.
 func (w *worker) read(n int) (events []event, alive bool) {
 	for range n + 1 {
 		var before, after event
@@ -126,8 +125,8 @@ func (w *worker) read(n int) (events []event, alive bool) {
 	return events, true
 }
 
-// TestLinearizableProcesses: activations and rollbacks by processes on one file,
-// each of which is killed now and then in the middle of what it does.
+// TestLinearizableProcesses: activations and rollbacks by processes on one file; now and
+// then one is killed in the middle of its work.
 func TestLinearizableProcesses(t *testing.T) {
 	const processes, calls, killEvery = 4, 10, 4
 	path := filepath.Join(t.TempDir(), "registry.db")
@@ -142,7 +141,7 @@ func TestLinearizableProcesses(t *testing.T) {
 	for h := 0; total.made() < soak.Calls(100_000, 10_000) && !t.Failed(); h++ {
 		app := fmt.Sprintf("app%d", h)
 		seedReleases(t, d, app, "one", "two", "three", "brought")
-		brought := []string{"brought", "", ""}[h%3] // to own something costs three commits more
+		brought := []string{"brought", "", ""}[h%3] // owning costs three more commits
 		for i, w := range workers {
 			_ = json.NewEncoder(w.in).Encode(round{app, h*processes + i, calls, brought}) // it may have been killed late
 		}

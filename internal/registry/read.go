@@ -11,8 +11,8 @@ import (
 	"github.com/holdfast-web/holdfast/internal/kv"
 )
 
-// reading is the mutable part of one app as it was read: all that decides what
-// the app's state is. Releases and history follow from it.
+// reading is the mutable part of one app as read: everything that decides the app's
+// state. Releases and history follow from it.
 type reading struct {
 	app      holdfast.AppName
 	head     kv.Entry // Key is empty if there is no such app
@@ -21,13 +21,13 @@ type reading struct {
 	owners   map[holdfast.ReleaseID]int // how many nodes own a release
 }
 
-// seen is one key and the token it was seen with.
+// seen is a key with its token.
 type seen struct {
 	key   string
 	token kv.Token
 }
 
-// plan says which keys the reading of app is made of, after a List of its version
+// plan lists the keys that make up the reading of app, after a List of its version
 // directory.
 type plan struct {
 	app   holdfast.AppName
@@ -55,7 +55,7 @@ func (r *Registry) plan(ctx context.Context, app holdfast.AppName) (plan, error)
 	return p, err
 }
 
-// read makes the reading from the entries that a Get of p.keys found.
+// read builds the reading from the result of a Get of p.keys.
 func (p plan) read(got map[string]kv.Entry) reading {
 	rd := reading{app: p.app, head: got[headKey(p.app)]}
 	for _, key := range p.keys() {
@@ -71,7 +71,7 @@ func (p plan) read(got map[string]kv.Entry) reading {
 	return rd
 }
 
-// complete adds the sides that the head knows and that have lost their keys.
+// complete adds the sides that the head knows and whose keys are missing.
 func (rd reading) complete(h *head) []version {
 	all := slices.Clone(rd.versions)
 	for side := range h.Sides {
@@ -91,7 +91,7 @@ func (rd reading) revision() kv.Revision {
 	return rev
 }
 
-// readApp reads one app, with further keys in the same read.
+// readApp reads one app, and further keys in the same read.
 func (r *Registry) readApp(ctx context.Context, app holdfast.AppName, further ...string) (reading, map[string]kv.Entry, error) {
 	r = r.grouped()
 	p, err := r.plan(ctx, app)
@@ -109,8 +109,8 @@ func (r *Registry) readApp(ctx context.Context, app holdfast.AppName, further ..
 	return rd, got, r.readOwners(ctx, &rd)
 }
 
-// readStable makes sure that a reading whose version keys and head differ is of
-// one instant: an activation between two keys' reads looks like that as well.
+// readStable makes sure that a reading whose version keys and head differ is a snapshot:
+// an activation between the reads of two keys looks the same.
 func (r *Registry) readStable(ctx context.Context, rd reading) (reading, *head, error) {
 	for range tries {
 		h, err := parseHead(rd.head)
@@ -132,7 +132,7 @@ func (r *Registry) readStable(ctx context.Context, rd reading) (reading, *head, 
 	return rd, nil, fmt.Errorf("read app %s: %w: it changes faster than it can be read", rd.app, holdfast.ErrUnavailable)
 }
 
-// state works out what a reading comes to.
+// state derives the app state from a reading.
 func (r *Registry) state(ctx context.Context, rd reading, h *head) (*AppState, []sideState, error) {
 	settings, err := holdfast.DecodeSettings(rd.app, h.Settings)
 	if err != nil {
@@ -166,8 +166,8 @@ func (r *Registry) state(ctx context.Context, rd reading, h *head) (*AppState, [
 	return state, sides, nil
 }
 
-// App returns the state of one app; ErrNotFound names the apps there are, or says when
-// this one was removed.
+// App returns the state of one app. ErrNotFound names the existing apps, or the time of
+// the app's removal.
 func (r *Registry) App(ctx context.Context, app holdfast.AppName) (*AppState, error) {
 	state, h, err := r.app(ctx, app)
 	if err == nil && h.Removed != nil {
@@ -176,7 +176,7 @@ func (r *Registry) App(ctx context.Context, app holdfast.AppName) (*AppState, er
 	return state, err
 }
 
-// app is App for an app that may have been removed.
+// app is App including removed apps.
 func (r *Registry) app(ctx context.Context, app holdfast.AppName) (*AppState, *head, error) {
 	r = r.grouped()
 	rd, _, err := r.readApp(ctx, app)
@@ -194,7 +194,7 @@ func (r *Registry) app(ctx context.Context, app holdfast.AppName) (*AppState, *h
 	return state, h, wrap("read app "+app.String(), err)
 }
 
-// noApp returns an error that names the apps there are.
+// noApp returns an error that names the existing apps.
 func (r *Registry) noApp(ctx context.Context, app holdfast.AppName) error {
 	got, err := r.db.get(ctx, mountsKey)
 	if err != nil {
@@ -211,7 +211,7 @@ func (r *Registry) noApp(ctx context.Context, app holdfast.AppName) error {
 	return fmt.Errorf("app %s: %w: there are %s", app, holdfast.ErrNotFound, some(names))
 }
 
-// appNames returns the names of the apps that lie somewhere, sorted.
+// appNames returns the names of the mounted apps, sorted.
 func appNames(mounts map[holdfast.AppName]holdfast.Mount) (names []string) {
 	for app := range mounts {
 		names = append(names, app.String())
@@ -220,7 +220,7 @@ func appNames(mounts map[holdfast.AppName]holdfast.Mount) (names []string) {
 	return names
 }
 
-// some joins names, but not a hundred of them.
+// some joins names, up to a limit.
 func some(names []string) string {
 	const most = 10
 	if len(names) > most {
@@ -229,8 +229,8 @@ func some(names []string) string {
 	return strings.Join(names, ", ")
 }
 
-// Releases returns all releases of app in all states, the newest publication
-// first, also of an app that was removed; nil for one that never existed.
+// Releases returns all releases of app in all states, newest publication first, including
+// those of a removed app; nil for an app that never existed.
 func (r *Registry) Releases(ctx context.Context, app holdfast.AppName) ([]ReleaseInfo, error) {
 	state, _, err := r.app(ctx, app)
 	if errors.Is(err, holdfast.ErrNotFound) {
@@ -264,9 +264,8 @@ func idsOf(infos []ReleaseInfo) []holdfast.ReleaseID {
 	return ids
 }
 
-// History returns the last limit activations of app, newest first; all of them
-// if limit is not positive. Activations by foreign clients are among them once
-// they were reconciled.
+// History returns the last limit activations of app, newest first; all of them if limit
+// is not positive. Activations by foreign clients appear once they were reconciled.
 func (r *Registry) History(ctx context.Context, app holdfast.AppName, limit int) ([]HistoryEntry, error) {
 	r = r.grouped()
 	got, err := r.db.get(ctx, headKey(app))

@@ -10,15 +10,15 @@ import (
 	"github.com/holdfast-web/holdfast/internal/kv"
 )
 
-// recordCache remembers what never changes once it is written: release records and
-// history entries. Each is read once in the life of a Registry.
+// recordCache caches immutable data: release records and history entries. Each is read
+// once in the life of a Registry.
 type recordCache struct {
 	mu   sync.Mutex
 	apps map[holdfast.AppName]*appRecords
 }
 
 type appRecords struct {
-	listed  int // how many records the head counted when they were last listed
+	listed  int // number of records in the head when they were last listed
 	records map[binding]record
 	history []HistoryEntry   // complete from number 1 on; only ever appended to
 	entries []tombstoneEntry // likewise
@@ -26,17 +26,18 @@ type appRecords struct {
 	tombstones tombstones
 }
 
-// record is a release record as it is stored.
+// record is a release record as stored.
 type record struct {
 	holdfast.Release
 	Op string `json:"op,omitempty"` // operation ID, finds a publication whose outcome was lost
-	// Freed is how often the ID had been freed before: the record's key says so as well.
+	// Freed is how often the ID had been freed before, which is also part of the record's
+	// key.
 	Freed int `json:"freed,omitempty"`
 }
 
 func (r record) binding() binding { return binding{r.ID, r.Freed} }
 
-// of returns what is remembered of app; the caller holds the lock.
+// of returns the cache of app; the caller holds the lock.
 func (c *recordCache) of(app holdfast.AppName) *appRecords {
 	a := c.apps[app]
 	if a == nil {
@@ -61,7 +62,7 @@ func (c *recordCache) add(app holdfast.AppName, records map[binding]record) {
 	}
 }
 
-// count returns how many records the head counted when they were last listed.
+// count returns the number of records in the head when they were last listed.
 func (c *recordCache) count(app holdfast.AppName) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -75,8 +76,8 @@ func (c *recordCache) setCount(app holdfast.AppName, n int) {
 	a.listed = max(a.listed, n)
 }
 
-// releases returns the first records of the releases that h counts. A record that
-// is newer than h is left out: the head says what is published.
+// releases returns the first records of the releases that h counts. A record newer than h
+// is omitted: the head decides which releases are published.
 func (c *recordCache) releases(app holdfast.AppName, h *head) []holdfast.Release {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -90,8 +91,8 @@ func (c *recordCache) releases(app holdfast.AppName, h *head) []holdfast.Release
 	return releases
 }
 
-// entries returns the remembered entries from number 1 to last at most. What is
-// returned is not written to again.
+// entries returns the cached entries from number 1 to last at most. The result is not
+// written to again.
 func (c *recordCache) entries(app holdfast.AppName, last int64) []HistoryEntry {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -100,7 +101,7 @@ func (c *recordCache) entries(app holdfast.AppName, last int64) []HistoryEntry {
 	return history[:n:n]
 }
 
-// extend appends those of entries, which are in order, that are new.
+// extend appends the new ones of entries, which are in order.
 func (c *recordCache) extend(app holdfast.AppName, entries []HistoryEntry) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -112,8 +113,8 @@ func (c *recordCache) extend(app holdfast.AppName, entries []HistoryEntry) {
 	}
 }
 
-// loadReleases reads the records that are new since they were last listed, and
-// returns what IDs are bound to, the newest publication first.
+// loadReleases reads records added since the last listing, and returns the bindings of
+// IDs, newest publication first.
 func (r *Registry) loadReleases(ctx context.Context, app holdfast.AppName, h *head) ([]holdfast.Release, error) {
 	if r.cache.count(app) < h.Releases {
 		names, err := r.db.list(ctx, releaseDir(app))
@@ -146,8 +147,7 @@ func parseIDs(names []string) []holdfast.ReleaseID {
 	return ids
 }
 
-// loadRecords returns those of the records that exist; it reads only those that
-// are not remembered.
+// loadRecords returns the records that exist, reading only those that are not cached.
 func (r *Registry) loadRecords(ctx context.Context, app holdfast.AppName, of []binding) (map[binding]record, error) {
 	found := make(map[binding]record, len(of))
 	var missing []string
@@ -184,7 +184,7 @@ func parseRecord(e kv.Entry) (rec record, err error) {
 	return rec, nil
 }
 
-// loadHistory returns the whole history that h counts, the oldest entry first.
+// loadHistory returns the whole history that h counts, oldest entry first.
 func (r *Registry) loadHistory(ctx context.Context, app holdfast.AppName, h *head) ([]HistoryEntry, error) {
 	have := int64(len(r.cache.entries(app, h.Activations)))
 	if have < h.Activations {
@@ -197,8 +197,8 @@ func (r *Registry) loadHistory(ctx context.Context, app holdfast.AppName, h *hea
 	return r.cache.entries(app, h.Activations), nil
 }
 
-// readHistory returns the entries from number first to last: those that h
-// repeats from there, the others from their keys.
+// readHistory returns the entries from number first to last: from h where it repeats
+// them, the others from their keys.
 func (r *Registry) readHistory(ctx context.Context, app holdfast.AppName, h *head, first, last int64) ([]HistoryEntry, error) {
 	repeated := make(map[int64]HistoryEntry, len(h.Recent))
 	for _, e := range h.Recent {
@@ -228,13 +228,12 @@ func (r *Registry) readHistory(ctx context.Context, app holdfast.AppName, h *hea
 	return entries, nil
 }
 
-// numbered is an entry of a log that is only ever appended to.
+// numbered is an entry of an append-only log.
 type numbered interface{ number() int64 }
 
 func (e HistoryEntry) number() int64 { return e.Seq }
 
-// parseNumbered returns the entry of a log at key, which must be there and have
-// the number seq.
+// parseNumbered returns the log entry at key, which must exist and have the number seq.
 func parseNumbered[T numbered](e kv.Entry, key string, seq int64) (entry T, err error) {
 	if e.Key == "" {
 		return entry, fmt.Errorf("key %s: %w: the entry is missing", key, holdfast.ErrCorrupt)
@@ -246,8 +245,8 @@ func parseNumbered[T numbered](e kv.Entry, key string, seq int64) (entry T, err 
 	return entry, err
 }
 
-// backwards yields the entries that h counts, the newest first, and reads them
-// as they are asked for. An error ends the sequence.
+// backwards yields the entries that h counts, newest first, reading them as needed. An
+// error ends the sequence.
 func (r *Registry) backwards(ctx context.Context, app holdfast.AppName, h *head) iter.Seq2[HistoryEntry, error] {
 	return func(yield func(HistoryEntry, error) bool) {
 		step := int64(len(h.Recent)) // costs no read
@@ -270,7 +269,7 @@ func (r *Registry) backwards(ctx context.Context, app holdfast.AppName, h *head)
 	}
 }
 
-// someHistory is readHistory, from memory where that is possible.
+// someHistory is readHistory, from the cache where possible.
 func (r *Registry) someHistory(ctx context.Context, app holdfast.AppName, h *head, first, last int64) ([]HistoryEntry, error) {
 	if known := r.cache.entries(app, last); int64(len(known)) == last {
 		return known[first-1:], nil

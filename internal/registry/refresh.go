@@ -12,7 +12,7 @@ import (
 	"github.com/holdfast-web/holdfast/internal/kv"
 )
 
-// Apps returns all apps as they are now.
+// Apps returns the current state of all apps.
 func (r *Registry) Apps(ctx context.Context) ([]*AppState, error) {
 	snap, err := r.Refresh(ctx, nil)
 	if err != nil {
@@ -21,11 +21,10 @@ func (r *Registry) Apps(ctx context.Context) ([]*AppState, error) {
 	return snap.Apps, nil
 }
 
-// Refresh reads what changed since prev, which may be nil. It sees every change
-// that was acknowledged before the call. Apps that did not change share their
-// *AppState with prev, and if nothing changed it returns prev itself. What cannot
-// come after prev, because an older state of the registry was put in its place, is
-// ErrConflict.
+// Refresh reads the changes since prev, which may be nil. It sees every change that was
+// acknowledged before the call. Unchanged apps share their *AppState with prev, and if
+// nothing changed it returns prev itself. A state that cannot follow prev, because an
+// older state of the registry was restored, is ErrConflict.
 func (r *Registry) Refresh(ctx context.Context, prev *Snapshot) (*Snapshot, error) {
 	if prev == nil || prev.Registry != r.id {
 		prev = &Snapshot{}
@@ -63,7 +62,7 @@ func (r *Registry) Refresh(ctx context.Context, prev *Snapshot) (*Snapshot, erro
 	return snap, nil
 }
 
-// takeDown reads what is taken down, unless prev has it.
+// takeDown reads the takedowns, unless prev has the current ones.
 func (s *Snapshot) takeDown(prev *Snapshot, e kv.Entry) (err error) {
 	s.down, s.Takedowns = e.Token, prev.Takedowns
 	s.Revision = max(s.Revision, int64(e.Modified))
@@ -86,7 +85,8 @@ func (s *Snapshot) add(state *AppState, rd reading, unrecorded bool) {
 	s.Revision = max(s.Revision, int64(rd.revision()))
 }
 
-// unchanged returns the state of an app that was last read as rd is now, or nil.
+// unchanged returns the app state from the previous snapshot if rd is the same reading,
+// or nil.
 func (s *Snapshot) unchanged(rd reading) *AppState {
 	if before, ok := s.seen[rd.app]; !ok || !slices.Equal(before, rd.seen) {
 		return nil
@@ -99,7 +99,7 @@ func (s *Snapshot) unchanged(rd reading) *AppState {
 	return nil
 }
 
-// All yields the apps that exist, then those that were removed.
+// All yields the existing apps, then the removed ones.
 func (s *Snapshot) All() iter.Seq[*AppState] {
 	return func(yield func(*AppState) bool) {
 		for _, apps := range [][]*AppState{s.Apps, s.Removed} {
@@ -122,7 +122,7 @@ func (s *Snapshot) Former(app holdfast.AppName) *AppState {
 	return nil
 }
 
-// Settings returns the settings of an app, or those that it will be made with.
+// Settings returns the settings of an app, or its initial settings if it does not exist.
 func (s *Snapshot) Settings(app holdfast.AppName) holdfast.Settings {
 	for state := range s.All() {
 		if state.Name == app {
@@ -132,8 +132,8 @@ func (s *Snapshot) Settings(app holdfast.AppName) holdfast.Settings {
 	return holdfast.DefaultSettings(app)
 }
 
-// readAll reads the heads and version keys of all apps, which are sorted by name, and
-// what is taken down.
+// readAll reads the heads and version keys of all apps, sorted by name, and the
+// takedowns.
 func (r *Registry) readAll(ctx context.Context) (readings []reading, down kv.Entry, err error) {
 	names, err := r.db.list(ctx, headDir)
 	if err != nil {
@@ -170,7 +170,7 @@ func (r *Registry) readAll(ctx context.Context) (readings []reading, down kv.Ent
 	return readings, got[takedownsKey], nil
 }
 
-// build adds the app that rd is a reading of to snap.
+// build adds the app of reading rd to snap.
 func (r *Registry) build(ctx context.Context, snap *Snapshot, rd reading) error {
 	rd, h, err := r.readStable(ctx, rd)
 	if err != nil {
@@ -185,13 +185,13 @@ func (r *Registry) build(ctx context.Context, snap *Snapshot, rd reading) error 
 	return nil
 }
 
-// problems remembers what was said of version keys, so that it is said once.
+// problems remembers reported problems of version keys, so that each is reported once.
 type problems struct {
 	mu    sync.Mutex
 	known map[string]string // by version key
 }
 
-// report logs each problem of the sides of app when it is new, and its end.
+// report logs each new problem of the sides of app, and its end.
 func (p *problems) report(log *slog.Logger, app holdfast.AppName, sides []SideInfo) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -57,8 +57,8 @@ func TestRefreshReads(t *testing.T) {
 	})
 }
 
-// TestTornRefresh: a reader whose keys are of two instants never shows an
-// activation by this package as a foreign one, with a stamp of its own.
+// TestTornRefresh: a reader whose keys are from two instants never shows this package's
+// activation as a foreign one, with a separate stamp.
 func TestTornRefresh(t *testing.T) {
 	open := memory(t, memkv.Options{})
 	writer := openRegistry(t, open(), newClock())
@@ -97,7 +97,7 @@ func TestTornChange(t *testing.T) {
 	}
 }
 
-// tear reads one key after something else happened, once.
+// tear reads one key after another operation happened, once.
 type tear struct {
 	kv.Driver
 	late    string
@@ -119,8 +119,8 @@ func (d *tear) Get(ctx context.Context, keys ...string) ([]kv.Entry, error) {
 	return append(entries, rest...), err
 }
 
-// TestRefreshDuringPublish: a release that is added after the head was read, and
-// before the records are listed, waits for the next refresh.
+// TestRefreshDuringPublish: a release added after the head was read, and before the
+// records are listed, waits for the next refresh.
 func TestRefreshDuringPublish(t *testing.T) {
 	open := memory(t, memkv.Options{})
 	writer := openRegistry(t, open(), newClock())
@@ -136,7 +136,7 @@ func TestRefreshDuringPublish(t *testing.T) {
 	}
 }
 
-// lister does something before one directory is listed for the first time.
+// lister runs a function before one directory is listed for the first time.
 type lister struct {
 	kv.Driver
 	dir    string
@@ -163,11 +163,11 @@ func TestWatch(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		// A hint comes after every change, and refreshing after hints alone shows it.
+		// A hint follows every change, and refreshing after hints alone shows it.
 		after := func(what string, change func(), shown func(*Snapshot) bool) {
 			t.Helper()
 			select {
-			case <-hints: // of what is known already
+			case <-hints: // of known changes
 			default:
 			}
 			change()
@@ -203,8 +203,8 @@ func TestWatch(t *testing.T) {
 	})
 }
 
-// seed writes an app with n releases, each of which was live, as past versions
-// of it would have left them.
+// seed writes an app with n formerly live releases, as earlier versions would have left
+// them.
 func seed(t testing.TB, d kv.Driver, n int) {
 	t.Helper()
 	app, h := appName("shop"), &head{}
@@ -241,8 +241,8 @@ func commit(t testing.TB, d kv.Driver, ops []kv.Op) {
 	}
 }
 
-// TestThousandReleases: a fresh start reads each record and entry once, in
-// batches; a flip after that reads neither.
+// TestThousandReleases: a fresh start reads each record and entry once, in batches; a
+// later activation reads neither.
 func TestThousandReleases(t *testing.T) {
 	const n = 1000
 	open := memory(t, memkv.Options{})

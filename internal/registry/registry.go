@@ -17,23 +17,23 @@ import (
 // Options of a Registry. The zero value is ready for use.
 type Options struct {
 	Clock   func() time.Time // of stamps; time.Now if nil
-	ClockID clock.ID         // which clock that is; that of this machine if empty
-	// TrustClock makes changes although other clocks disagree.
+	ClockID clock.ID         // identifies that clock; this machine's if empty
+	// TrustClock permits changes although other clocks disagree.
 	TrustClock bool
 	Logger     *slog.Logger  // discards if nil
 	Timeout    time.Duration // of each call of the driver; 10 s if zero
 	LeaseTTL   time.Duration // of publishers' leases; 30 s if zero
-	// LeaderTTL is how long after the leader vanished another can be elected; 10 s
-	// if zero.
+	// LeaderTTL is how long after the leader vanished another can be elected; 10 s if
+	// zero.
 	LeaderTTL time.Duration
 }
 
 // Registry is one open registry. All methods may be called concurrently.
 //
-// Errors wrap holdfast.ErrNotFound, ErrExists, ErrConflict, ErrInvalid, ErrGone
-// or ErrLeaseLost as their docs say, ErrCorrupt when a key holds what this
-// package never wrote, and ErrUnavailable when the driver failed. A change that
-// fails with ErrUnavailable may have been made.
+// Errors wrap holdfast.ErrNotFound, ErrExists, ErrConflict, ErrInvalid, ErrGone or
+// ErrLeaseLost as documented, ErrCorrupt when a key contains data that this package never
+// wrote, and ErrUnavailable when the driver failed. A change that fails with
+// ErrUnavailable may have been made.
 type Registry struct {
 	db        db
 	id        string
@@ -79,8 +79,8 @@ func Open(ctx context.Context, d kv.Driver, o Options) (*Registry, error) {
 	return r, r.retry(ctx, "open registry", func(bool) error { return r.identify(ctx) })
 }
 
-// grouped returns r for one piece of work: its reads need only be as new as the
-// beginning of the work.
+// grouped returns r for one piece of work: its reads need only be as new as the beginning
+// of the work.
 func (r *Registry) grouped() *Registry {
 	g := *r
 	g.db = r.db.group()
@@ -94,8 +94,8 @@ type identity struct {
 	ID string `json:"id"`
 }
 
-// identify reads the identity, or writes one where there is none: of several
-// that do so at once, one wins, and all read it.
+// identify reads the identity, or writes one if there is none: if several processes do so
+// concurrently, one wins, and all read its identity.
 func (r *Registry) identify(ctx context.Context) error {
 	got, err := r.db.get(ctx, registryKey)
 	if err != nil {
@@ -127,7 +127,7 @@ func parseIdentity(e kv.Entry) (string, error) {
 	return i.ID, nil
 }
 
-// checkIdentity makes sure that nobody put another registry in place of ours.
+// checkIdentity makes sure that the registry was not replaced by another one.
 func (r *Registry) checkIdentity(e kv.Entry) error {
 	if e.Key == "" {
 		return fmt.Errorf("%w: the registry %s was emptied: restore it, or start all nodes afresh", holdfast.ErrCorrupt, r.id)

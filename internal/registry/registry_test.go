@@ -201,7 +201,7 @@ func TestActivateAndRollback(t *testing.T) {
 	})
 }
 
-// TestRollbackPassesGone: what is gone is left out, far back in history as well.
+// TestRollbackPassesGone: gone releases are skipped, even far back in history.
 func TestRollbackPassesGone(t *testing.T) {
 	ctx, r := t.Context(), openRegistry(t, memory(t, memkv.Options{})(), newClock())
 	shop := appName("shop")
@@ -274,8 +274,8 @@ func TestSetApp(t *testing.T) {
 	})
 }
 
-// TestValidateHolds: what validate and check looked at is still so when their
-// answer is committed.
+// TestValidateHolds: the state that validate and check saw still holds when their answer
+// is committed.
 func TestValidateHolds(t *testing.T) {
 	ctx, r := t.Context(), openRegistry(t, memory(t, memkv.Options{})(), newClock())
 	root := build("default", "one", "m", "i")

@@ -12,13 +12,13 @@ import (
 	"github.com/holdfast-web/holdfast/internal/kv"
 )
 
-// maxClashes bounds the text of a release's clashes, in bytes. They are kept in its
-// record, which is committed together with the head of the app, and those of a
-// release that is published again in the head.
+// maxClashes bounds the text of a release's clashes, in bytes. They are stored in its
+// record, which is committed together with the head of the app, and for a release that is
+// published again in the head.
 const maxClashes = kv.MaxCommit / 2
 
-// CheckClashes returns an error that is ErrInvalid if a release cannot be added
-// with so many clashes, so that a publisher need not upload it to find that out.
+// CheckClashes returns an error that is ErrInvalid if a release with that many clashes
+// cannot be added, so that a publisher finds out before the upload.
 func CheckClashes(clashes []string) error {
 	text, err := json.Marshal(clashes)
 	if err != nil {
@@ -46,34 +46,33 @@ type addition struct {
 	outcome AddOutcome
 }
 
-// Standing is what an addition is judged by.
+// Standing is the state that an addition is checked against.
 type Standing struct {
-	// Others are all other releases of the app, newest first, whatever their state.
+	// Others are all other releases of the app, newest first, in any state.
 	Others []ReleaseInfo
-	// Former is what IDs of the app, also the one that is published, were bound to
-	// before they were freed.
+	// Former are the builds that IDs of the app, including the published one, were bound
+	// to before they were freed.
 	Former []ReleaseInfo
 	// Own is the release itself, if it is published again; else nil.
 	Own *ReleaseInfo
-	// Sweep is the state of cleaning: no name on a list may be referred to.
+	// Sweep is the state of cleaning: names on a list must not be referred to.
 	Sweep Sweep
 }
 
-// AddRelease binds rel.ID to rel.Manifest and sets rel.Published and
-// rel.Clashes. lease comes from BeginPublish for the same app and manifest.
+// AddRelease binds rel.ID to rel.Manifest and sets rel.Published and rel.Clashes. lease
+// comes from BeginPublish for the same app and manifest.
 //
-// check, which may be nil, returns the fingerprinted paths that clash. When its
-// answer is committed, neither the app nor any mount nor the state of cleaning has
-// changed since. It may be called more than once, and is not called for an
-// Unchanged release.
+// check, which may be nil, returns the fingerprinted paths that clash. When its answer is
+// committed, neither the app nor any mount nor the state of cleaning has changed since.
+// It may be called more than once, and is not called for an Unchanged release.
 //
-// Records are immutable. When a retired or gone release is published again, its
-// inventory takes the place of the record's, and clashes are added to the
-// record's; both are kept in the app's head, and all that this package returns
-// has them in it. An Unchanged release keeps the inventory it has.
+// Records are immutable. When a retired or gone release is published again, its new
+// inventory replaces the record's, and clashes are added to the record's; both are stored
+// in the app's head and included in everything this package returns. An Unchanged release
+// keeps its inventory.
 //
-// Errors: what check returns, ErrExists if the ID is bound to another manifest,
-// ErrLeaseLost, ErrInvalid.
+// Errors: those of check, ErrExists if the ID is bound to another manifest, ErrLeaseLost,
+// ErrInvalid.
 func (r *Registry) AddRelease(ctx context.Context, lease PublishLease, rel holdfast.Release,
 	check func(ctx context.Context, s Standing) (clashes []string, err error),
 ) (holdfast.Release, AddOutcome, error) {
@@ -138,7 +137,7 @@ func (a *addition) add(ctx context.Context, e *edit) error {
 	return nil
 }
 
-// restore plans that a retired or gone release is served again.
+// restore plans serving a retired or gone release again.
 func (a *addition) restore(ctx context.Context, e *edit, rel holdfast.Release) error {
 	clashes, err := a.verdict(ctx, e)
 	if err != nil {
@@ -158,7 +157,7 @@ func (a *addition) restore(ctx context.Context, e *edit, rel holdfast.Release) e
 	return nil
 }
 
-// verdict asks check, and makes the commit depend on the lease and the mounts.
+// verdict calls check, and makes the commit depend on the lease and the mounts.
 func (a *addition) verdict(ctx context.Context, e *edit) ([]string, error) {
 	if !a.lease.holds(e.got) {
 		return nil, fmt.Errorf("%w: publish again, what is uploaded already is used", holdfast.ErrLeaseLost)
@@ -197,8 +196,8 @@ func (a *addition) verdict(ctx context.Context, e *edit) ([]string, error) {
 	return clashes, CheckClashes(clashes)
 }
 
-// publish plans what follows from id being published or restored: where version
-// keys name it already, it is live from then on.
+// publish plans the effect of publishing or restoring id: where version keys already name
+// it, it becomes live.
 func (e *edit) publish(id holdfast.ReleaseID) {
 	e.known[id] = true
 	e.adopt()

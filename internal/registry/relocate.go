@@ -7,15 +7,15 @@ import (
 	holdfast "github.com/holdfast-web/holdfast"
 )
 
-// ReplaceInventory makes rel.Inventory take the place of before, the inventory that
-// the release rel.ID has, which is not gone: the store lost some of its bytes, and
-// they lie under other names now. lease comes from BeginPublish for the same app and
-// manifest. The record cannot change, so this is kept in the app's head. check, which
-// may be nil, may be called more than once; when its answer is committed, the state
-// of cleaning has not changed since.
+// ReplaceInventory replaces before, the inventory of the release rel.ID, with
+// rel.Inventory. It serves a release that is not gone, after the store lost some of its
+// bytes and they were stored under other names. lease comes from BeginPublish for the
+// same app and manifest. The record cannot change, so the new inventory is stored in the
+// app's head. check, which may be nil, may be called more than once; when its answer is
+// committed, the state of cleaning has not changed since.
 //
-// Errors: what check returns, ErrConflict if the release is gone or has neither of
-// the two inventories, ErrNotFound, ErrLeaseLost, ErrInvalid.
+// Errors: those of check, ErrConflict if the release is gone or has neither of the two
+// inventories, ErrNotFound, ErrLeaseLost, ErrInvalid.
 func (r *Registry) ReplaceInventory(ctx context.Context, lease PublishLease, rel holdfast.Release, before holdfast.Digest,
 	check func(ctx context.Context, s Sweep) error,
 ) (holdfast.Release, error) {

@@ -10,7 +10,7 @@ import (
 	"github.com/holdfast-web/holdfast/internal/kv/memkv"
 )
 
-// relocate does what a publisher does that mended a release.
+// relocate does the work of a publisher that repaired a release.
 func relocate(ctx context.Context, t *testing.T, r *Registry, rel holdfast.Release, before string) (holdfast.Release, error) {
 	t.Helper()
 	lease, err := r.BeginPublish(ctx, rel.App, rel.Manifest, true)
@@ -46,7 +46,8 @@ func TestReplaceInventory(t *testing.T) {
 	})
 }
 
-// A retired release has its bytes and may be activated again; one that is gone has none.
+// A retired release has its bytes and may be activated again; a gone release has no
+// bytes.
 func TestReplaceInventoryOfRetired(t *testing.T) {
 	r := openRegistry(t, memory(t, memkv.Options{})(), newClock())
 	mustPublish(t, r, "shop", "one")
@@ -80,7 +81,7 @@ func TestReplaceInventoryNeedsTheLease(t *testing.T) {
 	}
 }
 
-// What check says of the state of cleaning decides.
+// The check's answer about the state of cleaning decides.
 func TestReplaceInventoryChecks(t *testing.T) {
 	r := openRegistry(t, memory(t, memkv.Options{})(), newClock())
 	mustPublish(t, r, "shop", "one")
@@ -106,7 +107,7 @@ func TestReplaceInventoryChecks(t *testing.T) {
 	}
 }
 
-// The answer to the commit is lost, whether it was applied or not.
+// The answer to the commit is lost, whether or not it was applied.
 func TestReplaceInventoryUnknownOutcome(t *testing.T) {
 	for _, applied := range []bool{false, true} {
 		lose := false

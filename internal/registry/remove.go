@@ -12,14 +12,14 @@ import (
 
 // RemoveOptions of RemoveSide.
 type RemoveOptions struct {
-	Force bool // although it is in use
+	Force bool // even if it is in use
 	Reason
 }
 
-// InUseError: what is to be removed is needed. It is holdfast.ErrConflict.
+// InUseError: the thing to remove is in use. It is holdfast.ErrConflict.
 type InUseError struct {
 	Nodes  []string // the names of running nodes that serve the side
-	OnlyOn bool     // it is the app's only side on which a release is live
+	OnlyOn bool     // it is the app's only side with a live release
 }
 
 func (e *InUseError) Error() string {
@@ -32,14 +32,13 @@ func (e *InUseError) Error() string {
 // Is reports whether target is holdfast.ErrConflict.
 func (e *InUseError) Is(target error) bool { return target == holdfast.ErrConflict }
 
-// RemoveSide removes a side of an app, with its version key. What was live there drains,
-// unless it is live elsewhere. The returned entry of the history says what that was. A
-// later activation can make the side again; a rollback does not go back to what was live
-// before the removal.
+// RemoveSide removes a side of an app, with its version key. Its live release drains,
+// unless it is live elsewhere; the returned history entry names it. A later activation
+// can create the side again; a rollback does not cross the removal.
 //
 // Errors: an UnknownError if the app has no such side, and an InUseError, unless o.Force
-// is set, if running nodes serve the side, or if it is the only one on which a release of
-// the app is live. A node that starts meanwhile is not seen.
+// is set, if running nodes serve the side, or if it is the only one with a live release
+// of the app. A node that starts meanwhile is not noticed.
 func (r *Registry) RemoveSide(ctx context.Context, app holdfast.AppName, side holdfast.Side, o RemoveOptions) (entry HistoryEntry, err error) {
 	what := fmt.Sprintf("remove side %s of app %s", side, app)
 	if err := o.check(); err != nil {
@@ -65,7 +64,7 @@ func (r *Registry) RemoveSide(ctx context.Context, app holdfast.AppName, side ho
 	return entry, err
 }
 
-// mayRemove returns an error unless side exists and, without force, nothing needs it.
+// mayRemove returns an error unless side exists and is unused, or force is set.
 func (e *edit) mayRemove(ctx context.Context, side holdfast.Side, force bool) error {
 	there, elsewhere, live := false, false, false
 	unknown := &UnknownError{App: e.app, Side: side}
@@ -100,10 +99,10 @@ func (e *edit) mayRemove(ctx context.Context, side holdfast.Side, force bool) er
 	return nil
 }
 
-// remove plans that a side does not exist any more. The version key is deleted: every
-// child of its directory is a side, also for foreign clients. That its version numbers
-// begin again when the side is made again does no harm: each of our changes depends on
-// the head as well, which is never deleted.
+// remove plans removing a side. The version key is deleted: every child of its directory
+// is a side, even for foreign clients. Its version numbers restart when the side is
+// created again, which is harmless: each of our changes also depends on the head, which
+// is never deleted.
 func (e *edit) remove(entry HistoryEntry) HistoryEntry {
 	entry.Stamp = e.stamp(time.Time{})
 	entry = e.head.remove(entry)

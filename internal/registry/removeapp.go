@@ -10,10 +10,10 @@ import (
 	holdfast "github.com/holdfast-web/holdfast"
 )
 
-// An app that is removed keeps its head, so that its version numbers never begin again,
-// and with it all that was ever promised: which manifests its IDs are bound to, what its
-// hash-named files hold, its history and its settings. All its releases are gone, it has
-// no sides, and its mount is free. Making the app again takes the mark off its head.
+// A removed app keeps its head, so its version numbers never restart, and with it all
+// permanent facts: the manifests bound to its IDs, the bytes of its hash-named files, its
+// history and its settings. All its releases are gone, it has no sides, and its mount is
+// free. Creating the app again removes the mark from its head.
 
 // removal is the mark of a removed app.
 type removal struct {
@@ -22,23 +22,23 @@ type removal struct {
 	Reason
 }
 
-// What one commit can remove, as its operations and bytes are bounded.
+// Limits of a removal, because the operations and bytes of a commit are limited.
 const (
 	removeSidesMost    = 30
 	removeReleasesMost = 1000
 )
 
-// AppUse is what needs an app.
+// AppUse lists the users of an app.
 type AppUse struct {
-	Sides    []SideInfo           // on which a release is live
-	Draining []holdfast.ReleaseID // open pages may be of them
+	Sides    []SideInfo           // with a live release
+	Draining []holdfast.ReleaseID // open pages may use them
 	Nodes    []string             // the names of running nodes that serve one of Sides
 }
 
-// none reports whether nothing needs the app.
+// none reports whether the app is unused.
 func (u AppUse) none() bool { return len(u.Sides)+len(u.Draining) == 0 }
 
-// AppInUseError: an app that is to be removed is needed. It is holdfast.ErrConflict.
+// AppInUseError: the app to remove is in use. It is holdfast.ErrConflict.
 type AppInUseError struct{ AppUse }
 
 func (e *AppInUseError) Error() string {
@@ -58,21 +58,21 @@ func (e *AppInUseError) Error() string {
 // Is reports whether target is holdfast.ErrConflict.
 func (e *AppInUseError) Is(target error) bool { return target == holdfast.ErrConflict }
 
-// RemovedApp says what a removal took away.
+// RemovedApp describes the result of a removal.
 type RemovedApp struct {
-	Mount holdfast.Mount       // that is free now
+	Mount holdfast.Mount       // now free
 	Sides []SideInfo           // as they were
-	Gone  []holdfast.ReleaseID // newest publication first; those that were gone before are not among them
-	Use   AppUse               // what needed the app: nothing, unless it was forced
+	Gone  []holdfast.ReleaseID // newest publication first, without those that were already gone
+	Use   AppUse               // the uses that a forced removal overrode
 }
 
-// RemoveApp removes an app: its sides, its releases, which become gone, and its place
-// among the mounts, in one commit. Its name stays known: whoever makes the app again
-// finds the IDs bound to what they were, and may publish the same builds again.
+// RemoveApp removes an app in one commit: its sides, its releases, which become gone, and
+// its mount. Its name stays known: if the app is created again, its IDs are still bound
+// to their builds, and the same builds may be published again.
 //
 // Errors: an AppInUseError, unless o.Force is set, if a release of the app is live on a
-// side or drains; ErrConflict if nodes brought builds of it with them and still run, or
-// if there is more than one commit can remove; ErrNotFound.
+// side or draining; ErrConflict if nodes that brought builds of it are running, or if it
+// exceeds the limits of one commit; ErrNotFound.
 func (r *Registry) RemoveApp(ctx context.Context, app holdfast.AppName, o RemoveOptions) (done RemovedApp, err error) {
 	what := "remove app " + app.String()
 	if err := o.check(); err != nil {
@@ -82,7 +82,7 @@ func (r *Registry) RemoveApp(ctx context.Context, app holdfast.AppName, o Remove
 	err = r.update(ctx, what, app, orRemoved, func(e *edit) error {
 		if gone := e.head.Removed; gone != nil {
 			if e.unsure && gone.Op == op {
-				return nil // by the attempt whose outcome was lost, which planned what done says
+				return nil // by the attempt whose outcome was lost, which planned the same
 			}
 			return gone.error(app)
 		}
@@ -98,7 +98,7 @@ func (r *Registry) RemoveApp(ctx context.Context, app holdfast.AppName, o Remove
 	return done, err
 }
 
-// error says that the app does not exist any more.
+// error says that the app was removed.
 func (m *removal) error(app holdfast.AppName) error {
 	by := ""
 	if m.By != "" {
@@ -107,8 +107,8 @@ func (m *removal) error(app holdfast.AppName) error {
 	return fmt.Errorf("app %s: %w: it was removed at %s%s; making it again takes --create", app, holdfast.ErrNotFound, m.At.UTC().Format(time.DateTime), by)
 }
 
-// removable returns what a removal of the app takes away, and an error if it is needed.
-// ids are its releases that are not gone.
+// removable returns what a removal would delete, and an error if the app is in use. ids
+// are its releases that are not gone.
 func (e *edit) removable(ctx context.Context, force bool) (done RemovedApp, ids []holdfast.ReleaseID, err error) {
 	state, _, err := e.r.state(ctx, e.before, e.old)
 	if err != nil {
@@ -163,9 +163,9 @@ func (e *edit) servedBy(ctx context.Context, sides []SideInfo) (names []string, 
 	return names, nil
 }
 
-// removeApp plans what done says. The deletions of the version keys keep a foreign
-// activation on a side that there is from being overlooked; one that makes a new side is
-// reported as a problem of that side, since its release is gone.
+// removeApp plans the removal in done. Deleting the version keys ensures that a foreign
+// activation on an existing side is not overlooked; an activation that creates a side is
+// reported as a problem of that side, because its release is gone.
 func (e *edit) removeApp(done RemovedApp, mark removal) error {
 	for _, s := range done.Sides {
 		e.remove(HistoryEntry{Kind: KindRemove, Side: s.Side, Reason: mark.Reason, Op: mark.Op})

@@ -27,8 +27,8 @@ func names(apps []*AppState) (all []string) {
 	return all
 }
 
-// A removed app is served no more, its mount is free, and all that was promised of it
-// is kept for the day on which it is made again.
+// A removed app is no longer served and its mount is free. Everything promised about it
+// is kept in case it is created again.
 func TestRemoveApp(t *testing.T) {
 	eachDriver(t, func(t *testing.T, open opener) {
 		d := open()
@@ -107,8 +107,8 @@ func TestRemoveApp(t *testing.T) {
 	})
 }
 
-// An app that is made again takes --create, has its settings, and its IDs are bound to
-// what they were.
+// An app that is created again needs --create, keeps its settings, and its IDs are bound
+// to the same builds.
 func TestRemovedAppIsMadeAgain(t *testing.T) {
 	eachDriver(t, func(t *testing.T, open opener) {
 		r := openRegistry(t, open(), newClock())
@@ -160,7 +160,7 @@ func TestRemovedAppIsMadeAgain(t *testing.T) {
 	})
 }
 
-// What others do just before the removal is committed is seen by it.
+// The removal sees changes made just before it is committed.
 func TestRemoveAppMeanwhile(t *testing.T) {
 	for name, meanwhile := range map[string]func(*testing.T, *Registry, kv.Driver){
 		"activated by us":     func(t *testing.T, r *Registry, _ kv.Driver) { mustActivate(t, r, "shop", "one", "main") },
@@ -172,7 +172,7 @@ func TestRemoveAppMeanwhile(t *testing.T) {
 				d := open()
 				other := openRegistry(t, d, newClock())
 				mustPublish(t, other, "shop", "one")
-				setForeign(t, d, "shop", "main", "") // a side on which nothing is live
+				setForeign(t, d, "shop", "main", "") // a side without a live release
 				late := &beforeCommit{Driver: d, once: new(sync.Once)}
 				r := openRegistry(t, late, newClock())
 				late.do = func() { meanwhile(t, other, d) }
@@ -186,7 +186,7 @@ func TestRemoveAppMeanwhile(t *testing.T) {
 	}
 }
 
-// Nodes that brought a build need the app, whatever is forced.
+// Nodes that brought a build need the app; force does not override that.
 func TestRemoveAppOfNodes(t *testing.T) {
 	r := openRegistry(t, memory(t, memkv.Options{})(), newClock())
 	if err := r.TakeBuilds(t.Context(), appName("shop"), true); err != nil {
@@ -213,8 +213,8 @@ func TestRemoveAppOfNodes(t *testing.T) {
 	}
 }
 
-// A publish that began before its app was removed adds nothing to it, and goes on if the
-// app is made again meanwhile.
+// A publish that began before its app was removed adds nothing to it, and continues if
+// the app is created again meanwhile.
 func TestRemoveAppWhilePublished(t *testing.T) {
 	eachDriver(t, func(t *testing.T, open opener) {
 		r := openRegistry(t, open(), newClock())
@@ -242,7 +242,7 @@ func TestRemoveAppWhilePublished(t *testing.T) {
 	})
 }
 
-// A version key that somebody makes in a removed app makes nothing live, and no trouble.
+// A version key created in a removed app makes nothing live, and causes no errors.
 func TestForeignKeyInRemovedApp(t *testing.T) {
 	d := memory(t, memkv.Options{})()
 	r := openRegistry(t, d, newClock())
@@ -260,7 +260,7 @@ func TestForeignKeyInRemovedApp(t *testing.T) {
 	}
 }
 
-// Hooks are told what became of the releases of a removed app.
+// Hooks get the events for the releases of a removed app.
 func TestHooksOfRemovedApp(t *testing.T) {
 	r := openRegistry(t, memory(t, memkv.Options{})(), newClock())
 	mustPublish(t, r, "shop", "one")
@@ -280,7 +280,7 @@ func TestHooksOfRemovedApp(t *testing.T) {
 	}
 }
 
-// A removal whose answer was lost is told from one that somebody else made.
+// A removal whose answer was lost is distinguished from one by another process.
 func TestRemoveAppUnsure(t *testing.T) {
 	d := memory(t, memkv.Options{})()
 	mustPublish(t, openRegistry(t, d, newClock()), "shop", "one")
@@ -293,7 +293,7 @@ func TestRemoveAppUnsure(t *testing.T) {
 	}
 }
 
-// lostAnswer makes the next commit, and says that nobody knows whether it was made.
+// lostAnswer applies the next commit, and reports its outcome as unknown.
 type lostAnswer struct {
 	kv.Driver
 	armed bool

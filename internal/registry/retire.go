@@ -32,9 +32,9 @@ func (r *Registry) Unpin(ctx context.Context, app holdfast.AppName, id holdfast.
 	})
 }
 
-// Retire stops serving a release; its bytes stay. That grace has not passed is
-// no obstacle: who asks by hand knows. ErrConflict if it is live on a side or a node
-// owns it, or if it is pinned and not o.Now. ErrNotFound, ErrGone.
+// Retire stops serving a release; its bytes stay. It does not wait for grace, because it
+// is a deliberate request. ErrConflict if it is live on a side or a node owns it, or if
+// it is pinned and not o.Now. ErrNotFound, ErrGone.
 func (r *Registry) Retire(ctx context.Context, app holdfast.AppName, id holdfast.ReleaseID, o RetireOptions) error {
 	return r.mark(ctx, "retire", app, id, func(e *edit, f flags) error {
 		if err := o.check(); err != nil {
@@ -82,17 +82,17 @@ func (r *Registry) mark(ctx context.Context, verb string, app holdfast.AppName, 
 	})
 }
 
-// Transitions are releases that change their state together.
+// Transitions are releases that change state together.
 type Transitions struct {
-	Retire []holdfast.ReleaseID // published or draining ones stop being served
-	Gone   []holdfast.ReleaseID // retired ones become tombstones
-	Reason                      // who or what asks, and why, for hooks
+	Retire []holdfast.ReleaseID // published or draining releases that become retired
+	Gone   []holdfast.ReleaseID // retired releases that become tombstones
+	Reason                      // the requester and the reason, for hooks
 }
 
-// Transit retires releases of app and makes retired ones tombstones, as decide
-// says, in one commit. decide sees the app as it is when that commit is made, and
-// may be called more than once. It returns what was done. ErrConflict if decide
-// wants what the states do not allow: pinned or live releases stay.
+// Transit retires releases of app and turns retired ones into tombstones, as decide says,
+// in one commit. decide sees the app's state at that commit, and may be called more than
+// once. It returns the transitions made. ErrConflict if decide requests a transition that
+// the states do not allow: pinned or live releases stay.
 func (r *Registry) Transit(ctx context.Context, app holdfast.AppName, decide func(*AppState) Transitions) (Transitions, error) {
 	var done Transitions
 	err := r.update(ctx, "retire releases", app, mustExist, func(e *edit) error {
@@ -141,9 +141,9 @@ func (e *edit) transit(state *AppState, t Transitions) error {
 	return nil
 }
 
-// checkVersionKeys makes the commit depend on the version keys: a foreign client may
-// make live, at any time, what is about to be retired. One that makes a new side
-// is not seen: a retired release becomes live all the same, one that is gone is
+// checkVersionKeys makes the commit depend on the version keys: at any time a foreign
+// client may activate a release that is about to be retired. One that creates a new side
+// is not noticed: a retired release then becomes live all the same, and a gone one is
 // reported as a problem of the side.
 func (e *edit) checkVersionKeys() {
 	for _, v := range e.before.versions {

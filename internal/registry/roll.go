@@ -5,25 +5,24 @@ import (
 	"slices"
 )
 
-// Roll is the nodes' entries, read again and again by somebody who waits until
-// each of them says something.
+// Roll reads the nodes' entries repeatedly until each of them meets a condition.
 type Roll struct {
 	r    *Registry
-	said map[string]NodeInfo // by ID; those that need not be asked again
+	said map[string]NodeInfo // by ID; those that need not be read again
 }
 
-// Roll begins without having read anything.
+// Roll starts without reading anything.
 func (r *Registry) Roll() *Roll { return &Roll{r: r, said: make(map[string]NodeInfo)} }
 
-// WatchNodes returns a channel of hints that a node's entry was made, changed or
-// deleted, until ctx ends. Begin it before the first Call.
+// WatchNodes returns a channel of hints that a node's entry was created, changed or
+// deleted, until ctx ends. Start it before the first Call.
 func (r *Registry) WatchNodes(ctx context.Context) (<-chan struct{}, error) {
 	hints, err := r.db.watch(ctx, nodeDir)
 	return hints, wrap("watch nodes", err)
 }
 
-// Call returns the entries of the nodes that there are, by name, then ID. An entry
-// of which said was true once is not read again, for as long as it is there.
+// Call returns the entries of the current nodes, by name, then ID. An entry for which
+// said was true once is not read again while it exists.
 func (c *Roll) Call(ctx context.Context, said func(NodeInfo) bool) ([]NodeInfo, error) {
 	reads := c.r.db.group()
 	ids, err := reads.list(ctx, nodeDir)

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// TestRoll: who waits for many nodes reads the entry of each once more after it
-// changed, and never again once it says what was waited for.
+// TestRoll: a process that waits for many nodes reads each entry once after it changed,
+// and never again once it meets the condition.
 func TestRoll(t *testing.T) {
 	eachDriver(t, func(t *testing.T, open opener) {
 		s := &spy{Driver: open()}
@@ -54,7 +54,7 @@ func TestRoll(t *testing.T) {
 	})
 }
 
-// TestWatchNodes: a hint comes after every change of a node's entry.
+// TestWatchNodes: a hint follows every change of a node's entry.
 func TestWatchNodes(t *testing.T) {
 	eachDriver(t, func(t *testing.T, open opener) {
 		r, node := openRegistry(t, open(), newClock()), openRegistry(t, open(), newClock())

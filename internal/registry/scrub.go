@@ -9,15 +9,15 @@ import (
 	"github.com/holdfast-web/holdfast/internal/kv"
 )
 
-// Scrubbed says when all of the store was read last, and what was found.
+// Scrubbed is the record of the last complete read of the store.
 type Scrubbed struct {
-	Done     time.Time `json:"done"` // by the clock of who did it
+	Done     time.Time `json:"done"` // by the clock of the process that read it
 	Objects  int       `json:"objects"`
 	Bytes    int64     `json:"bytes"`
-	Problems int       `json:"problems"` // that were not repaired
+	Problems int       `json:"problems"` // not repaired
 }
 
-// LastScrub returns what was recorded last; zero if nothing ever was.
+// LastScrub returns the last record; zero if there is none.
 func (r *Registry) LastScrub(ctx context.Context) (s Scrubbed, err error) {
 	got, err := r.db.get(ctx, scrubKey)
 	if e, ok := got[scrubKey]; ok && err == nil {
@@ -26,7 +26,7 @@ func (r *Registry) LastScrub(ctx context.Context) (s Scrubbed, err error) {
 	return s, wrap("read when the store was read last", err)
 }
 
-// RecordScrub records that all of the store was read.
+// RecordScrub records a complete read of the store.
 func (r *Registry) RecordScrub(ctx context.Context, s Scrubbed) error {
 	text, err := json.Marshal(s)
 	if err != nil {

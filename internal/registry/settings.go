@@ -13,12 +13,12 @@ import (
 	"github.com/holdfast-web/holdfast/internal/kv"
 )
 
-// SetApp changes the settings of app, which is made if it does not exist and is the
-// first one or create is set; else that is an UnknownError. change may be called more than once. validate, which may be nil, sees all apps as
-// they are and the settings as they are about to be; when its answer is
-// committed, no app whose paths the mount takes over has changed since. Errors:
-// those of the two functions, ErrInvalid for a glob, ErrExists for a mount that
-// another app has.
+// SetApp changes the settings of app. An app that does not exist is created if it is the
+// first one or create is set; otherwise that is an UnknownError. change may be called
+// more than once. validate, which may be nil, sees all apps and the new settings; when
+// its answer is committed, no app whose paths the mount hides has changed since. Errors:
+// those of the two functions, ErrInvalid for a glob, ErrExists for a mount that another
+// app has.
 func (r *Registry) SetApp(ctx context.Context, app holdfast.AppName, create bool, change func(*holdfast.Settings) error,
 	validate func(ctx context.Context, all []*AppState, changed holdfast.Settings) error,
 ) (holdfast.Settings, error) {
@@ -66,7 +66,7 @@ func equalSettings(a, b json.RawMessage) bool {
 	return bytes.Equal(a, b) || len(a) == 0 && string(b) == "{}"
 }
 
-// validate asks validate, and makes the commit depend on what it saw.
+// validate calls validate, and makes the commit depend on the state it saw.
 func (e *edit) validate(ctx context.Context, s holdfast.Settings, moved bool,
 	validate func(context.Context, []*AppState, holdfast.Settings) error,
 ) error {
@@ -89,12 +89,12 @@ func (e *edit) validate(ctx context.Context, s holdfast.Settings, moved bool,
 	}
 	all := snap.Apps
 	if former := snap.Former(e.app); former != nil {
-		all = append(slices.Clone(all), former) // what browsers keep of it counts
+		all = append(slices.Clone(all), former) // because browsers may have cached it
 	}
 	return validate(ctx, all, s)
 }
 
-// settle plans that an app that is made lies where its settings say.
+// settle plans mounting a new app where its settings say.
 func (e *edit) settle() error {
 	if !e.made {
 		return nil
@@ -106,7 +106,7 @@ func (e *edit) settle() error {
 	return e.place(s.Mount)
 }
 
-// leave plans that the app lies nowhere.
+// leave plans unmounting the app.
 func (e *edit) leave() error {
 	mounts, err := e.mounts()
 	if err != nil {
@@ -116,7 +116,7 @@ func (e *edit) leave() error {
 	return e.setMounts(mounts)
 }
 
-// place plans that the app lies at m, unless another app does.
+// place plans mounting the app at m, unless another app is mounted there.
 func (e *edit) place(m holdfast.Mount) error {
 	mounts, err := e.mounts()
 	if err != nil {
@@ -149,7 +149,7 @@ func (e *edit) mounts() (map[holdfast.AppName]holdfast.Mount, error) {
 	return parseMounts(e.got[mountsKey])
 }
 
-// parseMounts returns where all apps lie that exist.
+// parseMounts returns the mounts of all existing apps.
 func parseMounts(e kv.Entry) (map[holdfast.AppName]holdfast.Mount, error) {
 	mounts := make(map[holdfast.AppName]holdfast.Mount)
 	if e.Key == "" {

@@ -11,7 +11,7 @@ import (
 	"github.com/holdfast-web/holdfast/internal/kv"
 )
 
-// version is a version key as a read saw it; entry is zero if it is missing.
+// version is a version key as read; entry is zero if it is missing.
 type version struct {
 	side  holdfast.Side
 	entry kv.Entry
@@ -19,27 +19,27 @@ type version struct {
 
 func (v version) text() string { return strings.TrimSpace(string(v.entry.Value)) }
 
-// sideState is what a side comes to.
+// sideState is the resolved state of a side.
 type sideState struct {
 	SideInfo
 	version version
-	// foreign: Live is so by the version key alone, history has no entry yet.
+	// foreign: Live comes from the version key alone; history has no entry yet.
 	foreign  bool
-	previous holdfast.ReleaseID // what history says was live, if foreign
+	previous holdfast.ReleaseID // the live release according to history, if foreign
 }
 
-// window bounds how far a provisional stamp is put off.
+// window bounds the offset of a provisional stamp.
 const window = 64
 
-// resolve compares the version keys, sorted by side, with what h says is live.
-// known says which IDs are published.
+// resolve compares the version keys, sorted by side, with the live releases in h. known
+// says which IDs are published.
 //
-// An activation by a foreign client gets a provisional stamp until it has a
-// history entry: the head's last stamp and one second, plus up to a minute that
-// follows from the revision at which the version key was changed. So all nodes
-// derive the same one, it is later than all stamps given out before, and of two
-// such activations that follow each other the stamps differ (but for one pair of
-// 64). The entry's stamp, which counts from then on, is never earlier.
+// An activation by a foreign client gets a provisional stamp until it has a history
+// entry: the head's last stamp and one second, plus up to a minute derived from the
+// revision at which the version key was changed. So all nodes derive the same stamp, it
+// is later than all stamps assigned before, and two successive activations of this kind
+// get different stamps (except for one pair in 64). The entry's stamp, which counts from
+// then on, is never earlier.
 func (h *head) resolve(versions []version, modified kv.Revision, known func(holdfast.ReleaseID) bool) []sideState {
 	states := make([]sideState, 0, len(versions))
 	for _, v := range versions {
@@ -59,7 +59,7 @@ func (h *head) resolve(versions []version, modified kv.Revision, known func(hold
 	return states
 }
 
-// resolveVersionKey finds out what the text of a version key means.
+// resolveVersionKey interprets the text of a version key.
 func (h *head) resolveVersionKey(s *sideState, known func(holdfast.ReleaseID) bool) {
 	text := s.version.text()
 	if text == s.Live.String() && text != "" {
@@ -83,8 +83,7 @@ func (h *head) resolveVersionKey(s *sideState, known func(holdfast.ReleaseID) bo
 	}
 }
 
-// foreign returns those of states that lack a history entry, in the order in
-// which they were changed.
+// foreign returns the states that lack a history entry, in the order of their changes.
 func foreign(states []sideState) []*sideState {
 	var some []*sideState
 	for i := range states {
@@ -98,8 +97,8 @@ func foreign(states []sideState) []*sideState {
 	return some
 }
 
-// disputed returns the valid IDs in version keys that the head does not say are
-// live; settled reports whether there is no key of any other text either.
+// disputed returns the valid IDs in version keys that are not live according to the head;
+// settled reports whether no key has any other text.
 func (h *head) disputed(versions []version) (ids []holdfast.ReleaseID, settled bool) {
 	settled = true
 	for _, v := range versions {

@@ -7,8 +7,8 @@ import (
 	holdfast "github.com/holdfast-web/holdfast"
 )
 
-// derive works out the states of all releases of an app. releases are sorted,
-// the newest first; history is complete and begins with the oldest entry.
+// derive computes the states of all releases of an app. releases are sorted, newest
+// first; history is complete and begins with the oldest entry.
 func derive(h *head, sides []sideState, releases []holdfast.Release, history []HistoryEntry, owners map[holdfast.ReleaseID]int) []ReleaseInfo {
 	use := fold(history, foreign(sides))
 	infos := make([]ReleaseInfo, 0, len(releases))
@@ -35,7 +35,7 @@ func derive(h *head, sides []sideState, releases []holdfast.Release, history []H
 	return infos
 }
 
-// owned adds what follows from nodes that own the release, or did so.
+// owned adds the effect of present or past owners.
 func (info *ReleaseInfo) owned(f flags, owners int) {
 	info.Owners = owners
 	if f.Owned == 0 {
@@ -46,7 +46,7 @@ func (info *ReleaseInfo) owned(f flags, owners int) {
 	}
 	switch left := fromUnix(f.Left); {
 	case left.IsZero():
-		info.Drained = time.Time{} // since the last owner left, which is not noted yet
+		info.Drained = time.Time{} // since the last owner left, which is not recorded yet
 	case left.After(info.Drained):
 		info.Drained = left
 	}
@@ -69,8 +69,8 @@ func stateOf(info *ReleaseInfo) holdfast.State {
 // usage is when a release last became live, and when it left its last side.
 type usage struct{ activated, drained time.Time }
 
-// fold works out the usage of releases from activations in their order; those
-// that have no entry yet come last.
+// fold computes the usage of releases from activations in order; those without an entry
+// come last.
 func fold(history []HistoryEntry, unrecorded []*sideState) map[holdfast.ReleaseID]usage {
 	use := make(map[holdfast.ReleaseID]usage)
 	live := make(map[holdfast.Side]holdfast.ReleaseID)

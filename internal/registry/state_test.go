@@ -142,8 +142,8 @@ func TestResolve(t *testing.T) {
 	}
 }
 
-// TestResolveStamps: of several foreign activations each gets its own stamp, in
-// the order in which the keys were changed.
+// TestResolveStamps: each of several foreign activations gets a distinct stamp, in the
+// order in which the keys were changed.
 func TestResolveStamps(t *testing.T) {
 	h := &head{Stamp: at(0)}
 	set := func(on string, rev kv.Revision) version {

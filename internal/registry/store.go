@@ -10,14 +10,14 @@ import (
 	"github.com/holdfast-web/holdfast/internal/kv"
 )
 
-// StoreInfo is the store that a registry's releases are in.
+// StoreInfo identifies the store that a registry's releases are in.
 type StoreInfo struct {
-	ID    string    `json:"id"`    // the store's identity; "": the registry knows of none
-	Place string    `json:"place"` // where it was when it was taken down, for people
+	ID    string    `json:"id"`    // the store's identity; "": the registry knows none
+	Place string    `json:"place"` // its location when it was recorded, for display
 	Since time.Time `json:"since,omitzero"`
 }
 
-// ErrOtherStore is wrapped by the errors about a store that is not the registry's.
+// ErrOtherStore is wrapped by errors about a store that is not the registry's.
 var ErrOtherStore = errors.New("wrong store")
 
 // Other returns the error about a store that is not s.
@@ -25,7 +25,7 @@ func (s StoreInfo) Other(given StoreInfo) error {
 	return fmt.Errorf("%w: this registry's releases are in %s, not in %s", ErrOtherStore, s, given)
 }
 
-// String names the store for people.
+// String names the store for messages.
 func (s StoreInfo) String() string {
 	text := s.Place
 	if text == "" {
@@ -37,8 +37,8 @@ func (s StoreInfo) String() string {
 	return text + " (store " + s.ID + ")"
 }
 
-// Store returns the store that the registry's releases are in; zero if none was
-// noted yet, or nodes share none.
+// Store returns the store that the registry's releases are in; zero if none was recorded
+// yet, or nodes share none.
 func (r *Registry) Store(ctx context.Context) (s StoreInfo, err error) {
 	got, err := r.db.get(ctx, storeKey)
 	if e, ok := got[storeKey]; ok && err == nil {
@@ -47,8 +47,8 @@ func (r *Registry) Store(ctx context.Context) (s StoreInfo, err error) {
 	return s, wrap("read which store the registry has", err)
 }
 
-// TakeStore makes s the registry's store if it knows of none. ErrOtherStore if it
-// has another one: of several stores that are taken at once, one is.
+// TakeStore records s as the registry's store if it has none. ErrOtherStore if it has
+// another: if several processes do this concurrently, one wins.
 func (r *Registry) TakeStore(ctx context.Context, s StoreInfo) error {
 	_, err := r.setStore(ctx, s, func(known StoreInfo) (bool, error) {
 		if known.ID != "" && known.ID != s.ID {
@@ -59,15 +59,15 @@ func (r *Registry) TakeStore(ctx context.Context, s StoreInfo) error {
 	return err
 }
 
-// ReplaceStore makes s the registry's store, whatever it was before and wherever it
-// was; the zero value says that nodes share none. It returns what was.
+// ReplaceStore makes s the registry's store, unconditionally; the zero value means that
+// nodes share none. It returns the previous one.
 func (r *Registry) ReplaceStore(ctx context.Context, s StoreInfo) (before StoreInfo, err error) {
 	return r.setStore(ctx, s, func(known StoreInfo) (bool, error) {
 		return known.ID != s.ID || known.Place != s.Place, nil
 	})
 }
 
-// setStore notes s if change says that it replaces what is known.
+// setStore records s if change says that it replaces the current one.
 func (r *Registry) setStore(ctx context.Context, s StoreInfo, change func(known StoreInfo) (bool, error)) (before StoreInfo, err error) {
 	s.Since = r.clock().UTC().Truncate(time.Second)
 	text, err := json.Marshal(s)

@@ -12,44 +12,44 @@ import (
 	"github.com/holdfast-web/holdfast/internal/kv"
 )
 
-// listsKept is how many lists are remembered after they were swept, for publishes
-// that began before them. What began earlier stores again under new names.
+// listsKept is how many lists are remembered after they were swept, for publishes that
+// began before them. Older publishes store again under new names.
 const listsKept = 64
 
-// ListsPending is how many lists may wait for their sweep at a time.
+// ListsPending limits how many lists may wait for their sweep.
 const ListsPending = 32
 
-// Sweep is the state of cleaning the store. Each condemned list ends a generation
-// of object names: what is stored again is named by Generation, and a list holds
-// names of generations before its own only. A release that would refer to a name
-// on a list cannot be added, so what was found to be unreferenced after the list
-// was recorded stays so permanently, however late it is deleted.
+// Sweep is the state of cleaning the store. Each condemned list ends a generation of
+// object names: new objects are named by Generation, and a list contains only names of
+// earlier generations. A release that would refer to a name on a list cannot be added, so
+// objects that are unreferenced after the list was recorded stay so permanently, however
+// late they are deleted.
 type Sweep struct {
 	Generation uint32      `json:"generation"`
 	Lists      []SweepList `json:"lists,omitempty"` // the last ones, by generation
-	// Down is what was taken down; it is kept under a key of its own.
+	// Down are the takedowns; they are stored under a separate key.
 	Down *holdfast.Takedowns `json:"-"`
 
 	token kv.Token
 }
 
-// SweepList says of one condemned list, which lies in the store, what became of it.
+// SweepList is the state of one condemned list, which is in the store.
 type SweepList struct {
 	Generation uint32          `json:"generation"`
 	List       holdfast.Digest `json:"list"`
 	Objects    int             `json:"objects"` // and inventories
 	Bytes      int64           `json:"bytes"`
-	Condemned  time.Time       `json:"condemned"`      // by the clock of who did it
+	Condemned  time.Time       `json:"condemned"`      // by the clock of the process that swept
 	Swept      time.Time       `json:"swept,omitzero"` // zero while it is pending
 }
 
-// Empty reports whether nothing is on the list. Then it need not lie in any store.
+// Empty reports whether the list is empty. Then it need not be in any store.
 func (l SweepList) Empty() bool {
 	empty, err := holdfast.NewCondemned(l.Generation, nil, nil)
 	return err == nil && l.List == empty.Digest()
 }
 
-// Pending returns the lists that are not swept yet, the oldest first.
+// Pending returns the lists that are not swept yet, oldest first.
 func (s Sweep) Pending() []SweepList {
 	var pending []SweepList
 	for _, l := range s.Lists {
@@ -60,8 +60,8 @@ func (s Sweep) Pending() []SweepList {
 	return pending
 }
 
-// After returns the lists of generations after g; ok is false if some of them are
-// not remembered any more.
+// After returns the lists of generations after g; ok is false if some of them have been
+// forgotten.
 func (s Sweep) After(g uint32) (lists []SweepList, ok bool) {
 	for _, l := range s.Lists {
 		if l.Generation > g {
@@ -71,9 +71,8 @@ func (s Sweep) After(g uint32) (lists []SweepList, ok bool) {
 	return lists, g <= s.Generation && uint32(len(lists)) == s.Generation-g
 }
 
-// Sweep returns the state of cleaning. Its Generation is what new objects are
-// named by, if the release that refers to them is added with a check of the lists
-// that came later.
+// Sweep returns the state of cleaning. New objects are named by its Generation, if the
+// release that refers to them is added with a check of the lists that came later.
 func (r *Registry) Sweep(ctx context.Context) (Sweep, error) {
 	got, err := r.db.get(ctx, sweepKey, takedownsKey, registryKey)
 	if err != nil {
@@ -98,10 +97,9 @@ func parseSweep(e kv.Entry) (s Sweep, err error) {
 	return s, err
 }
 
-// Condemn records a list, which must be in the store already and be of the
-// generation that follows on before, and thereby ends the generation before.
-// ErrConflict if the state is not the one that before was read as, or if
-// ListsPending wait already.
+// Condemn records a list, which must be in the store already and have the generation
+// after that of before, and thereby ends the current generation. ErrConflict if the state
+// has changed since before was read, or if ListsPending lists are waiting.
 func (r *Registry) Condemn(ctx context.Context, before Sweep, l SweepList) (Sweep, error) {
 	what := fmt.Sprintf("condemn list %d", l.Generation)
 	switch {
@@ -115,8 +113,8 @@ func (r *Registry) Condemn(ctx context.Context, before Sweep, l SweepList) (Swee
 	return r.setSweep(ctx, what, before, after)
 }
 
-// Swept records that nothing on the list of a generation is left that should not
-// be. Lists that were swept long ago are forgotten; forgotten returns them.
+// Swept records that everything on the list of a generation was deleted as required.
+// Lists that were swept long ago are forgotten; forgotten returns them.
 func (r *Registry) Swept(ctx context.Context, before Sweep, generation uint32) (after Sweep, forgotten []SweepList, err error) {
 	after = Sweep{Generation: before.Generation, Lists: slices.Clone(before.Lists)}
 	for i := range after.Lists {
@@ -129,8 +127,8 @@ func (r *Registry) Swept(ctx context.Context, before Sweep, generation uint32) (
 	return after, forgotten, err
 }
 
-// forget drops lists that were swept long ago, and returns them: only from the front,
-// so that After can tell that none is missing between.
+// forget drops lists that were swept long ago, and returns them: only from the front, so
+// that After can tell that none between is missing.
 func (s *Sweep) forget() (forgotten []SweepList) {
 	swept := 0
 	for _, l := range s.Lists {
@@ -144,8 +142,8 @@ func (s *Sweep) forget() (forgotten []SweepList) {
 	return forgotten
 }
 
-// setSweep replaces the state. An attempt whose outcome was lost is found by what
-// it wrote: a state is never written twice, since its generation or a time rises.
+// setSweep replaces the state. An attempt with a lost outcome is recognized by its text:
+// a state is never written twice, since its generation or a time increases.
 func (r *Registry) setSweep(ctx context.Context, what string, before, after Sweep) (Sweep, error) {
 	text, err := json.Marshal(after)
 	if err != nil {
@@ -159,7 +157,7 @@ func (r *Registry) setSweep(ctx context.Context, what string, before, after Swee
 	if err != nil && !errors.Is(err, kv.ErrUnknown) {
 		return before, wrap(what, err)
 	}
-	// Only a read tells the token, and what became of a commit without an answer.
+	// Only a read tells the token, and the outcome of a commit without an answer.
 	now, readErr := r.Sweep(ctx)
 	switch {
 	case readErr != nil:
@@ -178,8 +176,8 @@ func (s Sweep) same(o Sweep) bool {
 	})
 }
 
-// StillThere reports whether the state of cleaning is that of s, and in the name of a
-// leader also that the epoch is not over: an error if not. It is one round trip.
+// StillThere returns an error unless the state of cleaning is still s and, in the name of
+// a leader, the epoch is not over. It costs one round trip.
 func (r *Registry) StillThere(ctx context.Context, s Sweep) error {
 	if s.token.IsZero() {
 		return fmt.Errorf("check state of cleaning: %w: nothing was ever condemned", holdfast.ErrInvalid)
@@ -187,8 +185,8 @@ func (r *Registry) StillThere(ctx context.Context, s Sweep) error {
 	return wrap("check state of cleaning", r.db.commit(ctx, kv.Check(sweepKey, s.token)))
 }
 
-// checkSweepState makes the commit of e depend on the state of cleaning as it was read, and on
-// what is taken down.
+// checkSweepState makes the commit of e depend on the state of cleaning as read, and on
+// the takedowns.
 func (e *edit) checkSweepState() (Sweep, error) {
 	entry := e.got[sweepKey]
 	s, err := parseSweep(entry)
@@ -199,6 +197,6 @@ func (e *edit) checkSweepState() (Sweep, error) {
 		e.checks[sweepKey] = entry.Token
 		return s, err
 	}
-	e.createJSON(sweepKey, s) // a key that is not there cannot be checked
+	e.createJSON(sweepKey, s) // a missing key cannot be checked
 	return s, err
 }

@@ -17,7 +17,7 @@ func list(g uint32) SweepList {
 	return SweepList{Generation: g, List: digest(fmt.Sprint("list ", g)), Objects: int(g), Bytes: 10}
 }
 
-// Each list ends a generation; whoever holds an older state changes nothing.
+// Each list ends a generation; a process with an older state changes nothing.
 func TestSweep(t *testing.T) {
 	eachDriver(t, func(t *testing.T, open opener) {
 		ctx, r := t.Context(), openRegistry(t, open(), newClock())
@@ -50,8 +50,8 @@ func TestSweep(t *testing.T) {
 	})
 }
 
-// Lists are forgotten long after they were swept, and a publish that began before
-// the oldest that is remembered is told that it cannot know.
+// Lists are forgotten long after they were swept. A publish that began before the oldest
+// remembered list learns that it cannot know.
 func TestSweepForgets(t *testing.T) {
 	ctx, r := t.Context(), openRegistry(t, memory(t, memkv.Options{})(), newClock())
 	s := must(r.Sweep(ctx))
@@ -85,7 +85,7 @@ func TestTooManyListsPending(t *testing.T) {
 	wantError(t, err, holdfast.ErrConflict, "wait for their sweep")
 }
 
-// An answer that is lost is looked for, not guessed.
+// A lost answer is resolved by reading, not by guessing.
 func TestCondemnSurvivesLostAnswers(t *testing.T) {
 	lose := false
 	open := memory(t, memkv.Options{After: func(context.Context, memkv.Call) error {
@@ -131,8 +131,7 @@ func TestAddReleaseSeesCondemned(t *testing.T) {
 	})
 }
 
-// What a publish that was killed put into the store is told from what another
-// registry put there.
+// Objects left by a killed publish are distinguished from those of another registry.
 func TestUploads(t *testing.T) {
 	eachDriver(t, func(t *testing.T, open opener) {
 		ctx, r := t.Context(), openRegistry(t, open(), newClock())
@@ -159,7 +158,7 @@ func TestUploads(t *testing.T) {
 	})
 }
 
-// Tombstones are kept in entries of their own, however many there are.
+// Tombstones are stored in separate entries, regardless of their number.
 func TestManyGone(t *testing.T) {
 	d := &spy{Driver: memory(t, memkv.Options{})()}
 	ctx, r, app := t.Context(), openRegistry(t, d, newClock()), appName("shop")
@@ -225,7 +224,7 @@ func TestTransit(t *testing.T) {
 		calls := 0
 		done := must(r.Transit(ctx, app, func(s *AppState) Transitions {
 			if calls++; calls == 1 {
-				setForeign(t, d, "shop", "b", "one") // a foreign client makes live what is about to be retired
+				setForeign(t, d, "shop", "b", "one") // a foreign client activates a release that is about to be retired
 			}
 			var t Transitions
 			for _, info := range s.Releases {

@@ -11,12 +11,11 @@ import (
 	"github.com/holdfast-web/holdfast/internal/kv"
 )
 
-// A takedown concerns bytes, not a release: one key for all apps lists those that no
-// node serves or keeps. Every refresh reads it together with the heads, so it is
-// short; who wanted what, and why, lies beside it under a key a digest. The commit
-// that takes something down ends a generation of object names as well: what is
-// stored afterwards, should the bytes ever be allowed again, has other names than
-// what is being deleted.
+// A takedown concerns bytes, not a release: one key for all apps lists the bytes that no
+// node may serve or keep. Every refresh reads it together with the heads, so it is short;
+// the requester and the reason are stored beside it, under one key per digest. The commit
+// of a takedown also ends a generation of object names: if the bytes are ever allowed
+// again and stored, they get names other than those being deleted.
 
 const takedownsFormat = 1
 
@@ -27,13 +26,14 @@ type takedownsText struct {
 	Down   []holdfast.Takedown `json:"down,omitempty"`
 }
 
-// TakedownInfo says of one takedown who wanted it, why, and what had the bytes.
+// TakedownInfo is the record of one takedown: the requester, the reason, and the releases
+// that had the bytes.
 type TakedownInfo struct {
 	Digest holdfast.Digest `json:"digest"`
 	At     time.Time       `json:"at"`
 	Reason
 	Found []TakedownFound `json:"found,omitempty"` // not all of them, if there were very many
-	More  int             `json:"more,omitempty"`  // how many were left out
+	More  int             `json:"more,omitempty"`  // how many were omitted
 	// AllowedAt is when the bytes were allowed again; zero while they are not.
 	AllowedAt time.Time `json:"allowedAt,omitzero"`
 	AllowedBy string    `json:"allowedBy,omitempty"`
@@ -46,7 +46,7 @@ type TakedownFound struct {
 	Paths   []string           `json:"paths"` // the first few
 }
 
-// What the info of a takedown names at the most, so that it fits into a commit.
+// Limits of a takedown's info, so that it fits into a commit.
 const (
 	foundMost = 50 // releases
 	pathsMost = 3  // of each
@@ -56,7 +56,7 @@ const (
 // takeMost bounds the digests of one commit.
 const takeMost = 10
 
-// parseTakedowns reads the key's value; nil while nothing ever was taken down.
+// parseTakedowns reads the key's value; nil if nothing was ever taken down.
 func parseTakedowns(e kv.Entry) (*holdfast.Takedowns, error) {
 	if e.Key == "" {
 		return nil, nil
@@ -79,7 +79,7 @@ func parseTakedowns(e kv.Entry) (*holdfast.Takedowns, error) {
 	return down, nil
 }
 
-// setTakedowns returns the operation that makes down the value of the key.
+// setTakedowns returns the operation that writes down to the key.
 func setTakedowns(seq int64, down []holdfast.Takedown, before kv.Entry) (kv.Op, error) {
 	if _, err := holdfast.NewTakedowns(seq, down); err != nil {
 		return kv.Op{}, err
@@ -87,7 +87,7 @@ func setTakedowns(seq int64, down []holdfast.Takedown, before kv.Entry) (kv.Op, 
 	return set(takedownsKey, takedownsText{takedownsFormat, seq, down}, before)
 }
 
-// set returns the operation that replaces before, or makes the key.
+// set returns the operation that replaces before, or creates the key.
 func set(key string, value any, before kv.Entry) (kv.Op, error) {
 	text, err := json.Marshal(value)
 	if err != nil {
@@ -99,11 +99,11 @@ func set(key string, value any, before kv.Entry) (kv.Op, error) {
 	return kv.Set(key, text, before.Token), nil
 }
 
-// TakeDown takes the bytes that infos name down, in one commit, and returns what is
-// down then. forms are the digests of encoded forms, by digest. What is down already
-// stays so, and gets forms that are new. Once it returns, no release can be added
-// that has the bytes, and nodes answer 410 for them as soon as they read the registry.
-// ErrConflict if there would be more than holdfast.MaxTakedowns.
+// TakeDown takes down the bytes that infos name, in one commit, and returns the new
+// takedowns. forms are the digests of encoded forms, by digest. Existing takedowns stay,
+// and get new forms. Once it returns, no release with the bytes can be added, and nodes
+// answer 410 for them as soon as they read the registry. ErrConflict if there would be
+// more than holdfast.MaxTakedowns.
 func (r *Registry) TakeDown(ctx context.Context, infos []TakedownInfo, forms map[holdfast.Digest][]holdfast.Digest) (now *holdfast.Takedowns, err error) {
 	for some := range slices.Chunk(infos, takeMost) {
 		err := r.retry(ctx, "take down", func(bool) error {
@@ -121,8 +121,8 @@ func (r *Registry) TakeDown(ctx context.Context, infos []TakedownInfo, forms map
 	return now, err
 }
 
-// takedown is one attempt of TakeDown. An attempt whose outcome was lost is found by
-// what it made true.
+// takedown is one attempt of TakeDown. An attempt with a lost outcome is recognized by
+// its effect.
 type takedown struct {
 	r     *Registry
 	infos []TakedownInfo
@@ -198,7 +198,7 @@ func (t *takedown) add(info *TakedownInfo) (changed bool, err error) {
 	return true, err
 }
 
-// bounded returns what is kept of an info.
+// bounded returns the part of an info that is stored.
 func (i *TakedownInfo) bounded() TakedownInfo {
 	kept := *i
 	if more := len(i.Found) - foundMost; more > 0 {
@@ -236,8 +236,8 @@ func (t *takedown) commit(ctx context.Context, seq int64) (*holdfast.Takedowns, 
 	return holdfast.NewTakedowns(seq, t.down)
 }
 
-// ended returns the state after the end of a generation of names for which nothing is
-// condemned: its list is empty, lies in no store, and has nothing to be swept.
+// ended returns the state after a generation that ends with nothing condemned: its list
+// is empty, is in no store, and needs no sweep.
 func (s Sweep) ended(now time.Time) (Sweep, error) {
 	empty, err := holdfast.NewCondemned(s.Generation+1, nil, nil)
 	if err != nil {
@@ -250,7 +250,7 @@ func (s Sweep) ended(now time.Time) (Sweep, error) {
 	return after, nil
 }
 
-// Takedowns returns what is down.
+// Takedowns returns the current takedowns.
 func (r *Registry) Takedowns(ctx context.Context) (*holdfast.Takedowns, error) {
 	got, err := r.db.get(ctx, takedownsKey, registryKey)
 	if err == nil {
@@ -263,8 +263,7 @@ func (r *Registry) Takedowns(ctx context.Context) (*holdfast.Takedowns, error) {
 	return down, wrap("read takedowns", err)
 }
 
-// TakedownInfos returns who wanted the takedowns of down, why, and what had the bytes,
-// in the order of down.
+// TakedownInfos returns the records of the takedowns in down, in the same order.
 func (r *Registry) TakedownInfos(ctx context.Context, down *holdfast.Takedowns) ([]TakedownInfo, error) {
 	var keys []string
 	for _, t := range down.All() {
@@ -286,7 +285,7 @@ func (r *Registry) TakedownInfos(ctx context.Context, down *holdfast.Takedowns) 
 	return infos, nil
 }
 
-// takenDown makes the commit of e depend on what is taken down, as it was read.
+// takenDown makes the commit of e depend on the takedowns as read.
 func (e *edit) takenDown() (*holdfast.Takedowns, error) {
 	entry := e.got[takedownsKey]
 	down, err := parseTakedowns(entry)
@@ -294,6 +293,6 @@ func (e *edit) takenDown() (*holdfast.Takedowns, error) {
 		e.checks[takedownsKey] = entry.Token
 		return down, err
 	}
-	e.createJSON(takedownsKey, takedownsText{Format: takedownsFormat}) // a key that is not there cannot be checked
+	e.createJSON(takedownsKey, takedownsText{Format: takedownsFormat}) // a missing key cannot be checked
 	return down, err
 }

@@ -25,8 +25,8 @@ func leaked(files ...string) (infos []TakedownInfo) {
 	return infos
 }
 
-// A takedown ends a generation of names, is in every snapshot from then on, and stays
-// what it is until it is allowed.
+// A takedown ends a generation of names, is in every later snapshot, and stays unchanged
+// until it is allowed.
 func TestTakeDown(t *testing.T) {
 	eachDriver(t, func(t *testing.T, open opener) {
 		ctx, c := t.Context(), newClock()
@@ -114,7 +114,7 @@ func TestAddReleaseSeesTakedowns(t *testing.T) {
 	})
 }
 
-// Whatever answer is lost, the takedown is made once.
+// Whichever answer is lost, the takedown is made once.
 func TestTakeDownSurvivesLostAnswers(t *testing.T) {
 	lose := false
 	open := memory(t, memkv.Options{After: func(_ context.Context, c memkv.Call) error {
@@ -136,8 +136,8 @@ func TestTakeDownSurvivesLostAnswers(t *testing.T) {
 	}
 }
 
-// There is room for MaxTakedowns, however much is said of each; one more is an error
-// that says what to do.
+// There is room for MaxTakedowns with records of any size; one more is an error that says
+// what to do.
 func TestTooManyTakedowns(t *testing.T) {
 	ctx, r := t.Context(), openRegistry(t, memory(t, memkv.Options{})(), newClock())
 	long := make([]TakedownFound, 300)
@@ -162,7 +162,7 @@ func TestTooManyTakedowns(t *testing.T) {
 	}
 }
 
-// Apps whose files were taken down are told once, which hooks learn of.
+// Apps whose files were taken down are notified once, which hooks see.
 func TestTakedownEvent(t *testing.T) {
 	ctx, r := t.Context(), openRegistry(t, memory(t, memkv.Options{})(), newClock())
 	must2(publish(ctx, r, build("shop", "one", "m", "i")))
@@ -194,7 +194,7 @@ func TestTakedownEvent(t *testing.T) {
 	}
 }
 
-// What was kept on a disk knows what is taken down.
+// A snapshot from disk contains the takedowns.
 func TestTakedownsInSnapshotCodec(t *testing.T) {
 	ctx, r := t.Context(), openRegistry(t, memory(t, memkv.Options{})(), newClock())
 	must(r.TakeDown(ctx, leaked("config.js"), nil))

@@ -8,8 +8,8 @@ import (
 	holdfast "github.com/holdfast-web/holdfast"
 )
 
-// taken is an immutable entry that says which files of an app were taken down
-// together. It makes hooks run, and hints at the change.
+// taken is an immutable entry that lists files of an app that were taken down together.
+// It triggers hooks, and hints at the change.
 type taken struct {
 	Seq      int64                `json:"seq"`
 	Takedown int64                `json:"takedown"` // number of the change of the takedowns
@@ -22,12 +22,12 @@ type taken struct {
 func (t taken) number() int64    { return t.Seq }
 func (t taken) stamp() time.Time { return t.Stamp }
 
-// takenMost bounds the files and the releases that an entry names.
+// takenMost limits the files and releases that an entry names.
 const takenMost = 50
 
-// TellTakedown notes in an app that files of it were taken down, as infos say, by
-// change number seq of the takedowns; once, however often it is called. Nodes
-// learn of the takedown by this at once, and hooks of the app run. ErrNotFound.
+// TellTakedown records in an app that files of it were taken down, as infos say, by
+// change number seq of the takedowns. Repeated calls have no effect. Nodes learn of the
+// takedown from this at once, and hooks of the app run. ErrNotFound.
 func (r *Registry) TellTakedown(ctx context.Context, app holdfast.AppName, seq int64, infos []TakedownInfo) error {
 	entry := taken{Takedown: seq, Files: []string{}, Releases: []holdfast.ReleaseID{}}
 	for i := range infos {

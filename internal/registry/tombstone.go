@@ -9,9 +9,9 @@ import (
 	holdfast "github.com/holdfast-web/holdfast"
 )
 
-// tombstoneEntry is an immutable entry that says which releases became gone together, and
-// with which flags. Without it the head would hold all tombstones there ever were.
-// What the head says of a release counts more: it was published again since.
+// tombstoneEntry is an immutable entry that lists releases that became gone together,
+// with their flags. Without it the head would have to hold all tombstones. The head's
+// flags for a release take precedence: it was published again since.
 type tombstoneEntry struct {
 	Seq      int64                        `json:"seq"`
 	Releases map[holdfast.ReleaseID]flags `json:"releases"`
@@ -28,10 +28,10 @@ func (b tombstoneEntry) at() (seconds int64) {
 	return seconds
 }
 
-// maxPerTombstone is how many releases one entry holds at the most.
+// maxPerTombstone limits the releases in one entry.
 const maxPerTombstone = 200
 
-// flagsOf returns the flags of a release, those of a tombstone included.
+// flagsOf returns the flags of a release, including those of a tombstone.
 func (h *head) flagsOf(id holdfast.ReleaseID) flags {
 	if f, ok := h.Flags[id]; ok {
 		return f
@@ -39,7 +39,7 @@ func (h *head) flagsOf(id holdfast.ReleaseID) flags {
 	return h.tombstoned[id]
 }
 
-// tombstone plans that releases are gone since at.
+// tombstone plans making releases gone at a given time.
 func (e *edit) tombstone(ids []holdfast.ReleaseID, at time.Time, why Reason) {
 	for some := range slices.Chunk(ids, maxPerTombstone) {
 		e.head.Tombstones++
@@ -60,8 +60,8 @@ func (e *edit) tombstone(ids []holdfast.ReleaseID, at time.Time, why Reason) {
 	}
 }
 
-// loadTombstones gives h the tombstones that it counts. Each entry is read once in
-// the life of a Registry.
+// loadTombstones loads the tombstones that h counts. Each entry is read once in the life
+// of a Registry.
 func (r *Registry) loadTombstones(ctx context.Context, app holdfast.AppName, h *head) error {
 	have := r.cache.tombstoneEntries(app)
 	for from := int64(len(have)); from < h.Tombstones; from = int64(len(have)) {
@@ -87,22 +87,22 @@ func (r *Registry) loadTombstones(ctx context.Context, app holdfast.AppName, h *
 	return nil
 }
 
-// tombstones are the flags that the first count tombstones of an app come to.
+// tombstones are the combined flags of the first count tombstones of an app.
 type tombstones struct {
 	count int64
 	flags map[holdfast.ReleaseID]flags
 	freed map[holdfast.ReleaseID][]freeing
 }
 
-// tombstones returns those that are remembered, from the first on without a gap.
+// tombstones returns the cached ones, from the first on without a gap.
 func (c *recordCache) tombstoneEntries(app holdfast.AppName) []tombstoneEntry {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return slices.Clone(c.of(app).entries)
 }
 
-// extendTombstones remembers those of all, which begin with the first, that are new,
-// and returns what is remembered then.
+// extendTombstones caches the new ones of all, which begin with the first, and returns
+// the cache.
 func (c *recordCache) extendTombstones(app holdfast.AppName, all []tombstoneEntry) []tombstoneEntry {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -113,7 +113,8 @@ func (c *recordCache) extendTombstones(app holdfast.AppName, all []tombstoneEntr
 	return slices.Clone(a.entries)
 }
 
-// tombstones returns what the first count tombstones come to. It is not written to again.
+// tombstones returns the combined flags of the first count tombstones. The result is not
+// written to again.
 func (c *recordCache) tombstones(app holdfast.AppName, count int64) tombstones {
 	c.mu.Lock()
 	defer c.mu.Unlock()

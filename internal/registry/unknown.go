@@ -6,12 +6,12 @@ import (
 	holdfast "github.com/holdfast-web/holdfast"
 )
 
-// UnknownError: there is no app of a name, or no side, though there are others: the
-// name may be a typo. It is holdfast.ErrNotFound. What was asked for makes the app or
-// the side only when told to.
+// UnknownError: there is no app or side of that name, though there are others, so the
+// name may be a typo. It is holdfast.ErrNotFound. The app or side is created only on
+// request.
 type UnknownError struct {
 	App   holdfast.AppName
-	Side  holdfast.Side // zero: it is the app that does not exist
+	Side  holdfast.Side // zero: the app does not exist
 	Known []string      // the names that exist, sorted
 }
 
@@ -25,17 +25,17 @@ func (e *UnknownError) Error() string {
 // Is reports whether target is holdfast.ErrNotFound.
 func (e *UnknownError) Is(target error) bool { return target == holdfast.ErrNotFound }
 
-// making says what a change may do about an app that does not exist.
+// making says how a change handles an app that does not exist.
 type making uint8
 
 const (
 	mustExist making = iota
-	makeFirst        // make it if there is no other
+	makeFirst        // create it if there is no other
 	makeAny
-	orRemoved // a removed app will do, and stays removed
+	orRemoved // a removed app is accepted, and stays removed
 )
 
-// may is what a caller's wish to create comes to: the first app needs none.
+// may converts a caller's create flag: the first app needs none.
 func may(create bool) making {
 	if create {
 		return makeAny
@@ -43,8 +43,8 @@ func may(create bool) making {
 	return makeFirst
 }
 
-// allow returns an error unless the change may make the app of e, which does not exist.
-// That it is to be made it notes in e.
+// allow returns an error unless the change may create the app of e, which does not exist.
+// It records in e that the app is to be created.
 func (m making) allow(e *edit) error {
 	e.made, e.dirty = true, true
 	switch {

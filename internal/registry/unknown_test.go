@@ -9,7 +9,7 @@ import (
 	holdfast "github.com/holdfast-web/holdfast"
 )
 
-// TestTypos: what does not exist, though others do, is made when told to alone.
+// TestTypos: an unknown name among existing ones is created only on request.
 func TestTypos(t *testing.T) {
 	eachDriver(t, func(t *testing.T, open opener) {
 		ctx, d := t.Context(), open()
@@ -32,7 +32,7 @@ func TestTypos(t *testing.T) {
 			_, err := r.SetApp(ctx, appName(app), create, func(*holdfast.Settings) error { return nil }, nil)
 			return err
 		}
-		// The first app and its first side need nothing.
+		// The first app and its first side need no create flag.
 		if err := begin("shop", false); err != nil {
 			t.Fatal(err)
 		}
@@ -51,7 +51,7 @@ func TestTypos(t *testing.T) {
 		if apps := must(r.Apps(ctx)); len(apps) != 1 || len(apps[0].Sides) != 1 {
 			t.Fatalf("apps %+v", apps)
 		}
-		// What exists needs nothing, also a side that a foreign client made.
+		// Existing names need no create flag, including a side made by a foreign client.
 		setForeign(t, d, "shop", "b", "null")
 		if err := errors.Join(begin("shop", false), set("shop", false), activate("a", false), activate("b", false)); err != nil {
 			t.Fatal(err)
@@ -63,8 +63,8 @@ func TestTypos(t *testing.T) {
 	})
 }
 
-// TestFirstTogether: of several that make the first app at once, under different names, one
-// does. So it is with the first side.
+// TestFirstTogether: if several processes create the first app concurrently, under
+// different names, one wins. The same holds for the first side.
 func TestFirstTogether(t *testing.T) {
 	eachDriver(t, func(t *testing.T, open opener) {
 		ctx, names := t.Context(), []string{"a", "b", "c", "d"}

@@ -10,23 +10,23 @@ import (
 	holdfast "github.com/holdfast-web/holdfast"
 )
 
-// An ID whose release was never live may be freed: its record stays, and so does the
-// tombstone, which says that the ID was freed. What is published under the ID then has
-// a record of its own, whose key counts how often the ID was freed. So records still
-// never change, and an ID that was never freed has one manifest permanently.
+// An ID whose release was never live may be freed. Its record stays, and so does the
+// tombstone, which says that the ID was freed. A build published under the ID later has a
+// separate record, whose key counts how often the ID was freed. So records still never
+// change, and an ID that was never freed has one manifest permanently.
 //
-// What an ID was bound to before still counts where browsers may hold its files: see
-// FormerBuild. Programs of earlier versions see a release that is gone and, once the ID
-// is bound again, one whose inventory does not belong to the manifest that they know:
-// they answer 503 for it, never with other bytes.
+// Earlier builds of an ID still count where browsers may have cached their files: see
+// FormerBuild. Programs of earlier versions see a gone release and, once the ID is bound
+// again, one whose inventory does not match the manifest they know: they answer 503 for
+// it, never with other bytes.
 
-// binding is an ID after it was freed so many times.
+// binding is an ID after a number of frees.
 type binding struct {
 	id    holdfast.ReleaseID
 	freed int
 }
 
-// freeing is one time that an ID was freed.
+// freeing is one event of freeing an ID.
 type freeing struct {
 	at    int64 // seconds since 1970
 	flags flags // of the release then
@@ -46,7 +46,7 @@ func (b tombstoneEntry) freeTo(all map[holdfast.ReleaseID][]freeing) map[holdfas
 	return all
 }
 
-// isFree reports whether an ID is bound to nothing now, and was once.
+// isFree reports whether an ID was bound once and is not bound now.
 func (h *head) isFree(id holdfast.ReleaseID) bool { return h.flagsOf(id).Freed }
 
 func firstBindings(ids []holdfast.ReleaseID) []binding {
@@ -78,7 +78,7 @@ func (r *Registry) bound(ctx context.Context, app holdfast.AppName, h *head, ids
 		for b, rec := range records {
 			found[b.id] = rec
 		}
-		// A program of an earlier version restores what the ID was bound to first.
+		// A program of an earlier version restores the first build of the ID.
 		for id := range maps.Clone(last) {
 			if _, ok := found[id]; ok || last[id] == 0 {
 				delete(last, id)
@@ -90,8 +90,8 @@ func (r *Registry) bound(ctx context.Context, app holdfast.AppName, h *head, ids
 	return found, nil
 }
 
-// rebind puts into releases, which are of first records, what IDs that were freed are
-// bound to now, or were bound to last, and sees to it that all their records are known.
+// rebind updates releases, which come from first records, with the current or last
+// bindings of freed IDs, and makes sure that all their records are cached.
 func (r *Registry) rebind(ctx context.Context, app holdfast.AppName, h *head, releases []holdfast.Release) error {
 	var of []binding
 	var ids []holdfast.ReleaseID
@@ -123,8 +123,8 @@ func (r *Registry) rebind(ctx context.Context, app holdfast.AppName, h *head, re
 	return nil
 }
 
-// addFormer adds to releases what their IDs were bound to before. The paths that
-// clashed then are no more immutable than before.
+// addFormer adds the earlier bindings of the IDs to releases. Paths that clashed then are
+// no more immutable than before.
 func (r *Registry) addFormer(app holdfast.AppName, h *head, releases []ReleaseInfo) {
 	for i := range releases {
 		info := &releases[i]
@@ -146,14 +146,14 @@ func (r *Registry) addFormer(app holdfast.AppName, h *head, releases []ReleaseIn
 	}
 }
 
-// Rebound reports whether the ID named another build before: a URL that it stands in
-// is no proof of its bytes.
+// Rebound reports whether the ID named another build before: a URL that contains it does
+// not prove its bytes.
 func (i *ReleaseInfo) Rebound() bool {
 	return slices.ContainsFunc(i.Former, func(f FormerBuild) bool { return f.Manifest != i.Manifest })
 }
 
-// Former returns, as releases that are gone, what the IDs of releases were bound to
-// before: browsers may hold files of it.
+// Former returns the earlier bindings of the IDs of releases, as gone releases: browsers
+// may have cached their files.
 func Former(releases []ReleaseInfo) (all []ReleaseInfo) {
 	for i := range releases {
 		for _, f := range releases[i].Former {
@@ -166,22 +166,22 @@ func Former(releases []ReleaseInfo) (all []ReleaseInfo) {
 	return all
 }
 
-// bindAnew plans the flags of an ID that was free and is bound to rel: some must be
-// set, or those of the tombstone would count.
+// bindAnew plans the flags of a freed ID that gets bound to rel: some must be set, or
+// those of the tombstone would count.
 func (e *edit) bindAnew(rel holdfast.Release) {
 	e.flag(rel.ID, func(f *flags) { *f = flags{Restored: rel.Published.Unix(), Inventory: rel.Inventory} })
 }
 
 // UnpublishOptions of Unpublish.
 type UnpublishOptions struct {
-	Force bool // also if nodes say that somebody asked for it
+	Force bool // even if nodes report requests for it
 	Reason
 }
 
-// Unpublish frees the ID of a release that was never live, on no side and on no node,
-// so that another build can be published under it. Until then it is gone. ErrConflict
-// if it was live or is pinned, or if somebody asked for it and not o.Force: what
-// browsers keep of it cannot be called back. ErrNotFound.
+// Unpublish frees the ID of a release that was never live on a side or a node, so that
+// another build can be published under it. Until then it is gone. ErrConflict if it was
+// live or is pinned, or if it was requested and not o.Force: copies in browsers cannot be
+// recalled. ErrNotFound.
 func (r *Registry) Unpublish(ctx context.Context, app holdfast.AppName, id holdfast.ReleaseID, o UnpublishOptions) error {
 	usage, err := r.Usage(ctx)
 	if err != nil {
@@ -213,7 +213,7 @@ func (r *Registry) Unpublish(ctx context.Context, app holdfast.AppName, id holdf
 // neverLive returns an error unless id was never live anywhere, as of this edit.
 func (e *edit) neverLive(ctx context.Context, id holdfast.ReleaseID) error {
 	f := e.head.flagsOf(id)
-	on := e.head.liveOn(id) // also by a version key that was set a moment ago
+	on := e.head.liveOn(id) // including a version key that was set a moment ago
 	switch {
 	case len(on) > 0:
 		return fmt.Errorf("%w: it is live on %s", holdfast.ErrConflict, join(on))
@@ -238,7 +238,7 @@ func (e *edit) neverLive(ctx context.Context, id holdfast.ReleaseID) error {
 	return nil
 }
 
-// unasked returns an error if somebody asked for what id is bound to.
+// unasked returns an error if the build of id was requested.
 func (o *UnpublishOptions) unasked(e *edit, id holdfast.ReleaseID, a Asked) error {
 	rec, ok := e.r.cache.record(e.app, binding{id, len(e.head.freed[id])})
 	if o.Force || a.Last.IsZero() || ok && a.Last.Before(rec.Published) {

@@ -14,7 +14,7 @@ import (
 	"github.com/holdfast-web/holdfast/internal/kv/memkv"
 )
 
-// beforeCommit runs do once, before the next commit that is made through it.
+// beforeCommit runs do once, before the next commit made through it.
 type beforeCommit struct {
 	kv.Driver
 	once *sync.Once
@@ -53,7 +53,8 @@ func one(t *testing.T, r *Registry, id string) ReleaseInfo {
 	return info
 }
 
-// An ID names one build, then, freed, another one. Whoever reads sees one of both.
+// An ID names one build and, after it was freed, another. Every reader sees one or the
+// other.
 func TestUnpublish(t *testing.T) {
 	eachDriver(t, func(t *testing.T, open opener) {
 		d := open()
@@ -107,8 +108,8 @@ func TestUnpublish(t *testing.T) {
 	})
 }
 
-// What was live anywhere, ever, keeps its ID; so does what is pinned, and what somebody
-// asked for, unless that is accepted.
+// A release that was ever live anywhere keeps its ID, as does a pinned one and, unless
+// forced, one that was requested.
 func TestUnpublishRefuses(t *testing.T) {
 	d := memory(t, memkv.Options{})()
 	r := openRegistry(t, d, newClock())
@@ -150,7 +151,7 @@ func TestUnpublishRefuses(t *testing.T) {
 	}
 }
 
-// An activation that was made just before an unpublish is seen by it, by whomever.
+// Unpublish sees an activation made just before it, by any client.
 func TestUnpublishWhileActivated(t *testing.T) {
 	for name, activate := range map[string]func(*testing.T, *Registry, kv.Driver){
 		"by us":     func(t *testing.T, r *Registry, _ kv.Driver) { mustActivate(t, r, "shop", "two", "main") },
@@ -178,8 +179,8 @@ func TestUnpublishWhileActivated(t *testing.T) {
 	}
 }
 
-// The other way round: what is activated while its ID is freed does not become live,
-// and a version key that names it waits for what is published under it.
+// The reverse: a release that is activated while its ID is freed does not become live,
+// and a version key that names it waits for the next publication under it.
 func TestActivateWhileUnpublished(t *testing.T) {
 	d := memory(t, memkv.Options{})()
 	other := openRegistry(t, d, newClock())
@@ -212,8 +213,8 @@ func TestActivateWhileUnpublished(t *testing.T) {
 	}
 }
 
-// An earlier version restores what the ID was bound to first: it knows of no other
-// record. That is read as what it is.
+// An earlier version restores the first build of the ID, because it knows no other
+// record. This version reads it correctly.
 func TestRestoredByAnEarlierVersion(t *testing.T) {
 	d := memory(t, memkv.Options{})()
 	r := openRegistry(t, d, newClock())

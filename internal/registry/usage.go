@@ -11,17 +11,18 @@ import (
 	"github.com/holdfast-web/holdfast/internal/kv"
 )
 
-// Asked is what is known of the requests for a release. Nodes say it in their
-// entries, every few minutes; the time of the last one is also written down, so
-// that it outlives them.
+// Asked is what is known about the requests for a release. Nodes report them in their
+// entries every few minutes; the time of the last one is also stored separately, so that
+// it outlives the entries.
 type Asked struct {
-	// Last is when a node last noticed a request, by the node's clock.
+	// Last is when a node last saw a request, by the node's clock.
 	Last time.Time `json:"last,omitzero"`
-	// Recent counts requests; one of an hour ago counts half, of two hours a quarter.
+	// Recent counts requests; one from an hour ago counts half, from two hours ago a
+	// quarter.
 	Recent int64 `json:"recent,omitempty"`
 }
 
-// Usage is what is known of the requests for the releases of each app.
+// Usage is what is known about the requests for the releases of each app.
 type Usage map[holdfast.AppName]map[holdfast.ReleaseID]Asked
 
 func (u Usage) add(app holdfast.AppName, id holdfast.ReleaseID, more Asked) {
@@ -36,8 +37,7 @@ func (u Usage) add(app holdfast.AppName, id holdfast.ReleaseID, more Asked) {
 	u[app][id] = a
 }
 
-// usageStep is how far the time of the last request must have moved to be written
-// down again.
+// usageStep is how much later the last request must be to be stored again.
 const usageStep = time.Minute
 
 // lastAsked is the value of an app's usage key.
@@ -45,7 +45,7 @@ type lastAsked struct {
 	Last map[holdfast.ReleaseID]int64 `json:"last"` // seconds since 1970
 }
 
-// Usage returns what all nodes say now, together with what is written down.
+// Usage returns the reports of all nodes, merged with the stored times.
 func (r *Registry) Usage(ctx context.Context) (Usage, error) {
 	usage, _, err := r.usage(ctx)
 	return usage, wrap("read usage", err)
@@ -95,8 +95,8 @@ func (r *Registry) usage(ctx context.Context) (Usage, map[holdfast.AppName]kv.En
 	return usage, written, nil
 }
 
-// SaveUsage writes down what the nodes say of the releases of snap that are not
-// gone, as far as it is news. It returns all that is known.
+// SaveUsage stores the nodes' reports about releases of snap that are not gone, where
+// they are new. It returns the merged usage.
 func (r *Registry) SaveUsage(ctx context.Context, snap *Snapshot) (Usage, error) {
 	usage, written, err := r.usage(ctx)
 	if err != nil {
@@ -136,7 +136,7 @@ func (r *Registry) saveUsage(ctx context.Context, state *AppState, usage map[hol
 	return r.db.commit(ctx, op)
 }
 
-// news reports whether l is worth writing in the place of was.
+// news reports whether l is worth writing over was.
 func (l lastAsked) news(was lastAsked) bool {
 	for id := range maps.Keys(was.Last) {
 		if _, ok := l.Last[id]; !ok {

@@ -10,27 +10,27 @@ import (
 )
 
 const (
-	// rewatch is how long a watch that could not be begun has to wait for the next try.
+	// rewatch is the delay before retrying a watch that could not be started.
 	rewatch = time.Second
-	// gather is how long a hint waits for others: one activation changes keys in
-	// two directories, and is worth one refresh.
+	// gather is how long a hint waits for others: one activation changes keys in two
+	// directories, and is worth one refresh.
 	gather = 5 * time.Millisecond
 )
 
-// watcher merges the hints of the heads and of what lies beside them for each app:
-// its version keys, and those of the nodes that own releases of it.
+// watcher merges the hints of the heads and, for each app, of its version keys and the
+// keys of the nodes that own its releases.
 type watcher struct {
-	r       *Registry                 // whose reads see what was hinted at
-	apps    map[holdfast.AppName]bool // that are watched; of one goroutine
-	changes chan struct{}             // hints as they come, at most one
-	hints   chan struct{}             // as they are passed on
+	r       *Registry                 // its reads see the hinted changes
+	apps    map[holdfast.AppName]bool // watched apps; used by one goroutine
+	changes chan struct{}             // incoming hints, at most one
+	hints   chan struct{}             // outgoing hints
 	wg      sync.WaitGroup
 }
 
-// Watch returns a channel that gets a hint after a change that Refresh would
-// show, also of an app that was made later. Hints are coalesced, may be spurious
-// and may be late: watches are no substitute for a periodic Refresh. The channel
-// is closed when ctx ends or the driver is closed.
+// Watch returns a channel that gets a hint after a change that Refresh would show,
+// including those of apps created later. Hints are coalesced, may be spurious and may be
+// late: watches do not replace a periodic Refresh. The channel is closed when ctx ends or
+// the driver is closed.
 func (r *Registry) Watch(ctx context.Context) (<-chan struct{}, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	w := &watcher{
@@ -54,8 +54,9 @@ func (r *Registry) Watch(ctx context.Context) (<-chan struct{}, error) {
 	return w.hints, nil
 }
 
-// begin watches what there is now. Beside the heads lies the registry's identity,
-// which never changes: watched, it costs a Refresh no read on some services.
+// begin watches the existing apps. The registry's identity, which never changes, is in
+// the same directory as the heads: with a watch, some services need no read of it per
+// Refresh.
 func (w *watcher) begin(ctx context.Context) (heads <-chan struct{}, err error) {
 	beside, _ := kv.Split(registryKey)
 	still, err := w.r.db.watch(ctx, beside)
@@ -63,7 +64,7 @@ func (w *watcher) begin(ctx context.Context) (heads <-chan struct{}, err error) 
 		return nil, err
 	}
 	w.wg.Go(func() {
-		for range still { //nolint:revive // the heads tell what matters
+		for range still { //nolint:revive // the heads are what matters
 		}
 	})
 	if heads, err = w.r.db.watch(ctx, headDir); err != nil {
@@ -72,14 +73,13 @@ func (w *watcher) begin(ctx context.Context) (heads <-chan struct{}, err error) 
 	return heads, w.follow(ctx)
 }
 
-// pass passes hints on, until there will be no more: those that come within a
-// short time as one.
+// pass forwards hints until there are no more, merging those within a short time.
 func (w *watcher) pass() {
 	defer close(w.hints)
 	for range w.changes {
 		time.Sleep(gather)
 		select {
-		case <-w.changes: // which is closed at the end: a hint too many
+		case <-w.changes: // which is closed at the end: one extra hint
 		default:
 		}
 		hint(w.hints)
@@ -103,11 +103,11 @@ func (w *watcher) run(ctx context.Context, heads <-chan struct{}) {
 			w.r.log.Warn("watch of an app could not be begun", "error", err)
 			again.Reset(rewatch)
 		}
-		hint(w.changes) // after follow: what changed before it hinted at nothing
+		hint(w.changes) // after follow: earlier changes caused no hint
 	}
 }
 
-// follow begins to watch apps that are not watched yet.
+// follow starts watching apps that are not watched yet.
 func (w *watcher) follow(ctx context.Context) error {
 	names, err := w.r.db.list(ctx, headDir)
 	if err != nil {
@@ -126,8 +126,9 @@ func (w *watcher) follow(ctx context.Context) error {
 	return nil
 }
 
-// watch watches what changes without the app's head. If it fails some of it may be
-// watched, until ctx ends, and is watched again by the next try: hints are merged.
+// watch watches everything that changes without the app's head. If it fails, some of it
+// may stay watched until ctx ends, and is watched again by the next try: hints are
+// merged.
 func (w *watcher) watch(ctx context.Context, app holdfast.AppName) error {
 	for _, dir := range []string{versionDir(app), ownDir(app)} {
 		hints, err := w.r.db.watch(ctx, dir)
@@ -146,6 +147,6 @@ func (w *watcher) watch(ctx context.Context, app holdfast.AppName) error {
 func hint(hints chan<- struct{}) {
 	select {
 	case hints <- struct{}{}:
-	default: // one is waiting already
+	default: // one is already pending
 	}
 }

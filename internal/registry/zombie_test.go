@@ -19,16 +19,16 @@ import (
 	"github.com/holdfast-web/holdfast/test/soak"
 )
 
-// cluster is a database as the zombie test needs it, whatever the driver.
+// cluster is a database for the zombie test, with any driver.
 type cluster struct {
 	open opener
-	// expire makes the service end the leases of d, which stays able to commit: as
-	// if its process had been stopped beyond its session, and continued.
+	// expire makes the service end the leases of d, which can still commit: as if its
+	// process had been stopped beyond its session, and resumed.
 	expire func(t *testing.T, d kv.Driver)
 }
 
-// TestZombieLeader: a leader that is stopped in the middle of what it does, until
-// another has been elected, changes nothing when it goes on.
+// TestZombieLeader: a leader that is stopped in the middle of its work, until another has
+// been elected, changes nothing when it resumes.
 func TestZombieLeader(t *testing.T) {
 	for i := range soak.Or(1000, 100) {
 		synctest.Test(t, func(t *testing.T) {
@@ -47,7 +47,7 @@ func TestZombieLeader(t *testing.T) {
 	}
 }
 
-// waitGone waits until nobody has key any more.
+// waitGone waits until key no longer exists.
 func waitGone(t testing.TB, d kv.Driver, key string) {
 	t.Helper()
 	dir, _ := kv.Split(key)
@@ -57,7 +57,7 @@ func waitGone(t testing.TB, d kv.Driver, key string) {
 	}
 }
 
-// zombie runs one leader that is stopped at a random call of its driver.
+// zombie runs a leader that is stopped at a random call of its driver.
 func zombie(t *testing.T, random *rand.Rand, c cluster) {
 	ctx, fresh, clock := t.Context(), c.open(), newClock()
 	enter := func(d kv.Driver, ttl time.Duration) *Registry {
@@ -76,7 +76,7 @@ func zombie(t *testing.T, random *rand.Rand, c cluster) {
 	go func() { ended <- clusterWork(ctx, old) }()
 	select {
 	case <-stopped.reached:
-	case err := <-ended: // it was done before it could be stopped
+	case err := <-ended: // it finished before it could be stopped
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -101,8 +101,8 @@ func zombie(t *testing.T, random *rand.Rand, c cluster) {
 	}
 }
 
-// clusterWork is what leaders do, in the leader's name, whether or not it was done
-// before; its last change always has something to do.
+// clusterWork is the work of leaders, in the leader's name, whether or not it was done
+// before; its last change always has an effect.
 func clusterWork(ctx context.Context, l *Leadership) error {
 	r, shop := l.Registry(), appName("shop")
 	snap, err := r.Refresh(ctx, nil)
@@ -127,7 +127,7 @@ func clusterWork(ctx context.Context, l *Leadership) error {
 	return r.Pin(ctx, shop, release("one"))
 }
 
-// dump returns all keys that are there, with values and revisions.
+// dump returns all existing keys, with values and revisions.
 func dump(t testing.TB, d kv.Driver) map[string]string {
 	t.Helper()
 	all := map[string]string{}
@@ -176,8 +176,8 @@ func (s *stopping) pass() {
 	}
 }
 
-// A stopped process does not see its deadlines pass: the calls get a context
-// without any.
+// A stopped process does not see its deadlines pass, so the calls get a context without
+// any.
 
 func (s *stopping) Get(ctx context.Context, keys ...string) ([]kv.Entry, error) {
 	s.pass()

@@ -14,8 +14,8 @@ import (
 	"github.com/holdfast-web/holdfast/test/soak"
 )
 
-// TestZombieLeaderOnZooKeeper: the same on a real ensemble, where the zombie's
-// session expires while its way to the servers is cut.
+// TestZombieLeaderOnZooKeeper: the same on a real ensemble, where the zombie's session
+// expires while its connection to the servers is cut.
 func TestZombieLeaderOnZooKeeper(t *testing.T) {
 	zk := services.StartZooKeeper(t, services.ZooKeeperOptions{Servers: 3})
 	for i := range soak.Or(1000, 15) {
@@ -36,7 +36,7 @@ func TestZombieLeaderOnZooKeeper(t *testing.T) {
 			near, far := zk.Addresses[i%3], zk.Addresses[(i+1)%3]
 			p := newPassage(t, near)
 			observer := open(far)
-			servers := []string{p.address(), far} // of those who are opened, last first: the zombie's
+			servers := []string{p.address(), far} // of the opened handles, the zombie's last
 			zombie(t, rand.New(rand.NewPCG(2, uint64(i))), cluster{
 				open: func() kv.Driver {
 					server := servers[len(servers)-1]
@@ -53,7 +53,7 @@ func TestZombieLeaderOnZooKeeper(t *testing.T) {
 	}
 }
 
-// passage is a way to a server that can be cut.
+// passage is a connection to a server that can be cut.
 type passage struct {
 	listener net.Listener
 	server   string
@@ -109,7 +109,7 @@ func pump(to, from net.Conn) {
 	from.Close()
 }
 
-// hold notes connections that cut ends; false while the way is cut.
+// hold registers connections that cut ends; false while the connection is cut.
 func (p *passage) hold(conns ...net.Conn) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
