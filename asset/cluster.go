@@ -9,16 +9,13 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"runtime/debug"
 	"time"
 
 	holdfast "github.com/holdfast-web/holdfast"
-	"github.com/holdfast-web/holdfast/internal/bring"
+	"github.com/holdfast-web/holdfast/internal/assembly"
 	"github.com/holdfast-web/holdfast/internal/kv"
 	"github.com/holdfast-web/holdfast/internal/node"
-	"github.com/holdfast-web/holdfast/internal/origin"
-	"github.com/holdfast-web/holdfast/internal/own"
 	"github.com/holdfast-web/holdfast/internal/publish"
 	"github.com/holdfast-web/holdfast/internal/registry"
 	"github.com/holdfast-web/holdfast/internal/store"
@@ -95,10 +92,10 @@ type member struct {
 	config
 	Cluster
 	side holdfast.Side
-	own  *bring.Build // nil if the program brings none
+	own  *assembly.LocalBuild // nil if the program brings none
 
-	peering *node.Peering // nil if nodes do not fetch from each other
-	place   *own.Place    // of the program's own store; nil if it shares one
+	peering *node.Peering        // nil if nodes do not fetch from each other
+	place   *assembly.LocalStore // of the program's own store; nil if it shares one
 }
 
 // check refuses options that would be ignored.
@@ -140,7 +137,7 @@ func (where Cluster) check(o Options) (m member, err error) {
 }
 
 func (m *member) checkBuild() error {
-	identity, err := bring.ParseIdentity(cmp.Or(m.Identity, bring.Content))
+	identity, err := assembly.ParseIdentity(cmp.Or(m.Identity, assembly.ContentIdentity))
 	if err != nil {
 		return err
 	}
@@ -148,30 +145,22 @@ func (m *member) checkBuild() error {
 	if m.Peers != nil {
 		address = cmp.Or(address, m.Peers.Address, m.Peers.Listen)
 	}
-	if m.Identity == bring.Address {
-		if err := bring.CheckAddress(address); err != nil {
+	if m.Identity == assembly.AddressIdentity {
+		if err := assembly.CheckAddress(address); err != nil {
 			return fmt.Errorf("identity: %w", err)
 		}
 	}
-	m.own = &bring.Build{
+	m.own = &assembly.LocalBuild{
 		App: m.app, Create: m.Create, Identity: identity, Name: m.Name, Address: address,
-		StateDir: m.stateDir(), Own: m.place,
+		StateDir: assembly.DataDir(m.DataDir).State(), Own: m.place,
 		Scan: publish.FS(m.Build).Scan, Logger: m.log,
 	}
 	return nil
 }
 
-// stateDir is where the program keeps what it serves, "" if it does not.
-func (m *member) stateDir() string {
-	if m.DataDir == "" {
-		return ""
-	}
-	return filepath.Join(m.DataDir, "node")
-}
-
 // openOrigin opens registry and store. kept says that DataDir has something to begin from.
-func (m *member) openOrigin(ctx context.Context, kept bool) (*origin.Origin, error) {
-	return origin.Open(ctx, origin.Cluster{
+func (m *member) openOrigin(ctx context.Context, kept bool) (*assembly.Backends, error) {
+	return assembly.OpenBackends(ctx, assembly.Cluster{
 		Registry: func(ctx context.Context) (*registry.Registry, io.Closer, error) {
 			return m.openRegistry(ctx, m.own != nil && !kept)
 		},
@@ -222,9 +211,9 @@ func (m *member) openStore(ctx context.Context) (*store.Store, io.Closer, error)
 
 // claim makes sure that registry and store are each other's.
 func (m *member) claim(ctx context.Context, r *registry.Registry, s *store.Store) error {
-	claim := origin.Claim
+	claim := assembly.Claim
 	if m.Store == nil {
-		claim = origin.ClaimOwn
+		claim = assembly.ClaimOwn
 	}
 	if err := claim(ctx, r, s); err != nil {
 		return fmt.Errorf("open store: %w", err)

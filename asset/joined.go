@@ -1,21 +1,20 @@
 package asset
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net/http"
-	"path/filepath"
 	"slices"
 	"sync/atomic"
 	"time"
 
 	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/assembly"
 	"github.com/holdfast-web/holdfast/internal/blob"
-	"github.com/holdfast-web/holdfast/internal/delta"
 	"github.com/holdfast-web/holdfast/internal/live"
 	"github.com/holdfast-web/holdfast/internal/node"
-	"github.com/holdfast-web/holdfast/internal/origin"
 	"github.com/holdfast-web/holdfast/internal/publish"
 	"github.com/holdfast-web/holdfast/internal/registry"
 	"github.com/holdfast-web/holdfast/internal/serve"
@@ -41,9 +40,8 @@ const (
 type joined struct {
 	member
 	ownID  holdfast.ReleaseID // of the build that the program brings; zero without
-	origin *origin.Origin
-	bytes  *blob.Source
-	node   *node.Node
+	origin *assembly.Backends
+	node   *assembly.Node
 	server *serve.Handler
 
 	view  atomic.Pointer[Release]
@@ -97,7 +95,7 @@ func Join(ctx context.Context, where Cluster, o Options) (*Assets, error) {
 }
 
 func (j *joined) join(ctx context.Context) (err error) {
-	kept := j.DataDir != "" && node.Kept(j.stateDir()) != nil
+	kept := j.DataDir != "" && node.Kept(assembly.DataDir(j.DataDir).State()) != nil
 	if j.origin, err = j.openOrigin(ctx, kept); err != nil {
 		return err
 	}
@@ -131,35 +129,36 @@ func (j *joined) bring(ctx context.Context) (err error) {
 
 // open makes the node, and what answers beside it.
 func (j *joined) open(ctx context.Context) (err error) {
-	o := blob.Options{Memory: j.Memory, CacheBytes: j.CacheBytes, Logger: j.log}
-	if j.DataDir != "" {
-		o.CacheDir, o.SpoolDir = filepath.Join(j.DataDir, "cache", "objects"), filepath.Join(j.DataDir, "cache", "spool")
-	}
-	if j.peering != nil {
-		o.Peers = j.peering.Client
-	}
-	if j.bytes, err = blob.New(j.origin.Bytes, o); err != nil {
-		return err
-	}
-	deltas, err := delta.New(j.bytes, delta.Options{Memory: j.DeltaBytes, Logger: j.log})
+	j.node, err = assembly.Open(ctx, j.assembled())
 	if err != nil {
 		return err
 	}
-	c := node.Config{
-		Registry: j.origin.Registry, Manifests: j.origin.Manifests, Reach: j.origin.Reach, Warmer: j.bytes, Deltas: deltas, Logger: j.log,
-		Name: j.Name, Address: j.Address, Version: version(), Side: j.side, Poll: j.Poll, StateDir: j.stateDir(), Drain: peersDrain,
-	}
-	c.Holders = []node.Holder{j.bytes, deltas}
-	j.peers(&c, j.bytes)
-	j.lead(&c)
-	if j.own != nil {
-		c.Own = map[holdfast.AppName]holdfast.ReleaseID{j.app: j.ownID}
-	}
-	if j.node, err = node.Open(ctx, c); err != nil {
-		return err
-	}
-	j.server = serve.NewHandler(j.node, j.bytes, serve.Options{Deltas: deltas, Logger: j.log})
+	j.server = serve.NewHandler(j.node, j.node.Blobs, serve.Options{Deltas: j.node.Deltas, Logger: j.log})
 	return nil
+}
+
+// assembled says what the options make of a node.
+func (j *joined) assembled() assembly.Config {
+	data := assembly.DataDir(j.DataDir)
+	c := assembly.Config{
+		Node: node.Config{
+			Name: j.Name, Address: j.Address, Version: version(), Side: j.side, Logger: j.log,
+			Poll: j.Poll, Drain: peersDrain, StateDir: data.State(),
+		},
+		Backends: j.origin, Memory: j.Memory, Spool: data.Spool(), Cache: data.Objects(), CacheBytes: j.CacheBytes,
+		DeltaMemory: cmp.Or(j.DeltaBytes, assembly.DeltaMemory), LocalStore: j.place, Peering: j.peering,
+	}
+	if j.own != nil {
+		c.Node.Own = map[holdfast.AppName]holdfast.ReleaseID{j.app: j.ownID}
+	}
+	if j.place != nil {
+		c.Copies, c.CopyRate = max(cmp.Or(j.Peers.Copies, assembly.Copies), 0), j.Peers.CopyRate
+		// Where nodes share no store, nothing in one has to be swept or verified, and what is
+		// left is policy. A program runs no hooks: while an app names any, it leaves the lead
+		// to holdfast serve.
+		c.Lead = &assembly.Lead{If: hookless, Chores: []node.Chore{c.Prune(pruneEvery)}}
+	}
+	return c
 }
 
 // await waits until the program is ready, or, without a build, can answer at all.
@@ -288,7 +287,7 @@ func (j *joined) read(r *live.Release, path string) ([]byte, error) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
 	defer cancel()
-	content, err := j.bytes.Open(ctx, blob.Ref{Name: e.Identity().Name, Size: e.Size})
+	content, err := j.node.Blobs.Open(ctx, blob.Ref{Name: e.Identity().Name, Size: e.Size})
 	if err != nil {
 		return nil, fmt.Errorf("read %s of release %s: %w", path, r.ID, err)
 	}
@@ -336,9 +335,7 @@ func (j *joined) Close() error {
 		j.stop()
 		errs = append(errs, <-j.ended)
 		<-j.idle
-	}
-	if j.bytes != nil {
-		errs = append(errs, j.bytes.Close())
+		errs = append(errs, j.node.Close())
 	}
 	if j.origin != nil {
 		errs = append(errs, j.origin.Close())

@@ -7,10 +7,9 @@ import (
 	"time"
 
 	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/assembly"
 	"github.com/holdfast-web/holdfast/internal/holdtest"
 	"github.com/holdfast-web/holdfast/internal/kv/memkv"
-	"github.com/holdfast-web/holdfast/internal/node"
-	"github.com/holdfast-web/holdfast/internal/origin"
 	"github.com/holdfast-web/holdfast/internal/registry"
 	"github.com/holdfast-web/holdfast/internal/store"
 )
@@ -35,7 +34,7 @@ func TestLead(t *testing.T) {
 	if err := s.Claim(t.Context(), r.ID()); err != nil {
 		t.Fatal(err)
 	}
-	j := &joined{member: m, origin: origin.Of(r, s)}
+	j := &joined{member: m, origin: assembly.BackendsOf(r, s)}
 	if err := j.bring(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -45,8 +44,8 @@ func TestLead(t *testing.T) {
 	}, nil); err != nil {
 		t.Fatal(err)
 	}
-	var c node.Config
-	if j.lead(&c); c.NoElection || len(c.Chores) != 1 || c.Chores[0].Every != time.Hour {
+	c := j.assembled().Lead
+	if c == nil || len(c.Chores) != 1 || c.Chores[0].Every != time.Hour {
 		t.Fatalf("%+v", c)
 	}
 	l, err := r.Campaign(t.Context(), registry.LeaderInfo{Name: "a"})
@@ -65,15 +64,15 @@ func TestLead(t *testing.T) {
 		t.Errorf("the store was swept: %v %v", objects, err)
 	}
 	snap, err := r.Refresh(t.Context(), nil)
-	if err != nil || !c.MayLead(snap) {
+	if err != nil || !c.If(snap) {
 		t.Errorf("without hooks it may not lead: %v", err)
 	}
 	snap.Apps[0].Settings.Hooks = make([]holdfast.HookName, 1)
-	if c.MayLead(snap) {
+	if c.If(snap) {
 		t.Error("with hooks it may lead")
 	}
 	shared := &joined{}
-	if shared.lead(&c); !c.NoElection {
+	if shared.assembled().Lead != nil {
 		t.Error("with a shared store it may lead")
 	}
 }

@@ -1,15 +1,13 @@
 package asset
 
 import (
-	"cmp"
 	"context"
 	"crypto/tls"
 	"fmt"
 
 	holdfast "github.com/holdfast-web/holdfast"
-	"github.com/holdfast-web/holdfast/internal/blob"
+	"github.com/holdfast-web/holdfast/internal/assembly"
 	"github.com/holdfast-web/holdfast/internal/node"
-	"github.com/holdfast-web/holdfast/internal/own"
 	"github.com/holdfast-web/holdfast/internal/peer"
 	"github.com/holdfast-web/holdfast/internal/replica"
 	"github.com/holdfast-web/holdfast/internal/store"
@@ -61,8 +59,8 @@ func (m *member) checkPeers() (err error) {
 		return fmt.Errorf("%w: Peers wants an address to Listen on, and the Secret that all nodes share", holdfast.ErrInvalid)
 	case m.Store != nil && (p.Copies != 0 || p.CopyRate != 0):
 		return fmt.Errorf("%w: Copies and CopyRate are of programs without a Store: what lies in one that all share is not copied", holdfast.ErrInvalid)
-	case p.Copies > own.MostCopies:
-		return fmt.Errorf("%w: %d Copies: want at most %d", holdfast.ErrInvalid, p.Copies, own.MostCopies)
+	case p.Copies > assembly.MostCopies:
+		return fmt.Errorf("%w: %d Copies: want at most %d", holdfast.ErrInvalid, p.Copies, assembly.MostCopies)
 	case p.CopyRate != 0 && p.CopyRate < replica.LeastRate:
 		return fmt.Errorf("%w: CopyRate %d: want at least %d bytes a second: a node that gives less is taken for broken by the others", holdfast.ErrInvalid, p.CopyRate, replica.LeastRate)
 	}
@@ -74,28 +72,13 @@ func (m *member) checkPeers() (err error) {
 		return err
 	}
 	if m.Store == nil {
-		m.place = &own.Place{Data: m.DataDir}
+		m.place = &assembly.LocalStore{Data: m.DataDir}
 	}
 	return m.peering.Check()
 }
 
 // ownStore is the store of a program that shares none.
 func (m *member) ownStore(ctx context.Context) (store.Driver, error) { return m.place.Open(ctx, m.log) }
-
-// peers makes the node one that fetches from others, if it is to be. source is where
-// it has what it gives them.
-func (j *joined) peers(c *node.Config, source *blob.Source) {
-	c.Peering = j.peering
-	if c.Peering == nil {
-		return
-	}
-	c.Peering.Objects = source
-	if j.place != nil {
-		c.Peering.Objects = own.Lend(source, j.origin.Store)
-		c.Holders = append(c.Holders, own.Dead(j.origin.Store))
-		c.Replica = j.place.Replica(j.origin.Store, max(cmp.Or(j.Peers.Copies, own.Copies), 0), cmp.Or(j.Peers.CopyRate, own.Rate), j.log)
-	}
-}
 
 // copies is how far copying is, nil where nothing is copied.
 func (j *joined) copies() *Copies {

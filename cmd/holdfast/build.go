@@ -12,10 +12,8 @@ import (
 	"github.com/spf13/pflag"
 
 	holdfast "github.com/holdfast-web/holdfast"
-	"github.com/holdfast-web/holdfast/internal/bring"
+	"github.com/holdfast-web/holdfast/internal/assembly"
 	"github.com/holdfast-web/holdfast/internal/durable"
-	"github.com/holdfast-web/holdfast/internal/origin"
-	"github.com/holdfast-web/holdfast/internal/own"
 	"github.com/holdfast-web/holdfast/internal/publish"
 	"github.com/holdfast-web/holdfast/internal/registry"
 )
@@ -31,7 +29,7 @@ type buildOptions struct {
 
 func (o *buildOptions) flags(flags *pflag.FlagSet) {
 	flags.StringVar(&o.dir, "build", "", "serve the build in this `directory` as this node's own release, without a publish")
-	flags.StringVar(&o.identity, "identity", bring.Content, "what the `ID` of that release is made of: content, node (content and the node's name), address (content and --peer-address, or else --peer-listen or --listen); anything else is the ID")
+	flags.StringVar(&o.identity, "identity", assembly.ContentIdentity, "what the `ID` of that release is made of: content, node (content and the node's name), address (content and --peer-address, or else --peer-listen or --listen); anything else is the ID")
 	flags.BoolVar(&o.asIs, "as-is", false, "with --build: serve a project's directory as it is")
 	flags.BoolVar(&o.create, "create", false, "with --build: make the app if it does not exist; only the first one needs no --create")
 	configurable(flags, "build", "identity")
@@ -46,11 +44,11 @@ func (o *buildOptions) opening() opening {
 }
 
 // ownBuild says what the node brings with it.
-func (c *cli) ownBuild(o serveOptions, log *slog.Logger) (b bring.Build, err error) {
+func (c *cli) ownBuild(o serveOptions, log *slog.Logger) (b assembly.LocalBuild, err error) {
 	if err := c.apartFromProject(o.build.dir, o.build.asIs); err != nil {
 		return b, err
 	}
-	b = bring.Build{
+	b = assembly.LocalBuild{
 		App: o.app, Create: o.build.create, Name: o.name, Address: cmp.Or(o.peers.address, o.peers.listen, o.listen), Logger: log,
 		StateDir: c.stateDir(), Own: c.ownStore(),
 		Scan: func(ctx context.Context, s publish.ScanOptions) (*publish.Build, error) {
@@ -63,11 +61,11 @@ func (c *cli) ownBuild(o serveOptions, log *slog.Logger) (b bring.Build, err err
 	if o.build.create && o.build.dir == "" {
 		return b, usage("--create makes the app of --build, and there is none")
 	}
-	if b.Identity, err = bring.ParseIdentity(o.build.identity); err != nil {
+	if b.Identity, err = assembly.ParseIdentity(o.build.identity); err != nil {
 		return b, usageError{fmt.Errorf("--%w", err)}
 	}
-	if o.build.dir != "" && o.build.identity == bring.Address {
-		if err := bring.CheckAddress(b.Address); err != nil {
+	if o.build.dir != "" && o.build.identity == assembly.AddressIdentity {
+		if err := assembly.CheckAddress(b.Address); err != nil {
 			return b, hinted(usageError{fmt.Errorf("--identity: %w", plainError(err))},
 				"name the address by which other nodes reach this one with --peer-address, or a host with %s", o.addressFlag())
 		}
@@ -84,7 +82,7 @@ func (o *serveOptions) addressFlag() string {
 }
 
 // bring makes the build that the node brings with it known, for the node to own.
-func (c *cli) bring(ctx context.Context, from *origin.Origin, b bring.Build, dir string) (map[holdfast.AppName]holdfast.ReleaseID, error) {
+func (c *cli) bring(ctx context.Context, from *assembly.Backends, b assembly.LocalBuild, dir string) (map[holdfast.AppName]holdfast.ReleaseID, error) {
 	if dir == "" {
 		return nil, nil
 	}
@@ -138,9 +136,9 @@ func (c *cli) scanOwn(ctx context.Context, build string, o publish.ScanOptions) 
 func (c *cli) private() bool { return c.global.store == "" && !c.embedded() }
 
 // ownStore is where that store lies; nil if there is none.
-func (c *cli) ownStore() *own.Place {
+func (c *cli) ownStore() *assembly.LocalStore {
 	if !c.private() {
 		return nil
 	}
-	return &own.Place{Data: c.global.data}
+	return &assembly.LocalStore{Data: c.global.data}
 }

@@ -7,9 +7,8 @@ import (
 	"time"
 
 	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/assembly"
 	"github.com/holdfast-web/holdfast/internal/node"
-	"github.com/holdfast-web/holdfast/internal/origin"
-	"github.com/holdfast-web/holdfast/internal/prune"
 	"github.com/holdfast-web/holdfast/internal/registry"
 	"github.com/holdfast-web/holdfast/internal/scrub"
 )
@@ -30,17 +29,15 @@ func parseEvery(text string) (time.Duration, error) {
 }
 
 // chores are what a node of the command line does when it leads.
-func (c *cli) chores(from *origin.Origin, o serveOptions, log *slog.Logger) []node.Chore {
+func (c *cli) chores(config *assembly.Config, o serveOptions) []node.Chore {
 	var all []node.Chore
 	if o.prune > 0 {
-		all = append(all, node.Chore{Name: "prune", Every: o.prune, Do: func(ctx context.Context, l *registry.Leadership) (time.Duration, error) {
-			return pruneOnce(ctx, from, l, prune.Options{PolicyOnly: c.private()}, log)
-		}})
+		all = append(all, config.Prune(o.prune))
 	}
 	if o.scrub > 0 && !c.private() { // a store that is one node's own lacks what the others brought
 		// Whoever leads finds out in the registry whether it is time again.
 		all = append(all, node.Chore{Name: "scrub", Every: min(o.scrub, scrubLook), Do: func(ctx context.Context, l *registry.Leadership) (time.Duration, error) {
-			return 0, scrubOnce(ctx, from, l, o, log)
+			return 0, scrubOnce(ctx, config, l, o)
 		}})
 	}
 	return all
@@ -51,21 +48,18 @@ const scrubLook = time.Hour
 
 // scrubOnce reads all of the store if it is time, and reports what is wrong. To
 // repair it takes somebody who looks into the cause first: holdfast verify --repair.
-func scrubOnce(ctx context.Context, from *origin.Origin, l *registry.Leadership, o serveOptions, log *slog.Logger) error {
+func scrubOnce(ctx context.Context, config *assembly.Config, l *registry.Leadership, o serveOptions) error {
+	log := config.Node.Logger
 	last, err := l.Registry().LastScrub(ctx)
 	if err != nil || time.Since(last.Done) < o.scrub {
 		return err
 	}
-	s, err := from.Store(ctx)
-	if err != nil {
-		return err
-	}
-	floor, err := pruneFloor()
+	s, err := config.Backends.Store(ctx)
 	if err != nil {
 		return err
 	}
 	start := time.Now()
-	r, err := scrub.Check(ctx, scrub.Config{Registry: l.Registry(), Store: s.Slowed(o.scrubRate), Logger: log, Floor: floor})
+	r, err := scrub.Check(ctx, scrub.Config{Registry: l.Registry(), Store: s.Slowed(o.scrubRate), Logger: log, Floor: config.Floor})
 	if err != nil {
 		return err
 	}
@@ -90,17 +84,4 @@ const scrubTold = 20
 // scrubbed is what is recorded of a scrub.
 func scrubbed(r *scrub.Report) registry.Scrubbed {
 	return registry.Scrubbed{Done: time.Now().UTC(), Objects: r.Objects, Bytes: r.Bytes, Problems: r.Left()}
-}
-
-// pruneOnce prunes in the leader's name, and returns when the next list is due.
-func pruneOnce(ctx context.Context, from *origin.Origin, l *registry.Leadership, o prune.Options, log *slog.Logger) (time.Duration, error) {
-	s, err := from.Store(ctx)
-	if err != nil {
-		return 0, err
-	}
-	floor, err := pruneFloor()
-	if err != nil {
-		return 0, err
-	}
-	return prune.Turn(ctx, prune.Config{Registry: l.Registry(), Store: s, Logger: log, Floor: floor}, o)
 }

@@ -5,16 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"strconv"
 	"strings"
 
 	"github.com/spf13/pflag"
 
 	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/assembly"
 	"github.com/holdfast-web/holdfast/internal/node"
-	"github.com/holdfast-web/holdfast/internal/origin"
-	"github.com/holdfast-web/holdfast/internal/own"
 	"github.com/holdfast-web/holdfast/internal/registry"
 	"github.com/holdfast-web/holdfast/internal/replica"
 )
@@ -26,7 +24,7 @@ type copyOptions struct {
 }
 
 func (o *copyOptions) flags(flags *pflag.FlagSet) {
-	o.copies, o.rate = own.Copies, own.Rate
+	o.copies, o.rate = assembly.Copies, assembly.Rate
 	flags.Var(&value[int]{&o.copies, parseCopies, "number", "2"}, "copies", "without a shared store: on how many other nodes each build of a node should be; 0: this node copies nothing")
 	flags.Var(&value[int64]{&o.rate, parseCopyRate, "rate", "32MiB/s"}, "copy-rate", "how fast this node copies builds of others, at most")
 	configurable(flags, "copies", "copy-rate")
@@ -34,8 +32,8 @@ func (o *copyOptions) flags(flags *pflag.FlagSet) {
 
 func parseCopies(text string) (int, error) {
 	n, err := strconv.Atoi(text)
-	if err != nil || n < 0 || n > own.MostCopies {
-		return 0, fmt.Errorf("want a number from 0 to %d", own.MostCopies)
+	if err != nil || n < 0 || n > assembly.MostCopies {
+		return 0, fmt.Errorf("want a number from 0 to %d", assembly.MostCopies)
 	}
 	return n, nil
 }
@@ -46,21 +44,6 @@ func parseCopyRate(text string) (int64, error) {
 		return 0, errors.New("want a rate of at least 1MiB/s: a node that gives less is taken for broken by the others")
 	}
 	return n, nil
-}
-
-// replica says how what nodes bring is copied; nil where all share a store.
-func (c *cli) replica(o copyOptions, from *origin.Origin, log *slog.Logger) (*replica.Config, error) {
-	place := c.ownStore()
-	if place == nil {
-		return nil, nil
-	}
-	floor, err := pruneFloor()
-	if err != nil {
-		return nil, err
-	}
-	r := place.Replica(from.Store, o.copies, o.rate, log)
-	r.Floor = floor
-	return r, nil
 }
 
 // holdOwn keeps a store that is a node's own from being cleaned until it is closed.

@@ -13,11 +13,10 @@ import (
 	"time"
 
 	holdfast "github.com/holdfast-web/holdfast"
-	"github.com/holdfast-web/holdfast/internal/bring"
+	"github.com/holdfast-web/holdfast/internal/assembly"
 	"github.com/holdfast-web/holdfast/internal/durable"
 	"github.com/holdfast-web/holdfast/internal/holdtest"
 	"github.com/holdfast-web/holdfast/internal/kv/memkv"
-	"github.com/holdfast-web/holdfast/internal/origin"
 	"github.com/holdfast-web/holdfast/internal/publish"
 	"github.com/holdfast-web/holdfast/internal/registry"
 	"github.com/holdfast-web/holdfast/internal/store"
@@ -41,14 +40,14 @@ func TestParseCopies(t *testing.T) {
 // as the flags say. Who waits for it to be cleaned in vain is told what to do.
 func TestOwnStore(t *testing.T) {
 	c := &cli{global: globals{data: t.TempDir(), registry: "zk://nowhere/shop"}}
-	config, err := c.replica(copyOptions{copies: 3, rate: 5 << 20}, &origin.Origin{}, nil)
+	config, err := c.assembled(&assembly.Backends{}, serveOptions{copies: copyOptions{copies: 3, rate: 5 << 20}}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if config.Copies != 3 || config.Rate != 5<<20 {
-		t.Errorf("%d copies at %d bytes a second: not what the flags say", config.Copies, config.Rate)
+	if config.LocalStore == nil || config.Copies != 3 || config.CopyRate != 5<<20 {
+		t.Errorf("%d copies at %d bytes a second: not what the flags say", config.Copies, config.CopyRate)
 	}
-	unlock, err := config.Lock()
+	lock, err := durable.Lock(filepath.Join(c.global.data, "store.lock"), true) // as the cleaning does
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,11 +57,11 @@ func TestOwnStore(t *testing.T) {
 	if _, err := c.holdOwn(ctx); !errors.Is(err, holdfast.ErrConflict) || !errors.As(err, &hint) {
 		t.Errorf("storing while it is cleaned: %v", err)
 	}
-	if err := unlock(); err != nil {
+	if err := lock.Close(); err != nil {
 		t.Error(err)
 	}
 	c.global.store = "dir:/elsewhere"
-	if config, err := c.replica(copyOptions{copies: 2}, &origin.Origin{}, nil); config != nil || err != nil {
+	if config, err := c.assembled(&assembly.Backends{}, serveOptions{}, nil); config.LocalStore != nil || err != nil {
 		t.Errorf("a store that is shared is cleaned as one's own: %v", err)
 	}
 }
@@ -115,7 +114,7 @@ func TestShowDifferences(t *testing.T) {
 }
 
 // bringing is a node with a store of its own that is about to bring a build.
-func bringing(t *testing.T) (c *cli, r *registry.Registry, b bring.Build, dir string) {
+func bringing(t *testing.T) (c *cli, r *registry.Registry, b assembly.LocalBuild, dir string) {
 	t.Helper()
 	c = &cli{global: globals{data: t.TempDir(), registry: "zk://nowhere/shop"}, ui: &ui{out: io.Discard, err: io.Discard}}
 	dir = t.TempDir()
@@ -154,12 +153,8 @@ func TestBuildIsNotReadAgain(t *testing.T) {
 // what it finds there, and counts on, might be about to go.
 func TestBringHoldsStore(t *testing.T) {
 	c, r, b, dir := bringing(t)
-	from := origin.Of(r, store.New(memstore.New()))
-	config, err := c.replica(copyOptions{}, from, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	unlock, err := config.Lock()
+	from := assembly.BackendsOf(r, store.New(memstore.New()))
+	lock, err := durable.Lock(filepath.Join(c.global.data, "store.lock"), true) // as the cleaning does
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -168,7 +163,7 @@ func TestBringHoldsStore(t *testing.T) {
 	if _, err := c.bring(short, from, b, dir); !errors.Is(err, holdfast.ErrConflict) {
 		t.Errorf("brought while the store is cleaned: %v", err)
 	}
-	if err := unlock(); err != nil {
+	if err := lock.Close(); err != nil {
 		t.Fatal(err)
 	}
 	if own, err := c.bring(t.Context(), from, b, dir); err != nil || len(own) != 1 {
@@ -195,7 +190,7 @@ func TestBringWhatIsThere(t *testing.T) {
 	c, r, b, dir := bringing(t)
 	own := store.New(memstore.New())
 	running := c.runs(t)
-	if _, err := c.bring(t.Context(), origin.Of(r, own), b, dir); !errors.Is(err, holdfast.ErrConflict) {
+	if _, err := c.bring(t.Context(), assembly.BackendsOf(r, own), b, dir); !errors.Is(err, holdfast.ErrConflict) {
 		t.Errorf("while a node runs: %v", err)
 	}
 	if apps, err := r.Apps(t.Context()); err != nil || len(apps) > 0 {
@@ -204,11 +199,11 @@ func TestBringWhatIsThere(t *testing.T) {
 	if err := running.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.bring(t.Context(), origin.Of(r, own), b, dir); err != nil {
+	if _, err := c.bring(t.Context(), assembly.BackendsOf(r, own), b, dir); err != nil {
 		t.Fatal(err)
 	}
 	for s, want := range map[*store.Store]error{own: nil, store.New(memstore.New()): holdfast.ErrUnavailable} {
-		late := &origin.Origin{Opened: r, Store: func(context.Context) (*store.Store, error) { return s, nil }}
+		late := &assembly.Backends{Opened: r, Store: func(context.Context) (*store.Store, error) { return s, nil }}
 		if _, err := c.bring(t.Context(), late, b, dir); !errors.Is(err, want) {
 			t.Errorf("the store opens late: %v, want %v", err, want)
 		}

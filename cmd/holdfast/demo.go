@@ -18,10 +18,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	holdfast "github.com/holdfast-web/holdfast"
-	"github.com/holdfast-web/holdfast/internal/blob"
+	"github.com/holdfast-web/holdfast/internal/assembly"
 	"github.com/holdfast-web/holdfast/internal/coding"
-	"github.com/holdfast-web/holdfast/internal/node"
-	"github.com/holdfast-web/holdfast/internal/origin"
 	"github.com/holdfast-web/holdfast/internal/publish"
 	"github.com/holdfast-web/holdfast/internal/registry"
 )
@@ -152,9 +150,8 @@ func (c *cli) publishDemo(ctx context.Context, b *backends, name string) (p *pub
 // demoNode is a node of the demo with backends of its own, as on a machine of
 // its own.
 type demoNode struct {
-	*node.Node
-	b      *backends
-	source *blob.Source
+	*assembly.Node
+	b *backends
 }
 
 // demoNodes runs a node for each side until ctx ends.
@@ -162,7 +159,7 @@ func (c *cli) demoNodes(ctx context.Context, keep bool) (err error) {
 	var nodes []*demoNode
 	defer func() {
 		for _, n := range nodes {
-			err = errors.Join(err, n.source.Close(), n.b.Close())
+			err = errors.Join(err, n.Close(), n.b.Close())
 		}
 	}()
 	port := demoPort
@@ -204,9 +201,9 @@ func (c *cli) demoNode(ctx context.Context, name string, port int) (*demoNode, e
 	o := serveOptions{admin: "off", side: side, name: "node-" + name, memory: 64 << 20, poll: time.Second, drain: 2 * time.Second, debugHeaders: true}
 	for last := port + demoPorts; ; port++ {
 		o.listen = net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
-		n, source, err := c.listen(ctx, origin.Of(b.registry, b.store), o, nil, nil, slog.New(slog.DiscardHandler))
+		n, err := c.listen(ctx, assembly.BackendsOf(b.registry, b.store), o, slog.New(slog.DiscardHandler))
 		if err == nil {
-			return &demoNode{n, b, source}, nil
+			return &demoNode{n, b}, nil
 		}
 		if !errors.Is(err, syscall.EADDRINUSE) || port == last {
 			return nil, errors.Join(err, b.Close())

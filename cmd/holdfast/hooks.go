@@ -13,9 +13,9 @@ import (
 	"github.com/spf13/cobra"
 
 	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/assembly"
 	"github.com/holdfast-web/holdfast/internal/hook"
 	"github.com/holdfast-web/holdfast/internal/node"
-	"github.com/holdfast-web/holdfast/internal/origin"
 	"github.com/holdfast-web/holdfast/internal/registry"
 	"github.com/holdfast-web/holdfast/internal/serve"
 )
@@ -47,7 +47,7 @@ func checkHooks(o serveOptions) error {
 }
 
 // duties are what a node of the command line does all the time when it leads.
-func (c *cli) duties(from *origin.Origin, o serveOptions, log *slog.Logger) []node.Duty {
+func (c *cli) duties(from *assembly.Backends, o serveOptions, log *slog.Logger) []node.Duty {
 	runner := hook.New(hook.Options{
 		Find: hook.Dir{Path: o.hooks}.Find, Tag: serve.ReleaseTag, Logger: log, Timeout: o.hookTimeout, Tries: o.hookTries,
 	})

@@ -5,23 +5,21 @@ import (
 	"errors"
 	"io"
 	"log/slog"
-	"path/filepath"
 
-	"github.com/holdfast-web/holdfast/internal/blob"
+	"github.com/holdfast-web/holdfast/internal/assembly"
 	"github.com/holdfast-web/holdfast/internal/node"
-	"github.com/holdfast-web/holdfast/internal/origin"
 	"github.com/holdfast-web/holdfast/internal/registry"
 	"github.com/holdfast-web/holdfast/internal/store"
 )
 
 // origin opens registry and store, for a node that may begin although they are out of
 // reach. how says whether a registry may be made.
-func (c *cli) origin(ctx context.Context, how opening, log *slog.Logger) (*origin.Origin, error) {
+func (c *cli) origin(ctx context.Context, how opening, log *slog.Logger) (*assembly.Backends, error) {
 	kept := !c.embedded() && node.Kept(c.stateDir()) != nil
 	if kept {
 		how = join // there was a registry
 	}
-	return origin.Open(ctx, origin.Cluster{
+	return assembly.OpenBackends(ctx, assembly.Cluster{
 		Registry: func(ctx context.Context) (*registry.Registry, io.Closer, error) {
 			b, err := c.openBackends(ctx, how, log)
 			if err != nil {
@@ -45,8 +43,10 @@ func (c *cli) stateDir() string {
 	if c.embedded() {
 		return ""
 	}
-	return filepath.Join(c.global.data, "node")
+	return c.dataDir().State()
 }
+
+func (c *cli) dataDir() assembly.DataDir { return assembly.DataDir(c.global.data) }
 
 // Values of --cache that are no sizes.
 const (
@@ -61,13 +61,9 @@ func parseCache(text string) (int64, error) {
 	return parseSize(text)
 }
 
-// blobOptions say what of the store's bytes the node keeps, and where. A store in
-// the data directory is on this machine's disk already.
-func (c *cli) blobOptions(o serveOptions, log *slog.Logger) blob.Options {
-	b := blob.Options{Memory: o.memory, SpoolDir: filepath.Join(c.global.data, "cache", "spool"), Logger: log}
+// caches reports whether the node keeps files of the store on disk. A store in the data
+// directory is on this machine's disk already.
+func (c *cli) caches(o serveOptions) bool {
 	shared := c.global.store != "" || c.private() && o.peers.listen != ""
-	if o.cache > 0 || o.cache == cacheByStore && shared {
-		b.CacheDir, b.CacheBytes = filepath.Join(c.global.data, "cache", "objects"), max(o.cache, 0)
-	}
-	return b
+	return o.cache > 0 || o.cache == cacheByStore && shared
 }

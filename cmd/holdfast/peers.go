@@ -21,6 +21,7 @@ type peerOptions struct {
 	ca, cert, key   string
 
 	certificates *front.Certificates // once they are loaded; nil without TLS
+	peering      *node.Peering       // what the flags say; nil if they say nothing
 }
 
 const peerSecretVariable = "HOLDFAST_PEER_SECRET"

@@ -17,11 +17,10 @@ import (
 	"github.com/spf13/pflag"
 
 	holdfast "github.com/holdfast-web/holdfast"
-	"github.com/holdfast-web/holdfast/internal/blob"
+	"github.com/holdfast-web/holdfast/internal/assembly"
 	"github.com/holdfast-web/holdfast/internal/front"
+	"github.com/holdfast-web/holdfast/internal/metrics"
 	"github.com/holdfast-web/holdfast/internal/node"
-	"github.com/holdfast-web/holdfast/internal/origin"
-	"github.com/holdfast-web/holdfast/internal/own"
 	"github.com/holdfast-web/holdfast/internal/registry"
 	"github.com/holdfast-web/holdfast/internal/serve"
 )
@@ -36,6 +35,7 @@ type serveOptions struct {
 	certificates  *front.Certificates // once they are loaded; nil without TLS
 	memory        int64
 	accessLog     string
+	access        func(*http.Request, serve.Access) // what writes it; nil for nobody
 	clients       clientOptions
 	logFormat     string
 	debugHeaders  bool
@@ -137,7 +137,7 @@ func (o *serveOptions) flags(flags *pflag.FlagSet) {
 	durationFlag(flags, &o.notice, "notice", 0, "how long /readyz says no before connections are refused")
 	o.cache = cacheByStore
 	flags.Var(&value[int64]{&o.cache, parseCache, "size", ""}, "cache", "how much of a shared store to keep on this machine's disk; off: nothing (8GiB; off for the store in --data)")
-	o.deltas = 32 << 20
+	o.deltas = assembly.DeltaMemory
 	flags.Var(&value[int64]{&o.deltas, parseDeltas, "size", "32MiB"}, "deltas", "how much to keep in memory of deltas, for browsers that have an earlier release; off: none are made")
 	o.prune = time.Hour
 	flags.Var(&value[time.Duration]{&o.prune, parseEvery, "duration", "1h"}, "prune", "how often to retire and remove what no release needs, if this node leads; off: never")
@@ -196,8 +196,7 @@ func (c *cli) serve(ctx context.Context, o serveOptions) (err error) {
 	if err != nil {
 		return err
 	}
-	peering, err := c.peering(&o.peers, log)
-	if err != nil {
+	if o.peers.peering, err = c.peering(&o.peers, log); err != nil {
 		return err
 	}
 	reload.add(o.peers.certificates)
@@ -214,15 +213,16 @@ func (c *cli) serve(ctx context.Context, o serveOptions) (err error) {
 		return err
 	}
 	defer closeAccess()
-	n, source, err := c.listen(ctx, from, o, peering, access, log)
+	o.access = access
+	n, err := c.listen(ctx, from, o, log)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, source.Close()) }()
+	defer func() { err = errors.Join(err, n.Close()) }()
 	watching, unwatch := context.WithCancel(ctx)
 	var watch sync.WaitGroup
-	watch.Go(func() { manager{log}.watch(watching, n, o) })
-	watch.Go(func() { c.announce(watching, from, n, o) })
+	watch.Go(func() { manager{log}.watch(watching, n.Node, o) })
+	watch.Go(func() { c.announce(watching, from, n.Node, o) })
 	defer watch.Wait()
 	defer unwatch()
 	defer context.AfterFunc(ctx, func() {
@@ -238,48 +238,43 @@ func isAddress(text string) bool {
 	return err == nil && err2 == nil && strconv.FormatUint(n, 10) == port
 }
 
-// listen opens the listeners of a node. Whoever ran the node closes the source.
-func (c *cli) listen(ctx context.Context, from *origin.Origin, o serveOptions, peering *node.Peering, access func(*http.Request, serve.Access), log *slog.Logger) (*node.Node, *blob.Source, error) {
-	options := c.blobOptions(o, log)
-	if peering != nil {
-		options.Peers = peering.Client
-	}
-	source, err := blob.New(from.Bytes, options)
+// listen opens a node with its listeners. Whoever ran the node closes it.
+func (c *cli) listen(ctx context.Context, from *assembly.Backends, o serveOptions, log *slog.Logger) (*assembly.Node, error) {
+	config, err := c.assembled(from, o, log)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	if peering != nil {
-		peering.Objects = source
-		if c.private() {
-			peering.Objects = own.Lend(source, from.Store)
-		}
-	}
-	if o.admin == "off" {
-		o.admin = ""
-	}
-	copies, err := c.replica(o.copies, from, log)
-	if err != nil {
-		return nil, nil, errors.Join(err, source.Close())
-	}
-	deltas, err := newDeltas(source, o.deltas, log)
-	if err != nil {
-		return nil, nil, errors.Join(err, source.Close())
-	}
-	n, err := node.Open(ctx, node.Config{
-		Registry: from.Registry, Manifests: from.Manifests, Reach: from.Reach, Blobs: source, Warmer: source, Deltas: deltas, Logger: log, Peering: peering, Own: o.build.own, Replica: copies,
-		StateDir: c.stateDir(), AcceptRegistry: o.accept, Notice: o.notice,
-		Name: o.name, Version: programVersion(), Side: o.side,
-		Listen: o.listen, Admin: o.admin, ReusePort: o.reusePort, Inherited: o.inherited, Certificates: o.certificates, ProxyProtocol: o.clients.protocolProxies(),
-		Standard: o.http == "standard", DebugHeaders: o.debugHeaders, Access: access, Poll: o.poll, Drain: o.drain, Chores: c.chores(from, o, log), Duties: c.duties(from, o, log),
-		Holders: c.holders(source, deltas, from),
-	})
+	n, err := assembly.Open(ctx, config)
 	if errors.Is(err, syscall.EADDRINUSE) && o.reusePort {
 		err = hinted(err, "what listens there shares its addresses with nobody: a node that hands over was started with --reuse-port itself, by the same user; or choose other addresses with --listen and --admin")
 	}
-	if err != nil {
-		return nil, nil, errors.Join(err, source.Close())
+	return n, err
+}
+
+// assembled says what the flags make of a node.
+func (c *cli) assembled(from *assembly.Backends, o serveOptions, log *slog.Logger) (config assembly.Config, err error) {
+	if o.admin == "off" {
+		o.admin = ""
 	}
-	return n, source, nil
+	config = assembly.Config{
+		Node: node.Config{
+			Name: o.name, Version: programVersion(), Side: o.side, Logger: log, Own: o.build.own,
+			Listen: o.listen, Admin: o.admin, ReusePort: o.reusePort, Inherited: o.inherited, Certificates: o.certificates, ProxyProtocol: o.clients.protocolProxies(),
+			Standard: o.http == "standard", DebugHeaders: o.debugHeaders, Access: o.access, Poll: o.poll, Drain: o.drain, Notice: o.notice,
+			StateDir: c.stateDir(), AcceptRegistry: o.accept,
+		},
+		Backends: from, Memory: o.memory, Spool: c.dataDir().Spool(), DeltaMemory: o.deltas,
+		LocalStore: c.ownStore(), Copies: o.copies.copies, CopyRate: o.copies.rate,
+		Peering: o.peers.peering, Lead: &assembly.Lead{Duties: c.duties(from, o, log)}, Metrics: metrics.New(programVersion()),
+	}
+	if c.caches(o) {
+		config.Cache, config.CacheBytes = c.dataDir().Objects(), max(o.cache, 0)
+	}
+	if config.Floor, err = pruneFloor(); err != nil {
+		return config, err
+	}
+	config.Lead.Chores = c.chores(&config, o)
+	return config, nil
 }
 
 // showsOf says what this node shows of an app.

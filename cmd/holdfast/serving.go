@@ -8,8 +8,8 @@ import (
 	"time"
 
 	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/assembly"
 	"github.com/holdfast-web/holdfast/internal/node"
-	"github.com/holdfast-web/holdfast/internal/origin"
 	"github.com/holdfast-web/holdfast/internal/registry"
 )
 
@@ -17,7 +17,7 @@ import (
 const startQuietly = 2 * time.Second
 
 // announce says where the node listens and what it serves, once clients can connect.
-func (c *cli) announce(ctx context.Context, from *origin.Origin, n *node.Node, o serveOptions) {
+func (c *cli) announce(ctx context.Context, from *assembly.Backends, n *node.Node, o serveOptions) {
 	select {
 	case <-n.Listening():
 	case <-time.After(startQuietly):
@@ -37,7 +37,7 @@ func (c *cli) announce(ctx context.Context, from *origin.Origin, n *node.Node, o
 // tellServing says where the node listens and what it serves. With the access
 // log on standard output it goes to standard error. It is one write: the log goes on
 // meanwhile.
-func (c *cli) tellServing(ctx context.Context, from *origin.Origin, n *node.Node, o serveOptions) error {
+func (c *cli) tellServing(ctx context.Context, from *assembly.Backends, n *node.Node, o serveOptions) error {
 	var lines []string
 	say := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
 	tell := c.ui.say
@@ -67,7 +67,7 @@ func (c *cli) tellServing(ctx context.Context, from *origin.Origin, n *node.Node
 }
 
 // sayApps says what of each app the node serves.
-func (c *cli) sayApps(ctx context.Context, from *origin.Origin, o serveOptions, say func(string, ...any)) ([]*registry.AppState, error) {
+func (c *cli) sayApps(ctx context.Context, from *assembly.Backends, o serveOptions, say func(string, ...any)) ([]*registry.AppState, error) {
 	if from.Opened == nil {
 		say("the registry is out of reach: serving what this node kept in %s", c.stateDir())
 		return nil, nil

@@ -8,16 +8,16 @@ import (
 	"github.com/spf13/cobra"
 
 	holdfast "github.com/holdfast-web/holdfast"
-	"github.com/holdfast-web/holdfast/internal/origin"
+	"github.com/holdfast-web/holdfast/internal/assembly"
 	"github.com/holdfast-web/holdfast/internal/registry"
 	"github.com/holdfast-web/holdfast/internal/store"
 )
 
 // claim makes sure that registry and store are each other's.
 func (c *cli) claim(ctx context.Context, r *registry.Registry, s *store.Store) error {
-	claim := origin.Claim
+	claim := assembly.Claim
 	if c.private() {
-		claim = origin.ClaimOwn
+		claim = assembly.ClaimOwn
 	}
 	err := claim(ctx, r, s)
 	switch {
@@ -114,7 +114,7 @@ func (c *cli) adopt(ctx context.Context, b *backends, o adoption) error {
 		if err := s.Claim(ctx, b.registry.ID()); err != nil {
 			return err
 		}
-		if now, err = origin.Describe(ctx, s); err != nil {
+		if now, err = assembly.Describe(ctx, s); err != nil {
 			return err
 		}
 	}

@@ -7,17 +7,14 @@ import (
 	"slices"
 
 	holdfast "github.com/holdfast-web/holdfast"
-	"github.com/holdfast-web/holdfast/internal/blob"
-	"github.com/holdfast-web/holdfast/internal/node"
-	"github.com/holdfast-web/holdfast/internal/origin"
-	"github.com/holdfast-web/holdfast/internal/own"
+	"github.com/holdfast-web/holdfast/internal/assembly"
 	"github.com/holdfast-web/holdfast/internal/prune"
 	"github.com/holdfast-web/holdfast/internal/registry"
 )
 
 // takedownDuty removes from the shared store what was taken down, for as long as the
 // node leads: whoever took it down may have been killed, or not have reached the store.
-func takedownDuty(from *origin.Origin, log *slog.Logger) func(context.Context, *registry.Leadership, iter.Seq[*registry.Snapshot]) error {
+func takedownDuty(from *assembly.Backends, log *slog.Logger) func(context.Context, *registry.Leadership, iter.Seq[*registry.Snapshot]) error {
 	return func(ctx context.Context, l *registry.Leadership, snapshots iter.Seq[*registry.Snapshot]) error {
 		for snap := range snapshots {
 			if !slices.ContainsFunc(snap.Takedowns.All(), func(t holdfast.Takedown) bool { return !t.Removed }) {
@@ -33,16 +30,4 @@ func takedownDuty(from *origin.Origin, log *slog.Logger) func(context.Context, *
 		}
 		return nil
 	}
-}
-
-// holders are what keeps bytes on a node.
-func (c *cli) holders(source *blob.Source, deltas node.Deltas, from *origin.Origin) []node.Holder {
-	all := []node.Holder{source}
-	if deltas != nil {
-		all = append(all, deltas)
-	}
-	if c.private() {
-		all = append(all, own.Dead(from.Store))
-	}
-	return all
 }

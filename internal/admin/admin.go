@@ -22,9 +22,13 @@ type Status struct {
 }
 
 // Handler answers /healthz (the process runs) and /readyz (200 when status says
-// ready, else 503), both with one JSON object and never cached.
-func Handler(status func() Status) http.Handler {
+// ready, else 503), both with one JSON object and never cached, and /metrics with
+// metrics, which may be nil.
+func Handler(status func() Status, metrics http.Handler) http.Handler {
 	mux := http.NewServeMux()
+	if metrics != nil {
+		mux.Handle("GET /metrics", metrics)
+	}
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, http.StatusOK, struct {
 			OK bool `json:"ok"`

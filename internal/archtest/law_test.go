@@ -47,22 +47,22 @@ func theLaw() law {
 		imports: map[string]string{
 			".": "",
 			// A program that joins a cluster is a node of it.
-			"asset": ". internal/blob internal/bring internal/delta internal/kv internal/urls internal/live internal/node internal/origin internal/own internal/peer internal/prune internal/publish " +
+			"asset": ". internal/blob internal/assembly internal/delta internal/kv internal/urls internal/live internal/node internal/peer internal/prune internal/publish " +
 				"internal/registry internal/replica internal/serve internal/store",
 			"asset/compress":  ". asset internal/coding",
 			"asset/etcd":      ". asset internal/kv internal/kv/etcdkv",
 			"asset/local":     ". asset internal/kv internal/kv/sqlitekv internal/store internal/store/dirstore",
 			"asset/s3":        ". asset internal/store internal/store/bucketstore",
 			"asset/zookeeper": ". asset internal/kv internal/kv/zkkv",
-			"cmd/holdfast": ". asset internal/admin internal/blob internal/bring internal/clock internal/coding internal/delta internal/durable internal/fastpath internal/front internal/hook " +
-				"internal/kv internal/kv/etcdkv internal/kv/memkv internal/kv/sqlitekv internal/kv/zkkv internal/lifecycle internal/urls " +
-				"internal/live internal/node internal/origin internal/own internal/peer internal/prune internal/publish internal/registry internal/replica internal/scrub internal/serve " +
+			"cmd/holdfast": ". asset internal/admin internal/blob internal/assembly internal/clock internal/coding internal/delta internal/durable internal/fastpath internal/front internal/hook " +
+				"internal/kv internal/kv/etcdkv internal/kv/memkv internal/kv/sqlitekv internal/kv/zkkv internal/lifecycle internal/metrics internal/urls " +
+				"internal/live internal/node internal/peer internal/prune internal/publish internal/registry internal/replica internal/scrub internal/serve " +
 				"internal/store internal/store/bucketstore internal/store/dirstore internal/store/memstore",
 
 			"internal/admin":      ". internal/lifecycle internal/live internal/registry",
 			"internal/archtest":   "",
 			"internal/blob":       ". internal/durable internal/hangpool",
-			"internal/bring":      ". internal/coding internal/node internal/origin internal/own internal/publish internal/registry internal/store",
+			"internal/assembly":   ". internal/blob internal/coding internal/delta internal/durable internal/live internal/metrics internal/node internal/prune internal/publish internal/registry internal/replica internal/store internal/store/dirstore",
 			"internal/clock":      "",
 			"internal/coding":     ".",
 			"internal/delta":      ". internal/blob internal/coding internal/live",
@@ -74,10 +74,9 @@ func theLaw() law {
 			"internal/lifecycle":  ". internal/registry",
 			"internal/urls":       ".",
 			"internal/live":       ". internal/registry", // for its data types
+			"internal/metrics":    ". internal/blob internal/delta internal/live internal/serve",
 			"internal/node":       ". internal/admin internal/blob internal/durable internal/front internal/live internal/peer internal/registry internal/replica internal/serve",
 			"internal/ratelimit":  "",
-			"internal/origin":     ". internal/blob internal/live internal/node internal/registry internal/store",
-			"internal/own":        ". internal/blob internal/durable internal/peer internal/replica internal/store internal/store/dirstore",
 			"internal/peer":       ". internal/blob",
 			"internal/prune":      ". internal/clock internal/lifecycle internal/registry internal/store",
 			"internal/publish":    ". internal/coding internal/references internal/registry",
@@ -116,42 +115,43 @@ func theLaw() law {
 			"database/sql":   "internal/kv/sqlitekv",
 			"log":            "", // log/slog, injected
 			"log/slog":       "*",
-			"net/http":       "asset cmd/holdfast internal/admin internal/blob internal/fastpath internal/front internal/hook internal/node internal/peer internal/serve internal/store/bucketstore examples/... bench/... test/...",
+			"net/http":       "asset cmd/holdfast internal/admin internal/blob internal/fastpath internal/front internal/hook internal/metrics internal/node internal/peer internal/serve internal/store/bucketstore examples/... bench/... test/...",
 			"net/http/pprof": "", // registers itself
 			"os/exec":        "cmd/holdfast internal/hook bench/... test/...",
 			"plugin":         "",
 			"testing":        "internal/holdtest internal/kv/kvtest internal/store/storetest bench/... test/...",
 			"unsafe":         "internal/fastpath",
 
-			"github.com/bmatcuk/doublestar":   "internal/registry",
-			"github.com/cheggaaa/pb":          "cmd/holdfast",
-			"github.com/coreos/go-systemd":    "cmd/holdfast",
-			"github.com/go-zookeeper/zk":      "internal/kv/zkkv",
-			"github.com/goccy/go-yaml":        "cmd/holdfast",
-			"github.com/klauspost/compress":   "internal/coding",
-			"github.com/maypok86/otter":       "internal/blob internal/delta",
-			"github.com/minio/minio-go":       "internal/store/bucketstore",
-			"github.com/molecule-man/go-brrr": "internal/coding",
-			"github.com/pires/go-proxyproto":  "internal/front",
-			"github.com/spf13/cobra":          "cmd/holdfast",
-			"github.com/spf13/pflag":          "cmd/holdfast",
-			"github.com/tdewolff/parse":       "internal/urls internal/publish internal/references",
-			"go.etcd.io/etcd":                 "internal/kv/etcdkv",
-			"go.uber.org/zap":                 "internal/kv/etcdkv",
-			"golang.org/x/net":                "internal/fastpath internal/references internal/serve",
-			"golang.org/x/sync":               "cmd/holdfast internal/... bench/... test/...",
-			"golang.org/x/sys":                "cmd/holdfast internal/durable internal/fastpath internal/front internal/kv/kvtest internal/kv/sqlitekv internal/store/dirstore bench/... test/...",
-			"golang.org/x/term":               "cmd/holdfast",
-			"golang.org/x/time":               "internal/ratelimit",
-			"google.golang.org/grpc":          "internal/kv/etcdkv",
-			"modernc.org/sqlite":              "internal/kv/sqlitekv",
+			"github.com/bmatcuk/doublestar":       "internal/registry",
+			"github.com/cheggaaa/pb":              "cmd/holdfast",
+			"github.com/coreos/go-systemd":        "cmd/holdfast",
+			"github.com/go-zookeeper/zk":          "internal/kv/zkkv",
+			"github.com/goccy/go-yaml":            "cmd/holdfast",
+			"github.com/klauspost/compress":       "internal/coding",
+			"github.com/maypok86/otter":           "internal/blob internal/delta",
+			"github.com/minio/minio-go":           "internal/store/bucketstore",
+			"github.com/molecule-man/go-brrr":     "internal/coding",
+			"github.com/pires/go-proxyproto":      "internal/front",
+			"github.com/prometheus/client_golang": "internal/metrics",
+			"github.com/spf13/cobra":              "cmd/holdfast",
+			"github.com/spf13/pflag":              "cmd/holdfast",
+			"github.com/tdewolff/parse":           "internal/urls internal/publish internal/references",
+			"go.etcd.io/etcd":                     "internal/kv/etcdkv",
+			"go.uber.org/zap":                     "internal/kv/etcdkv",
+			"golang.org/x/net":                    "internal/fastpath internal/references internal/serve",
+			"golang.org/x/sync":                   "cmd/holdfast internal/... bench/... test/...",
+			"golang.org/x/sys":                    "cmd/holdfast internal/durable internal/fastpath internal/front internal/kv/kvtest internal/kv/sqlitekv internal/store/dirstore bench/... test/...",
+			"golang.org/x/term":                   "cmd/holdfast",
+			"golang.org/x/time":                   "internal/ratelimit",
+			"google.golang.org/grpc":              "internal/kv/etcdkv",
+			"modernc.org/sqlite":                  "internal/kv/sqlitekv",
 		},
 		testing: "github.com/anishathalye/porcupine github.com/chromedp github.com/google/go-cmp " +
 			"github.com/rogpeppe/go-internal go.uber.org/goleak pgregory.net/rapid",
 		suites: "internal/kv/kvtest internal/store/storetest bench/... examples/rolling/visit test/...",
 		drivers: "internal/kv/etcdkv internal/kv/memkv internal/kv/sqlitekv internal/kv/zkkv " +
 			"internal/store/bucketstore internal/store/dirstore internal/store/memstore",
-		wiring: "internal/holdtest/... internal/own/... cmd/holdfast/backends.go asset/etcd/... asset/local/... asset/s3/... asset/zookeeper/... bench/... test/...",
+		wiring: "internal/holdtest/... internal/assembly/... cmd/holdfast/backends.go asset/etcd/... asset/local/... asset/s3/... asset/zookeeper/... bench/... test/...",
 		apart: map[string]string{
 			"internal/live":      "net/http golang.org/x/net internal/blob internal/publish internal/serve",
 			"internal/publish":   "net/http internal/live internal/serve",

@@ -55,6 +55,7 @@ type Lines struct {
 	waiting []byte // whole lines
 	trouble bool   // since a write failed, or a line was dropped
 	dropped int64  // since then
+	lost    int64  // since the beginning
 	loss    time.Time
 	cause   error // of the last write
 
@@ -107,9 +108,22 @@ func (l *Lines) take(line []byte) (begins bool, cause error) {
 		return false, nil
 	}
 	begins = !l.trouble
+	l.drop()
+	return begins, l.cause
+}
+
+// drop counts a line that is lost; the caller holds the lock.
+func (l *Lines) drop() {
 	l.trouble, l.loss = true, time.Now()
 	l.dropped++
-	return begins, l.cause
+	l.lost++
+}
+
+// Lost returns how many lines were dropped since the beginning.
+func (l *Lines) Lost() int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.lost
 }
 
 // Reopen has the file opened again, by its name.
@@ -229,8 +243,7 @@ func (l *Lines) dropTorn() {
 	l.rest = l.rest[bytes.IndexByte(l.rest, '\n')+1:]
 	l.torn = false
 	l.mu.Lock()
-	l.trouble, l.loss = true, time.Now()
-	l.dropped++
+	l.drop()
 	l.mu.Unlock()
 }
 

@@ -119,7 +119,7 @@ func (n *Node) servers(ctx context.Context) (all []*server) {
 		}
 	}
 	if n.admin != nil {
-		add(n.admin, front.ServerConfig{Handler: admin.Handler(n.Status)})
+		add(n.admin, front.ServerConfig{Handler: admin.Handler(n.Status, n.config.Metrics)})
 	}
 	if n.peers != nil {
 		add(n.peers, n.peerServer())
@@ -149,7 +149,7 @@ func (n *Node) shutdown(servers []*server) {
 }
 
 func (n *Node) handler() *serve.Handler {
-	o := serve.Options{Logger: n.config.Logger, Access: n.config.Access}
+	o := serve.Options{Logger: n.config.Logger, Access: n.config.Access, Meter: n.config.Meter}
 	if n.config.DebugHeaders {
 		o.Node = n.config.Name
 	}

@@ -72,6 +72,10 @@ type Config struct {
 	// Access is called after each answer to a site's request; nil for nobody. It must not
 	// block.
 	Access func(*http.Request, serve.Access)
+	// Meter counts answers to the sites' requests, and Metrics shows that on Admin; nil for
+	// neither.
+	Meter   serve.Meter
+	Metrics http.Handler
 
 	Standard     bool          // net/http answers all requests of the sites
 	DebugHeaders bool          // who answered, and from where
@@ -229,6 +233,9 @@ func withDefaults(c Config) Config {
 
 // Table returns the current table, or nil before the first.
 func (n *Node) Table() *live.Table { return n.keeper.Table() }
+
+// Health says how current the table is.
+func (n *Node) Health() live.Health { return n.keeper.Health() }
 
 // Await waits for a read of the registry that began after the call; see live.Keeper.
 func (n *Node) Await(ctx context.Context, name string, guess bool) error {

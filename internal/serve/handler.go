@@ -37,11 +37,20 @@ type Deltas interface {
 	Find(c holdfast.Coding, u live.Upgrade) (delta []byte, digest holdfast.Digest, known bool)
 }
 
+// Meter counts answers; *metrics.Metrics is one. It must not block, and keeps nothing of d.
+type Meter interface {
+	// Observe is told of an answer, of how many bytes of its body were sent, and of how
+	// long that took since the request was read.
+	Observe(d *Decision, sent int64, took time.Duration)
+}
+
 // Options configure a Handler. The zero values mean the defaults named.
 type Options struct {
 	Logger *slog.Logger // nil discards
 	// Access is called after each answer, if set. It must not block.
 	Access func(*http.Request, Access)
+	// Meter counts answers; nil for nobody.
+	Meter Meter
 	// Node is the name that debug headers give; "" leaves debug headers out.
 	Node string
 	// Wait bounds how long a request waits for news of the registry (2 s), Fetch
@@ -111,24 +120,11 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, req *Request, d
 	w.WriteHeader(d.Status)
 	d.count()
 	sent, err := h.send(w, &body)
-	h.report(r, d, Access{Status: d.Status, Sent: sent, Hot: body.hot, Delta: d.Delta != nil, Duration: time.Since(start)})
+	h.Report(d, &body, sent, time.Since(start), func() *http.Request { return r })
 	if err != nil {
 		h.options.Logger.Debug("answer cut short", "path", r.URL.Path, "sent", sent, "error", err)
 		panic(http.ErrAbortHandler) // so that the client also sees it
 	}
-}
-
-func (h *Handler) report(r *http.Request, d *Decision, a Access) {
-	if h.options.Access == nil {
-		return
-	}
-	if d.App != nil {
-		a.App = d.App.Name.String()
-	}
-	if d.Release != nil {
-		a.Release = d.Release.ID.String()
-	}
-	h.options.Access(r, a)
 }
 
 // count notes that a release was asked for.

@@ -55,13 +55,24 @@ func (h *Handler) AnswerNow(r *Request, d *Decision) (Payload, bool) {
 	return p, ok
 }
 
-// Report tells the access log, if there is one, of an answer that took so long and of
-// whose body so much was sent. request makes the request as net/http has it; the log
-// keeps nothing of it.
+// Report tells the meter and the access log, as far as there are any, of an answer that
+// took so long and of whose body so many bytes were sent. request makes the request as
+// net/http has it; the log keeps nothing of it.
 func (h *Handler) Report(d *Decision, p *Payload, sent int64, took time.Duration, request func() *http.Request) {
-	if h.options.Access != nil {
-		h.report(request(), d, Access{Status: d.Status, Sent: sent, Hot: p.hot, Delta: d.Delta != nil, Duration: took})
+	if h.options.Meter != nil {
+		h.options.Meter.Observe(d, sent, took)
 	}
+	if h.options.Access == nil {
+		return
+	}
+	a := Access{Status: d.Status, Sent: sent, Hot: p.hot, Delta: d.Delta != nil, Duration: took}
+	if d.App != nil {
+		a.App = d.App.Name.String()
+	}
+	if d.Release != nil {
+		a.Release = d.Release.ID.String()
+	}
+	h.options.Access(request(), a)
 }
 
 // AppendHeader appends the status line and the header of d, whose body is p, as

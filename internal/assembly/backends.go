@@ -1,9 +1,4 @@
-// Package origin opens what a node gets all it serves from, the registry and the
-// store of its cluster: at once, or, where they are out of reach, later.
-//
-// What is wrong is an error at once. What is out of reach is put off: a store always,
-// a registry if the node kept what it served.
-package origin
+package assembly
 
 import (
 	"context"
@@ -47,8 +42,8 @@ type Cluster struct {
 	Logger *slog.Logger
 }
 
-// Origin is where a node gets all it serves from. Close closes what was opened.
-type Origin struct {
+// Backends are where a node gets all it serves from. Close closes what was opened.
+type Backends struct {
 	Registry  node.Registry
 	Manifests live.Manifests
 	Bytes     blob.Fetcher
@@ -63,16 +58,16 @@ type Origin struct {
 	held []io.Closer // in the order of opening
 }
 
-// Of is what is open already, and what closes it.
-func Of(r *registry.Registry, s *store.Store, held ...io.Closer) *Origin {
-	return &Origin{
+// BackendsOf is what is open already, and what closes it.
+func BackendsOf(r *registry.Registry, s *store.Store, held ...io.Closer) *Backends {
+	return &Backends{
 		Registry: r, Manifests: s, Bytes: s, Store: func(context.Context) (*store.Store, error) { return s, nil },
 		Opened: r, OpenedStore: s, held: held,
 	}
 }
 
 // Close closes what was opened, the last first.
-func (o *Origin) Close() error {
+func (o *Backends) Close() error {
 	var errs []error
 	for _, c := range slices.Backward(o.held) {
 		errs = append(errs, c.Close())
@@ -80,8 +75,8 @@ func (o *Origin) Close() error {
 	return errors.Join(errs...)
 }
 
-// Open opens registry and store.
-func Open(ctx context.Context, c Cluster) (*Origin, error) {
+// OpenBackends opens registry and store.
+func OpenBackends(ctx context.Context, c Cluster) (*Backends, error) {
 	limit := openTimeout
 	if c.Kept {
 		limit = patience
@@ -101,7 +96,7 @@ func Open(ctx context.Context, c Cluster) (*Origin, error) {
 }
 
 // withStore adds the store to the registry that is open.
-func (c Cluster) withStore(ctx context.Context, r *registry.Registry, closer io.Closer) (*Origin, error) {
+func (c Cluster) withStore(ctx context.Context, r *registry.Registry, closer io.Closer) (*Backends, error) {
 	limit := storePatience
 	if c.Kept {
 		limit = patience
@@ -111,7 +106,7 @@ func (c Cluster) withStore(ctx context.Context, r *registry.Registry, closer io.
 	cancel()
 	switch {
 	case err == nil:
-		return Of(r, s, closer, storeCloser), nil
+		return BackendsOf(r, s, closer, storeCloser), nil
 	case !IsUnreachable(err) || ctx.Err() != nil:
 		return nil, errors.Join(err, closer.Close())
 	}

@@ -1,4 +1,4 @@
-package origin
+package assembly
 
 import (
 	"errors"
@@ -123,8 +123,8 @@ func TestWrongStoreAtOnce(t *testing.T) {
 	if err := Claim(t.Context(), p.registry, store.New(memstore.New())); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(t.Context(), p.cluster(true)); !errors.Is(err, registry.ErrOtherStore) {
+	if _, err := OpenBackends(t.Context(), p.cluster(true)); !errors.Is(err, registry.ErrOtherStore) {
 		t.Errorf("%v", err)
 	}
-	p.ends(Of(p.registry, p.store, io.NopCloser(nil)), "open registry", "open store", "claim store", "close store", "close registry")
+	p.ends(BackendsOf(p.registry, p.store, io.NopCloser(nil)), "open registry", "open store", "claim store", "close store", "close registry")
 }

@@ -1,4 +1,4 @@
-package bring
+package assembly
 
 import (
 	"context"
@@ -7,7 +7,6 @@ import (
 
 	holdfast "github.com/holdfast-web/holdfast"
 	"github.com/holdfast-web/holdfast/internal/node"
-	"github.com/holdfast-web/holdfast/internal/origin"
 	"github.com/holdfast-web/holdfast/internal/publish"
 	"github.com/holdfast-web/holdfast/internal/registry"
 	"github.com/holdfast-web/holdfast/internal/store"
@@ -21,7 +20,7 @@ const holdTimeout = 15 * time.Second
 // result of its publish is nil where registry or store are out of reach: then it was
 // known before. Errors: those of Publish, else ErrUnavailable, and ErrConflict if another
 // node uses the directory.
-func (b Build) Enter(ctx context.Context, from *origin.Origin) (holdfast.ReleaseID, *publish.Result, error) {
+func (b LocalBuild) Enter(ctx context.Context, from *Backends) (holdfast.ReleaseID, *publish.Result, error) {
 	if b.StateDir != "" {
 		if err := node.Free(b.StateDir); err != nil { // before anything is stored in its name
 			return holdfast.ReleaseID{}, nil, err
@@ -49,7 +48,7 @@ func (b Build) Enter(ctx context.Context, from *origin.Origin) (holdfast.Release
 
 // recall finds the build in what the registry says, or what the node kept of that. In a
 // store of its own all of it must be as well: nobody else need have it.
-func (b Build) recall(ctx context.Context, from *origin.Origin) (id holdfast.ReleaseID, err error) {
+func (b LocalBuild) recall(ctx context.Context, from *Backends) (id holdfast.ReleaseID, err error) {
 	var apps []*registry.AppState
 	if from.Opened != nil {
 		apps, err = from.Opened.Apps(ctx)

@@ -1,4 +1,4 @@
-package bring
+package assembly
 
 import (
 	"fmt"
@@ -12,20 +12,20 @@ type Identity struct{ text string }
 
 // The identities that are no literal.
 const (
-	Content = "content" // the build: nodes with the same one share a release
-	Node    = "node"    // the build and the node's name
-	Address = "address" // the build and the node's address
+	ContentIdentity = "content" // the build: nodes with the same one share a release
+	NodeIdentity    = "node"    // the build and the node's name
+	AddressIdentity = "address" // the build and the node's address
 )
 
 // ParseIdentity is the inverse of String. What is none of the constants is the ID.
 func ParseIdentity(text string) (Identity, error) {
 	switch text {
-	case Content, Node, Address:
+	case ContentIdentity, NodeIdentity, AddressIdentity:
 		return Identity{text}, nil
 	}
 	id, err := holdfast.ParseReleaseID(text)
 	if err != nil {
-		return Identity{}, fmt.Errorf("identity: want %s, %s, %s or an ID: %w", Content, Node, Address, err)
+		return Identity{}, fmt.Errorf("identity: want %s, %s, %s or an ID: %w", ContentIdentity, NodeIdentity, AddressIdentity, err)
 	}
 	return Identity{id.String()}, nil
 }
@@ -38,11 +38,11 @@ func (i Identity) release(m *holdfast.Manifest, name, address string) (holdfast.
 		return holdfast.DigestOf([]byte(m.Digest().String() + "\n" + what)).AutoID()
 	}
 	switch i.text {
-	case Content:
+	case ContentIdentity:
 		return m.Digest().AutoID(), nil
-	case Node:
+	case NodeIdentity:
 		return with(name), nil
-	case Address:
+	case AddressIdentity:
 		return with(address), nil
 	}
 	return holdfast.ParseReleaseID(i.text)

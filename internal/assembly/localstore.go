@@ -1,10 +1,4 @@
-// Package own is about the store that is one node's own, on a cluster whose nodes share
-// none: where it lies, how it is lent to other nodes, and who may change it when.
-//
-// What other nodes brought is copied into it by package replica, which cleans it as well.
-// Who stores something else there, a publish or the node's own build at its start,
-// holds it meanwhile.
-package own
+package assembly
 
 import (
 	"context"
@@ -18,7 +12,6 @@ import (
 	holdfast "github.com/holdfast-web/holdfast"
 	"github.com/holdfast-web/holdfast/internal/blob"
 	"github.com/holdfast-web/holdfast/internal/durable"
-	"github.com/holdfast-web/holdfast/internal/peer"
 	"github.com/holdfast-web/holdfast/internal/replica"
 	"github.com/holdfast-web/holdfast/internal/store"
 	"github.com/holdfast-web/holdfast/internal/store/dirstore"
@@ -34,18 +27,23 @@ const (
 // holdRetry is how long Hold waits between two attempts.
 const holdRetry = 100 * time.Millisecond
 
-// Place is where the store lies: below the node's data directory.
-type Place struct{ Data string }
+// LocalStore is the store of one node, in a cluster whose nodes share none. It lies
+// below the node's data directory.
+//
+// Package replica copies into it what other nodes brought, and cleans it. Whoever stores
+// something else there, a publish or the node's own build at its start, holds it
+// meanwhile.
+type LocalStore struct{ Data string }
 
 // Dir is the directory of the store.
-func (p Place) Dir() string { return filepath.Join(p.Data, "store") }
+func (p LocalStore) Dir() string { return filepath.Join(p.Data, "store") }
 
 // lock is the file that who stores something has locked together with others, and who
 // cleans alone.
-func (p Place) lock() string { return filepath.Join(p.Data, "store.lock") }
+func (p LocalStore) lock() string { return filepath.Join(p.Data, "store.lock") }
 
 // Open opens the store, which is made if need be.
-func (p Place) Open(ctx context.Context, log *slog.Logger) (store.Driver, error) {
+func (p LocalStore) Open(ctx context.Context, log *slog.Logger) (store.Driver, error) {
 	driver, err := dirstore.Open(ctx, p.Dir(), dirstore.Options{Logger: log})
 	if err != nil {
 		return nil, err
@@ -55,7 +53,7 @@ func (p Place) Open(ctx context.Context, log *slog.Logger) (store.Driver, error)
 
 // Hold keeps the store, which must have been opened, from being cleaned until it is let
 // go. It waits for a cleaning that is under way: holdfast.ErrConflict if ctx ends first.
-func (p Place) Hold(ctx context.Context) (io.Closer, error) {
+func (p LocalStore) Hold(ctx context.Context) (io.Closer, error) {
 	for {
 		l, err := durable.Lock(p.lock(), false)
 		if !errors.Is(err, durable.ErrLocked) {
@@ -70,7 +68,7 @@ func (p Place) Hold(ctx context.Context) (io.Closer, error) {
 }
 
 // alone keeps everybody else from storing anything, without waiting for who does.
-func (p Place) alone() (unlock func() error, err error) {
+func (p LocalStore) alone() (unlock func() error, err error) {
 	l, err := durable.Lock(p.lock(), true)
 	if errors.Is(err, durable.ErrLocked) {
 		err = fmt.Errorf("%w: %w", holdfast.ErrConflict, err)
@@ -81,21 +79,19 @@ func (p Place) alone() (unlock func() error, err error) {
 	return l.Close, nil
 }
 
-// Opener opens a store, or returns the one that is open.
-type Opener func(context.Context) (*store.Store, error)
+// opener opens a store, or returns the one that is open.
+type opener func(context.Context) (*store.Store, error)
 
-// Replica says how what nodes bring is copied into the store.
-func (p Place) Replica(open Opener, copies int, rate int64, log *slog.Logger) *replica.Config {
-	return &replica.Config{Copies: copies, Rate: rate, Store: open, Lock: p.alone, Logger: log}
+// replica says how what nodes bring is copied into the store.
+func (p LocalStore) replica(open opener, copies int, rate int64, floor time.Duration, log *slog.Logger) *replica.Config {
+	return &replica.Config{Copies: copies, Rate: rate, Store: open, Lock: p.alone, Floor: floor, Logger: log}
 }
 
-// Lend returns what a node answers others from: memory and disk cache, and the store.
+// lent is what a node answers others from: memory and disk cache, and the store.
 // The source must read that first.
-func Lend(source *blob.Source, open Opener) peer.Objects { return lent{source, open} }
-
 type lent struct {
 	*blob.Source
-	open Opener
+	open opener
 }
 
 // OpenLocal implements peer.Objects.
@@ -114,14 +110,8 @@ func (l lent) OpenLocal(ctx context.Context, ref blob.Ref) (blob.Content, error)
 	return l.Open(ctx, ref)
 }
 
-// Dead removes from the store what was taken down.
-func Dead(open Opener) interface {
-	Forbid(ctx context.Context, down *holdfast.Takedowns) error
-} {
-	return dead{open}
-}
-
-type dead struct{ open Opener }
+// dead removes from the store what was taken down.
+type dead struct{ open opener }
 
 // Forbid deletes the objects that are dead by down.
 func (d dead) Forbid(ctx context.Context, down *holdfast.Takedowns) error {

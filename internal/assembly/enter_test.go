@@ -1,4 +1,4 @@
-package bring
+package assembly
 
 import (
 	"context"
@@ -10,8 +10,6 @@ import (
 
 	holdfast "github.com/holdfast-web/holdfast"
 	"github.com/holdfast-web/holdfast/internal/node"
-	"github.com/holdfast-web/holdfast/internal/origin"
-	"github.com/holdfast-web/holdfast/internal/own"
 	"github.com/holdfast-web/holdfast/internal/store"
 )
 
@@ -23,7 +21,7 @@ func TestEnter(t *testing.T) {
 		t.Fatal(err)
 	}
 	r, s := cluster(t)
-	mine, from := build(t, "v1", "one"), origin.Of(r, s)
+	mine, from := build(t, "v1", "one"), BackendsOf(r, s)
 	id, result, err := mine.Enter(t.Context(), from)
 	if err != nil || id.String() != "v1" || result == nil {
 		t.Fatalf("%s %v %v", id, result, err)
@@ -48,8 +46,8 @@ func TestEnter(t *testing.T) {
 // have it; and nothing is stored in the name of a node that runs.
 func TestEnterOwn(t *testing.T) {
 	r, s := cluster(t)
-	mine, from := build(t, "v1", "one"), origin.Of(r, s)
-	mine.Own = &own.Place{Data: t.TempDir()}
+	mine, from := build(t, "v1", "one"), BackendsOf(r, s)
+	mine.Own = &LocalStore{Data: t.TempDir()}
 	mine.StateDir = filepath.Join(mine.Own.Data, "node")
 	if _, _, err := mine.Enter(t.Context(), from); err != nil {
 		t.Fatal(err)
@@ -67,10 +65,10 @@ func TestEnterOwn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := build(t, "v2", "two").Enter(t.Context(), origin.Of(r, s)); err != nil {
+	if _, _, err := build(t, "v2", "two").Enter(t.Context(), BackendsOf(r, s)); err != nil {
 		t.Errorf("with another directory: %v", err)
 	}
-	if _, _, err := mine.Enter(t.Context(), origin.Of(r, s)); !errors.Is(err, holdfast.ErrConflict) {
+	if _, _, err := mine.Enter(t.Context(), BackendsOf(r, s)); !errors.Is(err, holdfast.ErrConflict) {
 		t.Errorf("in a directory in use: %v", err)
 	}
 	ended, end := context.WithCancel(t.Context())

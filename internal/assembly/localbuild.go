@@ -1,6 +1,4 @@
-// Package bring makes the build that a node brings with it a release of the cluster,
-// for the node to own.
-package bring
+package assembly
 
 import (
 	"context"
@@ -9,14 +7,13 @@ import (
 
 	holdfast "github.com/holdfast-web/holdfast"
 	"github.com/holdfast-web/holdfast/internal/coding"
-	"github.com/holdfast-web/holdfast/internal/own"
 	"github.com/holdfast-web/holdfast/internal/publish"
 	"github.com/holdfast-web/holdfast/internal/registry"
 	"github.com/holdfast-web/holdfast/internal/store"
 )
 
-// Build is a build that a node brings with it.
-type Build struct {
+// LocalBuild is a build that a node brings with it.
+type LocalBuild struct {
 	App           holdfast.AppName
 	Create        bool // makes an app that does not exist although there are others
 	Identity      Identity
@@ -24,7 +21,7 @@ type Build struct {
 	// StateDir is where the node keeps what it serves; "" if it does not.
 	StateDir string
 	// Own is where the node's own store lies; nil for a store that nodes share.
-	Own *own.Place
+	Own *LocalStore
 	// Scan reads the build.
 	Scan func(context.Context, publish.ScanOptions) (*publish.Build, error)
 	// Logger gets what is wrong with the build, and yet no reason to refuse it.
@@ -33,7 +30,7 @@ type Build struct {
 
 // Publish stores what the store lacks of the build and adds the release, unless it is
 // there. Errors: those of publish.Publish, and registry.ErrPublished.
-func (b Build) Publish(ctx context.Context, r *registry.Registry, s *store.Store) (*publish.Result, error) {
+func (b LocalBuild) Publish(ctx context.Context, r *registry.Registry, s *store.Store) (*publish.Result, error) {
 	snap, err := r.Refresh(ctx, nil)
 	if err != nil {
 		return nil, err
@@ -53,7 +50,7 @@ func (b Build) Publish(ctx context.Context, r *registry.Registry, s *store.Store
 
 // Recall finds the build among the releases that were known before the registry or the
 // store was out of reach. ErrUnavailable if it is none of those that can be served.
-func (b Build) Recall(ctx context.Context, apps []*registry.AppState) (*registry.ReleaseInfo, error) {
+func (b LocalBuild) Recall(ctx context.Context, apps []*registry.AppState) (*registry.ReleaseInfo, error) {
 	a := appOf(apps, b.App)
 	if a == nil {
 		return nil, fmt.Errorf("%w: app %s is not known here", holdfast.ErrUnavailable, b.App)
@@ -92,7 +89,7 @@ func Stored(ctx context.Context, s *store.Store, r *registry.ReleaseInfo) error 
 }
 
 // read scans the build as the settings of the app say.
-func (b Build) read(ctx context.Context, s *holdfast.Settings) (*publish.Build, holdfast.ReleaseID, error) {
+func (b LocalBuild) read(ctx context.Context, s *holdfast.Settings) (*publish.Build, holdfast.ReleaseID, error) {
 	build, err := b.Scan(ctx, publish.ScanOptions{Mount: s.Mount, SourceMaps: s.SourceMaps})
 	if err != nil {
 		return nil, holdfast.ReleaseID{}, err

@@ -1,4 +1,4 @@
-package origin
+package assembly
 
 import (
 	"context"
@@ -77,9 +77,9 @@ func (p *place) cluster(kept bool) Cluster {
 	}
 }
 
-func (p *place) open(kept bool) *Origin {
+func (p *place) open(kept bool) *Backends {
 	p.t.Helper()
-	o, err := Open(p.t.Context(), p.cluster(kept))
+	o, err := OpenBackends(p.t.Context(), p.cluster(kept))
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -87,7 +87,7 @@ func (p *place) open(kept bool) *Origin {
 }
 
 // ends closes the origin and compares what happened altogether.
-func (p *place) ends(o *Origin, want ...string) {
+func (p *place) ends(o *Backends, want ...string) {
 	p.t.Helper()
 	if err := o.Close(); err != nil {
 		p.t.Error(err)
@@ -180,7 +180,7 @@ func TestWrong(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p := newPlace(t)
 			p.registryError, p.storeError = tt.registry, tt.store
-			_, err := Open(t.Context(), p.cluster(tt.kept))
+			_, err := OpenBackends(t.Context(), p.cluster(tt.kept))
 			if !errors.Is(err, tt.registry) && !errors.Is(err, tt.store) || !slices.Equal(p.said, tt.said) {
 				t.Errorf("%v, %q", err, p.said)
 			}
@@ -190,7 +190,7 @@ func TestWrong(t *testing.T) {
 	p.registryError = errAway
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := Open(ctx, p.cluster(true)); !errors.Is(err, errAway) {
+	if _, err := OpenBackends(ctx, p.cluster(true)); !errors.Is(err, errAway) {
 		t.Errorf("given up: %v", err)
 	}
 }

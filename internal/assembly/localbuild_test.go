@@ -1,4 +1,4 @@
-package bring
+package assembly
 
 import (
 	"context"
@@ -25,9 +25,9 @@ func identity(t *testing.T, text string) Identity {
 	return i
 }
 
-func build(t *testing.T, what, text string) Build {
+func build(t *testing.T, what, text string) LocalBuild {
 	t.Helper()
-	return Build{
+	return LocalBuild{
 		App: holdfast.DefaultApp(), Identity: identity(t, what), Name: "n1", Address: "10.0.0.1:80",
 		Scan: publish.FS(fstest.MapFS{"app.js": {Data: []byte(text)}}).Scan, Logger: slog.New(slog.DiscardHandler),
 	}
@@ -49,7 +49,7 @@ func cluster(t *testing.T) (*registry.Registry, *store.Store) {
 }
 
 func TestParseIdentity(t *testing.T) {
-	for _, text := range []string{"content", "node", "address", "v7", "Content"} {
+	for _, text := range []string{"content", "node", "address", "v7", "ContentIdentity"} {
 		if got := identity(t, text).String(); got != text {
 			t.Errorf("%s became %s", text, got)
 		}
@@ -77,7 +77,7 @@ func TestCheckAddress(t *testing.T) {
 func TestRecall(t *testing.T) {
 	r, s := cluster(t)
 	mine := build(t, "v1", "one")
-	recall := func(b Build) error {
+	recall := func(b LocalBuild) error {
 		t.Helper()
 		apps, err := r.Apps(t.Context())
 		if err != nil {
@@ -89,7 +89,7 @@ func TestRecall(t *testing.T) {
 		}
 		return err
 	}
-	refused := func(what string, b Build) {
+	refused := func(what string, b LocalBuild) {
 		t.Helper()
 		if err := recall(b); !errors.Is(err, holdfast.ErrUnavailable) {
 			t.Errorf("%s: %v", what, err)
@@ -162,7 +162,7 @@ func TestStored(t *testing.T) {
 func TestPublishAgain(t *testing.T) {
 	r, s := cluster(t)
 	for _, text := range []string{"one", "one", "two"} {
-		if _, err := build(t, Content, text).Publish(t.Context(), r, s); err != nil {
+		if _, err := build(t, ContentIdentity, text).Publish(t.Context(), r, s); err != nil {
 			t.Errorf("%s: %v", text, err)
 		}
 	}
@@ -172,12 +172,12 @@ func TestPublishAgain(t *testing.T) {
 // brought says nothing of it, and needs nothing of it.
 func TestStoresApart(t *testing.T) {
 	r, s := cluster(t)
-	if _, err := build(t, Content, "one").Publish(t.Context(), r, s); err != nil {
+	if _, err := build(t, ContentIdentity, "one").Publish(t.Context(), r, s); err != nil {
 		t.Fatal(err)
 	}
 	for _, text := range []string{"one", "two"} {
 		var log strings.Builder
-		b := build(t, Content, text)
+		b := build(t, ContentIdentity, text)
 		b.Logger = slog.New(slog.NewTextHandler(&log, nil))
 		other := store.New(memstore.New())
 		result, err := b.Publish(t.Context(), r, other)
@@ -197,7 +197,7 @@ func TestStoresApart(t *testing.T) {
 // TestUnreadableBuild leaves nothing in the registry.
 func TestUnreadableBuild(t *testing.T) {
 	r, s := cluster(t)
-	b := build(t, Content, "one")
+	b := build(t, ContentIdentity, "one")
 	broken := errors.New("broken disk")
 	b.Scan = func(context.Context, publish.ScanOptions) (*publish.Build, error) { return nil, broken }
 	if _, err := b.Publish(t.Context(), r, s); !errors.Is(err, broken) {

@@ -1,4 +1,4 @@
-package own
+package assembly
 
 import (
 	"context"
@@ -9,20 +9,17 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
 
 	holdfast "github.com/holdfast-web/holdfast"
 	"github.com/holdfast-web/holdfast/internal/blob"
 	"github.com/holdfast-web/holdfast/internal/store"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
 // TestLock: while something is stored in a node's own store, it is not cleaned, and
 // while it is cleaned, who wants to store something waits, but not forever.
 func TestLock(t *testing.T) {
-	place := Place{t.TempDir()}
-	config := place.Replica(nil, 3, 5<<20, nil)
+	place := LocalStore{t.TempDir()}
+	config := place.replica(nil, 3, 5<<20, 0, nil)
 	if config.Copies != 3 || config.Rate != 5<<20 {
 		t.Errorf("%d copies at %d bytes a second: not what was asked for", config.Copies, config.Rate)
 	}
@@ -73,7 +70,7 @@ func TestLock(t *testing.T) {
 
 // TestLend: others get what is in the store, which need not be in the cache.
 func TestLend(t *testing.T) {
-	driver, err := Place{t.TempDir()}.Open(t.Context(), slog.New(slog.DiscardHandler))
+	driver, err := LocalStore{t.TempDir()}.Open(t.Context(), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,8 +83,8 @@ func TestLend(t *testing.T) {
 	const text = "of this node alone"
 	name := holdfast.ObjectName{Digest: holdfast.DigestOf([]byte(text))}
 	ref := blob.Ref{Name: name, Size: int64(len(text))}
-	lent := Lend(source, func(context.Context) (*store.Store, error) { return s, nil })
-	if _, err := lent.OpenLocal(t.Context(), ref); !errors.Is(err, holdfast.ErrNotFound) {
+	l := lent{source, func(context.Context) (*store.Store, error) { return s, nil }}
+	if _, err := l.OpenLocal(t.Context(), ref); !errors.Is(err, holdfast.ErrNotFound) {
 		t.Errorf("what is not there: %v", err)
 	}
 	if _, err := s.PutObject(t.Context(), name, ref.Size, strings.NewReader(text)); err != nil {
@@ -96,7 +93,7 @@ func TestLend(t *testing.T) {
 	if _, err := source.OpenLocal(t.Context(), ref); !errors.Is(err, holdfast.ErrNotFound) {
 		t.Fatalf("the source alone: %v", err)
 	}
-	content, err := lent.OpenLocal(t.Context(), ref)
+	content, err := l.OpenLocal(t.Context(), ref)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,7 +101,7 @@ func TestLend(t *testing.T) {
 	if got, err := io.ReadAll(io.NewSectionReader(content, 0, ref.Size)); err != nil || string(got) != text {
 		t.Errorf("%q %v", got, err)
 	}
-	away := Lend(source, func(context.Context) (*store.Store, error) { return nil, holdfast.ErrUnavailable })
+	away := lent{source, func(context.Context) (*store.Store, error) { return nil, holdfast.ErrUnavailable }}
 	if _, err := away.OpenLocal(t.Context(), blob.Ref{Name: holdfast.ObjectName{Digest: holdfast.DigestOf([]byte("x"))}, Size: 1}); !errors.Is(err, holdfast.ErrUnavailable) {
 		t.Errorf("a store that is out of reach: %v", err)
 	}

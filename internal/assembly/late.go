@@ -1,4 +1,4 @@
-package origin
+package assembly
 
 import (
 	"context"
@@ -30,8 +30,8 @@ func newLate(c Cluster, opened *registry.Registry) *late {
 }
 
 // origin is one whose store, and whose registry if opened is nil, come later.
-func (l *late) origin(r node.Registry, opened *registry.Registry, held ...io.Closer) *Origin {
-	return &Origin{Registry: r, Manifests: l, Bytes: l, Store: l.open, Reach: l.reach, Opened: opened, held: held}
+func (l *late) origin(r node.Registry, opened *registry.Registry, held ...io.Closer) *Backends {
+	return &Backends{Registry: r, Manifests: l, Bytes: l, Store: l.open, Reach: l.reach, Opened: opened, held: held}
 }
 
 // Close closes what was opened.
