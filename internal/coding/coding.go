@@ -1,12 +1,11 @@
-// Package coding makes and checks the encoded forms of files: brotli (RFC 7932),
-// gzip (RFC 1952) and zstd (RFC 8878). It alone imports codecs.
+// Package coding makes and checks the encoded forms of files: brotli (RFC 7932), gzip
+// (RFC 1952) and zstd (RFC 8878). It alone imports codecs.
 //
-// Three promises hold for every encoded form that leaves it. It was decoded and
-// compared with the identity bytes, so a fault of a codec never reaches a
-// browser. It is a function of the input, the coding and the effort alone, so
-// two publishers of one build write the same objects. And it needs no larger
-// window than browsers grant: 16 MiB of brotli (lgwin 24, no large windows),
-// 8 MiB of zstd (RFC 9659).
+// It guarantees three properties of every encoded form. It was decoded and compared with
+// the identity bytes, so a codec bug never reaches a browser. It depends only on the
+// input, the coding and the effort, so two publishers of one build write the same
+// objects. And it needs no larger window than browsers grant: 16 MiB of brotli (lgwin 24,
+// no large windows), 8 MiB of zstd (RFC 9659).
 package coding
 
 import (
@@ -25,29 +24,29 @@ import (
 	holdfast "github.com/holdfast-web/holdfast"
 )
 
-// MaxSize is the size in bytes above which a file is left in its identity form.
-// An Encoder holds a file and one encoded form of it in memory at a time, and
-// what is larger is hardly ever text.
+// MaxSize is the size in bytes above which a file is not encoded. An Encoder holds a file
+// and one encoded form in memory at a time, and larger files are rarely text.
 const MaxSize = 64 << 20
 
-// maxBest is the size in bytes above which brotli 11, at about half a megabyte a
-// second, gives way to brotli 9.
+// maxBest is the size in bytes above which brotli 9 replaces brotli 11, which encodes
+// about half a megabyte a second.
 const maxBest = 16 << 20
 
-// maxZstdWindow is what RFC 9659 lets a server use.
+// maxZstdWindow is the limit of RFC 9659 for servers.
 const maxZstdWindow = 8 << 20
 
-// Effort says how much time smaller bytes may take.
+// Effort is the trade-off between encoding time and size.
 type Effort string
 
-// The efforts. Fast takes about a fifteenth of the time and gives 4 to 16 % more bytes.
+// The efforts. Fast takes about a fifteenth of the time and produces 4 to 16 % more
+// bytes.
 const (
 	Best Effort = "best" // brotli 11, gzip 9, the best zstd of pure Go
 	Fast Effort = "fast" // brotli 5, gzip 6, the default zstd
 )
 
-// Encoder encodes at one effort. It may be used concurrently. Close it to free
-// its memory.
+// Encoder encodes at one effort. It may be used concurrently. Close it to free its
+// memory.
 type Encoder struct {
 	effort Effort
 	zstd   *zstd.Encoder
@@ -68,11 +67,11 @@ func NewEncoder(e Effort) (*Encoder, error) {
 	return &Encoder{effort: e, zstd: z}, nil
 }
 
-// Close frees the encoder's memory. No Encode may run or follow.
+// Close frees the encoder's memory. Encode must not be running or be called afterwards.
 func (e *Encoder) Close() error { return e.zstd.Close() }
 
-// Encode returns the form of identity in coding c, already checked by decoding
-// it. It fails for more than MaxSize bytes and when the check fails.
+// Encode returns identity in coding c, checked by decoding it. It fails for more than
+// MaxSize bytes and when the check fails.
 func (e *Encoder) Encode(c holdfast.Coding, identity []byte) ([]byte, error) {
 	if len(identity) > MaxSize {
 		return nil, fmt.Errorf("%w: %d bytes are more than the %d that are encoded", holdfast.ErrInvalid, len(identity), MaxSize)
@@ -115,11 +114,11 @@ func (e *Encoder) brotli(identity []byte) ([]byte, error) {
 	return finish(&out, w, identity)
 }
 
-// windowBits returns the smallest window that covers n bytes, from 64 kB, so that
-// small files cost a browser little memory, to the 16 MiB that RFC 7932 ends at.
+// windowBits returns the smallest window that covers n bytes, from 64 kB, so that small
+// files cost a browser little memory, to 16 MiB, the limit of RFC 7932.
 func windowBits(n int) int { return min(max(bits.Len(uint(n+16)), 16), 24) }
 
-// gzip leaves the header's name and time empty: they would differ by machine.
+// gzip leaves the header's name and time empty, because they would differ by machine.
 func (e *Encoder) gzip(identity []byte) ([]byte, error) {
 	level := gzip.BestCompression
 	if e.effort == Fast {
@@ -130,7 +129,7 @@ func (e *Encoder) gzip(identity []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	w.ModTime = time.Unix(0, 0) // the zero Time would be written as a date of the year 2042
+	w.ModTime = time.Unix(0, 0) // the zero Time would be written as a date in 2042
 	return finish(&out, w, identity)
 }
 

@@ -17,7 +17,7 @@ import (
 	holdfast "github.com/holdfast-web/holdfast"
 )
 
-// text looks like a minified script: words from a small stock, never twice alike.
+// text looks like a minified script: words from a small vocabulary, never the same twice.
 func text(seed uint64, n int) []byte {
 	r := rand.New(rand.NewPCG(seed, 1))
 	var b bytes.Buffer
@@ -89,8 +89,7 @@ func TestBestIsSmaller(t *testing.T) {
 	}
 }
 
-// A fresh encoder and one that has done other work, alone or with others at the
-// same time, give the same bytes.
+// A new encoder and a used one, alone or in parallel, produce the same bytes.
 func TestEncodeIsDeterministic(t *testing.T) {
 	inputs := [][]byte{text(3, 40_000), text(4, 3_000), noise(5_000), text(5, 90_000)}
 	used := newEncoder(t, Best)
@@ -298,8 +297,8 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
-// The decoder that checks gzip is not the encoder's; for brotli the encoder's
-// own decoder is all there is, so at least its two ways of decoding must agree.
+// The decoder that checks gzip is independent of the encoder. For brotli only the
+// encoder's own decoder is available, so at least its two ways of decoding must agree.
 func TestBrotliDecodersAgree(t *testing.T) {
 	in := text(9, 200_000)
 	out, err := newEncoder(t, Fast).Encode(holdfast.Brotli, in)

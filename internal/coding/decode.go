@@ -13,9 +13,9 @@ import (
 	holdfast "github.com/holdfast-web/holdfast"
 )
 
-// Decode returns the size identity bytes that encoded holds in coding c. It
-// never produces more than one byte beyond size, whatever encoded claims. Any
-// fault of encoded, bytes after its end included, is holdfast.ErrCorrupt.
+// Decode returns the size identity bytes that encoded contains in coding c. It never
+// produces more than one byte beyond size, regardless of encoded. Any defect of encoded,
+// including trailing bytes, is holdfast.ErrCorrupt.
 func Decode(c holdfast.Coding, encoded []byte, size int64) ([]byte, error) {
 	var out bytes.Buffer
 	if err := decodeTo(&out, c, encoded, size); err != nil {
@@ -24,8 +24,8 @@ func Decode(c holdfast.Coding, encoded []byte, size int64) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// Verify reports whether encoded decodes to exactly identity, and to nothing
-// beyond it, in a way that browsers can follow. It keeps no decoded copy.
+// Verify reports whether encoded decodes to exactly identity, without trailing data, in a
+// way that browsers support. It keeps no decoded copy.
 func Verify(c holdfast.Coding, encoded, identity []byte) error {
 	return decodeTo(&comparer{rest: identity}, c, encoded, int64(len(identity)))
 }
@@ -34,8 +34,8 @@ func decodeTo(w io.Writer, c holdfast.Coding, encoded []byte, size int64) error 
 	if len(encoded) == 0 && c != holdfast.Identity {
 		return corrupt(c, io.ErrUnexpectedEOF)
 	}
-	// The last byte is handed out apart: it is read if and only if the stream
-	// does not end before it.
+	// The last byte is passed separately: it is read if and only if the stream does not
+	// end before it.
 	cut := max(len(encoded)-1, 0)
 	last := bytes.NewReader(encoded[cut:])
 	r, done, err := newReader(c, io.MultiReader(bytes.NewReader(encoded[:cut]), last))
@@ -59,7 +59,7 @@ func corrupt(c holdfast.Coding, cause error) error {
 	return fmt.Errorf("decode %s: %w: %w", c, holdfast.ErrCorrupt, cause)
 }
 
-// newReader returns a decoder of r and what frees it.
+// newReader returns a decoder of r and a function that frees it.
 func newReader(c holdfast.Coding, r io.Reader) (io.Reader, func(), error) {
 	switch c {
 	case holdfast.Identity:
@@ -68,7 +68,7 @@ func newReader(c holdfast.Coding, r io.Reader) (io.Reader, func(), error) {
 		b := brotli.NewReader(r)
 		return b, func() { _ = b.Close() }, nil // it only frees memory
 	case holdfast.Gzip:
-		// The standard library's decoder is not of one make with the encoder.
+		// The standard library's decoder is independent of the encoder.
 		z, err := stdgzip.NewReader(bufio.NewReader(r))
 		if err != nil {
 			return nil, nil, err
@@ -85,7 +85,7 @@ func newReader(c holdfast.Coding, r io.Reader) (io.Reader, func(), error) {
 	return nil, nil, fmt.Errorf("%w: no decoder", holdfast.ErrInvalid)
 }
 
-// comparer is written what rest must hold.
+// comparer compares written bytes with rest.
 type comparer struct{ rest []byte }
 
 func (c *comparer) Write(p []byte) (int, error) {

@@ -13,13 +13,13 @@ import (
 )
 
 // deltaLevel is the brotli level of deltas. Level 11 saves another sixth to a fifth and
-// takes fifty times as long: deltas are made while requests are answered.
+// takes fifty times as long, and deltas are made while requests are answered.
 const deltaLevel = 5
 
-// Delta returns identity in coding c, DeltaBrotli or DeltaZstd, for a client that holds
-// dictionary: the whole content of an answer, with the header of RFC 9842, sections
-// 4.1 and 4.2. It was checked by decoding it, and is a function of the arguments alone.
-// Empty bytes, more than holdfast.MaxDelta of them, and other codings are holdfast.ErrInvalid.
+// Delta returns identity in coding c, DeltaBrotli or DeltaZstd, for a client that has
+// dictionary: the whole content of an answer, with the header of RFC 9842, sections 4.1
+// and 4.2. It was checked by decoding it, and depends only on the arguments. Empty input,
+// more than holdfast.MaxDelta bytes, and other codings are holdfast.ErrInvalid.
 func Delta(c holdfast.Coding, dictionary, identity []byte) ([]byte, error) {
 	for _, b := range [][]byte{dictionary, identity} {
 		if len(b) == 0 || len(b) > holdfast.MaxDelta {
@@ -49,8 +49,8 @@ func Delta(c holdfast.Coding, dictionary, identity []byte) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// deltaHeader is what the content begins with: a magic number, and the digest of the
-// dictionary. That of dcz is a frame that decoders of zstd skip.
+// deltaHeader is the start of the content: a magic number, and the digest of the
+// dictionary. For dcz it is a frame that zstd decoders skip.
 func deltaHeader(c holdfast.Coding, dictionary []byte) []byte {
 	magic := []byte{0xff, 'D', 'C', 'B'}
 	if c == holdfast.DeltaZstd {
@@ -85,9 +85,9 @@ func deltaZstd(out *bytes.Buffer, dictionary, identity []byte) error {
 	return err
 }
 
-// deltaWindow is the size in bytes of a zstd window: the dictionary can be referred to
-// only while all of the output lies inside (RFC 8878, section 3.1.1.1.2), and clients
-// take 8 MiB or five quarters of the dictionary (RFC 9842, section 4.2).
+// deltaWindow is the size in bytes of a zstd window: the dictionary can be referenced
+// only while all of the output is inside it (RFC 8878, section 3.1.1.1.2), and clients
+// accept 8 MiB or five quarters of the dictionary (RFC 9842, section 4.2).
 func deltaWindow(dictionary, identity int) int {
 	want := 1 << max(bits.Len(uint(dictionary+identity)), 16)
 	for want > max(8<<20, dictionary+dictionary/4) {
@@ -96,7 +96,7 @@ func deltaWindow(dictionary, identity int) int {
 	return want
 }
 
-// DecodeDelta is Decode for a delta and the dictionary that it was made with.
+// DecodeDelta is Decode for a delta with its dictionary.
 func DecodeDelta(c holdfast.Coding, dictionary, encoded []byte, size int64) ([]byte, error) {
 	header := deltaHeader(c, dictionary)
 	if !bytes.HasPrefix(encoded, header) {

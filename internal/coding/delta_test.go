@@ -46,7 +46,8 @@ func TestDelta(t *testing.T) {
 	}
 }
 
-// The header is that of RFC 9842: clients compare the digest with their dictionary's.
+// The header is that of RFC 9842: clients compare the digest with that of their
+// dictionary.
 func TestDeltaHeader(t *testing.T) {
 	old := text(1, 1000)
 	digest := holdfast.DigestOf(old)
@@ -63,8 +64,8 @@ func TestDeltaHeader(t *testing.T) {
 	}
 }
 
-// A frame that names a dictionary by number is refused by clients: theirs have none.
-// The window is no larger than they take, and the checksum is on.
+// Clients refuse a frame that names a dictionary by number, because theirs have none. The
+// window is no larger than they accept, and the checksum is on.
 func TestDeltaZstdFrame(t *testing.T) {
 	for _, size := range []int{1000, 300_000, 9 << 20} {
 		old := text(1, size)
@@ -90,7 +91,7 @@ func TestDeltaZstdFrame(t *testing.T) {
 				t.Errorf("size %d: the window is %d, more than %d", size, window, most)
 			}
 		}
-		// What lies beyond the window has the dictionary out of reach.
+		// Beyond the window the dictionary is out of reach.
 		if size < 8<<20 && len(delta) > size/100+1000 {
 			t.Errorf("size %d: the delta has %d bytes", size, len(delta))
 		}

@@ -5,10 +5,10 @@ import (
 	"strings"
 )
 
-// Worthwhile reports whether files of a media type are encoded at all: text,
-// scripts, JSON, XML, SVG, WebAssembly, uncompressed fonts and bitmaps, and
-// unknown binary data unless its name tells that it is compressed. What holds
-// compressed data already (woff2, png, jpeg, webp, avif, video, archives) is not.
+// Worthwhile reports whether files of a media type are encoded at all: text, scripts,
+// JSON, XML, SVG, WebAssembly, uncompressed fonts and bitmaps, and unknown binary data
+// unless its name indicates compression. Formats with compressed data (woff2, png, jpeg,
+// webp, avif, video, archives) are not.
 func Worthwhile(mediaType, name string) bool {
 	base, _, _ := strings.Cut(mediaType, ";")
 	base = strings.ToLower(strings.TrimSpace(base))
@@ -37,8 +37,8 @@ func isCompressedName(name string) bool {
 	return false
 }
 
-// Pays reports whether an encoded form is kept: it must save 64 bytes, which is
-// less than the header lines that come with it, and a thirty-second of the size.
+// Pays reports whether an encoded form is kept: it must save 64 bytes, which is less than
+// its extra header lines, and a thirty-second of the size.
 func Pays(identity, encoded int64) bool {
 	return identity-encoded >= max(64, identity/32)
 }

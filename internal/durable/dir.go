@@ -9,20 +9,20 @@ import (
 	"syscall"
 )
 
-// Modes of what this package creates, before the process's umask.
+// Modes of files and directories created here, before the process's umask.
 const (
 	fileMode fs.FileMode = 0o644
 	dirMode  fs.FileMode = 0o755
 )
 
-// Dir is the FS below a directory of the operating system. No name, and no
-// symbolic link, leads out of it.
+// Dir is the FS below a directory of the operating system. No name, and no symbolic link,
+// leads out of it.
 type Dir struct{ root *os.Root }
 
 var _ FS = (*Dir)(nil)
 
-// OpenDir opens the directory at path. It is created, durably, with all its
-// parents if need be.
+// OpenDir opens the directory at path. If necessary, it is created durably, with all its
+// parents.
 func OpenDir(path string) (*Dir, error) {
 	if err := makeDirs(path); err != nil {
 		return nil, fmt.Errorf("create directory %s: %w", path, err)
@@ -30,7 +30,7 @@ func OpenDir(path string) (*Dir, error) {
 	return OpenExisting(path)
 }
 
-// OpenExisting opens the directory at path, which must be there.
+// OpenExisting opens the directory at path, which must exist.
 func OpenExisting(path string) (*Dir, error) {
 	root, err := os.OpenRoot(path)
 	if err != nil {
@@ -39,7 +39,7 @@ func OpenExisting(path string) (*Dir, error) {
 	return &Dir{root}, nil
 }
 
-// Close releases the directory. Files that are open stay so.
+// Close releases the directory. Open files stay open.
 func (d *Dir) Close() error { return d.root.Close() }
 
 // Open implements Reader.
@@ -66,16 +66,16 @@ func (d *Dir) Create(name string) (File, error) {
 // Mkdir implements Writer.
 func (d *Dir) Mkdir(name string) error { return d.root.Mkdir(name, dirMode) }
 
-// Link implements Writer with link(2), or with renameat2(RENAME_NOREPLACE) on
-// file systems that have no links.
+// Link implements Writer with link(2), or with renameat2(RENAME_NOREPLACE) on file
+// systems without links.
 func (d *Dir) Link(old, new string) error {
 	err := d.root.Link(old, new)
 	switch {
 	case err == nil:
 		return nil
 	case errors.Is(err, fs.ErrExist):
-		// An NFS client that lost the answer to its first LINK asks again, and
-		// is told that the name exists: it is ours all the same.
+		// An NFS client that lost the answer to its first LINK repeats it, and is told
+		// that the name exists; it is ours nevertheless.
 		if d.same(old, new) {
 			return nil
 		}
@@ -98,8 +98,8 @@ func (d *Dir) same(a, b string) bool {
 	return errA == nil && errB == nil && os.SameFile(infoA, infoB)
 }
 
-// lacksLinks reports whether link(2) failed because the file system has none:
-// EPERM is what Linux says of FAT, the others come from FUSE and network file systems.
+// lacksLinks reports whether link(2) failed because the file system has none: Linux
+// returns EPERM for FAT, the others come from FUSE and network file systems.
 func lacksLinks(err error) bool {
 	for _, no := range []syscall.Errno{syscall.EPERM, syscall.ENOTSUP, syscall.EOPNOTSUPP, syscall.ENOSYS, syscall.EMLINK} {
 		if errors.Is(err, no) {
@@ -117,7 +117,8 @@ func file(f *os.File, err error) (File, error) {
 	return osFile{f}, nil
 }
 
-// osFile forgives file systems that cannot sync a directory: they have no more to give.
+// osFile ignores file systems that cannot sync a directory, since nothing better is
+// possible there.
 type osFile struct{ *os.File }
 
 func (f osFile) Sync() error {
@@ -130,7 +131,7 @@ func (f osFile) Sync() error {
 	return err
 }
 
-// makeDirs is os.MkdirAll, with the names of new directories synced.
+// makeDirs is os.MkdirAll that also syncs the names of new directories.
 func makeDirs(path string) error {
 	path, err := filepath.Abs(path)
 	if err != nil {
@@ -140,7 +141,7 @@ func makeDirs(path string) error {
 	for dir := path; ; dir = filepath.Dir(dir) {
 		_, err := os.Stat(dir)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err // more to the point than what MkdirAll makes of it
+			return err // more precise than the error of MkdirAll
 		}
 		if err == nil || dir == filepath.Dir(dir) {
 			break

@@ -45,7 +45,7 @@ func TestNoReplace(t *testing.T) {
 	}
 }
 
-// What an NFS client does that asks again because the first answer got lost.
+// An NFS client repeats a request because the first answer was lost.
 func TestLinkAgain(t *testing.T) {
 	dir := t.TempDir()
 	d, err := OpenDir(dir)

@@ -4,6 +4,6 @@ package durable
 
 import "os"
 
-// flock lets everybody in: on such a system programs that serve their own files are
-// developed, and nodes do not run.
+// flock always succeeds: such systems are used only to develop programs that serve their
+// own files; nodes do not run there.
 func flock(*os.File, bool) error { return nil }

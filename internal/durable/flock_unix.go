@@ -9,7 +9,7 @@ import (
 )
 
 // flock locks an open file until the process ends or closes it; ErrLocked if another
-// one has locked it so that both cannot have it.
+// process holds a conflicting lock.
 func flock(f *os.File, alone bool) error {
 	how := syscall.LOCK_SH
 	if alone {

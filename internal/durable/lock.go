@@ -6,12 +6,11 @@ import (
 	"os"
 )
 
-// ErrLocked: somebody else has the lock.
+// ErrLocked: another process holds the lock.
 var ErrLocked = errors.New("locked")
 
-// Lock locks the file at path, which is made if need be, for the caller alone or
-// together with others who do not want it alone. It does not wait: ErrLocked. The
-// lock ends when it is closed, or with the process, however that ends.
+// Lock locks the file at path, which is created if necessary, exclusively or shared. It
+// does not wait: ErrLocked. The lock ends when it is closed, or with the process.
 func Lock(path string, alone bool) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, fileMode)
 	if err != nil {

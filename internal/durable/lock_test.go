@@ -8,7 +8,7 @@ import (
 	"github.com/holdfast-web/holdfast/internal/durable"
 )
 
-// TestLock: many may have it together, one alone.
+// TestLock: a lock is shared by many or held by one.
 func TestLock(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "lock")
 	lock := func(alone bool) func() {

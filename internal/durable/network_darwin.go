@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Network names the file system that path lies on if it is one of a network, on
-// which several machines may have one file open, else "".
+// Network names the type of the file system at path if it is a network file system, where
+// several machines may have a file open; otherwise "".
 func Network(path string) (string, error) {
 	var st unix.Statfs_t
 	if err := unix.Statfs(path, &st); err != nil {

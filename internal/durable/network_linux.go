@@ -16,8 +16,8 @@ func Network(path string) (string, error) {
 	return networkName(uint32(st.Type)), nil //nolint:gosec // magic numbers have 32 bits
 }
 
-// networkName names the file systems of networks; "" for others. Numbers without
-// a constant are those of statfs(2).
+// networkName names types of network file systems; "" for others. Numbers without a
+// constant are those of statfs(2).
 func networkName(kind uint32) string {
 	switch kind {
 	case unix.NFS_SUPER_MAGIC:

@@ -2,5 +2,5 @@
 
 package durable
 
-// Network knows no file systems of networks on this operating system.
+// Network recognizes no network file systems on this operating system.
 func Network(string) (string, error) { return "", nil }

@@ -7,7 +7,7 @@ import (
 	"os"
 )
 
-// renameNoReplace: this operating system has links or nothing.
+// renameNoReplace: this operating system has only links.
 func renameNoReplace(_ *os.Root, old, new string) error {
 	return &os.LinkError{Op: "rename", Old: old, New: new, Err: errors.ErrUnsupported}
 }

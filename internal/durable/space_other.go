@@ -4,5 +4,5 @@ package durable
 
 import "errors"
 
-// Space is not known here.
+// Space is not supported here.
 func Space(string) (free, total uint64, err error) { return 0, 0, errors.ErrUnsupported }

@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Space returns how many bytes of the file system that path lies on are free for
-// this user, and how many it has.
+// Space returns the bytes of the file system at path that are free for this user, and its
+// total bytes.
 func Space(path string) (free, total uint64, err error) {
 	var st unix.Statfs_t
 	if err := unix.Statfs(path, &st); err != nil {

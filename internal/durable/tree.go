@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// TempDir is the directory, in the root of a tree, where files are written
-// before they get their names. What dead writers left there is harmless.
+// TempDir is the directory in the root of a tree for files that do not have their final
+// names yet. Leftovers of dead writers are harmless.
 const TempDir = ".tmp"
 
 // Tree writes files durably below the root of an FS. All methods may be called
@@ -22,29 +22,29 @@ type Tree struct {
 	fsys FS
 
 	mu    sync.Mutex
-	known map[string]bool // directories whose own names are durable, as far as this process can tell
+	known map[string]bool // directories whose own names are durable, as known to this process
 }
 
 // NewTree returns a Tree on fsys.
 func NewTree(fsys FS) *Tree { return &Tree{fsys: fsys, known: map[string]bool{".": true}} }
 
-// Create makes the file name with what write writes. When it returns nil, the
-// file survives a crash of the machine. It never replaces: of several writers
-// one wins, the others get an error that wraps fs.ErrExist, and by then the
-// winner's file is durable too. When write fails, nothing appears under name;
-// nothing is ever visible in part. Parents are created.
+// Create creates the file name with the content from write. When it returns nil, the file
+// survives a crash of the machine. It never replaces: of several writers one wins, the
+// others get an error that wraps fs.ErrExist, and by then the winner's file is also
+// durable. If write fails, nothing appears under name; partial content is never visible.
+// Parents are created.
 func (t *Tree) Create(name string, write func(io.Writer) error) error {
 	temp, err := t.writeTemp(name, write)
 	if err != nil {
 		return err
 	}
-	defer t.fsys.Remove(temp) //nolint:errcheck // a left-over is harmless, and may be gone with its name
+	defer t.fsys.Remove(temp) //nolint:errcheck // a leftover is harmless, and may be gone with its name
 	return t.place(temp, name, t.fsys.Link)
 }
 
-// Replace makes data the content of the file name, atomically and durably: a
-// reader, and whoever comes after a crash, sees the old content or the new. It
-// is for small private files; two writers need a lock of their own.
+// Replace sets the content of the file name to data, atomically and durably: a reader,
+// including one after a crash, sees the old content or the new. It is for small private
+// files; two writers need a lock.
 func (t *Tree) Replace(name string, data []byte) error {
 	temp, err := t.writeTemp(name, func(w io.Writer) error {
 		_, err := io.Copy(w, bytes.NewReader(data))
@@ -54,7 +54,7 @@ func (t *Tree) Replace(name string, data []byte) error {
 		return err
 	}
 	if err := t.place(temp, name, t.fsys.Rename); err != nil {
-		_ = t.fsys.Remove(temp) // the first error is the one to tell
+		_ = t.fsys.Remove(temp) // the first error is the one to report
 		return err
 	}
 	return nil
@@ -67,7 +67,7 @@ func (t *Tree) place(temp, name string, move func(old, new string) error) error 
 		return err
 	}
 	err := move(temp, name)
-	if errors.Is(err, fs.ErrNotExist) { // somebody removed the directory that we knew
+	if errors.Is(err, fs.ErrNotExist) { // another process removed the known directory
 		t.forget()
 		if err := t.ensureDir(dir); err != nil {
 			return err
@@ -77,8 +77,8 @@ func (t *Tree) place(temp, name string, move func(old, new string) error) error 
 	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("name file: %w", err)
 	}
-	// Also when somebody else was first: the caller will rely on that file, and
-	// its writer may have died before it synced the directory.
+	// Also when another writer was first: the caller relies on that file, and its writer
+	// may have died before it synced the directory.
 	if syncErr := t.SyncDir(dir); syncErr != nil {
 		return syncErr
 	}
@@ -97,8 +97,8 @@ func (t *Tree) SyncDir(dir string) error {
 	return nil
 }
 
-// CleanTemp deletes temporary files older than age, by the clock of the file
-// system, and returns how many. A writer that is slower than age fails cleanly.
+// CleanTemp deletes temporary files older than age, by the clock of the file system, and
+// returns how many. A writer slower than age fails cleanly.
 func (t *Tree) CleanTemp(age time.Duration) (int, error) {
 	entries, err := t.fsys.ReadDir(TempDir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -126,14 +126,14 @@ func (t *Tree) CleanTemp(age time.Duration) (int, error) {
 	return removed, nil
 }
 
-// now returns the time of the file system, which on a network is another's.
+// now returns the time of the file system, which on a network is another machine's.
 func (t *Tree) now() (time.Time, error) {
 	name := tempName()
 	f, err := t.fsys.Create(name)
 	if err != nil {
 		return time.Time{}, fmt.Errorf("create temporary file: %w", err)
 	}
-	defer t.fsys.Remove(name) //nolint:errcheck // a left-over is harmless
+	defer t.fsys.Remove(name) //nolint:errcheck // a leftover is harmless
 	info, err := f.Stat()
 	if err := errors.Join(err, f.Close()); err != nil {
 		return time.Time{}, fmt.Errorf("read clock of file system: %w", err)
@@ -143,7 +143,7 @@ func (t *Tree) now() (time.Time, error) {
 
 func tempName() string { return path.Join(TempDir, rand.Text()) }
 
-// writeTemp writes a temporary file for what will be called final.
+// writeTemp writes a temporary file for the name final.
 func (t *Tree) writeTemp(final string, write func(io.Writer) error) (string, error) {
 	if !fs.ValidPath(final) || final == "." {
 		return "", fmt.Errorf("write file %q: %w", final, fs.ErrInvalid)
@@ -178,9 +178,9 @@ func fill(f File, write func(io.Writer) error) error {
 	return nil
 }
 
-// ensureDir makes dir and its parents, with durable names. That a directory
-// exists says nothing: who made it may have died before syncing its parent. So
-// each is synced once by every process that writes into it.
+// ensureDir creates dir and its parents, with durable names. An existing directory proves
+// nothing: its creator may have died before syncing its parent. So every process syncs
+// each directory once before writing into it.
 func (t *Tree) ensureDir(dir string) error {
 	if t.isKnown(dir) {
 		return nil

@@ -41,7 +41,7 @@ func content(t *testing.T, fsys durable.FS, name string) string {
 	return string(text)
 }
 
-// each runs a test on a real directory and on the one in memory.
+// each runs a test on a real directory and on the in-memory one.
 func each(t *testing.T, test func(t *testing.T, fsys durable.FS)) {
 	t.Run("dir", func(t *testing.T) {
 		d, err := durable.OpenDir(t.TempDir())
@@ -80,8 +80,8 @@ func TestCreate(t *testing.T) {
 	})
 }
 
-// Who loses against a writer that died before it synced the name must be able to
-// rely on the file all the same.
+// A writer that loses against one that died before it synced the name must still be able
+// to rely on the file.
 func TestCreateLosesAgainstTheDead(t *testing.T) {
 	mem := durabletest.NewMem(nil)
 	dies := durabletest.Inject(mem, func(s durabletest.Step) error {
@@ -156,8 +156,8 @@ func TestReplaceCrash(t *testing.T) {
 	}
 }
 
-// The order of steps is the whole point: no name before the bytes are synced, no
-// answer before the name is.
+// The order of steps is essential: no name before the bytes are synced, no answer before
+// the name is.
 func TestOrderOfSteps(t *testing.T) {
 	faults := durabletest.Inject(durabletest.NewMem(nil), nil)
 	tree := durable.NewTree(faults)
@@ -267,7 +267,7 @@ func TestNothingLeadsOut(t *testing.T) {
 	}
 }
 
-// The crash tests rely on the file system that loses what was not synced.
+// The crash tests rely on the file system that loses unsynced changes.
 func TestMemLosesWhatWasNotSynced(t *testing.T) {
 	mem := durabletest.NewMem(nil)
 	put := func(name, synced, more string) {

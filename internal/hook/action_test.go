@@ -53,7 +53,7 @@ func script(t testing.TB, lines string) Command {
 	return Command{path}
 }
 
-// The JSON form is a promise to receivers (docs/hooks.md).
+// The JSON form is a contract with receivers (docs/hooks.md).
 func TestBody(t *testing.T) {
 	for name, c := range map[string]struct {
 		change func(*registry.Event)
@@ -132,7 +132,7 @@ func TestCommandFails(t *testing.T) {
 	}
 }
 
-// What hangs is killed with all that it began.
+// A hanging command is killed with all its children.
 func TestHangingCommandIsKilled(t *testing.T) {
 	pids := filepath.Join(t.TempDir(), "pids")
 	if err := syscall.Mkfifo(pids, 0o600); err != nil {
@@ -158,7 +158,7 @@ func TestHangingCommandIsKilled(t *testing.T) {
 	}
 }
 
-// runs reports whether a process is there and is no zombie.
+// runs reports whether a process exists and is not a zombie.
 func runs(pid int) bool {
 	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	if err != nil {
@@ -167,7 +167,7 @@ func runs(pid int) bool {
 	return !strings.Contains(string(stat), ") Z ")
 }
 
-// What stays in the background does not hold the hook up.
+// A process left in the background does not delay the hook.
 func TestCommandLeavesSomethingBehind(t *testing.T) {
 	if err := script(t, "sleep 1000 &").Run(t.Context(), delivery(t, nil)); err != nil {
 		t.Error(err)
@@ -234,7 +234,7 @@ func errorText(err error) string {
 	return err.Error()
 }
 
-// An error does not tell the URL, which may hold a secret.
+// An error does not contain the URL, which may include a secret.
 func TestWebhookKeepsItsURL(t *testing.T) {
 	server := httptest.NewServer(http.NotFoundHandler())
 	server.Close()
@@ -298,7 +298,7 @@ func TestDir(t *testing.T) {
 	}
 }
 
-// Whatever is written, its end is kept.
+// For any output, its end is kept.
 func FuzzTail(f *testing.F) {
 	f.Add([]byte("some text"), 3, 4)
 	f.Fuzz(func(t *testing.T, text []byte, step, most int) {

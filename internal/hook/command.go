@@ -13,22 +13,20 @@ import (
 	"time"
 )
 
-// outputMost is how much of what a command or a receiver says is kept, its end.
+// outputMost limits how much output of a command or receiver is kept, from its end.
 const outputMost = 4 << 10
 
-// Command is a hook that runs a program. The program gets the event as JSON on
-// standard input and in its environment, besides that of the node. It succeeds
-// with exit code 0.
+// Command is a hook that runs a program. The program gets the event as JSON on standard
+// input and as variables in the node's environment. It succeeds with exit code 0.
 type Command struct{ Path string }
 
 var _ Action = Command{}
 
-// killWait is how long the output of a program that was killed, or has ended, may
-// be held open by what it left behind.
+// killWait is how long background processes may hold the output open after the program
+// ended or was killed.
 const killWait = time.Second
 
-// Run implements Action. When ctx ends, the program is killed with all processes
-// of its group.
+// Run implements Action. When ctx ends, the program's whole process group is killed.
 func (c Command) Run(ctx context.Context, d *Delivery) error {
 	cmd := exec.CommandContext(ctx, c.Path)
 	said := &tail{most: outputMost}
@@ -45,7 +43,7 @@ func (c Command) Run(ctx context.Context, d *Delivery) error {
 	cmd.WaitDelay = killWait
 	err := cmd.Run()
 	if errors.Is(err, exec.ErrWaitDelay) {
-		// It ended well, and left something in the background that holds its output.
+		// It ended normally, and left a background process that holds its output.
 		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // it may have ended by itself
 		err = nil
 	}

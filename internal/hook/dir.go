@@ -12,16 +12,16 @@ import (
 	holdfast "github.com/holdfast-web/holdfast"
 )
 
-// Dir is a directory that says what hooks are: of the hook NAME, the executable
-// NAME is the command, or NAME.url holds the URL of the webhook and NAME.secret,
-// if there is one, the secret it is signed with. It is looked at for each try.
+// Dir is a directory of hook definitions. For the hook NAME, the executable NAME is the
+// command, or NAME.url contains the URL of the webhook and NAME.secret, if it exists, the
+// secret for signing. It is read for each try.
 type Dir struct{ Path string }
 
-// definitionMost bounds what is read of a file.
+// definitionMost limits how much of a file is read.
 const definitionMost = 16 << 10
 
-// Find returns what the hook is: ErrNotFound if there is none of that name,
-// ErrInvalid if it is not as it should be.
+// Find returns the definition of a hook: ErrNotFound if there is none, ErrInvalid if it
+// is malformed.
 func (d Dir) Find(name holdfast.HookName) (Action, error) {
 	if d.Path == "" {
 		return nil, fmt.Errorf("hook %s: %w: the node was started without a directory of hooks", name, holdfast.ErrNotFound)
@@ -67,7 +67,7 @@ func webhook(path, target string) (Action, error) {
 	return w, nil
 }
 
-// readDefinition returns what a file says; ok is false if there is none.
+// readDefinition returns the content of a file; ok is false if there is none.
 func readDefinition(path string) (text string, ok bool, err error) {
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -1,15 +1,15 @@
-// Package hook runs the hooks of apps: commands and webhooks that a node knows
-// under the names that the settings of an app list.
+// Package hook runs the hooks of apps: commands and webhooks that a node knows under the
+// names that the settings of an app list.
 //
-// The elected node runs them, whoever made the change: it reads from the registry
-// what happened (see registry.Event) and writes there how far each hook is. So an
-// event is run at least once, and again only where a leader ended between a run
-// and that writing: it asks right before each run whether it still leads. Each hook of each app goes through its events one after the
-// other; a failed one is tried again, more and more rarely, until it is given up.
-// Hooks do not wait for each other.
+// The elected node runs them, whichever process made the change: it reads the events from
+// the registry (see registry.Event) and stores there how far delivery has come. So an
+// event is delivered at least once, and again only if a leader ended between a run and
+// that write: it checks right before each run whether it still leads. Each hook of each
+// app handles its events in order; a failed event is retried, at increasing intervals,
+// until it is abandoned. Hooks do not wait for each other.
 //
-// The registry names hooks and never says what they are: who may write to it must
-// not be able to run anything on a node, or to make it call some URL.
+// The registry names hooks and never defines them: write access to it must not suffice to
+// run a program on a node, or to make it call a URL.
 package hook
 
 import (
@@ -27,14 +27,14 @@ import (
 	"github.com/holdfast-web/holdfast/internal/registry"
 )
 
-// Action is what a hook does.
+// Action is the definition of a hook.
 type Action interface {
 	// Run does it once, until ctx ends. Its error may be a *Failure.
 	Run(ctx context.Context, d *Delivery) error
 }
 
-// Failure is why an Action failed, and what it said. Only the reason is kept in the
-// registry: what commands print may be secret.
+// Failure is why an Action failed, with its output. Only the reason is stored in the
+// registry: the output of commands may be secret.
 type Failure struct {
 	Reason string
 	Output string // bounded; may be empty
@@ -45,7 +45,7 @@ func (f *Failure) Error() string { return f.Reason }
 // Delivery is one try of one event.
 type Delivery struct {
 	registry.Event
-	CacheTags []string `json:"cacheTags"` // of what caches may hold and should give up
+	CacheTags []string `json:"cacheTags"` // of content that caches may hold and should drop
 
 	Hook holdfast.HookName `json:"-"`
 	Try  int               `json:"-"` // from 1
@@ -54,34 +54,34 @@ type Delivery struct {
 
 // Options of a Runner; zero values mean the defaults named.
 type Options struct {
-	// Find returns what a name stands for on this node. An error is no failed try:
-	// somebody has to put that right. Required.
+	// Find returns the definition of a name on this node. An error does not count as a
+	// failed try: an operator has to fix it. Required.
 	Find func(name holdfast.HookName) (Action, error)
-	// Tag names what caches hold of a release; required.
+	// Tag names a release's content in caches; required.
 	Tag    func(app holdfast.AppName, id holdfast.ReleaseID) string
 	Logger *slog.Logger     // discards if nil
 	Clock  func() time.Time // time.Now if nil
 
 	Timeout time.Duration // of one try (30 s)
 	Tries   int           // of one event (10)
-	Most    int           // how many hooks run at a time (16)
+	Most    int           // concurrent hooks (16)
 }
 
 const (
-	// firstPause is about how long a failed event waits for its next try. It doubles
-	// with each try, up to longestPause.
+	// firstPause is the approximate delay before the first retry. It doubles with each
+	// try, up to longestPause.
 	firstPause   = time.Second
 	longestPause = 5 * time.Minute
-	// undefinedPause is how long a hook waits that this node does not know.
+	// undefinedPause is how long a hook without a definition on this node waits.
 	undefinedPause = 15 * time.Second
 	// registryPause is how long a hook waits after the registry failed.
 	registryPause = 2 * time.Second
-	// saveTimeout bounds writing what was done, also when the leadership ends.
+	// saveTimeout bounds storing progress, even after the leadership ended.
 	saveTimeout = 10 * time.Second
 )
 
-// oldest is how old an event may be that is tried. A hook that was put right after
-// that does not go through a whole past.
+// oldest is the maximum age of an event to deliver. A hook that was fixed after that does
+// not replay its whole past.
 const oldest = 7 * 24 * time.Hour
 
 // Runner runs hooks for one leader at a time.
@@ -116,8 +116,8 @@ type key struct {
 	name holdfast.HookName
 }
 
-// Run runs the hooks of all apps that snapshots show, in the name of l, until they
-// end, and waits for what is going on. ctx ends with them, or before.
+// Run runs the hooks of all apps in snapshots, in the name of l, until they end, and
+// waits for running hooks. ctx ends with them, or before.
 func (r *Runner) Run(ctx context.Context, l *registry.Leadership, snapshots iter.Seq[*registry.Snapshot]) error {
 	ctx, cancel := context.WithCancel(ctx)
 	var running sync.WaitGroup
@@ -126,7 +126,7 @@ func (r *Runner) Run(ctx context.Context, l *registry.Leadership, snapshots iter
 	workers := make(map[key]*worker)
 	var before []*registry.AppState
 	for snap := range snapshots {
-		apps := slices.Collect(snap.All()) // what happened to a removed app is told as well
+		apps := slices.Collect(snap.All()) // events of a removed app are also delivered
 		for _, app := range apps {
 			if slices.Contains(before, app) {
 				continue // nothing happened
@@ -147,7 +147,7 @@ func (r *Runner) Run(ctx context.Context, l *registry.Leadership, snapshots iter
 	return nil
 }
 
-// delivery makes the first form of what a hook is told.
+// delivery builds the first delivery of an event.
 func (r *Runner) delivery(e registry.Event, name holdfast.HookName, try int) (*Delivery, error) {
 	for _, text := range []*string{&e.By, &e.Message, &e.Commit, &e.Branch, &e.Run} {
 		*text = printable(*text)
@@ -161,7 +161,8 @@ func (r *Runner) delivery(e registry.Event, name holdfast.HookName, try int) (*D
 	return d, nil
 }
 
-// printable drops what must not be in environments and logs: the text is foreign.
+// printable drops characters that must not be in environments and logs: the text is
+// foreign.
 func printable(text string) string {
 	return strings.Map(func(c rune) rune {
 		if c < ' ' || c == 0x7f {
@@ -171,9 +172,9 @@ func printable(text string) string {
 	}, text)
 }
 
-// tags are those of what became stale: pages of the release that was live before,
-// or all of one that is not served any more. Where nobody must get that, it may
-// also have been sent under plain URLs, which carry the tag of the app alone.
+// tags are those of stale content: pages of the release that was live before, or
+// everything of a release that is no longer served. If it must not be served any more, it
+// may also have been sent under plain URLs, which carry only the tag of the app.
 func (r *Runner) tags(e *registry.Event) []string {
 	switch {
 	case e.Kind == registry.EventActivate && e.Previous.IsZero():

@@ -20,14 +20,14 @@ import (
 	"github.com/holdfast-web/holdfast/internal/registry"
 )
 
-// world is a registry, and what hooks did. Its time is that of a synctest bubble.
+// world is a registry, and a record of hook runs. Its time is that of a synctest bubble.
 type world struct {
 	*holdtest.World
 
 	mu        sync.Mutex
-	ran       []string           // events that hooks were run for, as they came
-	now, most int                // hooks that run, and have run at a time
-	faulty    map[string][]error // what the next tries of an event give, by its text
+	ran       []string           // delivered events, in order
+	now, most int                // running hooks, and their maximum
+	faulty    map[string][]error // results of the next tries of an event, by its text
 }
 
 func newWorld(t *testing.T, o memkv.Options, apps ...string) *world {
@@ -51,10 +51,10 @@ func (w *world) set(app, hooks string) {
 	}
 }
 
-// fail makes the next tries of an event give these errors.
+// fail makes the next tries of an event return these errors.
 func (w *world) fail(event string, errs ...error) { w.faulty[event] = errs }
 
-// find knows every hook: it remembers what it is run for.
+// find defines every hook as recording its events.
 func (w *world) find(holdfast.HookName) (Action, error) { return recorder{w}, nil }
 
 type recorder struct{ w *world }
@@ -121,7 +121,7 @@ func (t *term) end() {
 	_ = t.l.Close() // it may be lost already
 }
 
-// snapshots looks at the registry as a node does.
+// snapshots reads the registry like a node.
 func (w *world) snapshots(ctx context.Context, reg *registry.Registry) iter.Seq[*registry.Snapshot] {
 	return func(yield func(*registry.Snapshot) bool) {
 		var snap *registry.Snapshot
@@ -141,7 +141,7 @@ func (w *world) snapshots(ctx context.Context, reg *registry.Registry) iter.Seq[
 	}
 }
 
-// hook returns how far the hook purge of an app is.
+// hook returns the progress of the hook purge of an app.
 func (w *world) hook(app string) registry.Hook {
 	w.T.Helper()
 	for _, h := range holdtest.Must(w.Registry.Hooks(w.T.Context(), holdtest.Must(w.Registry.Refresh(w.T.Context(), nil)))) {
@@ -192,7 +192,7 @@ func TestFailedEventIsTriedAgain(t *testing.T) {
 		if f := w.hook("shop").Failing; f == nil || f.Tries != 1 || f.Error != "exit status 1" || f.Event.Release.String() != "one" {
 			t.Errorf("after the first try: %+v", f)
 		}
-		time.Sleep(30800 * time.Millisecond) // a pause of 0.5 to 1 s and the deadline; the next is 1 s at the least
+		time.Sleep(30800 * time.Millisecond) // a pause of 0.5 to 1 s and the deadline; the next is at least 1 s
 		if f := w.hook("shop").Failing; f == nil || f.Tries != 2 || f.Error != "not done within 30s" {
 			t.Errorf("after the second try: %+v", f)
 		}
@@ -213,10 +213,10 @@ func TestHopelessEventIsGivenUp(t *testing.T) {
 		o := Options{Find: w.find, Tag: tag, Tries: 4}
 		leader := w.lead(New(o))
 		w.Activate("shop", "one", "two")
-		time.Sleep(2 * time.Second) // two tries at the least
+		time.Sleep(2 * time.Second) // at least two tries
 		leader.end()
 		tried := w.hook("shop").Failing.Tries
-		leader = w.lead(New(o)) // goes on counting
+		leader = w.lead(New(o)) // keeps counting
 		defer leader.end()
 		time.Sleep(time.Minute)
 		w.wantRan(one, one, one, one, two)
@@ -226,8 +226,8 @@ func TestHopelessEventIsGivenUp(t *testing.T) {
 	})
 }
 
-// What was given up is run again when somebody asks for that, however old it is by
-// then, before what is new, and as often as anything else before it is given up again.
+// Abandoned events are delivered again on request, however old, before new ones, and with
+// as many tries as any other event.
 func TestGivenUpEventIsRunAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, memkv.Options{}, "shop")
@@ -238,7 +238,7 @@ func TestGivenUpEventIsRunAgain(t *testing.T) {
 		w.Activate("shop", "one", "two")
 		time.Sleep(10 * 24 * time.Hour)
 		w.wantRan(one, one, two)
-		w.retry() // is given up again
+		w.retry() // is abandoned again
 		time.Sleep(time.Minute)
 		w.wantRan(one, one, two, one, one)
 		if h := w.hook("shop"); h.GivenUp != 1 || len(h.Missed) != 1 || h.Missed[0].Rounds != 2 || h.Missed[0].Again || h.Failing != nil {
@@ -256,7 +256,7 @@ func TestGivenUpEventIsRunAgain(t *testing.T) {
 	})
 }
 
-// retry asks for all that the hook purge was given up for.
+// retry requests all abandoned events of the hook purge.
 func (w *world) retry() {
 	w.T.Helper()
 	if chosen := holdtest.Must(w.Registry.RetryHook(w.T.Context(), holdtest.App("shop"), holdtest.Must(holdfast.ParseHookName("purge")),
@@ -265,7 +265,7 @@ func (w *world) retry() {
 	}
 }
 
-// A hook that the node does not know keeps its events, but not forever.
+// A hook without a definition on the node keeps its events, but not forever.
 func TestUnknownHookWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, memkv.Options{}, "shop")
@@ -299,7 +299,7 @@ func TestUnknownHookWaits(t *testing.T) {
 	})
 }
 
-// What hangs holds up neither other hooks, nor other apps, nor the end.
+// A hanging hook delays no other hook, no other app, and not the shutdown.
 func TestHangingHookHoldsNobodyUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, memkv.Options{}, "blog", "shop")
@@ -330,7 +330,7 @@ func TestHangingHookHoldsNobodyUp(t *testing.T) {
 	})
 }
 
-// However many hooks there are, so many run at a time.
+// The number of concurrently running hooks is bounded.
 func TestHooksAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var apps []string
@@ -351,10 +351,9 @@ func TestHooksAreBounded(t *testing.T) {
 	})
 }
 
-// TestLeaderChanges: wherever among its calls of the registry a leader is stopped,
-// until another has taken over, every event is run, in order; the one at which it
-// was stopped may be run again, and no other. What the old leader does when it goes
-// on changes nothing.
+// TestLeaderChanges: wherever a leader is stopped among its registry calls, until another
+// has replaced it, every event is delivered, in order. Only the event at which it was
+// stopped may be delivered again. The old leader changes nothing when it resumes.
 func TestLeaderChanges(t *testing.T) {
 	const most = 32 // it makes about 30
 	for at := 1; at <= most; at++ {
@@ -395,8 +394,8 @@ func TestLeaderChanges(t *testing.T) {
 	}
 }
 
-// judge compares what ran with what happened: one, two (which fails once), one,
-// three, two. Next to the failed one, one run more is allowed.
+// judge compares the deliveries with the events: one, two (which fails once), one, three,
+// two. Next to the failed one, one extra delivery is allowed.
 func (w *world) judge(at int) {
 	w.T.Helper()
 	want := []string{"activate one", "activate two", "activate one", "retire three", "activate two"}
@@ -416,8 +415,8 @@ func (w *world) judge(at int) {
 	}
 }
 
-// TestLostAnswers: a leader that does not hear whether its commits were made still
-// runs every event once.
+// TestLostAnswers: a leader that loses the answers to its commits still delivers every
+// event once.
 func TestLostAnswers(t *testing.T) {
 	for every := 1; every <= 4; every++ {
 		synctest.Test(t, func(t *testing.T) {
@@ -443,8 +442,8 @@ func TestLostAnswers(t *testing.T) {
 	}
 }
 
-// holding is a driver whose calls are held up from a certain one on, until goOn: as
-// if its process had been stopped. A stopped process does not see its deadlines pass.
+// holding is a driver whose calls are held up from a certain one on, until goOn, like a
+// stopped process. A stopped process does not see its deadlines pass.
 type holding struct {
 	kv.Driver
 	mu      sync.Mutex

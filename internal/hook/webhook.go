@@ -19,9 +19,9 @@ import (
 	holdfast "github.com/holdfast-web/holdfast"
 )
 
-// Webhook is a hook that posts the event as JSON to a URL. It succeeds with a 2xx
-// status; redirects are not followed. With a secret, the request is signed as the
-// Standard Webhooks specification (standardwebhooks.com) says.
+// Webhook is a hook that posts the event as JSON to a URL. It succeeds with a 2xx status;
+// redirects are not followed. With a secret, the request is signed according to the
+// Standard Webhooks specification (standardwebhooks.com).
 type Webhook struct {
 	url    string
 	secret []byte // none: unsigned
@@ -64,8 +64,8 @@ func client() *http.Client {
 			Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true, ForceAttemptHTTP2: true,
 			TLSHandshakeTimeout: 10 * time.Second, MaxResponseHeaderBytes: 64 << 10,
 		},
-		// An answer that leads elsewhere must not choose who learns of events, or
-		// which addresses a node calls.
+		// A redirect must not choose which server learns of events, or which addresses a
+		// node calls.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 }
@@ -109,7 +109,7 @@ func (w *Webhook) sign(header http.Header, d *Delivery) {
 	header.Set("Webhook-Signature", "v1,"+base64.StdEncoding.EncodeToString(mac.Sum(nil)))
 }
 
-// withoutURL takes the URL out of an error: it may hold a secret.
+// withoutURL removes the URL from an error: it may contain a secret.
 func withoutURL(err error) error {
 	var e *url.Error
 	if errors.As(err, &e) {

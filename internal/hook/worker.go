@@ -18,7 +18,7 @@ type worker struct {
 	key
 	leader *registry.Leadership
 	news   chan struct{} // holds at most one: the app has changed
-	told   string        // what was last logged of the registry, or of a hook that is not there
+	told   string        // the last logged registry error, or missing hook
 }
 
 func (w *worker) poke() {
@@ -28,8 +28,8 @@ func (w *worker) poke() {
 	}
 }
 
-// run works until ctx or the leadership ends. While a failed event waits for its
-// next try, news wait too: it goes first.
+// run works until ctx or the leadership ends. While a failed event waits for its next
+// try, newer events also wait.
 func (w *worker) run(ctx context.Context) {
 	for {
 		pause, err := w.pass(ctx)
@@ -49,7 +49,7 @@ func (w *worker) run(ctx context.Context) {
 	}
 }
 
-// wait waits for a time, or for news if that is zero. It returns false when ctx ends.
+// wait waits for a time, or for a change if that is zero. It returns false when ctx ends.
 func (w *worker) wait(ctx context.Context, pause time.Duration) bool {
 	if pause == 0 {
 		select {
@@ -67,13 +67,13 @@ func (w *worker) wait(ctx context.Context, pause time.Duration) bool {
 	return ctx.Err() == nil
 }
 
-// pass runs the hook for all events that are there. It ends early, and says when to
-// go on, when one fails.
+// pass delivers all pending events. It ends early, and says when to continue, when one
+// fails.
 func (w *worker) pass(ctx context.Context) (pause time.Duration, err error) {
 	for {
 		state, events, err := w.leader.Registry().HookEvents(ctx, w.app, w.name)
 		if errors.Is(err, holdfast.ErrNotFound) {
-			return 0, nil // taken away; if it is set again there will be news
+			return 0, nil // removed; if it is set again there will be a change
 		}
 		if err != nil || len(events) == 0 {
 			return 0, err
@@ -86,8 +86,8 @@ func (w *worker) pass(ctx context.Context) (pause time.Duration, err error) {
 	}
 }
 
-// deliver tries one event once, unless it is too old and nobody asked for it, and writes down what came of
-// it: it is done with, or to be tried again after a pause.
+// deliver tries one event once, unless it is too old and was not requested, and stores
+// the result: done, or retry after a pause.
 func (w *worker) deliver(ctx context.Context, state registry.Hook, e *registry.Event) (registry.Hook, time.Duration, error) {
 	if age := w.Clock().Sub(e.Time); age > oldest && !e.Again {
 		if state.Failing == nil || state.Failing.Event.ID != e.ID {
@@ -116,7 +116,7 @@ func (w *worker) deliver(ctx context.Context, state registry.Hook, e *registry.E
 		state, err = w.save(ctx, state.Done(e))
 		return state, 0, err
 	case ctx.Err() != nil:
-		return state, 0, ctx.Err() // cut short, which says nothing of the hook
+		return state, 0, ctx.Err() // interrupted, which says nothing about the hook
 	}
 	state = state.Failed(e, true, w.now(), reason(err))
 	if try >= w.Tries {
@@ -150,8 +150,8 @@ func (w *worker) try(ctx context.Context, action Action, e *registry.Event, try 
 	return err
 }
 
-// missing says once, in the log and in the registry, that this node does not know
-// the hook. The event waits until somebody has put that right.
+// missing reports once, in the log and in the registry, that this node has no definition
+// of the hook. The event waits until an operator adds it.
 func (w *worker) missing(ctx context.Context, state registry.Hook, e *registry.Event, cause error) (registry.Hook, time.Duration, error) {
 	w.once(cause.Error(), "hook is not set up on this node, which leads", "error", cause)
 	if f := state.Failing; f != nil && f.Event.ID == e.ID && f.Error == reason(cause) {
@@ -167,8 +167,8 @@ func (w *worker) giveUp(ctx context.Context, state registry.Hook, e *registry.Ev
 	return state, 0, err
 }
 
-// save writes how far the hook is. What was done is written although ctx has ended;
-// only a leader can write it.
+// save stores the progress of the hook, even after ctx has ended; only a leader can write
+// it.
 func (w *worker) save(ctx context.Context, state registry.Hook) (registry.Hook, error) {
 	call, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveTimeout)
 	defer cancel()
@@ -181,7 +181,7 @@ func (w *worker) log(e *registry.Event) *slog.Logger {
 	return w.Logger.With("hook", w.name.String(), "app", w.app.String(), "event", string(e.Kind), "release", e.Release.String(), "id", e.ID)
 }
 
-// once logs a warning unless it was the last one already.
+// once logs a warning unless it repeats the last one.
 func (w *worker) once(text, message string, args ...any) {
 	if w.told != text {
 		w.told = text
@@ -189,7 +189,7 @@ func (w *worker) once(text, message string, args ...any) {
 	}
 }
 
-// reason is what the registry keeps of an error.
+// reason is the part of an error that the registry stores.
 func reason(err error) string {
 	const most = 300
 	text := err.Error()

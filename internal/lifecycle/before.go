@@ -7,10 +7,9 @@ import (
 	"github.com/holdfast-web/holdfast/internal/registry"
 )
 
-// Before assesses the servable releases that were published before the release id,
-// newest first, for somebody who wants all of these retired by hand: whoever asks
-// knows, so neither grace nor traffic keeps a release, but what is live or pinned
-// stays. ErrNotFound if the app has no release id.
+// Before assesses the servable releases that were published before the release id, newest
+// first, for an operator who wants to retire them: neither grace nor traffic keeps a
+// release then, but live and pinned ones stay. ErrNotFound if the app has no release id.
 func Before(app *registry.AppState, id holdfast.ReleaseID) ([]Assessment, error) {
 	at := -1
 	for i := range app.Releases {
@@ -31,7 +30,7 @@ func Before(app *registry.AppState, id holdfast.ReleaseID) ([]Assessment, error)
 	return all, nil
 }
 
-// byHand gives the only reasons that count when a person retires many releases.
+// byHand returns only the reasons that count when a person retires many releases.
 func (a *assessor) byHand(r *registry.ReleaseInfo) Assessment {
 	result := Assessment{Release: r.ID, State: r.State, Action: Retire, Reasons: a.fixed(r)}
 	if len(result.Reasons) > 0 {
@@ -40,7 +39,7 @@ func (a *assessor) byHand(r *registry.ReleaseInfo) Assessment {
 	return result
 }
 
-// RetireOf returns the transition that the assessments allow.
+// RetireOf returns the transition that the assessments permit.
 func RetireOf(all []Assessment) (t registry.Transitions) {
 	for i := range all {
 		if all[i].Action == Retire {

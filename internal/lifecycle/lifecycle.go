@@ -1,13 +1,12 @@
-// Package lifecycle decides what becomes of releases that nobody needs any more.
-// It is pure: what is known goes in, what may be done and why comes out. The
-// registry commits it, the command line shows it, and prune does both.
+// Package lifecycle decides what happens to releases that are no longer needed. It is
+// pure: it maps the known state to permitted actions with reasons. The registry commits
+// them, the command line shows them, and prune does both.
 //
-// A draining release retires when it is not pinned, not among the app's `keep`
-// most recently live ones, has drained for `grace`, and nobody asked for it within
-// `idle`. A release that was never live retires `grace` after its publication
-// unless it is among the `keep` newest of its kind. A retired release keeps its
-// bytes for another `grace`; then it is gone, and what no other release shares
-// with it is swept.
+// A draining release retires when it is not pinned, not among the app's `keep` most
+// recently live ones, has drained for `grace`, and had no request within `idle`. A
+// release that was never live retires `grace` after its publication unless it is among
+// the `keep` newest of that kind. A retired release keeps its bytes for another `grace`;
+// then it is gone, and bytes that no other release shares are deleted.
 package lifecycle
 
 import (
@@ -20,7 +19,7 @@ import (
 	"github.com/holdfast-web/holdfast/internal/registry"
 )
 
-// Action is what may be done with a release now.
+// Action is a permitted action on a release.
 type Action string
 
 // The actions.
@@ -36,27 +35,27 @@ type Cause string
 // The causes for which a release stays as it is.
 const (
 	Live     Cause = "live"     // on a side
-	Pinned   Cause = "pinned"   // by hand
+	Pinned   Cause = "pinned"   // manually
 	Recent   Cause = "keep"     // among the `keep` most recently live, or newest
 	Grace    Cause = "grace"    // it has not drained, or been retired, for long enough
-	Idle     Cause = "idle"     // somebody asked for it a short while ago
-	Finished Cause = "finished" // it is gone: nothing is left to be done
+	Idle     Cause = "idle"     // it was requested recently
+	Finished Cause = "finished" // it is gone: nothing is left to do
 )
 
-// Reason says why a release stays as it is, and until when at the least. Until is
-// zero for what only people change.
+// Reason says why a release stays as it is, and until when at least. Until is zero for
+// reasons that only people change.
 type Reason struct {
 	Cause  Cause     `json:"cause"`
 	Detail string    `json:"detail"`
 	Until  time.Time `json:"until,omitzero"`
 }
 
-// Assessment is what may be done with one release.
+// Assessment is the permitted action on one release.
 type Assessment struct {
 	Release holdfast.ReleaseID `json:"release"`
 	State   holdfast.State     `json:"state"`
 	Action  Action             `json:"action"`
-	// Reasons are those for which it is kept; none if it is not.
+	// Reasons are the reasons to keep it; none if there are none.
 	Reasons []Reason `json:"reasons"`
 	// At is when time alone will have removed all reasons; zero if it cannot.
 	At time.Time `json:"at,omitzero"`
@@ -64,13 +63,13 @@ type Assessment struct {
 
 // Options of an assessment.
 type Options struct {
-	// Urgent gives up the time for which retired releases keep their bytes: the
-	// store is running full. Nothing that is served is touched any sooner.
+	// Urgent skips the time for which retired releases keep their bytes: the store is
+	// nearly full. Served releases are not affected.
 	Urgent bool
 }
 
-// Assess says what may be done with each release of an app at the time now. asked
-// is what is known of the requests for them.
+// Assess returns the permitted action for each release of an app at the time now. asked
+// is what is known about requests for them.
 func Assess(app *registry.AppState, asked map[holdfast.ReleaseID]registry.Asked, now time.Time, o Options) []Assessment {
 	a := assessor{app: app, asked: asked, now: now, Options: o, rank: ranks(app.Releases)}
 	all := make([]Assessment, len(app.Releases))
@@ -80,7 +79,7 @@ func Assess(app *registry.AppState, asked map[holdfast.ReleaseID]registry.Asked,
 	return all
 }
 
-// Decide returns what Assess allows.
+// Decide returns the transitions that Assess permits.
 func Decide(app *registry.AppState, asked map[holdfast.ReleaseID]registry.Asked, now time.Time, o Options) registry.Transitions {
 	var t registry.Transitions
 	for _, a := range Assess(app, asked, now, o) {
@@ -103,9 +102,8 @@ type assessor struct {
 	rank  map[holdfast.ReleaseID]int
 }
 
-// ranks counts releases among those that `keep` compares them with, from 1: those
-// that were live, the most recently live first, and those that never were, the
-// newest first.
+// ranks numbers releases among those that `keep` compares, from 1: formerly live ones,
+// the most recently live first, and those never live, newest first.
 func ranks(infos []registry.ReleaseInfo) map[holdfast.ReleaseID]int {
 	rank := make(map[holdfast.ReleaseID]int, len(infos))
 	number := func(states ...holdfast.State) {
@@ -129,7 +127,7 @@ func liveFirst(r registry.ReleaseInfo) int {
 	return 0
 }
 
-// since is when a release got into the state from which it may be retired.
+// since is when a release entered the state from which it may be retired.
 func since(r *registry.ReleaseInfo) time.Time {
 	t := r.Published
 	for _, other := range []time.Time{r.Drained, r.RestoredAt} {
@@ -149,7 +147,7 @@ func (a *assessor) assess(r *registry.ReleaseInfo) Assessment {
 	switch r.State {
 	case holdfast.Gone:
 		keep(Finished, time.Time{}, "only its ID is kept")
-	case holdfast.Live: // fixed says why
+	case holdfast.Live: // fixed gives the reason
 	case holdfast.Retired:
 		result.Action = Remove
 		if end := r.RetiredAt.Add(s.Grace); s.Grace > 0 && a.now.Before(end) && !a.Urgent {
@@ -165,7 +163,7 @@ func (a *assessor) assess(r *registry.ReleaseInfo) Assessment {
 	return result
 }
 
-// fixed gives the reasons that only people change: the release is pinned, or live.
+// fixed returns the reasons that only people change: the release is pinned, or live.
 func (a *assessor) fixed(r *registry.ReleaseInfo) []Reason {
 	reasons := []Reason{}
 	if r.Pinned {
@@ -181,7 +179,7 @@ func (a *assessor) fixed(r *registry.ReleaseInfo) []Reason {
 	return reasons
 }
 
-// served gives the reasons for which a release that is served and not live stays so.
+// served returns the reasons to keep a release that is served and not live.
 func (a *assessor) served(r *registry.ReleaseInfo, keep func(Cause, time.Time, string, ...any)) {
 	s := &a.app.Settings
 	if n := a.rank[r.ID]; n <= s.Keep {
@@ -228,8 +226,8 @@ func latest(reasons []Reason) (at time.Time) {
 	return at
 }
 
-// Shares returns which part of the recent requests each release got, from 0 to 1;
-// nil if there were none.
+// Shares returns each release's part of the recent requests, from 0 to 1; nil if there
+// were none.
 func Shares(asked map[holdfast.ReleaseID]registry.Asked) map[holdfast.ReleaseID]float64 {
 	var total int64
 	for _, a := range asked {

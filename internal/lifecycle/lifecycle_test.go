@@ -14,7 +14,7 @@ import (
 	"github.com/holdfast-web/holdfast/internal/registry"
 )
 
-// now is the time of all assessments here; ago is a time before it.
+// now is the time of all assessments here; ago returns a time before it.
 func now() time.Time { return time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC) }
 
 func ago(d time.Duration) time.Time { return now().Add(-d) }
@@ -99,8 +99,8 @@ func TestAssess(t *testing.T) {
 	}
 }
 
-// `keep` counts the live releases, then those that were live last; those that never
-// were are counted on their own, from the newest.
+// `keep` counts the live releases, then the most recently live ones; never-live ones are
+// counted separately, from the newest.
 func TestKeep(t *testing.T) {
 	state := app(3,
 		published("n3", ago(30*day)), published("n2", ago(40*day)), published("n1", ago(50*day)), published("n0", ago(60*day)),
@@ -112,8 +112,8 @@ func TestKeep(t *testing.T) {
 	}
 }
 
-// Whatever is known: what is live or pinned stays, `keep` stay, nothing goes that
-// was asked for within idle, and what Decide wants is what Assess says.
+// For any input: live and pinned releases stay, `keep` stay, no release requested within
+// idle goes, and Decide matches Assess.
 func TestDecide(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		keep := rapid.IntRange(0, 4).Draw(rt, "keep")

@@ -11,31 +11,31 @@ import (
 	"github.com/holdfast-web/holdfast/internal/store"
 )
 
-// listMost is how many names one list holds at the most: some 4 MB of text.
+// listMost is the maximum number of names on one list: about 4 MB of text.
 const listMost = 50_000
 
-// Verdict is what becomes of an object.
+// Verdict is the decision about an object.
 type Verdict string
 
 // The verdicts.
 const (
 	Referenced   Verdict = "referenced"   // by a release that is not gone
-	Young        Verdict = "young"        // it may be that of a publish which is going on
+	Young        Verdict = "young"        // it may belong to a publish in progress
 	Waiting      Verdict = "waiting"      // condemned earlier
 	Unreferenced Verdict = "unreferenced" // condemned by this prune
 )
 
-// Object is the verdict on one object of the store.
+// Object is the verdict on one object in the store.
 type Object struct {
 	Name    holdfast.ObjectName `json:"name"`
 	Size    int64               `json:"size"` // bytes
 	Verdict Verdict             `json:"verdict"`
-	// App and Release are one that refers to it, if one does.
+	// App and Release name one release that refers to it, if any.
 	App     holdfast.AppName   `json:"app,omitzero"`
 	Release holdfast.ReleaseID `json:"release,omitzero"`
 }
 
-// judge says what becomes of what lies in the store.
+// judge decides about everything in the store.
 type judge struct {
 	*pruner
 	marks      *marks
@@ -43,8 +43,8 @@ type judge struct {
 	waiting    []*holdfast.Condemned
 }
 
-// condemn looks for what no release refers to and records it. What is not condemned
-// for lack of room is when those before it are swept.
+// condemn finds what no release refers to and records it. Anything that does not fit is
+// condemned after earlier lists are swept.
 func (p *pruner) condemn(ctx context.Context) error {
 	state, err := p.Registry.Sweep(ctx)
 	if err != nil {
@@ -78,11 +78,11 @@ func (p *pruner) condemn(ctx context.Context) error {
 	return p.pending(ctx, lists.state)
 }
 
-// inventories condemns those that no release has. Their sizes are small.
+// inventories condemns inventories without a release. Their sizes are small.
 func (j *judge) inventories(ctx context.Context, l *lists) error {
 	for info, err := range j.Store.Inventories(ctx) {
 		switch {
-		case errors.Is(err, holdfast.ErrInvalid): // no inventory, whatever it is
+		case errors.Is(err, holdfast.ErrInvalid): // not an inventory
 			continue
 		case err != nil:
 			return err
@@ -148,7 +148,7 @@ func (j *judge) waits(on func(*holdfast.Condemned) bool) bool {
 	return false
 }
 
-// lists collects names and records them, a list at a time.
+// lists collects names and records them, one list at a time.
 type lists struct {
 	*judge
 	state registry.Sweep
@@ -156,7 +156,7 @@ type lists struct {
 	obj   []holdfast.CondemnedObject
 	bytes int64
 	full  bool // no further list may be recorded
-	ahead bool // an object has to wait for the generation of its name to end
+	ahead bool // an object has to wait until the generation of its name ends
 }
 
 func (l *lists) inventory(ctx context.Context, info store.TextInfo) error {
@@ -166,8 +166,8 @@ func (l *lists) inventory(ctx context.Context, info store.TextInfo) error {
 
 func (l *lists) object(ctx context.Context, info store.ObjectInfo) error {
 	if info.Name.Incarnation > l.state.Generation {
-		// Of a publish that passed over a name where damaged bytes lie, or another prune
-		// condemns at the same time, and recording will fail.
+		// The name belongs to a publish that skipped a name with damaged bytes, or
+		// another prune is condemning at the same time, and recording will fail.
 		l.ahead = true
 		return nil
 	}
@@ -188,8 +188,8 @@ func (l *lists) added(ctx context.Context, size int64) error {
 	return l.flush(ctx)
 }
 
-// flush stores the list, and then records it. An empty one ends a generation for the
-// sake of what is named by the next.
+// flush stores the list, and then records it. An empty list ends a generation on behalf
+// of names in the next one.
 func (l *lists) flush(ctx context.Context) error {
 	names := len(l.inv) + len(l.obj)
 	if names == 0 && !l.ahead || l.DryRun {
@@ -215,7 +215,7 @@ func (l *lists) flush(ctx context.Context) error {
 	return nil
 }
 
-// pending reports what waits, and deletes lists of which nothing can come any more.
+// pending reports the waiting lists, and deletes lists that can no longer have an effect.
 func (p *pruner) pending(ctx context.Context, state registry.Sweep) error {
 	written, err := p.lists(ctx)
 	if err != nil {
@@ -250,8 +250,8 @@ func (p *pruner) lists(ctx context.Context) (map[holdfast.Digest]time.Time, erro
 	return written, nil
 }
 
-// due is when a list may be swept. Two clocks have to say so, that of who recorded
-// it and the store's: a wrong one must not shorten the wait.
+// due is when a list may be swept. Two clocks must agree, that of the process that
+// recorded it and the store's: a wrong one must not shorten the wait.
 func (p *pruner) due(l registry.SweepList, written map[holdfast.Digest]time.Time) time.Time {
 	begun := l.Condemned
 	if at := written[l.List]; at.After(begun) {
@@ -260,8 +260,8 @@ func (p *pruner) due(l registry.SweepList, written map[holdfast.Digest]time.Time
 	return begun.Add(p.Floor)
 }
 
-// tidy deletes lists that are not recorded and cannot be any more, since their
-// generation has begun with another one.
+// tidy deletes lists that are not recorded and cannot be any more, since their generation
+// began with another list.
 func (p *pruner) tidy(ctx context.Context, state registry.Sweep, lists map[holdfast.Digest]time.Time) error {
 	for d := range lists {
 		c, err := p.Store.Condemned(ctx, d)

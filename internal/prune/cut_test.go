@@ -19,7 +19,7 @@ import (
 // on puts the store of the world onto a file system.
 func (w *world) on(fsys durable.FS) { w.Store = store.New(dirstore.New("memory", fsys)) }
 
-// cycle publishes, lets a release go, sweeps it, and publishes it again, until
+// cycle publishes a release, retires it, sweeps it, and publishes it again, until
 // something fails.
 func (w *world) cycle() error {
 	ctx, app := w.T.Context(), holdfast.DefaultApp()
@@ -52,9 +52,9 @@ func (w *world) cycle() error {
 }
 
 // TestPowerCut cuts the power at every change that publishes and prunes make to the
-// file system of the store, and loses what was not synced: nothing, everything, or
-// what a coin says. All that releases need is there afterwards, whole, the next runs
-// find their way, and in the end nothing is left over.
+// store's file system, and loses unsynced changes: none, all, or a random subset.
+// Afterwards everything that releases need is complete, the next runs continue, and in
+// the end nothing is left over.
 func TestPowerCut(t *testing.T) {
 	steps := 0
 	inWorld(t, func(t *testing.T, w *world) {

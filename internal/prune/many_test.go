@@ -23,8 +23,7 @@ import (
 	"github.com/holdfast-web/holdfast/test/soak"
 )
 
-// fill adds releases of perRelease objects each, all its own, every second of which
-// goes.
+// fill adds releases with perRelease unshared objects each; every second release goes.
 func (w *world) fill(releases, perRelease int) {
 	w.T.Helper()
 	ctx, app := w.T.Context(), holdfast.DefaultApp()
@@ -51,7 +50,7 @@ func (w *world) fill(releases, perRelease int) {
 	}
 }
 
-// putObject stores an object, or has a test do so.
+// putObject stores an object, directly or through a test.
 func (w *world) putObject(ctx context.Context, name holdfast.ObjectName, content []byte) error {
 	if w.put != nil {
 		return w.put(name, content)
@@ -67,7 +66,7 @@ func (w *world) add(ctx context.Context, app holdfast.AppName, n int, files []ho
 	holdtest.AddRelease(w.T, w.Registry, holdfast.Release{App: app, ID: releaseOf(n), Manifest: m.Digest(), Inventory: inv.Digest(), Files: len(files), Bytes: m.Size()})
 }
 
-// cost is what a prune took from the store, beyond what its size explains.
+// cost is the work of a prune beyond what its size explains.
 func (w *world) cost(do func()) memstore.Calls {
 	before := w.Driver.Calls()
 	do()
@@ -78,10 +77,10 @@ func (w *world) cost(do func()) memstore.Calls {
 	}
 }
 
-// What a prune asks of the store grows with what there is to be done, and with
-// nothing else: an inventory and a manifest are read for each release that stays,
-// once for marking and once again before anything is deleted, and an object is
-// deleted once. Objects that stay cost nothing but their place in a listing.
+// The number of store calls depends only on the work to do: an inventory and a manifest
+// are read for each release that stays, once for marking and once before anything is
+// deleted, and an object is deleted once. Objects that stay cost nothing but their place
+// in a listing.
 func TestCostIsLinear(t *testing.T) {
 	for _, releases := range []int{2, 6, 18} {
 		inWorld(t, func(t *testing.T, w *world) {
@@ -97,7 +96,7 @@ func TestCostIsLinear(t *testing.T) {
 	}
 }
 
-// listsOf is how many lists hold what goes of so many releases.
+// listsOf is how many lists that many releases need.
 func listsOf(releases, perRelease int) int {
 	return (releases/2*(perRelease+1) + listMost - 1) / listMost
 }
@@ -124,8 +123,8 @@ func (w *world) sweeps(releases, perRelease int) {
 	}
 }
 
-// watchHeap returns how many bytes more were in use when do had ended than before,
-// what nobody needs any more and was not collected yet among them.
+// watchHeap returns the peak heap growth in bytes during do, including garbage that was
+// not collected yet.
 func watchHeap(do func()) uint64 {
 	runtime.GC()
 	var before, after runtime.MemStats
@@ -135,8 +134,8 @@ func watchHeap(do func()) uint64 {
 	return max(after.HeapAlloc, before.HeapAlloc) - before.HeapAlloc
 }
 
-// TestMillion prunes a store of a million objects, half of which go, and says what
-// that took. What it asks of the store is what it asks of a small one for each object.
+// TestMillion prunes a store of a million objects, half of which go, and logs the cost.
+// Per object it makes as many store calls as with a small store.
 func TestMillion(t *testing.T) {
 	if testing.Short() || mutant.Running() {
 		t.Skip("it has a million objects")
@@ -154,7 +153,7 @@ func TestMillion(t *testing.T) {
 	})
 }
 
-// took logs the processor time and the memory of a part.
+// took logs the CPU time and memory of a part.
 func (w *world) took(what string, do func()) {
 	var before, after syscall.Rusage
 	peak := watchHeap(func() {
@@ -166,7 +165,7 @@ func (w *world) took(what string, do func()) {
 	w.T.Logf("%s: %v of processor time, %d MB more on the heap after it, garbage included", what, cpu.Round(10*time.Millisecond), peak>>20)
 }
 
-// TestMillionOnDisk is TestMillion in a real directory, with the time that it takes.
+// TestMillionOnDisk is TestMillion in a real directory, with its duration.
 func TestMillionOnDisk(t *testing.T) {
 	if !soak.On() {
 		t.Skip("it writes a million files: make soak")
@@ -182,7 +181,7 @@ func TestMillionOnDisk(t *testing.T) {
 	if err := w.Store.Claim(t.Context(), w.Registry.ID()); err != nil {
 		t.Fatal(err)
 	}
-	// A file each, written without the syncs that the driver would make.
+	// One file each, written without the driver's syncs.
 	for i := range 256 {
 		if err := os.MkdirAll(filepath.Join(dir, "objects", fmt.Sprintf("%02x", i)), 0o750); err != nil {
 			t.Fatal(err)
@@ -210,7 +209,7 @@ func TestMillionOnDisk(t *testing.T) {
 	if r := run("condemn"); r.Condemned.Objects != releases/2*(perRelease+1) {
 		t.Errorf("%+v", r)
 	}
-	time.Sleep(2 * time.Second) // the registry's stamps are of whole seconds
+	time.Sleep(2 * time.Second) // the registry's stamps are whole seconds
 	if r := run("sweep"); r.Swept.Objects != releases/2*(perRelease+1) || r.Referenced.Objects != releases/2*perRelease {
 		t.Errorf("%+v", r)
 	}

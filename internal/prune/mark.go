@@ -16,7 +16,7 @@ import (
 // readers is how many inventories are read at a time.
 const readers = 8
 
-// marks is what the releases of a snapshot that are not gone refer to.
+// marks is everything that the releases of a snapshot that are not gone refer to.
 type marks struct {
 	snap        *registry.Snapshot
 	objects     map[holdfast.ObjectName]int32 // a release that needs it, in releases
@@ -28,9 +28,9 @@ func newMarks() *marks {
 	return &marks{objects: make(map[holdfast.ObjectName]int32), inventories: make(map[holdfast.Digest]bool)}
 }
 
-// mark reads the state of the registry as it is now, and adds to m what its releases
-// refer to and m does not have yet. Marks are never taken away: what a release did
-// refer to when m was begun may stay a little longer.
+// mark reads the current registry state, and adds to m everything its releases refer to.
+// Marks are never removed: what a release referred to when m was begun may stay a little
+// longer.
 func (p *pruner) mark(ctx context.Context, m *marks) error {
 	snap, err := p.Registry.Refresh(ctx, m.snap)
 	if err != nil {
@@ -77,7 +77,7 @@ func (p *pruner) markAll(ctx context.Context, m *marks, snap *registry.Snapshot,
 	return g.Wait()
 }
 
-// read returns the inventory of a release. It must be that of the manifest.
+// read returns the inventory of a release, which must match the manifest.
 func (p *pruner) read(ctx context.Context, r holdfast.Release) (*holdfast.Inventory, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -93,7 +93,7 @@ func (p *pruner) read(ctx context.Context, r holdfast.Release) (*holdfast.Invent
 	return inv, inv.Covers(m)
 }
 
-// add notes what a release needs, which is nothing that was taken down.
+// add records what a release needs, except taken-down bytes.
 func (m *marks) add(r appRelease, inv *holdfast.Inventory, down *holdfast.Takedowns) {
 	m.releases = append(m.releases, r)
 	for _, o := range inv.Objects() {
@@ -106,8 +106,8 @@ func (m *marks) add(r appRelease, inv *holdfast.Inventory, down *holdfast.Takedo
 	}
 }
 
-// known checks that the registry knows all manifests in the store that are older
-// than the floor, and returns what unfinished publishes have put there.
+// known checks that the registry knows all manifests in the store that are older than the
+// floor, and returns those left by unfinished publishes.
 func (p *pruner) known(ctx context.Context) (*unfinished, error) {
 	u, strange, err := p.strange(ctx)
 	if err != nil {
@@ -125,8 +125,8 @@ func errStrange(d holdfast.Digest) error {
 		"or does another one use this store? Publish that build again, or delete manifests/%s from the store if nobody needs it", d, d)
 }
 
-// Strange returns an error for each manifest in the store that the registry does not
-// know although it is older than the floor: what a prune stops at.
+// Strange returns an error for each manifest in the store that the registry does not know
+// although it is older than the floor; a prune stops at such a manifest.
 func Strange(ctx context.Context, c Config) (map[holdfast.Digest]error, error) {
 	_, strange, err := newPruner(c, Options{DryRun: true}).strange(ctx)
 	if err != nil {
@@ -139,15 +139,15 @@ func Strange(ctx context.Context, c Config) (map[holdfast.Digest]error, error) {
 	return found, nil
 }
 
-// strange returns the manifests in the store that are older than the floor and of
-// which the registry knows nothing.
+// strange returns the manifests in the store that are older than the floor and unknown to
+// the registry.
 func (p *pruner) strange(ctx context.Context) (*unfinished, map[holdfast.Digest]bool, error) {
-	// Listed before the registry is asked: what is put later is known later.
+	// Listed before the registry is read: what is stored later becomes known later.
 	strange := make(map[holdfast.Digest]bool)
 	for info, err := range p.Store.Manifests(ctx) {
 		if err != nil {
 			if errors.Is(err, holdfast.ErrInvalid) {
-				continue // no manifest, whatever it is
+				continue // not a manifest
 			}
 			return nil, nil, err
 		}

@@ -6,12 +6,12 @@ import (
 	"github.com/holdfast-web/holdfast/test/mutant"
 )
 
-// fault is one that collectors of other stores had, put into this one.
+// fault is a bug that other stores' collectors had, seeded into this one.
 type fault struct {
-	name, seen string // what it is, and where that was seen
+	name, seen string // what it is, and where it occurred
 	file       string // below internal/
 	from, to   string
-	test       string // notices it
+	test       string // the test that notices it
 }
 
 func mutants() []fault {
@@ -99,8 +99,8 @@ func mutants() []fault {
 	}
 }
 
-// TestMutants: each of these faults is noticed by a test that does not draw lots;
-// what chance finds, TestSchedules looks for.
+// TestMutants: a deterministic test notices each of these faults; TestSchedules looks for
+// those found by chance.
 func TestMutants(t *testing.T) {
 	mutant.Skip(t)
 	for _, m := range mutants() {

@@ -1,24 +1,24 @@
-// Package prune retires the releases that policy allows to retire, and sweeps
-// what no release refers to any more from the store.
+// Package prune retires the releases that policy permits, and sweeps from the store what
+// no release refers to any more.
 //
-// A sweep goes through these steps:
+// A sweep has these steps:
 //
 //	mark      all objects that releases which are not gone refer to
 //	condemn   list the others in the store, and record the list in the registry
 //	wait      for the floor at least: the list is the quarantine
 //	re-check  what releases refer to, read after the list was recorded
-//	delete    what is on the list and still referred to by none
+//	delete    what is on the list and still unreferenced
 //
-// Recording a list ends a generation of object names. From then on no release can
-// be added that refers to a name on it (see registry.Sweep), and what is stored
-// again gets a name of the new generation. So what the re-check finds unreferenced
-// stays so permanently, and a delete may come as late as it likes: from a process that
-// was stopped and goes on, or from a server that had it queued. Who sweeps does not
-// matter either; several may, at once.
+// Recording a list ends a generation of object names. From then on no release can be
+// added that refers to a name on it (see registry.Sweep), and bytes that are stored again
+// get a name of the new generation. So whatever the re-check finds unreferenced stays so
+// permanently, and a delete may arrive arbitrarily late: from a process that was stopped
+// and resumed, or from a server that had it queued. It does not matter which process
+// sweeps; several may, concurrently.
 //
-// Whatever cannot be read stops the sweep: an inventory, a manifest, a list; and so
-// does a manifest in the store that the registry does not know, since it may be that
-// of a release which a registry restored from a backup has lost.
+// Anything that cannot be read stops the sweep: an inventory, a manifest, a list. So does
+// a manifest in the store that the registry does not know, since it may belong to a
+// release that was lost when the registry was restored from a backup.
 package prune
 
 import (
@@ -35,34 +35,34 @@ import (
 	"github.com/holdfast-web/holdfast/internal/store"
 )
 
-// Floor is how long condemned objects are kept at the least, and how old an object
-// must be before it is condemned.
+// Floor is the minimum time between condemning and deleting an object, and the minimum
+// age of an object before it is condemned.
 const Floor = 15 * time.Minute
 
-// Config is what a prune works on.
+// Config is the environment of a prune.
 type Config struct {
 	Registry *registry.Registry // of a leader, or of a command
 	Store    *store.Store
 	Logger   *slog.Logger     // discards if nil
 	Clock    func() time.Time // time.Now if nil
-	// Floor replaces the constant, if it is not zero. It is for tests: nothing
-	// that users can set leads here.
+	// Floor replaces the constant, if it is not zero. It is for tests: no user setting
+	// leads here.
 	Floor time.Duration
 	// Progress is called now and then, never concurrently; may be nil.
 	Progress func(Progress)
-	// Object is told the verdict on each object of the store, in order; may be nil.
+	// Object receives the verdict on each object of the store, in order; may be nil.
 	Object func(Object)
 }
 
 // Options of one prune.
 type Options struct {
-	DryRun bool // change nothing, and say what would be done
-	// PolicyOnly retires, and leaves the store alone: there is none that all share.
+	DryRun bool // change nothing, and report what would be done
+	// PolicyOnly retires releases and leaves the store alone: there is no shared store.
 	PolicyOnly bool
-	Urgent     bool // the store is running full: see lifecycle.Options
-	// Apps are those whose releases may be retired or become gone; all if there are
-	// none. ErrNotFound for one that does not exist. What no release of any app needs
-	// is condemned and swept all the same.
+	Urgent     bool // the store is nearly full: see lifecycle.Options
+	// Apps are those whose releases may be retired or become gone; empty means all.
+	// ErrNotFound for one that does not exist. Unreferenced objects of any app are
+	// condemned and swept regardless.
 	Apps []holdfast.AppName
 }
 
@@ -71,18 +71,18 @@ type Phase string
 
 // The phases, in their order.
 const (
-	PhaseSweep Phase = "sweep" // delete what was condemned long enough ago
+	PhaseSweep Phase = "sweep" // delete lists that are due
 	PhaseMark  Phase = "mark"  // read inventories
 	PhaseList  Phase = "list"  // read the names of all objects
 )
 
-// Progress is how far a phase is. Total is 0 where nobody knows.
+// Progress is the progress of a phase. Total is 0 if unknown.
 type Progress struct {
 	Phase       Phase
 	Done, Total int
 }
 
-// Tally counts objects, inventories among them.
+// Tally counts objects, including inventories.
 type Tally struct {
 	Objects int   `json:"objects"`
 	Bytes   int64 `json:"bytes"`
@@ -90,27 +90,27 @@ type Tally struct {
 
 func (t *Tally) add(bytes int64) { t.Objects, t.Bytes = t.Objects+1, t.Bytes+bytes }
 
-// Report says what a prune did, or with Options.DryRun what it would do.
+// Report says what a prune did, or with Options.DryRun would do.
 type Report struct {
 	DryRun bool  `json:"dryRun"`
 	Apps   []App `json:"apps"`
-	// Swept was deleted, Spared stood on a list and is referred to all the same.
+	// Swept was deleted; Spared was on a list but is still referred to.
 	Swept  Tally `json:"swept"`
 	Spared Tally `json:"spared"`
-	// Referenced is needed by a release that is not gone, Young may be that of a
-	// publish which is going on, Condemned was condemned by this prune.
+	// Referenced is needed by a release that is not gone, Young may belong to a publish
+	// in progress, Condemned was condemned by this prune.
 	Referenced Tally     `json:"referenced"`
 	Missing    int       `json:"missing"` // objects that releases need and the store does not have
 	Young      Tally     `json:"young"`
 	Condemned  Tally     `json:"condemned"`
-	Pending    []Pending `json:"pending"` // lists that wait, those of this prune included
-	// Held is how many releases would have been retired or removed, had another clock
-	// confirmed that time has moved on since Reliable; zero and none if nothing was held.
+	Pending    []Pending `json:"pending"` // waiting lists, including those of this prune
+	// Held is how many releases would have been retired or removed if another clock
+	// confirmed the time after Reliable; both are zero if nothing was held.
 	Held     int       `json:"held,omitempty"`
 	Reliable time.Time `json:"reliable,omitzero"`
 }
 
-// App is what becomes of the releases of one app.
+// App is the result for the releases of one app.
 type App struct {
 	App      holdfast.AppName       `json:"app"`
 	Releases []lifecycle.Assessment `json:"releases"` // as they were before
@@ -118,7 +118,7 @@ type App struct {
 	Gone     []holdfast.ReleaseID   `json:"gone"`
 }
 
-// Pending is a list of condemned objects that waits until it may be swept.
+// Pending is a list of condemned objects that is not due yet.
 type Pending struct {
 	Generation uint32    `json:"generation"`
 	Condemned  time.Time `json:"condemned"`
@@ -126,17 +126,17 @@ type Pending struct {
 	Tally
 }
 
-// Run prunes: it sweeps what was condemned at least Floor ago, applies the policy of
-// each app, and condemns what no release refers to any more. Cut short at any point
-// it leaves a state from which the next run goes on. The report says what was done
-// also when there is an error.
+// Run prunes: it sweeps objects condemned at least Floor ago, applies the policy of each
+// app, and condemns what no release refers to any more. If interrupted at any point, the
+// next run continues. The report is also valid when there is an error.
 //
-// No single clock decides: where running nodes disagree with this one it does nothing,
-// which is registry.ErrClock. A lone clock that jumped is relied on only up to the last
-// look, and from the next one on.
+// No single clock decides: if running nodes disagree with this one it does nothing and
+// returns registry.ErrClock. A lone clock that jumped is relied on only up to the last
+// reading, and from the next one on.
 //
 // Errors: ErrLeaseLost when the leadership ended, ErrConflict when another prune
-// condemned at the same time, ErrCorrupt and ErrUnavailable for what stops a sweep.
+// condemned at the same time, ErrCorrupt and ErrUnavailable for anything that stops a
+// sweep.
 func Run(ctx context.Context, c Config, o Options) (*Report, error) {
 	p := newPruner(c, o)
 	if err := p.owned(ctx); err != nil {
@@ -170,7 +170,7 @@ type pruner struct {
 	Config
 	Options
 	report *Report
-	behind time.Duration // how far what can be relied on is behind the clock
+	behind time.Duration // how far the reliable time is behind the clock
 	// goes are the releases that a dry run treats as gone.
 	goes map[appRelease]bool
 }
@@ -202,8 +202,8 @@ func newPruner(c Config, o Options) *pruner {
 	}
 }
 
-// owned makes sure that the store is the registry's: the objects of another one
-// would look unreferenced.
+// owned makes sure that the store is the registry's: objects of another registry would
+// look unreferenced.
 func (p *pruner) owned(ctx context.Context) error {
 	owner, err := p.Store.Owner(ctx)
 	switch {
@@ -217,7 +217,7 @@ func (p *pruner) owned(ctx context.Context) error {
 	return nil
 }
 
-// time finds out which time can be relied on.
+// time finds out which time is reliable.
 func (p *pruner) time(ctx context.Context) error {
 	t, err := p.Registry.Time(ctx, p.DryRun)
 	if err == nil {
@@ -233,7 +233,7 @@ func (p *pruner) time(ctx context.Context) error {
 // now returns the time by which ages are measured.
 func (p *pruner) now() time.Time { return p.Clock().Add(-p.behind) }
 
-// hold counts what was not done to releases because the clock jumped.
+// hold counts the transitions that were held because the clock jumped.
 func (p *pruner) hold(state *registry.AppState, asked map[holdfast.ReleaseID]registry.Asked, done registry.Transitions) {
 	if p.behind == 0 {
 		return
@@ -288,14 +288,14 @@ func (p *pruner) retire(ctx context.Context) error {
 
 func (p *pruner) policy() lifecycle.Options { return lifecycle.Options{Urgent: p.Urgent} }
 
-// usage writes down when releases were asked for before anything is decided by it.
+// usage stores when releases were requested before any decision relies on it.
 func (p *pruner) usage(ctx context.Context, snap *registry.Snapshot) (registry.Usage, error) {
 	if p.DryRun {
 		return p.Registry.Usage(ctx)
 	}
 	usage, err := p.Registry.SaveUsage(ctx, snap)
 	if errors.Is(err, holdfast.ErrConflict) {
-		return p.Registry.Usage(ctx) // another one did so
+		return p.Registry.Usage(ctx) // another process did so
 	}
 	return usage, err
 }

@@ -23,15 +23,14 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// world is a store and a registry without anybody else, in which time passes only
-// when a test says so.
+// world is an isolated store and registry, in which time passes only when a test says so.
 type world struct {
 	*schedule
 	builds []*publish.Build
-	put    func(holdfast.ObjectName, []byte) error // in the place of the store's, if it is set
+	put    func(holdfast.ObjectName, []byte) error // replaces the store, if set
 }
 
-// inWorld runs a test in a world of its own, with builds of scanBuilds.
+// inWorld runs a test in a new world with the builds of scanBuilds.
 func inWorld(t *testing.T, test func(t *testing.T, w *world)) {
 	bubble(t, scanBuilds(t), test)
 }
@@ -74,7 +73,8 @@ func (w *world) state(target int) holdfast.State {
 	return w.Release(releaseOf(target).String()).State
 }
 
-// A release goes step by step, and its bytes stay for the floor after the last.
+// A release goes through its states step by step, and its bytes stay for the floor after
+// the last.
 func TestFromLiveToGone(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		w.publish(0, 1)
@@ -113,8 +113,8 @@ func TestFromLiveToGone(t *testing.T) {
 	})
 }
 
-// The list in the store says when it was written: a clock that is behind must not
-// shorten the wait.
+// The list in the store records when it was written: a slow clock must not shorten the
+// wait.
 func TestFloorByTwoClocks(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		w.publish(0, 1)
@@ -134,7 +134,7 @@ func TestFloorByTwoClocks(t *testing.T) {
 	})
 }
 
-// A dry run says what the run would do, object by object, and does nothing.
+// A dry run reports what the run would do, object by object, and changes nothing.
 func TestDryRun(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		w.publish(0, 1)
@@ -172,7 +172,7 @@ func (w *world) generation() uint32 {
 	return s.Generation
 }
 
-// What cannot be read may refer to anything, so nothing is condemned or deleted.
+// Something unreadable may refer to anything, so nothing is condemned or deleted.
 func TestStops(t *testing.T) {
 	lose := func(prefix string) func(*testing.T, *world) {
 		return func(t *testing.T, w *world) {
@@ -238,7 +238,7 @@ func TestStops(t *testing.T) {
 					}
 				}
 				if name == "another registry's release" {
-					return // what was condemned before may go
+					return // objects condemned before may go
 				}
 				if !cmp.Equal(before, w.Objects()) || w.generation() != generation {
 					t.Error("something was deleted or condemned")
@@ -248,7 +248,7 @@ func TestStops(t *testing.T) {
 	}
 }
 
-// A leader whose epoch ends while it sweeps deletes nothing more, once it asks.
+// A leader whose epoch ends while it sweeps deletes nothing more, once it checks.
 func TestFenced(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		w.publish(0, 1)
@@ -285,7 +285,7 @@ func TestFenced(t *testing.T) {
 	})
 }
 
-// Publishes that are killed again and again leave nothing behind in the end.
+// Publishes that are killed repeatedly leave nothing behind in the end.
 func TestKilledPublishes(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		w.publish(1)
@@ -320,8 +320,7 @@ func TestKilledPublishes(t *testing.T) {
 	})
 }
 
-// A publish that is going on keeps its objects from being condemned, however long
-// it takes.
+// A publish in progress keeps its objects from being condemned, however long it takes.
 func TestLongPublish(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		w.publish(1)
@@ -342,7 +341,7 @@ func TestLongPublish(t *testing.T) {
 	})
 }
 
-// Two prunes at once: one of them condemns, and neither harms the other.
+// Two concurrent prunes: one of them condemns, and neither harms the other.
 func TestTwoPrunes(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		w.publish(0, 1)
@@ -400,12 +399,11 @@ func (w *world) gone(target int) {
 	}
 }
 
-// All of a sweep happens between the moment at which a publish is found to be in
-// order and the one at which its release is added.
+// A whole sweep happens between the check of a publish and the addition of its release.
 func TestSweepBeforeCommit(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		w.publish(0)
-		w.gone(0) // what it stored lies there, and would be used again
+		w.gone(0) // its stored objects exist, and would be reused
 		time.Sleep(time.Hour)
 		swept := false
 		w.before = func(c memkv.Call) {
@@ -427,7 +425,7 @@ func TestSweepBeforeCommit(t *testing.T) {
 }
 
 // An inventory is being deleted while its build is published again and finds all its
-// objects in another release, so that the very same inventory would come of it.
+// objects in another release, so that the same inventory would result.
 func TestLateDeleteOfInventory(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		w.publish(0, 3)
@@ -451,8 +449,8 @@ func TestLateDeleteOfInventory(t *testing.T) {
 	})
 }
 
-// atInventory runs do once, in the middle of a publish: when it has stored its objects
-// and is about to store its inventory.
+// atInventory runs do once, in the middle of a publish: after it stored its objects and
+// before it stores its inventory.
 func (w *world) atInventory(do func()) {
 	w.Driver.SetHook(func(_ context.Context, op memstore.Op, key string) error {
 		if op == memstore.Create && strings.HasPrefix(key, "inventories/") {
@@ -463,14 +461,14 @@ func (w *world) atInventory(do func()) {
 	})
 }
 
-// retire makes a release gone and has a prune condemn what it alone needs.
+// retire makes a release gone and has a prune condemn the objects that only it needs.
 func (w *world) retire(target int) {
 	w.T.Helper()
 	w.gone(target)
 	w.prune(Options{})
 }
 
-// A retired release is published again, and while that goes on it is gone and swept.
+// A retired release is published again, and meanwhile it becomes gone and is swept.
 func TestReleaseGoesWhileItIsPublishedAgain(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		w.publish(0, 2)
@@ -494,8 +492,8 @@ func TestReleaseGoesWhileItIsPublishedAgain(t *testing.T) {
 	})
 }
 
-// A release whose objects a publish reuses is gone, comes back under other names, and
-// its old ones are swept, all while that publish goes on.
+// A release whose objects a publish reuses becomes gone, comes back under other names,
+// and its old ones are swept, all during that publish.
 func TestReusedReleaseGoesAndComesBack(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		w.publish(0)
@@ -515,7 +513,7 @@ func TestReusedReleaseGoesAndComesBack(t *testing.T) {
 	})
 }
 
-// The same with a release that gets another inventory while the publish goes on.
+// The same with a release that gets another inventory during the publish.
 func TestReusedReleaseIsRepaired(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		w.publish(0)
@@ -536,8 +534,8 @@ func TestReusedReleaseIsRepaired(t *testing.T) {
 	})
 }
 
-// An object whose name is of a generation to come, since damaged bytes have the name
-// of this one, is swept like any other when nobody refers to it.
+// An object with a name of the next generation, because the current name has damaged
+// bytes, is swept like any other when it is unreferenced.
 func TestObjectOfALaterGeneration(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		w.publish(0)
@@ -556,7 +554,7 @@ func TestObjectOfALaterGeneration(t *testing.T) {
 	})
 }
 
-// The bytes of a release that is gone are there until they are swept.
+// The bytes of a gone release exist until they are swept.
 func TestUndelete(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		undelete := func(target int) (*publish.Result, error) {
@@ -604,8 +602,7 @@ func TestUndelete(t *testing.T) {
 	})
 }
 
-// A repair finds what an earlier one has left, and while it goes on that is condemned
-// and swept.
+// A repair finds leftovers of an earlier one, and meanwhile they are condemned and swept.
 func TestRepairUsesWhatIsCondemned(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		w.publish(0)
@@ -645,8 +642,8 @@ func TestRepairUsesWhatIsCondemned(t *testing.T) {
 	})
 }
 
-// A publish uses objects of a release that goes, with all it had, before the new one
-// is added.
+// A publish uses objects of a release that is removed, with everything it had, before the
+// new one is added.
 func TestSharedReleaseGoesMeanwhile(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		w.publish(0)
@@ -671,13 +668,13 @@ func TestSharedReleaseGoesMeanwhile(t *testing.T) {
 	})
 }
 
-// A release that uses what lies in the store is added after the prune has read what
-// releases refer to, and before its list is recorded.
+// A release that uses existing objects is added after the prune has read the references,
+// and before its list is recorded.
 func TestAddedBetweenMarkAndList(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		w.publish(2)
 		time.Sleep(time.Hour)
-		w.retire(2) // the first list makes the key that later ones compare
+		w.retire(2) // the first list creates the key that later ones compare
 		w.publish(0)
 		w.gone(0)
 		time.Sleep(time.Hour)
@@ -700,8 +697,8 @@ func TestAddedBetweenMarkAndList(t *testing.T) {
 	})
 }
 
-// TestOneApp: with Options.Apps releases of other apps are left alone, and so is what
-// they need, also when the store is running full.
+// TestOneApp: with Options.Apps releases of other apps and their objects are left alone,
+// even when the store is nearly full.
 func TestOneApp(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		other := holdtest.App("other")
@@ -735,8 +732,8 @@ func TestOneApp(t *testing.T) {
 	})
 }
 
-// TestRemovedApp: what only a removed app had is swept, no manifest of it is called
-// unknown, and the same build can be published again.
+// TestRemovedApp: objects that only a removed app had are swept, its manifests are not
+// called unknown, and the same build can be published again.
 func TestRemovedApp(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		w.publish(0, 1)

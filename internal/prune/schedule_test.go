@@ -26,11 +26,11 @@ import (
 	"github.com/holdfast-web/holdfast/internal/store/memstore"
 )
 
-// TestSchedules explores how publishes, prunes and flips may interleave. Every call
-// of the registry and of the store is a step; at each one the schedule decides who
-// goes on, who is killed (with a delete that still arrives later), whose process is
-// stopped, and how time passes. After each step that changes anything all that a
-// release needs must be there, and in the end nothing that no release needs.
+// TestSchedules explores interleavings of publishes, prunes and activations. Every call
+// of the registry and of the store is a step. At each one the schedule decides which
+// actor continues, which is killed (with a delete that still arrives later), which
+// process is stopped, and how time passes. After each change everything that a release
+// needs must exist, and in the end nothing else.
 func TestSchedules(t *testing.T) {
 	builds := scanBuilds(t)
 	// rapid draws 100 programs.
@@ -61,7 +61,7 @@ func TestSchedules(t *testing.T) {
 	t.Logf("%d schedules, %d steps, %v", run, steps, successes)
 }
 
-// operation is what an actor does.
+// operation is one task of an actor.
 type operation struct {
 	Verb   string
 	Target int // a build and its release
@@ -114,14 +114,14 @@ type actor struct {
 	killed bool
 	frozen bool
 	ended  bool
-	rank   int // who goes first, for a while
+	rank   int // preferred for a while
 }
 
 type actorKey struct{}
 
-// schedule is one world and the order in which things happen there.
+// schedule is one world and the order of its steps.
 type schedule struct {
-	*holdtest.World // calls of its registry are no steps
+	*holdtest.World // its registry calls are not steps
 	random          *rand.Rand
 	builds          []*publish.Build
 	trace           []string
@@ -167,13 +167,13 @@ func newSchedule(t *testing.T, builds []*publish.Build, random *rand.Rand) *sche
 	return s
 }
 
-// patient options have no deadline: a call may take as long as the schedule wants. Time
+// patient options have no deadline: a call may take as long as the schedule decides. Time
 // jumps here.
 func patient() registry.Options {
 	return registry.Options{Timeout: 1e6 * time.Hour, TrustClock: true}
 }
 
-// wait is where an actor's calls stop until the schedule wants them.
+// wait is where an actor's calls stop until the schedule releases them.
 func (s *schedule) wait(ctx context.Context, what string, isDelete, changes bool) error {
 	a, ok := ctx.Value(actorKey{}).(*actor)
 	if !ok {
@@ -232,7 +232,7 @@ func (s *schedule) do(ctx context.Context, r *registry.Registry, op operation) {
 	case "bury":
 		_ = r.Retire(ctx, app, id, registry.RetireOptions{Now: true})
 		_ = holdtest.MarkGone(ctx, r, app, id)
-	case "undelete": // what has just become condemned, unless others are faster
+	case "undelete": // just condemned, unless others are faster
 		s.publish(ctx, r, op.Target)
 		_ = r.Retire(ctx, app, id, registry.RetireOptions{Now: true})
 		_ = holdtest.MarkGone(ctx, r, app, id)
@@ -266,7 +266,7 @@ func (s *schedule) publish(ctx context.Context, r *registry.Registry, target int
 		publish.Options{App: app, ID: releaseOf(target), Settings: holdfast.DefaultSettings(app)})
 }
 
-// succeeded counts how often something went through in spite of all others.
+// succeeded counts operations that succeeded despite interference.
 func (s *schedule) succeeded(verb string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -275,8 +275,8 @@ func (s *schedule) succeeded(verb string, err error) {
 	}
 }
 
-// repair does what a scrub does that found bytes of a release which are not those
-// that their name says: as long as others use that name, nothing may take its place.
+// repair acts like a scrub that found wrong bytes under an object's name: as long as
+// others use that name, nothing may replace it.
 func (s *schedule) repair(ctx context.Context, r *registry.Registry, id holdfast.ReleaseID) {
 	releases, err := r.Releases(ctx, holdfast.DefaultApp())
 	if err != nil {
@@ -290,7 +290,7 @@ func (s *schedule) repair(ctx context.Context, r *registry.Registry, id holdfast
 		if err != nil {
 			return
 		}
-		// The bytes are good, so that a read of them is what a form elsewhere would be.
+		// The bytes are good, so reading them stands in for reading another form.
 		damaged := map[holdfast.ObjectName]bool{inv.Objects()[0].Name: true}
 		result, err := publish.NewRepairer(publish.Deps{Registry: r}, s.Store, damaged).Repair(ctx, &releases[i], nil, publish.Options{})
 		if err == nil && result.Mended {
@@ -299,8 +299,8 @@ func (s *schedule) repair(ctx context.Context, r *registry.Registry, id holdfast
 	}
 }
 
-// decide lets one thing happen after the other. One actor goes on until another is
-// given preference, so that whole runs fit between two steps of another.
+// decide lets one step happen after the other. One actor continues until another is
+// preferred, so that whole runs fit between two steps of another.
 func (s *schedule) decide() error {
 	for {
 		synctest.Wait()
@@ -323,7 +323,7 @@ func (s *schedule) decide() error {
 		case n < 8:
 			s.freeze(s.actors[s.random.IntN(len(s.actors))])
 		case len(ready) == 0:
-			time.Sleep(time.Second) // somebody waits for a timer, or is stopped
+			time.Sleep(time.Second) // an actor waits for a timer, or is stopped
 		default:
 			st := ready[0]
 			s.let(st, nil)
@@ -337,7 +337,7 @@ func (s *schedule) decide() error {
 	}
 }
 
-// ready returns the steps that may happen, in an order that chance has no part in.
+// ready returns the possible steps, in a deterministic order.
 func (s *schedule) ready() (ready []*step, ended bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -365,7 +365,7 @@ func (s *schedule) let(st *step, err error) {
 	st.goOn <- err
 }
 
-// kill ends a process. What it asked the store to delete may still be deleted.
+// kill ends a process. Its pending deletes may still be executed.
 func (s *schedule) kill(a *actor) {
 	s.note("%s is killed", a.name)
 	s.mu.Lock()
@@ -383,7 +383,7 @@ func (s *schedule) kill(a *actor) {
 	}
 }
 
-// freeze stops a process, or continues it.
+// freeze stops a process, or resumes it.
 func (s *schedule) freeze(a *actor) {
 	if a.killed {
 		return
@@ -399,7 +399,7 @@ func (s *schedule) freeze(a *actor) {
 	}
 }
 
-// finish ends what is left after a failure.
+// finish ends the rest after a failure.
 func (s *schedule) finish() {
 	for {
 		synctest.Wait()
@@ -422,7 +422,7 @@ func (s *schedule) note(format string, args ...any) {
 	s.trace = append(s.trace, fmt.Sprintf(format, args...))
 }
 
-// check makes sure that all that releases need is there, but for what was taken down.
+// check makes sure that everything releases need exists, except taken-down bytes.
 func (s *schedule) check() error {
 	snap, err := s.Registry.Refresh(s.T.Context(), s.snap)
 	if err != nil {
@@ -463,8 +463,8 @@ func (s *schedule) complete(r holdfast.Release) error {
 	return inv.Covers(m)
 }
 
-// cleanEnd prunes until nothing more can come of it: then there is nothing in the
-// store that no release needs, and all that releases need.
+// cleanEnd prunes until that has no more effect: then the store contains exactly what
+// releases need.
 func (s *schedule) cleanEnd() error {
 	ctx := s.T.Context()
 	for range 5 {
@@ -502,7 +502,7 @@ func (s *schedule) cleanEnd() error {
 			return fmt.Errorf("in the end: inventory %s is left, which no release has: %w", inv.Digest.Short(), err)
 		}
 	}
-	// What was killed is remembered for long, and then once at most for each build that
+	// Killed publishes are remembered for long, and then at most one for each build that
 	// left its manifest in the store.
 	time.Sleep(memory)
 	if _, err := Run(ctx, Config{Registry: s.Registry, Store: s.Store}, Options{}); err != nil {

@@ -13,13 +13,13 @@ import (
 )
 
 const (
-	// sweepBatch is how many objects are deleted between two looks at the registry.
+	// sweepBatch is how many objects are deleted between two checks of the registry.
 	sweepBatch = 100
-	// deleters is how many are deleted at a time.
+	// deleters is the number of concurrent deletes.
 	deleters = 8
 )
 
-// sweep deletes what was condemned long enough ago.
+// sweep deletes the lists that are due.
 func (p *pruner) sweep(ctx context.Context) error {
 	state, err := p.Registry.Sweep(ctx)
 	if err != nil || len(state.Pending()) == 0 {
@@ -41,8 +41,8 @@ func (p *pruner) sweep(ctx context.Context) error {
 	return nil
 }
 
-// sweepList deletes what is on one list. m has what releases refer to, read after
-// the list was recorded.
+// sweepList deletes the items of one list. m contains the references, read after the list
+// was recorded.
 func (p *pruner) sweepList(ctx context.Context, state registry.Sweep, l registry.SweepList, m *marks) (registry.Sweep, error) {
 	list, err := p.Store.Condemned(ctx, l.List)
 	if err != nil {
@@ -76,8 +76,8 @@ func (p *pruner) sweepList(ctx context.Context, state registry.Sweep, l registry
 	return state, err
 }
 
-// current makes sure that the state of cleaning is the one the sweep goes by and
-// the epoch is not over. Another prune may have recorded something meanwhile.
+// current makes sure that the state of cleaning has not changed and the epoch is not
+// over. Another prune may have recorded something meanwhile.
 func (p *pruner) current(ctx context.Context, state registry.Sweep, generation uint32) (registry.Sweep, error) {
 	err := p.Registry.StillThere(ctx, state)
 	if !errors.Is(err, holdfast.ErrConflict) {
@@ -93,7 +93,7 @@ func (p *pruner) current(ctx context.Context, state registry.Sweep, generation u
 	return now, nil
 }
 
-// deletion is one thing that stands on a list.
+// deletion is one item of a list.
 type deletion struct {
 	size   int64
 	needed func(*marks) bool

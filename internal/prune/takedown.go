@@ -28,19 +28,19 @@ type Holding struct {
 	Paths   []string // sorted
 }
 
-// Found is what is known of the bytes of some digests.
+// Found is what is known about the bytes of some digests.
 type Found struct {
-	Holdings map[holdfast.Digest][]Holding // by app, then the newest first
-	// Forms are the digests of their encoded forms as they are stored, without those
-	// that are files of their own, which Shared has: they stay.
+	Holdings map[holdfast.Digest][]Holding // by app, then newest first
+	// Forms are the digests of their encoded forms as stored, without those that are also
+	// files, which are in Shared: they stay.
 	Forms  map[holdfast.Digest][]holdfast.Digest
 	Shared []holdfast.Digest
 	// Unread are releases whose manifests could not be read.
 	Unread []registry.ReleaseInfo
 }
 
-// Find looks for bytes in all releases of snap. A manifest that cannot be read is no
-// error; an inventory that is not there is of a release that is gone.
+// Find looks for bytes in all releases of snap. A manifest that cannot be read is not an
+// error; a missing inventory belongs to a gone release.
 func Find(ctx context.Context, texts Texts, snap *registry.Snapshot, wanted []holdfast.Digest) (*Found, error) {
 	f := &finder{texts: texts, wanted: make(map[holdfast.Digest]bool), found: &Found{
 		Holdings: make(map[holdfast.Digest][]Holding), Forms: make(map[holdfast.Digest][]holdfast.Digest),
@@ -68,7 +68,7 @@ type finder struct {
 	mu    sync.Mutex
 	found *Found
 	files map[holdfast.Digest]bool // of all manifests
-	read  map[holdfast.Digest]hits // by manifest: many releases may have one
+	read  map[holdfast.Digest]hits // by manifest: many releases may share one
 }
 
 // hits are the paths of a manifest that have wanted bytes.
@@ -124,14 +124,14 @@ func (f *finder) manifest(ctx context.Context, d holdfast.Digest) (hits, error) 
 		file := &m.Files()[i]
 		f.files[file.Digest] = true
 		if f.wanted[file.Digest] {
-			paths[file.Digest] = append(paths[file.Digest], strings.Clone(file.Path)) // else it keeps the manifest's text
+			paths[file.Digest] = append(paths[file.Digest], strings.Clone(file.Path)) // otherwise it keeps the manifest's text in memory
 		}
 	}
 	f.read[d] = paths
 	return paths, nil
 }
 
-// sorted returns what was found, in an order that does not change.
+// sorted returns the result in a stable order.
 func (f *finder) sorted(snap *registry.Snapshot) *Found {
 	place := make(map[appRelease]int)
 	for app := range snap.All() {
@@ -157,10 +157,10 @@ func (f *finder) sorted(snap *registry.Snapshot) *Found {
 	return f.found
 }
 
-// RemoveTakenDown deletes what was taken down from the store that nodes share, and
-// notes that in the registry. It first learns which encoded forms there are that
-// whoever took it down did not know. Cut short at any point, the next call goes on;
-// where nothing is left to be done it reads the registry once.
+// RemoveTakenDown deletes taken-down bytes from the shared store, and records that in the
+// registry. It first finds encoded forms that were unknown at the takedown. If
+// interrupted, the next call continues; if there is nothing to do it reads the registry
+// once.
 func RemoveTakenDown(ctx context.Context, c Config) error {
 	down, err := c.Registry.Takedowns(ctx)
 	if err != nil {
@@ -183,8 +183,8 @@ func RemoveTakenDown(ctx context.Context, c Config) error {
 	return c.Registry.TakedownsRemoved(ctx, down.All())
 }
 
-// learn adds the encoded forms of pending takedowns that are not known yet, and returns
-// what is down then.
+// learn adds newly found encoded forms of pending takedowns, and returns the new
+// takedowns.
 func (c Config) learn(ctx context.Context, down *holdfast.Takedowns, pending []holdfast.Takedown) (*holdfast.Takedowns, error) {
 	snap, err := c.Registry.Refresh(ctx, nil)
 	if err != nil {
@@ -210,8 +210,8 @@ func (c Config) learn(ctx context.Context, down *holdfast.Takedowns, pending []h
 	return c.Registry.TakeDown(ctx, infos, found.Forms)
 }
 
-// forgetAllowed forgets the takedowns that were allowed and of which no release has a dead
-// object any more: all that had them were published again, or are gone.
+// forgetAllowed forgets takedowns that were allowed and of which no release has a dead
+// object any more: all releases that had them were published again, or are gone.
 func (p *pruner) forgetAllowed(ctx context.Context) error {
 	down, err := p.Registry.Takedowns(ctx)
 	if err != nil {
@@ -250,8 +250,8 @@ func (p *pruner) forgetAllowed(ctx context.Context) error {
 	return p.Registry.ForgetTakedowns(ctx, slices.Collect(maps.Keys(allowed)))
 }
 
-// takenDown finishes what takedowns began: the leader may not have been there to do it,
-// and a publish that was refused may have stored bytes before.
+// takenDown finishes pending takedowns: there may have been no leader to do it, and a
+// refused publish may have stored bytes before.
 func (p *pruner) takenDown(ctx context.Context) error {
 	if p.DryRun {
 		return nil

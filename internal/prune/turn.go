@@ -12,8 +12,8 @@ import (
 // leastTurn is the shortest time between two turns.
 const leastTurn = time.Second
 
-// Turn prunes once for a node that leads, more urgently while the store is running full,
-// and returns when the next list is due; 0 if none is.
+// Turn prunes once for a leading node, more urgently while the store is nearly full, and
+// returns when the next list is due; 0 if none is.
 func Turn(ctx context.Context, c Config, o Options) (again time.Duration, err error) {
 	space, _, err := c.Store.Space(ctx)
 	if err != nil {

@@ -8,20 +8,19 @@ import (
 	"github.com/holdfast-web/holdfast/internal/registry"
 )
 
-// skew is how far the clocks of publishers and of the store may be apart before a
-// publish that is going on has to store things twice. Nothing worse comes of it.
+// skew is how far the clocks of publishers and of the store may differ before a publish
+// in progress has to store objects twice, which is the only consequence.
 const skew = 10 * time.Minute
 
-// memory is how long a publish that was given up or killed is remembered. Its
-// process may be stopped only, with a manifest on the way to the store, which
-// nobody would know then.
+// memory is how long an abandoned or killed publish is remembered. Its process may only
+// be stopped, with a manifest on the way to the store that would otherwise be unknown.
 const memory = 30 * 24 * time.Hour
 
 // unfinished are the publishes that have not added their release.
 type unfinished struct {
 	uploads []registry.LeaseInfo // including abandoned ones
 	running map[string]bool      // by ID
-	begun   time.Time            // of the oldest that is going on; zero if none is
+	begun   time.Time            // of the oldest in progress; zero if there is none
 }
 
 func (p *pruner) unfinished(ctx context.Context) (*unfinished, error) {
@@ -40,8 +39,8 @@ func (p *pruner) unfinished(ctx context.Context) (*unfinished, error) {
 	return u, err
 }
 
-// forget forgets publishes that ended long ago, unless nothing else is known of
-// the manifest that they left in the store.
+// forget forgets publishes that ended long ago, unless they are all that is known about
+// the manifest they left in the store.
 func (p *pruner) forget(ctx context.Context, u *unfinished, strange map[holdfast.Digest]bool) error {
 	if p.DryRun {
 		return nil
@@ -59,8 +58,8 @@ func (p *pruner) forget(ctx context.Context, u *unfinished, strange map[holdfast
 	return p.Registry.Forget(ctx, some)
 }
 
-// young reports whether an object may be that of a publish which is going on, or is
-// younger than the floor.
+// young reports whether an object may belong to a publish in progress, or is younger than
+// the floor.
 func (p *pruner) young(u *unfinished, created time.Time) bool {
 	return p.now().Sub(created) < p.Floor || !u.begun.IsZero() && !created.Before(u.begun.Add(-skew))
 }

@@ -94,7 +94,7 @@ type tombstones struct {
 	freed map[holdfast.ReleaseID][]freeing
 }
 
-// tombstones returns the cached ones, from the first on without a gap.
+// tombstoneEntries returns the cached ones, from the first on without a gap.
 func (c *recordCache) tombstoneEntries(app holdfast.AppName) []tombstoneEntry {
 	c.mu.Lock()
 	defer c.mu.Unlock()

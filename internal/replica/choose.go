@@ -11,21 +11,21 @@ import (
 	"github.com/holdfast-web/holdfast/internal/registry"
 )
 
-// Standing is who has a release that nodes brought, and who should.
+// Standing says which nodes have a release that nodes brought, and which should.
 type Standing struct {
 	Owners  []registry.NodeInfo // brought it and are registered
-	Holders []registry.NodeInfo // have all of it, owners included
+	Holders []registry.NodeInfo // have all of it, including owners
 	Chosen  []registry.NodeInfo // should have all of it, besides the owners
-	Refused []registry.NodeInfo // say that their stores do not take it
-	// Wanted is how many should have all of it: as many as are to be copied to, and
-	// one of its owners as long as there is any. 0 where nothing is copied.
+	Refused []registry.NodeInfo // say that their stores do not accept it
+	// Wanted is how many nodes should have all of it: the number of copies, and one of
+	// its owners as long as there is any. 0 where nothing is copied.
 	Wanted int
 
-	copies int // how many are to be copied to
+	copies int // the number of copies
 }
 
-// Stand works out how a release stands, by the entries of all nodes. Whoever has read
-// the same entries comes to the same.
+// Stand derives the state of a release from the entries of all nodes. Every process that
+// has read the same entries gets the same result.
 func Stand(app holdfast.AppName, r *registry.ReleaseInfo, nodes []registry.NodeInfo) Standing {
 	var s Standing
 	var able, refusing []registry.NodeInfo
@@ -51,7 +51,7 @@ func Stand(app holdfast.AppName, r *registry.ReleaseInfo, nodes []registry.NodeI
 			able = append(able, n)
 		}
 	}
-	// Who refuses goes on trying where there are not enough others.
+	// A refusing node keeps trying if there are not enough others.
 	s.Chosen = choose(r.Manifest, able, s.copies)
 	s.Chosen = append(s.Chosen, choose(r.Manifest, refusing, s.copies-len(s.Chosen))...)
 	if s.copies > 0 {
@@ -60,33 +60,33 @@ func Stand(app holdfast.AppName, r *registry.ReleaseInfo, nodes []registry.NodeI
 	return s
 }
 
-// holds reports whether a node says that it has all of a release, as that is now.
+// holds reports whether a node claims to have all of a release in its current form.
 func holds(n *registry.NodeInfo, app holdfast.AppName, r *registry.ReleaseInfo) bool {
 	return n.Copies != nil && n.Copies.Held[app][r.ID] == r.Inventory && !r.Inventory.IsZero()
 }
 
-// refuses reports whether a node says that its store does not take a release, as that
-// is now.
+// refuses reports whether a node claims that its store does not accept a release in its
+// current form.
 func refuses(n *registry.NodeInfo, app holdfast.AppName, r *registry.ReleaseInfo) bool {
 	return !holds(n, app, r) && n.Copies != nil && n.Copies.Refused[app][r.ID] == r.Inventory && !r.Inventory.IsZero()
 }
 
-// settled reports whether all nodes that should have all of it, and as many as there
-// should be, have: whoever else has any of it may forget it.
+// settled reports whether all nodes that should have all of it do, and there are enough
+// of them: other nodes may delete their parts.
 func (s *Standing) settled() bool {
 	return s.copies > 0 && len(s.Chosen) >= s.copies && !s.lacking()
 }
 
-// lacking reports whether a node that should have all of it has not.
+// lacking reports whether a node that should have all of it does not.
 func (s *Standing) lacking() bool {
 	return slices.ContainsFunc(s.Chosen, func(n registry.NodeInfo) bool {
 		return !slices.ContainsFunc(s.Holders, func(h registry.NodeInfo) bool { return same(&h, &n) })
 	})
 }
 
-// choose returns k of the candidates by rendezvous hashing: who comes or goes moves
-// nothing between the others. It goes by names, which nodes keep when they get other
-// addresses; addresses only tell nodes of one name apart.
+// choose returns k of the candidates by rendezvous hashing: nodes that come or go move
+// nothing between the others. It hashes names, which nodes keep when their addresses
+// change; addresses only distinguish nodes with the same name.
 func choose(manifest holdfast.Digest, candidates []registry.NodeInfo, k int) []registry.NodeInfo {
 	rank := func(n *registry.NodeInfo) uint64 {
 		sum := sha256.Sum256(append(manifest[:], n.Name...))
@@ -98,10 +98,10 @@ func choose(manifest holdfast.Digest, candidates []registry.NodeInfo, k int) []r
 	return candidates[:min(k, len(candidates))]
 }
 
-// same reports whether two entries are of one node, which may have been started again.
+// same reports whether two entries belong to one node, possibly restarted.
 func same(a, b *registry.NodeInfo) bool { return a.Name == b.Name && a.Peer == b.Peer }
 
-// latest leaves out entries that a node left behind which was started again.
+// latest removes stale entries of restarted nodes.
 func latest(nodes []registry.NodeInfo) []registry.NodeInfo {
 	type name struct{ name, peer, id string }
 	newest := make(map[name]int)

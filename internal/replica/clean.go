@@ -12,10 +12,10 @@ import (
 	"github.com/holdfast-web/holdfast/internal/store"
 )
 
-// clean removes from the node's own store what no release needs that is not gone, but
-// for those that other nodes have instead. It goes by a read of the registry that
-// begins when nobody stores anything any more. A node that is not registered, or
-// cannot read an inventory of its own, removes nothing.
+// clean deletes from the node's own store what no release that is not gone needs, and
+// releases that other nodes have instead. It relies on a read of the registry that begins
+// when no process is storing. A node that is not registered, or cannot read one of its
+// inventories, deletes nothing.
 func (c *Copier) clean(ctx context.Context, s *store.Store) (err error) {
 	unlock, err := c.Lock()
 	if err != nil {
@@ -40,14 +40,13 @@ func (c *Copier) clean(ctx context.Context, s *store.Store) (err error) {
 	return nil
 }
 
-// needed is what must not be removed.
+// needed is what must not be deleted.
 type needed struct {
 	objects                map[holdfast.ObjectName]bool
 	manifests, inventories map[holdfast.Digest]bool
 }
 
-// needs works out what is needed here; nil if nobody knows, since the node is not
-// registered.
+// needs computes what is needed here; nil if unknown, because the node is not registered.
 func (c *Copier) needs(ctx context.Context, s *store.Store, v view) (*needed, error) {
 	var selves []registry.NodeInfo
 	for _, n := range v.nodes {
@@ -64,7 +63,7 @@ func (c *Copier) needs(ctx context.Context, s *store.Store, v view) (*needed, er
 			r := &app.Releases[i]
 			says := claims(selves, app.Name, r.ID)
 			switch {
-			case len(says) > 0: // whatever became of it
+			case len(says) > 0: // regardless of its state
 			case r.State == holdfast.Gone:
 				continue
 			case app.Local && c.drops(app.Name, r, v.nodes, selves):
@@ -82,8 +81,8 @@ func (c *Copier) needs(ctx context.Context, s *store.Store, v view) (*needed, er
 	return need, nil
 }
 
-// claims are the inventories of a release of which this node says that it has all:
-// others may rely on that until its entry says otherwise.
+// claims are the inventories of a release that this node claims to have completely:
+// others may rely on that until its entry changes.
 func claims(selves []registry.NodeInfo, app holdfast.AppName, id holdfast.ReleaseID) (all []holdfast.Digest) {
 	for _, n := range selves {
 		if n.Copies == nil {
@@ -96,8 +95,8 @@ func claims(selves []registry.NodeInfo, app holdfast.AppName, id holdfast.Releas
 	return all
 }
 
-// drops reports whether this node does not need a release that is not gone: others
-// have it who should, and have had it for long enough.
+// drops reports whether this node does not need a release that is not gone: the nodes
+// that should have it do, and have had it for long enough.
 func (c *Copier) drops(app holdfast.AppName, r *registry.ReleaseInfo, nodes, selves []registry.NodeInfo) bool {
 	k := releaseKey{app, r.ID}
 	own := c.copies[k]
@@ -118,16 +117,16 @@ func (c *Copier) drops(app holdfast.AppName, r *registry.ReleaseInfo, nodes, sel
 	return s.settled()
 }
 
-// lost notes that nobody knows any more what is here of a release.
+// lost records that the local state of a release is unknown.
 func (c *Copier) lost(k releaseKey) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.copies[k].complete, c.copies[k].looked = false, time.Time{}
 }
 
-// inventory adds what an inventory names. One that is not here needs nothing: of all
-// that belongs to a release it is the first to come, and the last to go. What was taken
-// down nobody needs.
+// inventory adds the objects of an inventory. A missing inventory needs nothing: it is
+// the first part of a release to be stored, and the last to be deleted. Taken-down bytes
+// are not needed.
 func (n *needed) inventory(ctx context.Context, s *store.Store, d holdfast.Digest, down *holdfast.Takedowns) error {
 	n.inventories[d] = true
 	inv, err := s.Inventory(ctx, d)
@@ -145,7 +144,7 @@ func (n *needed) inventory(ctx context.Context, s *store.Store, d holdfast.Diges
 	return nil
 }
 
-// sweep removes what is not needed and was stored before a time, and returns how much.
+// sweep deletes unneeded items that were stored before a time, and returns how much.
 func (n *needed) sweep(ctx context.Context, s *store.Store, before time.Time) (removed int, err error) {
 	objects := sweeping(s.Objects(ctx), func(o store.ObjectInfo) bool { return n.objects[o.Name] || o.Created.After(before) },
 		func(o store.ObjectInfo) error { return s.DeleteObject(ctx, o.Name) })
@@ -162,8 +161,8 @@ func (n *needed) sweep(ctx context.Context, s *store.Store, before time.Time) (r
 	return removed, nil
 }
 
-// sweeping returns what removes all items that are not kept. Keys that are none of
-// ours are left alone.
+// sweeping returns a function that deletes all items except kept ones. Foreign keys are
+// left alone.
 func sweeping[T any](items iter.Seq2[T, error], keep func(T) bool, remove func(T) error) func() (int, error) {
 	return func() (removed int, err error) {
 		for item, err := range items {

@@ -11,9 +11,9 @@ import (
 	"github.com/holdfast-web/holdfast/internal/store/memstore"
 )
 
-// displaced is a cluster in which v1 drains and one node has a copy that it need not
-// have: it is one of those that the release is copied to no more. better, if it is
-// copied to one node, is who took its place.
+// displaced is a cluster in which v1 drains and one node has a copy that it does not
+// need: it is no longer one of the chosen nodes. better, if there is one copy, is the
+// node that replaced it.
 func displaced(t *testing.T, c *cluster) (spare, better *member) {
 	c.find("a").restart("v1")
 	c.settle()
@@ -31,8 +31,8 @@ func displaced(t *testing.T, c *cluster) (spare, better *member) {
 	return spare, better
 }
 
-// A copy that is not needed any more is removed when those who should have one have
-// had it for a while, and not before.
+// An unneeded copy is deleted when the nodes that should have one have had it for a
+// while, and not before.
 func TestForgets(t *testing.T) {
 	inCluster(t, 1, "a b", func(t *testing.T, c *cluster) {
 		spare, better := displaced(t, c)
@@ -77,12 +77,12 @@ func TestForgets(t *testing.T) {
 	})
 }
 
-// Who is about to remove a copy is relied on by nobody.
+// A node that is about to drop a copy does not count as a holder.
 func TestNotRelied(t *testing.T) {
 	inCluster(t, 1, "a b", func(t *testing.T, c *cluster) {
 		last, _ := displaced(t, c)
 		var middle, best *member
-		for i := 'e'; middle == nil || best == nil; i++ { // three that have it, of whom one should
+		for i := 'e'; middle == nil || best == nil; i++ { // three have it, one of them should
 			m := c.join(string(i))
 			switch rank := slices.Index(c.ranked("v1"), m.name); {
 			case rank == 0 && middle != nil:
@@ -100,10 +100,10 @@ func TestNotRelied(t *testing.T) {
 				m.stop()
 			}
 		}
-		c.wait(Floor - 2*time.Minute) // one more look, and they remove it
+		c.wait(Floor - 2*time.Minute) // one more pass, and they delete it
 		time.Sleep(2 * Floor)
 		middle.disk.SetHook(func(_ context.Context, op memstore.Op, _ string) error {
-			if op == memstore.Delete { // in the midst of it, the one that should have it dies
+			if op == memstore.Delete { // meanwhile, the one that should have it dies
 				middle.disk.SetHook(nil)
 				best.stop()
 				last.round()
@@ -124,13 +124,13 @@ func TestNotRelied(t *testing.T) {
 	})
 }
 
-// A node whose entry still says that it has a copy does not remove it.
+// A node whose entry still claims a copy does not delete it.
 func TestGivesUpFirst(t *testing.T) {
 	inCluster(t, 1, "a b", func(t *testing.T, c *cluster) {
 		spare, better := displaced(t, c)
 		better.round()
 		better.tell()
-		for range 10 { // and never gets to tell
+		for range 10 { // and never gets to update its entry
 			spare.round()
 			time.Sleep(Floor)
 		}
@@ -140,7 +140,8 @@ func TestGivesUpFirst(t *testing.T) {
 	})
 }
 
-// Nor does it remove what is gone by then: it may come back before the entry changes.
+// It does not delete a gone release either: the release may come back before the entry
+// changes.
 func TestGivesUpGone(t *testing.T) {
 	inCluster(t, 1, "a b", func(t *testing.T, c *cluster) {
 		c.find("a").restart("v1")
@@ -148,7 +149,7 @@ func TestGivesUpGone(t *testing.T) {
 		c.find("a").stop()
 		b := c.find("b")
 		c.release("v1").State = holdfast.Gone
-		b.round() // it does not get to tell
+		b.round() // it does not get to update its entry
 		time.Sleep(2 * Floor)
 		b.round()
 		c.find("a").start("v1")
@@ -164,7 +165,7 @@ func TestGivesUpGone(t *testing.T) {
 	})
 }
 
-// What is gone is removed by all; what is not, by nobody who should have it: live, or
+// All nodes delete a gone release. Others stay on every node that should have them: live,
 // draining, or retired.
 func TestRemovesGone(t *testing.T) {
 	inCluster(t, 1, "a b c", func(t *testing.T, c *cluster) {
@@ -253,8 +254,8 @@ func TestRemovesNothing(t *testing.T) {
 	})
 }
 
-// A registry that was replaced by an older one lacks releases that nodes serve, which
-// nobody has decided yet to give up.
+// A registry replaced by an older one lacks releases that nodes serve, and that were not
+// given up deliberately.
 func TestRegistryWentBack(t *testing.T) {
 	inCluster(t, 1, "a b", func(t *testing.T, c *cluster) {
 		c.find("a").restart("v1")
@@ -282,8 +283,8 @@ func TestRegistryWentBack(t *testing.T) {
 	})
 }
 
-// The disk of a node that comes back is used: what nobody else has any more is served,
-// and copied; what is gone is removed.
+// The disk of a returning node is used: releases that no other node has are served and
+// copied; gone ones are deleted.
 func TestComesBack(t *testing.T) {
 	inCluster(t, 1, "a b", func(t *testing.T, c *cluster) {
 		a := c.find("a")

@@ -16,8 +16,8 @@ import (
 	"github.com/holdfast-web/holdfast/internal/store"
 )
 
-// copy copies what is wanted until all of it is here or it is time to look again. It
-// returns when that is at the latest.
+// copy copies wanted releases until all are complete or the next survey is due. It
+// returns when that is.
 func (c *Copier) copy(ctx context.Context, s *store.Store, wanted []job, overdue func() bool) time.Duration {
 	wait := lookEvery
 	for _, j := range wanted {
@@ -42,8 +42,8 @@ func (c *Copier) copy(ctx context.Context, s *store.Store, wanted []job, overdue
 	return wait
 }
 
-// failed puts a release off for a while, and logs why if that is new. The first time
-// in a row says little: the node that brought it may have been heard of but not met.
+// failed postpones a release, and logs new reasons. The first failure in a row says
+// little: the node that brought it may be known but not connected yet.
 func (c *Copier) failed(j *job, err error) {
 	j.next = c.Clock().Add(min(time.Second<<min(j.fails, 6), time.Minute))
 	j.fails++
@@ -57,7 +57,7 @@ func (c *Copier) failed(j *job, err error) {
 	}
 }
 
-// copyOne gets what is missing of a release.
+// copyOne gets the missing parts of a release.
 func (c *Copier) copyOne(ctx context.Context, s *store.Store, j *job, overdue func() bool) error {
 	start, first := time.Now(), c.addresses(&j.standing)
 	t := &transfer{left: make(map[holdfast.ObjectName]bool)}
@@ -93,8 +93,8 @@ func (c *Copier) copyOne(ctx context.Context, s *store.Store, j *job, overdue fu
 	return nil
 }
 
-// parallel is how many objects are copied at one time: each is to come faster than a
-// node may be that is not taken for broken.
+// parallel is how many objects are copied at a time: each must be faster than the rate at
+// which a node counts as broken.
 func (c *Copier) parallel() int {
 	if c.Rate <= 0 {
 		return parallel
@@ -102,7 +102,7 @@ func (c *Copier) parallel() int {
 	return int(min(max(c.Rate/LeastRate, 1), parallel))
 }
 
-// progress counts what came, and has the entry say so now and then.
+// progress counts copied bytes, and updates the entry now and then.
 func (c *Copier) progress(s *copying, size int64) {
 	c.mu.Lock()
 	s.left -= size
@@ -126,7 +126,7 @@ func (c *Copier) addresses(s *Standing) (all []string) {
 	return all
 }
 
-// transfer is what has come of the objects that were missing.
+// transfer is the result of fetching missing objects.
 type transfer struct {
 	mu   sync.Mutex
 	left map[holdfast.ObjectName]bool
@@ -141,7 +141,7 @@ func (t *transfer) note(o holdfast.Object, err error) {
 		delete(t.left, o.Name)
 		return
 	}
-	// That one object cannot be had says nothing of the others.
+	// A failure for one object says nothing about the others.
 	lasting := !errors.Is(err, holdfast.ErrNotFound)
 	if t.err == nil || lasting {
 		t.err = err
@@ -156,13 +156,13 @@ func (t *transfer) hopeless() bool {
 }
 
 var (
-	// errStore: it is this node's store that fails.
+	// errStore: this node's store fails.
 	errStore = errors.New("this node's store")
-	// errNobody: there is no node to ask at present.
+	// errNobody: there is currently no node to ask.
 	errNobody = fmt.Errorf("%w: no other node can be asked", holdfast.ErrUnavailable)
 )
 
-// fetch gets one object from the first node that gives it.
+// fetch gets one object from the first node that has it.
 func (c *Copier) fetch(ctx context.Context, s *store.Store, o holdfast.Object, first []string) error {
 	ref := blob.Ref{Name: o.Name, Size: o.Size}
 	var peers []blob.Peer
@@ -185,7 +185,7 @@ func (c *Copier) fetch(ctx context.Context, s *store.Store, o holdfast.Object, f
 	return worst
 }
 
-// take stores what one node gives, if that is the object.
+// take stores the bytes from one node, if they are the object.
 func (c *Copier) take(ctx context.Context, s *store.Store, p blob.Peer, ref blob.Ref) error {
 	body, err := p.Open(ctx, ref)
 	if err != nil {
@@ -203,12 +203,12 @@ func (c *Copier) take(ctx context.Context, s *store.Store, p blob.Peer, ref blob
 		return fmt.Errorf("object %s: %w: %w", ref.Name, holdfast.ErrUnavailable, theirs.err)
 	case errors.Is(err, holdfast.ErrCorrupt):
 		p.Reject(ref, err)
-		return fmt.Errorf("%w: a node has it otherwise: %v", holdfast.ErrUnavailable, err) //nolint:errorlint // it is not corrupt for that
+		return fmt.Errorf("%w: a node has it otherwise: %v", holdfast.ErrUnavailable, err) //nolint:errorlint // that does not make it corrupt
 	}
 	return fmt.Errorf("%w: %w", errStore, err)
 }
 
-// cause says what is wrong in words that do not change from one object to the next.
+// cause describes an error in words that are the same for all objects.
 func cause(err error) string {
 	var errno syscall.Errno
 	if errors.As(err, &errno) {

@@ -25,14 +25,14 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// fataler is what a *testing.T and a *rapid.T have in common.
+// fataler is the common part of *testing.T and *rapid.T.
 type fataler interface {
 	Fatalf(format string, args ...any)
 	Helper()
 }
 
-// cluster is a registry and the nodes of it, whose work is done in steps. Time is that
-// of a synctest bubble.
+// cluster is a registry and its nodes, whose work is done in steps. Time is that of a
+// synctest bubble.
 type cluster struct {
 	fataler
 	ctx     context.Context
@@ -44,7 +44,7 @@ type cluster struct {
 	revision int64 // of the registry
 }
 
-// member is a machine with a disk, and the node that runs on it, or does not.
+// member is a machine with a disk, and possibly a running node.
 type member struct {
 	*cluster
 	name, peer string
@@ -53,16 +53,16 @@ type member struct {
 	own        holdfast.ReleaseID
 	up         bool
 	entry      *registry.NodeInfo // nil: not registered
-	knows      *registry.Snapshot // and goes by; nil: what is in the registry
+	knows      *registry.Snapshot // and relies on; nil: the current registry
 	copier     *Copier
 	changes    int
-	locked     bool   // something else uses its store
-	full       bool   // its disk takes no objects
-	free       uint64 // of its disk, of 1,000,000 bytes; 0: nobody knows
+	locked     bool   // another process uses its store
+	full       bool   // its disk accepts no objects
+	free       uint64 // of its disk, of 1,000,000 bytes; 0: unknown
 	log        bytes.Buffer
 
 	mu       sync.Mutex
-	gives    int // how many objects it gives to others before it fails; -1: all
+	gives    int // how many objects it sends before it fails; -1: all
 	liar     bool
 	given    []holdfast.ObjectName
 	rejected int
@@ -110,7 +110,7 @@ func (m *member) use(disk *memstore.Driver) {
 
 var errFull = errors.New("no space left on device")
 
-// measured is a disk whose room is known.
+// measured is a disk that reports its space.
 type measured struct {
 	*memstore.Driver
 	free *uint64
@@ -139,7 +139,7 @@ func (m *member) start(build string) {
 	m.tell()
 }
 
-// stop stops the node: by then its entry has gone.
+// stop stops the node; its entry is then deleted.
 func (m *member) stop() {
 	m.up, m.entry = false, nil
 	m.derive()
@@ -151,7 +151,7 @@ func (m *member) restart(build string) {
 	m.start(build)
 }
 
-// tell brings the entry up to date.
+// tell updates the entry.
 func (m *member) tell() {
 	if m.entry != nil {
 		m.entry.Copies = m.copier.Says()
@@ -166,8 +166,8 @@ func (m *member) lock() (func() error, error) {
 	return func() error { return nil }, nil
 }
 
-// files are those of a build: one that all builds share, one of its own in two forms,
-// and its source map, which exists in one.
+// files are those of a build: one shared by all builds, an unshared one in two forms, and
+// its source map, in one form.
 func files(build string) map[string]string {
 	if build == "large" {
 		return map[string]string{"movie.mp4.map": strings.Repeat("frame after frame ", 1<<20)}
@@ -210,7 +210,7 @@ func (m *member) bring(build string) {
 	m.app.Releases = append(m.app.Releases, record)
 }
 
-// derive works out the states of releases that are not gone.
+// derive computes the states of releases that are not gone.
 func (c *cluster) derive() {
 	for i := range c.app.Releases {
 		r := &c.app.Releases[i]
@@ -233,7 +233,7 @@ func (c *cluster) release(id string) *registry.ReleaseInfo {
 	return &c.app.Releases[slices.IndexFunc(c.app.Releases, func(r registry.ReleaseInfo) bool { return r.ID.String() == id })]
 }
 
-// snapshot is what the node knows of the registry.
+// snapshot is the node's view of the registry.
 func (m *member) snapshot() *registry.Snapshot {
 	if m.knows != nil {
 		return m.knows
@@ -247,7 +247,7 @@ func (c *cluster) registry() *registry.Snapshot {
 	return &registry.Snapshot{Revision: c.revision, Apps: []*registry.AppState{&app}}
 }
 
-// Refresh implements Registry: what was seen before it went back stays known.
+// Refresh implements Registry: a registry that went back does not erase what was seen.
 func (m *member) Refresh(_ context.Context, prev *registry.Snapshot) (*registry.Snapshot, error) {
 	if prev != nil && prev.Revision > m.revision {
 		return nil, fmt.Errorf("%w: the registry went back", holdfast.ErrConflict)
@@ -276,7 +276,7 @@ func (c *cluster) up() (all []*member) {
 	return all
 }
 
-// Manifest implements Texts: any node that runs gives it.
+// Manifest implements Texts: any running node returns it.
 func (m *member) Manifest(ctx context.Context, d holdfast.Digest) (*holdfast.Manifest, error) {
 	return anywhere(m.cluster, func(s *store.Store) (*holdfast.Manifest, error) { return s.Manifest(ctx, d) })
 }
@@ -340,20 +340,20 @@ func (m *member) Reject(blob.Ref, error) {
 	m.rejected++
 }
 
-// round has a node do what there is to do now.
+// round makes a node do its pending work.
 func (m *member) round() {
 	m.Helper()
 	_, err := m.copier.round(m.ctx)
 	m.check(err)
 }
 
-// settle has all nodes do all there is to do, until nothing changes for as long as a
-// store has to fail before its node says so.
+// settle makes all nodes do their pending work, until nothing changes for as long as a
+// store has to fail before its node reports it.
 func (c *cluster) settle() {
 	c.Helper()
 	quiet := 0
 	for range 40 {
-		time.Sleep(time.Minute) // all who failed try again
+		time.Sleep(time.Minute) // all that failed retry
 		before := c.picture()
 		for _, m := range c.up() {
 			m.round()
@@ -377,7 +377,7 @@ func (c *cluster) picture() string {
 	return b.String()
 }
 
-// objects counts what lies on the disk.
+// objects counts the objects on the disk.
 func (m *member) objects() (n int) {
 	for _, err := range m.store.Objects(m.ctx) {
 		m.check(err)
@@ -386,7 +386,7 @@ func (m *member) objects() (n int) {
 	return n
 }
 
-// has reports whether the disk of a member has all of a release, and right.
+// has reports whether the disk of a member has all of a release, intact.
 func (m *member) has(r *registry.ReleaseInfo) bool {
 	_, err := m.store.Manifest(m.ctx, r.Manifest)
 	if err != nil {
@@ -404,7 +404,7 @@ func (m *member) has(r *registry.ReleaseInfo) bool {
 	return true
 }
 
-// holders are the nodes that run and have all of a release.
+// holders are the running nodes that have all of a release.
 func (c *cluster) holders(id string) (names []string) {
 	for _, m := range c.up() {
 		if m.has(c.release(id)) {
@@ -414,7 +414,8 @@ func (c *cluster) holders(id string) (names []string) {
 	return names
 }
 
-// lacks says what of a release no running node has, nil if all of it can be served.
+// lacks names a part of a release that no running node has, nil if all of it can be
+// served.
 func (c *cluster) lacks(r *registry.ReleaseInfo) error {
 	if _, err := c.members[0].Manifest(c.ctx, r.Manifest); err != nil {
 		return err

@@ -15,17 +15,17 @@ import (
 	"github.com/holdfast-web/holdfast/internal/store/memstore"
 )
 
-// history is what happens to a cluster, and what was promised.
+// history is a sequence of events in a cluster, and its guarantees.
 type history struct {
 	*cluster
 	k, builds int
-	// promised is, by release, how many nodes had all of it when all had copied all; the
-	// release outlives one less of them. deaths is how many died since.
+	// promised is, by release, how many nodes had all of it when copying was complete;
+	// the release survives one death less. deaths is how many died since.
 	promised map[string]int
 	deaths   int
 }
 
-// step is one thing that happens; what its numbers mean depends on it.
+// step is one event; the meaning of its numbers depends on it.
 type step struct {
 	Verb    string
 	A, B, C int
@@ -40,8 +40,8 @@ func drawStep(rt *rapid.T) step {
 }
 
 // TestHistories: whatever nodes do, and whatever interrupts them, a release that was
-// copied completely outlives as many deaths as were promised before it is copied again,
-// and any number of deaths that leave time for that. Nothing is kept that nobody needs.
+// copied completely survives the guaranteed number of deaths before it is copied again,
+// and any number of deaths with time for that in between. Nothing unneeded is kept.
 func TestHistories(t *testing.T) {
 	total := 0
 	rapid.Check(t, func(rt *rapid.T) {
@@ -60,7 +60,7 @@ func TestHistories(t *testing.T) {
 	t.Logf("%d steps", total)
 }
 
-// failed is what a history that fails panics with.
+// failed is the panic value of a failing history.
 type failed struct{ error }
 
 // panics is the fataler of a history.
@@ -118,7 +118,7 @@ func (h *history) take(s step) bool {
 	return true
 }
 
-// promises checks what must hold after each step.
+// promises checks the invariants after each step.
 func (h *history) promises() {
 	for i := range h.app.Releases {
 		r := &h.app.Releases[i]
@@ -144,8 +144,8 @@ func serves(r *registry.ReleaseInfo) bool {
 	return r.State == holdfast.Live || r.State == holdfast.Draining
 }
 
-// again starts a node again, with a build of a new version, of one that others have,
-// or without any.
+// again restarts a node, with a build of a new version, with one that others have, or
+// without any.
 func (h *history) again(m *member, s step) {
 	if m.up {
 		m.stop()
@@ -165,7 +165,7 @@ func (h *history) again(m *member, s step) {
 	m.start(build)
 }
 
-// stop takes a node away with its disk, for a while or for good.
+// stop removes a node with its disk, temporarily or permanently.
 func (h *history) stop(m *member, forGood bool) {
 	m.stop()
 	h.deaths++
@@ -174,7 +174,8 @@ func (h *history) stop(m *member, forGood bool) {
 	}
 }
 
-// round has one node work, of which it tells or not, while others may break off.
+// round lets one node work, with or without updating its entry, while transfers from
+// others may break off.
 func (h *history) round(m *member, s step) {
 	for i, other := range h.members {
 		other.gives = (s.B+i)%5 - 1
@@ -190,7 +191,7 @@ func (h *history) round(m *member, s step) {
 	}
 }
 
-// leave has a draining release retired, or removed for good.
+// leave retires a draining release, or removes it permanently.
 func (h *history) leave(r *registry.ReleaseInfo, gone bool) bool {
 	if r.State != holdfast.Draining {
 		return false
@@ -203,7 +204,7 @@ func (h *history) leave(r *registry.ReleaseInfo, gone bool) bool {
 	return true
 }
 
-// copy gives all nodes the time to copy all.
+// copy gives all nodes time to copy everything.
 func (h *history) copy() {
 	h.settle()
 	h.deaths = 0
@@ -221,8 +222,8 @@ func (h *history) copy() {
 	}
 }
 
-// able counts the nodes that have all of a release, or could: who said that its store
-// does not take it may have room again and not know.
+// able counts the nodes that have all of a release, or could: a node that reported a full
+// store may have space again and not know.
 func (h *history) able(r *registry.ReleaseInfo) (n int) {
 	for _, m := range h.up() {
 		if m.has(r) || !m.full && !refuses(m.entry, h.app.Name, r) {
@@ -232,7 +233,7 @@ func (h *history) able(r *registry.ReleaseInfo) (n int) {
 	return n
 }
 
-// changes counts what the nodes had to tell so far.
+// changes counts the updates of all nodes so far.
 func (h *history) changes() (n int) {
 	for _, m := range h.members {
 		n += m.changes
@@ -240,8 +241,8 @@ func (h *history) changes() (n int) {
 	return n
 }
 
-// rest gives them the time to clean as well: until for as long as that takes nothing
-// changes, since a node whose store is full tries again now and then.
+// rest also gives them time to clean: until nothing changes for as long as that takes,
+// since a node with a full store retries now and then.
 func (h *history) rest() {
 	h.copy()
 	for changes := -1; changes != h.changes(); {

@@ -6,7 +6,7 @@ import (
 	"github.com/holdfast-web/holdfast/test/mutant"
 )
 
-// TestMutants: each of these faults is noticed by a test that does not draw lots.
+// TestMutants: a deterministic test notices each of these faults.
 func TestMutants(t *testing.T) {
 	mutant.Skip(t)
 	for _, m := range []mutant.Mutant{

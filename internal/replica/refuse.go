@@ -8,12 +8,12 @@ import (
 )
 
 const (
-	// refuseAfter is how often the store fails before the node says that it does not
-	// take a release: another one copies all of it then.
+	// refuseAfter is how often the store must fail before the node reports that it does
+	// not accept a release: another one then copies all of it.
 	refuseAfter = 3
-	// refuseFor is how long it says so at the least. Each time in a row it is twice as
-	// long, up to refuseMost: a store that is always nearly full has copies moved only
-	// so often.
+	// refuseFor is how long that report stays at least. It doubles each time in a row, up
+	// to refuseMost, which limits how often a store that is always nearly full moves
+	// copies.
 	refuseFor  = time.Hour
 	refuseMost = 24 * time.Hour
 )
@@ -29,7 +29,7 @@ func (c *Copier) refuse(j *job, err error) {
 	}
 	j.strikes = 0
 	c.mu.Lock()
-	again := !j.refused.IsZero() // nobody else could take it
+	again := !j.refused.IsZero() // no other node could have it
 	j.refused = c.Clock()
 	c.mu.Unlock()
 	if again {
@@ -43,15 +43,15 @@ func (c *Copier) refuse(j *job, err error) {
 
 func refusal(times int) time.Duration { return min(refuseFor<<min(times-1, 10), refuseMost) }
 
-// accept notes whether all of a release is here; the caller holds the lock.
+// accept records whether all of a release is here; the caller holds the lock.
 func (s *copying) accept(all bool) {
 	if s.complete = all; all {
 		s.strikes, s.refusals, s.refused = 0, 0, time.Time{}
 	}
 }
 
-// reconsider has the node no longer say that its store does not take a release, when
-// that was long ago and there is room for it.
+// reconsider withdraws the report that the store does not accept a release, if it is old
+// and there is room.
 func (c *Copier) reconsider(ctx context.Context, s *store.Store, j *job) {
 	if j.refused.IsZero() || c.Clock().Sub(j.refused) < refusal(j.refusals) || !hasRoom(ctx, s, j.total) {
 		return
@@ -61,8 +61,8 @@ func (c *Copier) reconsider(ctx context.Context, s *store.Store, j *job) {
 	j.refused = time.Time{}
 }
 
-// hasRoom reports whether a store is not running full when so many bytes more are in
-// it. Where that cannot be known, trying tells.
+// hasRoom reports whether a store with that many more bytes is not nearly full. If that
+// is unknown, trying decides.
 func hasRoom(ctx context.Context, s *store.Store, size int64) bool {
 	space, ok, err := s.Space(ctx)
 	if err != nil || !ok {

@@ -9,7 +9,7 @@ import (
 	"github.com/holdfast-web/holdfast/internal/store"
 )
 
-// refusing are the nodes that say that their stores do not take a release.
+// refusing are the nodes that report that their stores do not accept a release.
 func (c *cluster) refusing(id string) (names []string) {
 	for _, n := range Stand(c.app.Name, c.release(id), c.nodes()).Refused {
 		names = append(names, n.Name)
@@ -17,14 +17,14 @@ func (c *cluster) refusing(id string) (names []string) {
 	return names
 }
 
-// measure has the room on a disk known, of which so much is free.
+// measure makes the space on a disk known, with that much of it free.
 func (m *member) measure(free uint64) {
 	m.free = free
 	m.store = store.New(measured{m.disk, &m.free})
 }
 
-// A node whose disk is full is replaced, not at once; what it has of the copy goes. It
-// tries again when there is room, and has the copy instead of the other then.
+// A node with a full disk is replaced, not immediately; its part of the copy is deleted.
+// It retries when there is room, and then has the copy instead of the other.
 func TestFullDisk(t *testing.T) {
 	inCluster(t, 2, "a b c d e", func(t *testing.T, c *cluster) {
 		owner := c.find("a")
@@ -32,7 +32,7 @@ func TestFullDisk(t *testing.T) {
 		ranks := c.ranked("v1")
 		first, second, third := c.find(ranks[0]), c.find(ranks[1]), c.find(ranks[2])
 		first.measure(1000)
-		owner.gives = 1 // one object comes, before the disk is full
+		owner.gives = 1 // one object arrives before the disk is full
 		first.round()
 		owner.gives, first.full = -1, true
 		for range refuseAfter - 1 {
@@ -56,7 +56,7 @@ func TestFullDisk(t *testing.T) {
 			t.Errorf("%d objects are left of what is elsewhere", n)
 		}
 		first.full = false
-		c.wait(48 * time.Hour) // there is no room, as far as is known
+		c.wait(48 * time.Hour) // there is no known room
 		if got := c.refusing("v1"); !slices.Equal(got, ranks[:1]) || len(owner.given) != given {
 			t.Errorf("without room, %v refuse, %d objects were given", got, len(owner.given)-given)
 		}
@@ -70,8 +70,7 @@ func TestFullDisk(t *testing.T) {
 	})
 }
 
-// A disk that is always nearly full has a copy moved only so often, and never leaves
-// too few of them.
+// A disk that is always nearly full moves a copy only so often, and never leaves too few.
 func TestNearlyFullDisk(t *testing.T) {
 	inCluster(t, 1, "a b c", func(t *testing.T, c *cluster) {
 		c.find("a").start("v1")
@@ -92,8 +91,8 @@ func TestNearlyFullDisk(t *testing.T) {
 	})
 }
 
-// Where too few others are left, who refused goes on trying, and has the copy as soon
-// as there is room.
+// If too few others are left, a refusing node keeps trying, and gets the copy as soon as
+// there is room.
 func TestFullEverywhere(t *testing.T) {
 	inCluster(t, 2, "a b c", func(t *testing.T, c *cluster) {
 		c.find("a").start("v1")
@@ -112,7 +111,7 @@ func TestFullEverywhere(t *testing.T) {
 	})
 }
 
-// Who has a copy keeps it, however full the disk is.
+// A node that has a copy keeps it, however full the disk is.
 func TestFullWithCopy(t *testing.T) {
 	inCluster(t, 1, "a b c", func(t *testing.T, c *cluster) {
 		c.find("a").start("v1")

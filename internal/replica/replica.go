@@ -37,23 +37,23 @@ import (
 )
 
 const (
-	// Floor is for how long nothing is removed that was stored or needed of late.
+	// Floor is how long recently stored or needed items are kept.
 	Floor = 15 * time.Minute
-	// lookEvery is how often a node looks who is there without being told to: who
-	// has nothing to do with any release comes and goes without a change of it.
+	// lookEvery is the interval between checks of the nodes without a hint: nodes
+	// unrelated to a release come and go without changing it.
 	lookEvery = 30 * time.Second
-	// lookLeast is how long it waits between two looks.
+	// lookLeast is the minimum interval between two checks.
 	lookLeast = time.Second
-	// recheck is how often it is looked whether all of a copy is still there. Within a
-	// week of this, all of it is read as well.
+	// recheck is the interval between checks that all of a copy still exists. Over a
+	// week, these also read all of it.
 	recheck = time.Hour
-	// tellEvery is how often the node's entry says how far a copy is.
+	// tellEvery is how often the node's entry reports the progress of a copy.
 	tellEvery = 5 * time.Second
 	// call bounds a read of the registry.
 	call = 10 * time.Second
-	// parallel bounds the objects that a node copies at one time.
+	// parallel bounds the objects that a node copies at a time.
 	parallel = 4
-	// askMost bounds the nodes that are asked for an object in one go.
+	// askMost bounds the nodes that are asked for an object in one attempt.
 	askMost = 16
 )
 
@@ -61,7 +61,7 @@ const (
 // longer than nodes wait for each other.
 const LeastRate = 1 << 20
 
-// Registry is what copying needs of the registry. Both reads are linearizable.
+// Registry is the part of the registry that copying needs. Both reads are linearizable.
 type Registry interface {
 	Refresh(ctx context.Context, prev *registry.Snapshot) (*registry.Snapshot, error)
 	Nodes(ctx context.Context) ([]registry.NodeInfo, error)
@@ -75,32 +75,32 @@ type Texts interface {
 
 // Peers are the other nodes; *peer.Client is one.
 type Peers interface {
-	// First returns whom to ask for ref: those at the addresses, in this order, then
-	// all others. Whoever fails is left out for a while.
+	// First returns the peers to ask for ref: those at the addresses, in order, then all
+	// others. A failing peer is skipped for a while.
 	First(ref blob.Ref, addresses []string) []blob.Peer
 }
 
 // Config of a Copier. All but the last group are required.
 type Config struct {
-	Copies int   // on how many nodes each release should be, besides its owners; 0: this node copies nothing
+	Copies int   // copies of each release, besides its owners; 0: this node copies nothing
 	Rate   int64 // bytes a second of all copies together; 0: no limit
-	// Store opens the store, which is the node's own: what this node does not need is
-	// removed from it.
+	// Store opens the node's own store. Items that this node does not need are deleted
+	// from it.
 	Store func(context.Context) (*store.Store, error)
-	// Lock keeps others from storing anything there until it is unlocked. It does not
-	// wait for those who do: holdfast.ErrConflict.
+	// Lock keeps other processes from storing anything there until it is unlocked. It
+	// does not wait for them: holdfast.ErrConflict.
 	Lock   func() (unlock func() error, err error)
 	Logger *slog.Logger
 
 	// Of the node. Peers may be nil.
-	Name, Peer string // as its entry says
+	Name, Peer string // according to its entry
 	Registry   Registry
 	Snapshot   func() *registry.Snapshot // as the node knows it; nil before it knows any
 	Texts      Texts
 	Peers      Peers
-	Changed    func() // Copies has something new to say; it must not block
+	Changed    func() // Copies has changed; it must not block
 
-	Floor time.Duration    // of a test; the constant, if 0
+	Floor time.Duration    // for tests; the constant, if 0
 	Clock func() time.Time // time.Now, if nil
 }
 
@@ -110,11 +110,11 @@ type Copier struct {
 	pace  *ratelimit.Limit
 	hints chan struct{}
 
-	// Of Run's goroutine alone.
-	looked  time.Time // when the last look began
+	// Used only by Run's goroutine.
+	looked  time.Time // when the last survey began
 	cleaned time.Time
-	told    string        // the last failure that was logged
-	awaits  bool          // others are to copy what this node brought, and have not
+	told    string        // the last logged failure
+	awaits  bool          // other nodes should copy this node's build, and have not
 	soon    time.Duration // how long it last waited for them
 
 	mu     sync.Mutex
@@ -127,26 +127,26 @@ type releaseKey struct {
 	release holdfast.ReleaseID
 }
 
-// copying is what the node has of a release. What is not said to be of Run's goroutine
-// alone is under Copier.mu.
+// copying is the node's state of a release. Fields that are not marked as Run's are
+// guarded by Copier.mu.
 type copying struct {
 	inventory holdfast.Digest
 	complete  bool
 	total     int64     // bytes of all objects
-	left      int64     // of these, bytes to come
+	left      int64     // of these, bytes still missing
 	wanted    bool      // here
 	held, due int       // nodes that have all of it, and how many should
-	refused   time.Time // when the store last failed so often that the node said so; zero: it does not say so
-	forsaken  bool      // the node does not say any more that it has it
+	refused   time.Time // when the node last reported repeated store failures; zero: it does not
+	forsaken  bool      // the node no longer claims to have it
 
-	// Of Run's goroutine alone.
+	// Used only by Run's goroutine.
 	missing  []holdfast.Object
-	looked   time.Time // when it was last looked what is there; zero: never
+	looked   time.Time // when the local parts were last checked; zero: never
 	spare    time.Time // since when it is not needed here; zero: it is
 	fails    int       // in a row
-	next     time.Time // when it is tried again
-	told     []string  // the causes that were logged
-	strikes  int       // failures of the store since all of it was here, or since it was refused
+	next     time.Time // time of the next try
+	told     []string  // the logged causes
+	strikes  int       // store failures since the copy was complete, or since it was refused
 	refusals int       // in a row
 }
 
@@ -161,7 +161,7 @@ func New(c Config) *Copier {
 	return &Copier{Config: c, pace: ratelimit.New(c.Rate), hints: make(chan struct{}, 1), copies: make(map[releaseKey]*copying), cleaned: c.Clock()}
 }
 
-// Hint says that something may have changed.
+// Hint signals a possible change.
 func (c *Copier) Hint() {
 	select {
 	case c.hints <- struct{}{}:
@@ -169,7 +169,7 @@ func (c *Copier) Hint() {
 	}
 }
 
-// Says returns what the node's entry should say.
+// Says returns the content for the node's entry.
 func (c *Copier) Says() *registry.Copies {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -188,13 +188,13 @@ func (c *Copier) Says() *registry.Copies {
 	return says
 }
 
-// Progress is how far copying is.
+// Progress is the progress of copying.
 type Progress struct {
 	Held, Wanted int   // nodes that have all of a release, and how many should
-	Left         int64 // bytes that this node is to copy of all releases, as far as it knows
+	Left         int64 // known bytes that this node still has to copy, of all releases
 }
 
-// Progress returns how far it is with a release, as of the last look.
+// Progress returns the progress for a release, as of the last survey.
 func (c *Copier) Progress(app holdfast.AppName, id holdfast.ReleaseID) (p Progress) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -231,7 +231,7 @@ func (c *Copier) Run(ctx context.Context) error {
 	return nil
 }
 
-// tell logs a failure when it is another one than the last.
+// tell logs a failure if it differs from the last.
 func (c *Copier) tell(err error) {
 	why := ""
 	if err != nil {
@@ -243,8 +243,8 @@ func (c *Copier) tell(err error) {
 	c.told = why
 }
 
-// overdue reports whether it is time to look again: not much of what is going on is
-// lost then.
+// overdue reports whether the next survey is due: interrupting the current work then
+// loses little.
 func (c *Copier) overdue() bool {
 	age := time.Since(c.looked)
 	return age >= lookEvery || age >= lookLeast && len(c.hints) > 0
@@ -268,7 +268,7 @@ func (c *Copier) rest(ctx context.Context, wait time.Duration) {
 	}
 }
 
-// round does once what there is to do, and returns when to do so again at the latest.
+// round does the pending work once, and returns the latest time of the next round.
 func (c *Copier) round(ctx context.Context) (time.Duration, error) {
 	c.looked = time.Now()
 	v := view{snap: c.Snapshot()}
@@ -288,7 +288,7 @@ func (c *Copier) round(ctx context.Context) (time.Duration, error) {
 	wanted := c.survey(ctx, s, v)
 	if now := c.Clock(); now.Sub(c.cleaned) >= c.Floor {
 		if err = c.clean(ctx, s); errors.Is(err, holdfast.ErrConflict) {
-			err = nil // somebody stores something; again soon
+			err = nil // another process is storing; again soon
 		} else {
 			c.cleaned = now
 		}
@@ -296,8 +296,8 @@ func (c *Copier) round(ctx context.Context) (time.Duration, error) {
 	return min(c.copy(ctx, s, wanted, c.overdue), c.awaited()), err
 }
 
-// awaited returns when to look whether others have copied what this node brought: soon
-// after something changed, and less and less often, for one that cannot do so.
+// awaited returns when to check whether others have copied this node's build: soon after
+// a change, and less and less often, for nodes that cannot.
 func (c *Copier) awaited() time.Duration {
 	if !c.awaits {
 		c.soon = 0
@@ -307,15 +307,15 @@ func (c *Copier) awaited() time.Duration {
 	return c.soon
 }
 
-// view is what the registry says.
+// view is the state of the registry.
 type view struct {
 	snap  *registry.Snapshot
 	nodes []registry.NodeInfo
 }
 
-// read reads it, the entries last: what they claim of a release is true of it as it
-// is now only if they name its inventory. A registry that went back behind what the
-// node knows is an error: it lacks releases that the node serves.
+// read reads it, the entries last: their claims about a release hold for its current form
+// only if they name its inventory. A registry older than the node's knowledge is an
+// error: it lacks releases that the node serves.
 func (c *Copier) read(ctx context.Context) (v view, err error) {
 	refresh, cancel := context.WithTimeout(ctx, call)
 	defer cancel()
@@ -335,7 +335,7 @@ func (c *Copier) nodes(ctx context.Context) ([]registry.NodeInfo, error) {
 // isSelf reports whether an entry is this node's.
 func (c *Copier) isSelf(n *registry.NodeInfo) bool { return n.Name == c.Name && n.Peer == c.Peer }
 
-// takedowns are what was taken down, as the node knows it.
+// takedowns are the takedowns known to the node.
 func (c *Copier) takedowns() *holdfast.Takedowns {
 	if snap := c.Snapshot(); snap != nil {
 		return snap.Takedowns

@@ -27,7 +27,7 @@ func (c *cluster) wantHolders(id, names string) {
 	}
 }
 
-// ranked returns the names in the order in which they are chosen for a release.
+// ranked returns the names in the order of choice for a release.
 func (c *cluster) ranked(id string) (names []string) {
 	for _, n := range choose(c.release(id).Manifest, c.nodes(), len(c.members)) {
 		if n.Own[c.app.Name].String() != id {
@@ -37,7 +37,7 @@ func (c *cluster) ranked(id string) (names []string) {
 	return names
 }
 
-// wait lets time pass in which nodes look about as they do.
+// wait lets time pass with regular rounds.
 func (c *cluster) wait(d time.Duration) {
 	for end := time.Now().Add(d); time.Now().Before(end); {
 		time.Sleep(5 * time.Minute)
@@ -48,8 +48,8 @@ func (c *cluster) wait(d time.Duration) {
 	}
 }
 
-// All of a release is copied, its source map included, to as many nodes as were asked
-// for, the owner first among those who are asked; and nothing twice.
+// A release is copied completely, including its source map, to as many nodes as
+// requested, asking the owner first, and nothing is copied twice.
 func TestCopies(t *testing.T) {
 	inCluster(t, 2, "a b c d e", func(t *testing.T, c *cluster) {
 		owner := c.find("c")
@@ -76,8 +76,8 @@ func TestCopies(t *testing.T) {
 	})
 }
 
-// A copy is said to be held when it is complete, and not before; what came is not
-// fetched again, also after a restart.
+// A copy is claimed when it is complete, and not before; received parts are not fetched
+// again, even after a restart.
 func TestHeldWhenComplete(t *testing.T) {
 	inCluster(t, 1, "a b", func(t *testing.T, c *cluster) {
 		a, b := c.find("a"), c.find("b")
@@ -113,8 +113,8 @@ func TestHeldWhenComplete(t *testing.T) {
 	})
 }
 
-// As many nodes may die at one time as copies are made of what a node brought; when
-// others have copied it again, as many again, one after the other permanently.
+// As many nodes may die at once as there are copies of a node's build; after the next
+// round of copying as many again, indefinitely.
 func TestDeaths(t *testing.T) {
 	inCluster(t, 2, "a b c d e f g h", func(t *testing.T, c *cluster) {
 		c.find("a").restart("v1")
@@ -138,7 +138,7 @@ func TestDeaths(t *testing.T) {
 	})
 }
 
-// Who gets another address keeps its place.
+// A node that changes its address keeps its place.
 func TestNamesCount(t *testing.T) {
 	inCluster(t, 2, "a b c d e f", func(t *testing.T, c *cluster) {
 		c.find("a").restart("v1")
@@ -155,7 +155,7 @@ func TestNamesCount(t *testing.T) {
 	})
 }
 
-// Who comes or goes moves nothing between the others, and each gets its part.
+// Nodes that come or go move nothing between the others, and each gets its share.
 func TestChoose(t *testing.T) {
 	var nodes []registry.NodeInfo
 	for i := range 10 {
@@ -184,7 +184,7 @@ func TestChoose(t *testing.T) {
 	}
 }
 
-// An entry that a node left behind when it died is none of another node.
+// A stale entry of a dead node is not taken for another node's.
 func TestLeftEntries(t *testing.T) {
 	now := time.Now()
 	nodes := latest([]registry.NodeInfo{
@@ -204,7 +204,7 @@ func TestLeftEntries(t *testing.T) {
 	}
 }
 
-// A node that sends other bytes is told so, and the next one is asked.
+// A node that sends wrong bytes is told so, and the next one is asked.
 func TestLiar(t *testing.T) {
 	inCluster(t, 4, "a b c d", func(t *testing.T, c *cluster) {
 		a := c.find("a")
@@ -219,7 +219,7 @@ func TestLiar(t *testing.T) {
 	})
 }
 
-// Nodes whose store fails, and who have nobody to ask, say so once.
+// Nodes whose store fails, and that have no peers, log it once.
 func TestFailures(t *testing.T) {
 	inCluster(t, 1, "a b", func(t *testing.T, c *cluster) {
 		a, b := c.find("a"), c.find("b")
@@ -244,7 +244,7 @@ func TestFailures(t *testing.T) {
 	})
 }
 
-// What was damaged or lost on the disk of who has a copy comes again.
+// Damaged or lost objects of a copy are fetched again.
 func TestHeals(t *testing.T) {
 	inCluster(t, 1, "a b", func(t *testing.T, c *cluster) {
 		c.find("a").restart("v1")
@@ -274,13 +274,14 @@ func TestHeals(t *testing.T) {
 	})
 }
 
-// What a node had nothing of, and could not look up when it should have it, it has not.
+// A node that has nothing of a release, and could not look it up when it should have it,
+// does not have it.
 func TestNothingKnown(t *testing.T) {
 	inCluster(t, 1, "a b c", func(t *testing.T, c *cluster) {
 		a := c.find("a")
 		a.restart("v1")
 		c.settle()
-		other := c.find(c.ranked("v1")[1]) // it looked, and need not have it
+		other := c.find(c.ranked("v1")[1]) // it checked, and need not have it
 		c.find(c.ranked("v1")[0]).stop()
 		a.up = false // but registered
 		for range 5 {
@@ -299,7 +300,7 @@ func TestNothingKnown(t *testing.T) {
 	})
 }
 
-// Copies take no more bytes a second than they may, and no longer than that takes.
+// Copying respects its rate limit, and takes no longer than that requires.
 func TestRate(t *testing.T) {
 	inCluster(t, 1, "", func(t *testing.T, c *cluster) {
 		const rate = 4 * LeastRate
@@ -316,7 +317,7 @@ func TestRate(t *testing.T) {
 			size += o.Size
 		}
 		took := time.Since(start)
-		// A burst of each of the transfers at one time is free.
+		// The first burst of each concurrent transfer is free.
 		if most := time.Duration(size) * time.Second / rate; !b.has(r) || took > most || took < most-time.Second/10 {
 			t.Errorf("%d bytes took %v at %d a second, copied: %v", size, took, rate, b.has(r))
 		}
@@ -328,7 +329,7 @@ func TestRate(t *testing.T) {
 	}
 }
 
-// A release whose bytes lie elsewhere now is held by those who have these.
+// A release whose inventory changed is held by the nodes that have the new objects.
 func TestInventoryReplaced(t *testing.T) {
 	inCluster(t, 1, "a b", func(t *testing.T, c *cluster) {
 		a, b := c.find("a"), c.find("b")
@@ -357,7 +358,7 @@ func TestInventoryReplaced(t *testing.T) {
 	})
 }
 
-// Without copies, nothing is copied; who copies nothing gets none.
+// Without copies, nothing is copied; a node that copies nothing gets none.
 func TestOff(t *testing.T) {
 	inCluster(t, 0, "a b", func(t *testing.T, c *cluster) {
 		c.find("a").restart("v1")
@@ -373,8 +374,8 @@ func TestOff(t *testing.T) {
 	})
 }
 
-// A node looks soon whether others have copied what it brought, and not soon permanently
-// where one cannot.
+// A node checks soon whether others have copied its build, but not forever at that rate
+// if one cannot.
 func TestAwaited(t *testing.T) {
 	inCluster(t, 1, "a b", func(t *testing.T, c *cluster) {
 		a, b := c.find("a"), c.find("b")

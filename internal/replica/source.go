@@ -2,7 +2,7 @@ package replica
 
 import "io"
 
-// source keeps errors of reading apart from those of writing.
+// source keeps errors of reading separate from those of writing.
 type source struct {
 	r   io.Reader
 	err error

@@ -15,7 +15,7 @@ import (
 	"github.com/holdfast-web/holdfast/internal/store"
 )
 
-// job is a release that nodes brought and that is served, and what this node has of it.
+// job is a served release that nodes brought, with this node's state of it.
 type job struct {
 	releaseKey
 	release  *registry.ReleaseInfo
@@ -23,8 +23,7 @@ type job struct {
 	*copying
 }
 
-// survey looks what this node has, and returns what it should have and has not, most
-// in danger first.
+// survey checks this node's copies, and returns those it lacks, most endangered first.
 func (c *Copier) survey(ctx context.Context, s *store.Store, v view) []job {
 	before := c.Says()
 	served := make(map[releaseKey]bool)
@@ -62,7 +61,8 @@ func (c *Copier) forget(served map[releaseKey]bool) {
 	}
 }
 
-// surveyOne finds out whether a release is wanted here, and now and then what is here.
+// surveyOne finds out whether a release is wanted here, and now and then which parts
+// exist.
 func (c *Copier) surveyOne(ctx context.Context, s *store.Store, j *job) {
 	now := c.Clock()
 	c.mu.Lock()
@@ -92,14 +92,14 @@ func (c *Copier) surveyOne(ctx context.Context, s *store.Store, j *job) {
 		c.mu.Unlock()
 	case err != nil:
 		if !j.complete {
-			j.looked = time.Time{} // whatever was found before is of no use
+			j.looked = time.Time{} // earlier results are outdated
 		}
 		c.failed(j, err)
 	}
 }
 
-// lookUp finds out what of a release is here. Of one that should be, the texts are
-// stored first: what they name is not removed then.
+// lookUp finds out which parts of a release are here. For a wanted one, the texts are
+// stored first, so that their objects are not deleted.
 func (c *Copier) lookUp(ctx context.Context, s *store.Store, j *job) error {
 	inv, err := c.texts(ctx, s, j)
 	if err != nil {
@@ -132,8 +132,8 @@ func (c *Copier) lookUp(ctx context.Context, s *store.Store, j *job) error {
 	return nil
 }
 
-// isThere reports whether an object is in the node's own store, and now and then reads
-// it for that. What is damaged is removed: it is of no use to anybody.
+// isThere reports whether an object is in the node's own store, and now and then reads it
+// to check. A damaged object is deleted, because it is useless.
 func (c *Copier) isThere(ctx context.Context, s, slow *store.Store, o holdfast.Object) (bool, error) {
 	there, err := s.HasObject(ctx, o.Name, o.Size)
 	if err == nil && there && due(o, c.Clock()) {
@@ -156,8 +156,8 @@ func due(o holdfast.Object, now time.Time) bool {
 // errElsewhere: nothing of the release is here, and need not be.
 var errElsewhere = errors.New("it is elsewhere")
 
-// texts returns the inventory of a release. It stores inventory and manifest of one
-// that is wanted here, and of one that lies here damaged.
+// texts returns the inventory of a release. For a release that is wanted here, or damaged
+// here, it stores inventory and manifest.
 func (c *Copier) texts(ctx context.Context, s *store.Store, j *job) (*holdfast.Inventory, error) {
 	if !j.wanted {
 		inv, err := s.Inventory(ctx, j.inventory)
@@ -189,7 +189,7 @@ func (c *Copier) texts(ctx context.Context, s *store.Store, j *job) (*holdfast.I
 	return inv, err
 }
 
-// renewed puts what is there in another form in its place.
+// renewed replaces a stored text of another form.
 func renewed(put, remove func() error) error {
 	err := put()
 	if !errors.Is(err, holdfast.ErrCorrupt) {

@@ -47,7 +47,7 @@ func newWorld(t *testing.T) *world {
 	t.Cleanup(func() { encoder.Close() })
 	w.encoder = func(c holdfast.Coding, identity []byte) ([]byte, error) {
 		if c == holdfast.Brotli && string(identity) == noBrotli {
-			return identity, nil // it does not pay, and so zstd is kept
+			return identity, nil // it does not pay, so zstd is kept
 		}
 		return encoder.Encode(c, identity)
 	}
@@ -85,11 +85,11 @@ func (w *world) publish(id string, files map[string]string) holdfast.Release {
 	return r.Release
 }
 
-// noBrotli is a file that has a zstd form and none of br.
+// noBrotli is a file with a zstd form and no br form.
 var noBrotli = holdtest.Script("4")
 
-// twoReleases publishes two releases that share all but index.html and own.png; the
-// first is retired.
+// twoReleases publishes two releases that share everything except index.html and own.png;
+// the first is retired.
 func (w *world) twoReleases() {
 	w.T.Helper()
 	w.publish("r1", map[string]string{"index.html": holdtest.Script("1"), "app.js": holdtest.Script("2"), "zed.js": noBrotli, "photo.png": "a photo"})
@@ -97,7 +97,7 @@ func (w *world) twoReleases() {
 	w.Retire("default", "r1")
 }
 
-// object returns a form of a text as release id has it.
+// object returns a form of a text as stored for release id.
 func (w *world) object(id, text string, c holdfast.Coding) holdfast.Object {
 	w.T.Helper()
 	for _, o := range w.Inventory(id).Of(holdfast.DigestOf([]byte(text))) {
@@ -114,7 +114,7 @@ func keyOf(name holdfast.ObjectName) string {
 	return "objects/" + text[:2] + "/" + text
 }
 
-// change damages what lies under a key; nil loses it.
+// change damages the bytes under a key; nil loses them.
 func (w *world) change(key string, change func([]byte) []byte) {
 	w.T.Helper()
 	if change == nil {
@@ -135,7 +135,7 @@ func flip(b []byte) []byte {
 
 func cut(b []byte) []byte { return b[:len(b)-1] }
 
-// whole reads every form of every file of every release, as nodes would.
+// whole reads every form of every file of every release, like nodes.
 func (w *world) whole() error {
 	var errs []error
 	for id, files := range w.files {

@@ -10,9 +10,9 @@ import (
 	"github.com/holdfast-web/holdfast/internal/prune"
 )
 
-// orphans looks for what no release refers to and yet stands in the way of a prune:
-// manifests that the registry does not know, and lists that cannot be read. Objects
-// that nothing refers to are no problem: prune removes them.
+// orphans finds unreferenced items that block a prune: manifests that the registry does
+// not know, and unreadable lists. Other unreferenced objects are not a problem: prune
+// removes them.
 func (s *scrubber) orphans(ctx context.Context) error {
 	strange, err := prune.Strange(ctx, prune.Config{Registry: s.Registry, Store: s.Store, Floor: s.Floor})
 	if err != nil {
@@ -29,7 +29,7 @@ func (s *scrubber) orphans(ctx context.Context) error {
 	}
 	for _, l := range state.Lists {
 		if l.Empty() {
-			continue // it need not be there
+			continue // it need not exist
 		}
 		if _, err := s.Store.Condemned(ctx, l.List); err != nil && ctx.Err() == nil {
 			s.add(Problem{Kind: kindOf(err), What: list, Name: l.List.String(), Detail: err.Error()}, nil, nil)
@@ -38,13 +38,12 @@ func (s *scrubber) orphans(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// surelySmaller is the size in bytes from which on text that no encoding makes
-// smaller would be a rare thing.
+// surelySmaller is the size in bytes above which text almost always gets smaller when
+// encoded.
 const surelySmaller = 4 << 10
 
-// unencoded counts the files that have fewer encoded forms than a publish makes
-// today. Whether all of them pay only encoding them can tell; where one saves a
-// quarter the others do pay.
+// unencoded counts the files with fewer encoded forms than a publish makes today. Only
+// encoding can tell whether all forms pay; where one saves a quarter the others do.
 func unencoded(m *holdfast.Manifest, inv *holdfast.Inventory) (u Unencoded) {
 	for i := range m.Files() {
 		f := &m.Files()[i]
@@ -61,7 +60,7 @@ func unencoded(m *holdfast.Manifest, inv *holdfast.Inventory) (u Unencoded) {
 	return u
 }
 
-// allForms reports whether the forms that nearly always pay are there. Of br and zstd a
+// allForms reports whether the forms that nearly always pay exist. Of br and zstd a
 // publish keeps the smaller.
 func allForms(forms []holdfast.Object) bool {
 	has := func(c holdfast.Coding) bool {

@@ -12,13 +12,13 @@ import (
 	"github.com/holdfast-web/holdfast/internal/registry"
 )
 
-// Repair is Check, and stores again what is missing or damaged, as far as the same
-// bytes are to be had from the store. Nothing is replaced: what cannot come back
-// under its own name gets another one, and each release that needs it a new
-// inventory. What became of a problem is found out by looking again.
+// Repair is Check, and also stores again what is missing or damaged, if the store has the
+// same bytes in another form. Nothing is replaced: bytes that cannot come back under
+// their own name get another, and each release that needs them a new inventory. A second
+// look decides which problems were fixed.
 //
-// Errors: those of Check, and ErrLeaseLost when registry or leadership are lost.
-// That a release could not be repaired is logged, and shows in the report.
+// Errors: those of Check, and ErrLeaseLost when the registry or the leadership is lost. A
+// release that could not be repaired is logged, and shows in the report.
 func Repair(ctx context.Context, c Config) (*Report, error) {
 	s := newScrubber(c)
 	if err := s.all(ctx); err != nil {
@@ -30,7 +30,7 @@ func Repair(ctx context.Context, c Config) (*Report, error) {
 	return s.finished(), s.lookAgain(ctx)
 }
 
-// repair gives each release that is hit what it lacks.
+// repair restores the missing objects of each affected release.
 func (s *scrubber) repair(ctx context.Context) error {
 	releases := s.toRepair()
 	if len(releases) == 0 {
@@ -60,7 +60,7 @@ func (s *scrubber) repair(ctx context.Context) error {
 	return nil
 }
 
-// toRepair returns the releases that are hit and not gone, by name.
+// toRepair returns the affected releases that are not gone, by name.
 func (s *scrubber) toRepair() (all []registry.ReleaseInfo) {
 	for _, name := range slices.SortedFunc(maps.Keys(s.hit), compareNames) {
 		if r := s.hit[name]; r.State != holdfast.Gone {
@@ -70,7 +70,7 @@ func (s *scrubber) toRepair() (all []registry.ReleaseInfo) {
 	return all
 }
 
-// unusable are the names under which other bytes lie, or none that can be read.
+// unusable are the names with wrong or unreadable bytes.
 func (s *scrubber) unusable() map[holdfast.ObjectName]bool {
 	names := make(map[holdfast.ObjectName]bool)
 	for name, err := range s.damaged {
@@ -81,10 +81,9 @@ func (s *scrubber) unusable() map[holdfast.ObjectName]bool {
 	return names
 }
 
-// makeRoom ends the generation of names where a damaged object or inventory may have
-// a name of the one that is current: its bytes stay there, and what takes its place
-// needs another one. The list that ends it condemns nothing, so there is nothing to
-// sweep.
+// makeRoom ends the generation of names if a damaged object or inventory may have a name
+// of the current one: its bytes stay there, and the replacement needs another name. The
+// list that ends it is empty, so there is nothing to sweep.
 func (s *scrubber) makeRoom(ctx context.Context) error {
 	state, err := s.Registry.Sweep(ctx)
 	if err != nil {
@@ -118,8 +117,8 @@ func (s *scrubber) makeRoom(ctx context.Context) error {
 	return err
 }
 
-// others are the releases whose inventories may list the same bytes as r, those of
-// its own app first.
+// others are the releases whose inventories may list the same bytes as r, those of its
+// own app first.
 func others(snap *registry.Snapshot, r *registry.ReleaseInfo) (all []registry.ReleaseInfo) {
 	for app := range snap.All() {
 		var some []registry.ReleaseInfo
@@ -137,8 +136,8 @@ func others(snap *registry.Snapshot, r *registry.ReleaseInfo) (all []registry.Re
 	return all
 }
 
-// lookAgain marks the problems that are none any more: releases that were hit may
-// refer to other objects now, or to the same ones, which are there again.
+// lookAgain marks the fixed problems: affected releases may now refer to other objects,
+// or to the same ones, restored.
 func (s *scrubber) lookAgain(ctx context.Context) error {
 	snap, err := s.Registry.Refresh(ctx, nil)
 	if err != nil {

@@ -1,10 +1,10 @@
-// Package scrub reads what releases need, and compares it with the digests that
-// name it. What is lost or damaged it can have stored again, as far as the same
-// bytes are to be had from the store in another form.
+// Package scrub reads everything that releases need and compares it with the digests. It
+// can have lost or damaged bytes stored again if the store has the same bytes in another
+// form.
 //
-// It remembers the names of the objects that releases refer to, some hundred bytes
-// each, and what it found to be wrong. Which files and releases that hits it finds
-// out afterwards, by reading the inventories once more.
+// It remembers the names of the objects that releases refer to, about a hundred bytes
+// each, and the problems. It finds the affected files and releases afterwards, by reading
+// the inventories again.
 package scrub
 
 import (
@@ -31,11 +31,11 @@ import (
 // readers is how many texts are read at a time.
 const readers = 8
 
-// Config is what a scrub works on.
+// Config is the environment of a scrub.
 type Config struct {
 	Registry *registry.Registry // of a leader, or of a command
 	Store    *store.Store       // see Store.Slowed
-	Encoder  publish.Encoder    // nil: one that takes its time
+	Encoder  publish.Encoder    // nil: rate-limited
 	Logger   *slog.Logger       // discards if nil
 	// Floor replaces prune.Floor if it is not zero; for tests.
 	Floor time.Duration
@@ -43,21 +43,21 @@ type Config struct {
 	Progress func(Progress)
 }
 
-// Progress is how much of the objects was read.
+// Progress counts the objects read.
 type Progress struct {
 	Objects, ObjectsDone int
 	Bytes, BytesDone     int64
 }
 
-// Kind is what is wrong with something stored.
+// Kind is the type of a problem.
 type Kind string
 
 // The kinds.
 const (
 	Missing    Kind = "missing"
-	Corrupt    Kind = "corrupt"    // it has other bytes than its name says
-	Unreadable Kind = "unreadable" // the store fails to give it
-	Dangling   Kind = "dangling"   // it belongs to nothing, or does not belong together
+	Corrupt    Kind = "corrupt"    // its bytes do not match its name
+	Unreadable Kind = "unreadable" // the store fails to return it
+	Dangling   Kind = "dangling"   // it belongs to nothing, or its parts do not match
 )
 
 // What there is in a store.
@@ -68,12 +68,12 @@ const (
 	list      = "condemned list"
 )
 
-// Problem is something that is not as it should be.
+// Problem is a defect of one stored item.
 type Problem struct {
 	Kind Kind   `json:"kind"`
 	What string `json:"what"` // manifest, inventory, object or condemned list
 	Name string `json:"name"`
-	// Files are the paths that need it, Releases those that are hit.
+	// Files are the paths that need it, Releases the affected releases.
 	Files    []string      `json:"files,omitempty"`
 	Releases []ReleaseName `json:"releases"`
 	Detail   string        `json:"detail"`
@@ -89,15 +89,15 @@ type ReleaseName struct {
 // String returns the name as app@release.
 func (n ReleaseName) String() string { return n.App.String() + "@" + n.Release.String() }
 
-// Unencoded says of a release that files of it, which encoding would make smaller,
-// have fewer encoded forms than a publish makes today.
+// Unencoded names a release with files that encoding would make smaller and that have
+// fewer encoded forms than a publish makes today.
 type Unencoded struct {
 	ReleaseName
 	Files   int    `json:"files"`
 	Example string `json:"example"` // a path
 }
 
-// Report is what a scrub found.
+// Report is the result of a scrub.
 type Report struct {
 	Releases  int         `json:"releases"`
 	Objects   int         `json:"objects"`
@@ -106,8 +106,7 @@ type Report struct {
 	Unencoded []Unencoded `json:"unencoded"`
 }
 
-// Unread reports whether something could not be read, so that nobody knows what
-// became of it.
+// Unread reports whether something could not be read, so that its state is unknown.
 func (r *Report) Unread() bool {
 	return slices.ContainsFunc(r.Problems, func(p Problem) bool { return p.Kind == Unreadable && !p.Repaired })
 }
@@ -122,8 +121,8 @@ func (r *Report) Left() (n int) {
 	return n
 }
 
-// Check reads all that releases need, and changes nothing. The error is that of the
-// registry, or of listing the store; what cannot be read is in the report.
+// Check reads everything that releases need, and changes nothing. The error is that of
+// the registry, or of listing the store; unreadable items are in the report.
 func Check(ctx context.Context, c Config) (*Report, error) {
 	s := newScrubber(c)
 	err := s.all(ctx)
@@ -137,11 +136,11 @@ type scrubber struct {
 	down *holdfast.Takedowns
 
 	mu       sync.Mutex
-	wanted   map[holdfast.ObjectName]int64 // sizes of what releases refer to
+	wanted   map[holdfast.ObjectName]int64 // sizes of referenced objects
 	damaged  map[holdfast.ObjectName]error
 	problems map[string]*Problem // by what and name
 	hit      map[ReleaseName]registry.ReleaseInfo
-	unread   int // objects in a row that could not be read
+	unread   int // consecutive unreadable objects
 	progress Progress
 	report   Report
 }
@@ -202,8 +201,8 @@ func (s *scrubber) each(ctx context.Context, releases []registry.ReleaseInfo, do
 	return g.Wait()
 }
 
-// release checks the texts of a release and notes its objects. Of one that is gone
-// the manifest is there still, so that its names never get other bytes.
+// release checks the texts of a release and records its objects. A gone release still has
+// its manifest, so that its names never get other bytes.
 func (s *scrubber) release(ctx context.Context, r *registry.ReleaseInfo) {
 	m, err := s.Store.Manifest(ctx, r.Manifest)
 	if err != nil {
@@ -241,7 +240,7 @@ func (s *scrubber) release(ctx context.Context, r *registry.ReleaseInfo) {
 
 func nameOf(r *registry.ReleaseInfo) ReleaseName { return ReleaseName{r.App, r.ID} }
 
-// objects reads all objects that were noted, several at a time.
+// objects reads all recorded objects, several at a time.
 func (s *scrubber) objects(ctx context.Context) error {
 	s.progress.Objects = len(s.wanted)
 	for _, size := range s.wanted {
@@ -264,11 +263,11 @@ func (s *scrubber) objects(ctx context.Context) error {
 	return g.Wait()
 }
 
-// giveUp is how many objects in a row must be unreadable for the store to be so.
+// giveUp is how many consecutive unreadable objects mean that the store is unavailable.
 const giveUp = 100
 
-// done notes what came of reading an object. It fails when the store seems to be out
-// of reach: what it holds nobody can tell then.
+// done records the result of reading an object. It fails when the store seems to be
+// unreachable, because then nothing is known about its objects.
 func (s *scrubber) done(name holdfast.ObjectName, size int64, err error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -290,14 +289,14 @@ func (s *scrubber) done(name holdfast.ObjectName, size int64, err error) error {
 	return fmt.Errorf("read objects: %w: %d in a row failed, the last: %w", holdfast.ErrUnavailable, s.unread, err)
 }
 
-// blame finds out which files of a release the damaged objects hit.
+// blame finds the files of a release that damaged objects affect.
 func (s *scrubber) blame(ctx context.Context, r *registry.ReleaseInfo) {
 	if r.State == holdfast.Gone {
 		return
 	}
 	inv, err := s.Store.Inventory(ctx, r.Inventory)
 	if err != nil {
-		return // told already
+		return // already reported
 	}
 	hit := make(map[holdfast.Digest][]holdfast.ObjectName)
 	for _, o := range inv.Objects() {
@@ -336,8 +335,8 @@ func (s *scrubber) blameText(r *registry.ReleaseInfo, what string, d holdfast.Di
 	s.add(Problem{Kind: kindOf(err), What: what, Name: d.String(), Detail: err.Error()}, r, nil)
 }
 
-// add notes a problem, or that a known one hits another release, which may be nil.
-// The caller holds mu.
+// add records a problem, or another affected release of a known one; the release may be
+// nil. The caller holds mu.
 func (s *scrubber) add(p Problem, r *registry.ReleaseInfo, files []string) {
 	known := s.problems[p.What+p.Name]
 	if known == nil {

@@ -38,7 +38,7 @@ func TestAllIsWell(t *testing.T) {
 	}
 }
 
-// fault is a way in which a store loses bytes.
+// fault is a way for a store to lose bytes.
 type fault struct {
 	name     string
 	key      func(*world) string
@@ -46,7 +46,7 @@ type fault struct {
 	kind     Kind
 	what     string
 	releases []string // as app@release
-	// the bytes cannot be had from the store
+	// the bytes are not in the store
 	beyond bool
 }
 
@@ -93,7 +93,7 @@ func faults() []fault {
 	return all
 }
 
-// Each fault is found, and mended unless nothing is left to mend it with.
+// Each fault is found, and repaired unless no copy of the bytes is left.
 func TestFaults(t *testing.T) {
 	for _, f := range faults() {
 		t.Run(f.name, func(t *testing.T) {
@@ -134,7 +134,7 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-// neverReplaced makes sure that what was in the store, damaged or not, is there still.
+// neverReplaced makes sure that everything in the store, damaged or not, is still there.
 func (w *world) neverReplaced(before map[string]time.Time) {
 	w.T.Helper()
 	after := w.stored()
@@ -145,8 +145,7 @@ func (w *world) neverReplaced(before map[string]time.Time) {
 	}
 }
 
-// What nothing is left of does not keep the rest from being repaired, and comes back
-// with a publish.
+// Bytes without a copy do not block other repairs, and come back with a publish.
 func TestRepairsWhatItCan(t *testing.T) {
 	w := newWorld(t)
 	w.twoReleases()
@@ -165,7 +164,7 @@ func TestRepairsWhatItCan(t *testing.T) {
 	}
 }
 
-// The same damage again hits objects of the generation that the first repair began.
+// The same damage again affects objects of the generation that the first repair began.
 func TestAgainAndAgain(t *testing.T) {
 	w := newWorld(t)
 	w.twoReleases()
@@ -178,7 +177,7 @@ func TestAgainAndAgain(t *testing.T) {
 	}
 }
 
-// What was damaged goes with the next prunes, and what took its place stays.
+// Damaged objects are deleted by later prunes, and their replacements stay.
 func TestPruneAfterRepair(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -210,7 +209,7 @@ func TestPruneAfterRepair(t *testing.T) {
 	})
 }
 
-// What belongs to no release and stops a prune is found.
+// Items that belong to no release and block a prune are found.
 func TestOrphans(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -230,7 +229,7 @@ func TestOrphans(t *testing.T) {
 	})
 }
 
-// The manifest of a release that is gone keeps others from using its names.
+// The manifest of a gone release prevents others from using its names.
 func TestManifestOfGoneRelease(t *testing.T) {
 	w := newWorld(t)
 	w.twoReleases()
@@ -244,7 +243,7 @@ func TestManifestOfGoneRelease(t *testing.T) {
 	}
 }
 
-// A list that cannot be read stops all later prunes.
+// An unreadable list stops all later prunes.
 func TestCondemnedList(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -269,8 +268,8 @@ func TestCondemnedList(t *testing.T) {
 
 var errKilled = errors.New("killed")
 
-// A repair that is killed before any of its calls leaves the releases as good as they
-// were, and the next one finishes the work.
+// A repair that is killed before any of its calls leaves the releases as they were, and
+// the next one finishes the work.
 func TestKilledAnywhere(t *testing.T) {
 	for n := 1; ; n++ {
 		w := newWorld(t)
@@ -336,7 +335,7 @@ func (w *world) healthy() map[string]bool {
 	return all
 }
 
-// A store that does not answer has lost nothing, as far as anybody knows.
+// A store that does not answer is not reported as having lost anything.
 func TestStoreOutOfReach(t *testing.T) {
 	w := newWorld(t)
 	files := make(map[string]string)
@@ -357,7 +356,7 @@ func TestStoreOutOfReach(t *testing.T) {
 	}
 }
 
-// An object that cannot be read, as on a bad sector, is as good as damaged.
+// An object that cannot be read, as on a bad sector, counts as damaged.
 func TestBadSector(t *testing.T) {
 	w := newWorld(t)
 	w.twoReleases()
@@ -399,7 +398,7 @@ func TestFenced(t *testing.T) {
 	}
 }
 
-// Many readers together keep to the rate.
+// Many readers together respect the rate.
 func TestRate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -415,14 +414,14 @@ func TestRate(t *testing.T) {
 		if err != nil || len(r.Problems) != 0 {
 			t.Fatalf("%+v, %v", r, err)
 		}
-		// The texts are read as well, and the first bytes need not wait.
+		// Texts also count towards the rate, and the first bytes need not wait.
 		if took, want := time.Since(start), time.Duration(r.Bytes)*time.Second/100_000; took < want-time.Second || took > want+time.Second {
 			t.Errorf("%d bytes in %v, want %v", r.Bytes, took, want)
 		}
 	})
 }
 
-// Text of which a publish made no encoded forms is named.
+// Text without encoded forms is named.
 func TestUnencoded(t *testing.T) {
 	m, err := holdfast.NewManifest([]holdfast.File{
 		{Path: "a.js", Digest: holdfast.DigestOf([]byte("a")), Size: 10000, MediaType: "text/javascript", Logical: "a.js"},
@@ -468,7 +467,7 @@ func TestCalls(t *testing.T) {
 	}
 }
 
-// What is remembered of an object is its name and size.
+// Only the name and size of an object are remembered.
 func TestRemembersLittle(t *testing.T) {
 	const objects = 1_000_000
 	s := newScrubber(Config{})
@@ -486,8 +485,8 @@ func TestRemembersLittle(t *testing.T) {
 	}
 }
 
-// Releases share a damaged form: it is made once, and read again for the others. With
-// the inventory gone as well, encoded forms come from another release's.
+// Releases share a damaged form: it is made once, and read again for the others. If the
+// inventory is also lost, encoded forms come from another release's.
 func TestEncodesOnce(t *testing.T) {
 	w := newWorld(t)
 	w.twoReleases()
@@ -502,8 +501,8 @@ func TestEncodesOnce(t *testing.T) {
 	if r, err := Repair(t.Context(), c); err != nil || r.Left() != 0 || w.whole() != nil {
 		t.Fatalf("%+v, %v", r, err)
 	}
-	// br of the file that both have, all three of the one that r2 alone has, and of the
-	// shared ones what r1 has not got because it did not pay.
+	// br of the file that both have, all three of the one that only r2 has, and of the
+	// shared ones those that r1 lacks because they did not pay.
 	if n := encodings.Load(); n != 1+3+2 {
 		t.Errorf("%d encodings", n)
 	}

@@ -24,12 +24,12 @@ type marker struct {
 	Format   int       `json:"format"`
 	Registry string    `json:"registry"`
 	Store    string    `json:"store,omitempty"` // identity; absent from stores of earlier versions
-	Created  time.Time `json:"created"`         // UTC, by the clock of whoever claimed the store
+	Created  time.Time `json:"created"`         // UTC, by the clock of the process that claimed the store
 }
 
-// Claim makes the registry registryID the owner of the store, or checks that it
-// is. A store that belongs to another registry is an error that wraps
-// holdfast.ErrExists: two registries would sweep each other's objects.
+// Claim makes the registry registryID the owner of the store, or checks that it is. A
+// store that belongs to another registry is an error that wraps holdfast.ErrExists: two
+// registries would delete each other's objects.
 func (s *Store) Claim(ctx context.Context, registryID string) error {
 	if registryID == "" {
 		return fmt.Errorf("claim store: %w: the registry has no ID", holdfast.ErrInvalid)
@@ -39,7 +39,7 @@ func (s *Store) Claim(ctx context.Context, registryID string) error {
 		if err = s.writeMarker(ctx, registryID); err == nil {
 			return nil
 		}
-		if errors.Is(err, holdfast.ErrExists) { // somebody else claims it at the same time
+		if errors.Is(err, holdfast.ErrExists) { // another process claims it at the same time
 			owner, err = s.Owner(ctx)
 		}
 	}
@@ -61,10 +61,10 @@ func (s *Store) Owner(ctx context.Context) (registryID string, err error) {
 	return m.Registry, err
 }
 
-// Identity returns what tells this store from all others: a copy of all its keys
-// has the same one. Stores claimed by an earlier version derive it from their
-// marker, which is as immutable. A store that was never claimed is an error that
-// wraps holdfast.ErrNotFound.
+// Identity returns a string that distinguishes this store from all others; a copy of all
+// its keys has the same one. Stores claimed by an earlier version derive it from their
+// marker, which is also immutable. A store that was never claimed is an error that wraps
+// holdfast.ErrNotFound.
 func (s *Store) Identity(ctx context.Context) (string, error) {
 	m, text, err := s.readMarker(ctx)
 	if err != nil || m.Store != "" {
@@ -73,11 +73,11 @@ func (s *Store) Identity(ctx context.Context) (string, error) {
 	return holdfast.DigestOf(text).String()[:identityLength], nil
 }
 
-// identityLength is the length of a derived identity, in hex digits. A random one
-// is as hard to meet twice.
+// identityLength is the length of a derived identity, in hex digits. It is as
+// collision-resistant as a random one.
 const identityLength = 32
 
-// Place names where the store is, for people; "" if its driver does not say.
+// Place names the store's location, for display; "" if its driver does not say.
 func (s *Store) Place() string {
 	if d, ok := s.driver.(interface{ Place() string }); ok {
 		return d.Place()

@@ -13,8 +13,7 @@ const (
 	maxSegment = 255
 )
 
-// CheckKey reports why key is none that a Driver accepts, or nil. Drivers call
-// it before they touch anything.
+// CheckKey reports why a Driver must reject key, or nil. Drivers call it first.
 func CheckKey(key string) error {
 	if len(key) > maxKey {
 		return fmt.Errorf("%w: store key of %d bytes: want at most %d", holdfast.ErrInvalid, len(key), maxKey)

@@ -8,8 +8,8 @@ import (
 	"github.com/holdfast-web/holdfast/internal/store"
 )
 
-// What CheckKey accepts is a path that stays below its root on any file system,
-// does not hide, and needs no escaping in a URL.
+// CheckKey accepts only paths that stay below the root on any file system, are not
+// hidden, and need no escaping in a URL.
 func FuzzCheckKey(f *testing.F) {
 	for _, key := range []string{"", "a", "objects/aa/bb.1", "..", "a/../b", ".tmp/x", "a//b", "/a", "a/", "a\\b", "ä", "a\x00"} {
 		f.Add(key)

@@ -20,29 +20,28 @@ const (
 	condemnedPrefix = "condemned/"
 )
 
-// maxText bounds the text of a manifest or inventory that is read, in bytes:
-// some 1.5 million files. What is longer is no text of ours.
+// maxText bounds the text of a manifest or inventory, in bytes: about 1.5 million files.
+// Anything longer was not written by us.
 const maxText = 256 << 20
 
-// Store keeps objects, manifests and inventories in a Driver. What is written
-// is checked against its digest before it becomes visible. All methods may be
-// called concurrently, by several processes on one store.
+// Store keeps objects, manifests and inventories in a Driver. Everything written is
+// checked against its digest before it becomes visible. All methods may be called
+// concurrently, by several processes on one store.
 //
-// Errors wrap holdfast.ErrNotFound, ErrCorrupt, ErrExists or, for failures that
-// may pass, ErrUnavailable. A Store never retries.
+// Errors wrap holdfast.ErrNotFound, ErrCorrupt, ErrExists or, for transient failures,
+// ErrUnavailable. A Store never retries.
 type Store struct{ driver Driver }
 
 // New returns the Store in d.
 func New(d Driver) *Store { return &Store{d} }
 
-// PutObject stores the size bytes of r, durably, under name, and reports whether
-// they were not there before. It is an error that wraps holdfast.ErrCorrupt when
-// the bytes do not have the digest that names them, or when the store holds
-// another number of bytes under name; then nothing was changed. When the object
-// is there already, r may be left unread.
+// PutObject stores the size bytes of r, durably, under name, and reports whether they
+// were new. It is an error that wraps holdfast.ErrCorrupt if the bytes do not have the
+// digest that names them, or if the store has a different number of bytes under name;
+// then nothing was changed. If the object already exists, r may be left unread.
 func (s *Store) PutObject(ctx context.Context, name holdfast.ObjectName, size int64, r io.Reader) (created bool, err error) {
 	v := newVerifier(r, name.Digest, size)
-	if v.err != nil && !errors.Is(v.err, io.EOF) { // of no bytes, a driver need not read any
+	if v.err != nil && !errors.Is(v.err, io.EOF) { // a driver need not read any of 0 bytes
 		return false, fmt.Errorf("put object %s: %w", name, v.err)
 	}
 	err = s.driver.Create(ctx, objectKey(name), size, v)
@@ -62,8 +61,8 @@ func (s *Store) PutObject(ctx context.Context, name holdfast.ObjectName, size in
 	return false, nil
 }
 
-// HasObject reports whether the object is there, durably, without reading it.
-// Another size than expected is an error that wraps holdfast.ErrCorrupt.
+// HasObject reports whether the object is stored durably, without reading it. An
+// unexpected size is an error that wraps holdfast.ErrCorrupt.
 func (s *Store) HasObject(ctx context.Context, name holdfast.ObjectName, size int64) (bool, error) {
 	info, err := s.driver.Stat(ctx, objectKey(name))
 	switch {
@@ -77,9 +76,9 @@ func (s *Store) HasObject(ctx context.Context, name holdfast.ObjectName, size in
 	return true, nil
 }
 
-// OpenObject returns up to n bytes of the object from offset off; n < 0 means
-// all the rest. The bytes are not verified: package blob does that for whoever
-// serves them. The caller closes the reader.
+// OpenObject returns up to n bytes of the object from offset off; n < 0 means the rest.
+// The bytes are not verified: package blob does that before serving them. The caller
+// closes the reader.
 func (s *Store) OpenObject(ctx context.Context, name holdfast.ObjectName, off, n int64) (io.ReadCloser, error) {
 	r, err := s.driver.Open(ctx, objectKey(name), off, n)
 	if err != nil {
@@ -102,8 +101,8 @@ func (s *Store) VerifyObject(ctx context.Context, name holdfast.ObjectName, size
 	return nil
 }
 
-// PutManifest stores a manifest under its digest. To store it again does nothing
-// but read it: damaged bytes that lie there are ErrCorrupt.
+// PutManifest stores a manifest under its digest. Storing it again only reads it: damaged
+// stored bytes are ErrCorrupt.
 func (s *Store) PutManifest(ctx context.Context, m *holdfast.Manifest) error {
 	if err := s.putText(ctx, manifestPrefix, m.Digest(), m.Bytes()); err != nil {
 		return fmt.Errorf("put manifest %s: %w", m.Digest(), err)
@@ -120,7 +119,7 @@ func (s *Store) Manifest(ctx context.Context, d holdfast.Digest) (*holdfast.Mani
 	return m, nil
 }
 
-// PutInventory stores an inventory under its digest, as PutManifest does.
+// PutInventory stores an inventory under its digest, like PutManifest.
 func (s *Store) PutInventory(ctx context.Context, inv *holdfast.Inventory) error {
 	if err := s.putText(ctx, inventoryPrefix, inv.Digest(), inv.Bytes()); err != nil {
 		return fmt.Errorf("put inventory %s: %w", inv.Digest(), err)
@@ -137,8 +136,7 @@ func (s *Store) Inventory(ctx context.Context, d holdfast.Digest) (*holdfast.Inv
 	return inv, nil
 }
 
-// PutCondemned stores a list of what is condemned under its digest. To store it
-// again does nothing.
+// PutCondemned stores a condemned list under its digest. Storing it again does nothing.
 func (s *Store) PutCondemned(ctx context.Context, c *holdfast.Condemned) error {
 	if err := s.putText(ctx, condemnedPrefix, c.Digest(), c.Bytes()); err != nil {
 		return fmt.Errorf("put condemned list %s: %w", c.Digest(), err)
@@ -155,23 +153,23 @@ func (s *Store) Condemned(ctx context.Context, d holdfast.Digest) (*holdfast.Con
 	return c, nil
 }
 
-// DeleteObject deletes an object; one that is not there is no error. Nothing
-// may refer to it, now or ever again: package prune sees to that.
+// DeleteObject deletes an object; a missing one is not an error. Nothing may refer to it,
+// now or later: package prune ensures that.
 func (s *Store) DeleteObject(ctx context.Context, name holdfast.ObjectName) error {
 	return s.remove(ctx, "object "+name.String(), objectKey(name))
 }
 
-// DeleteInventory deletes an inventory as DeleteObject deletes an object.
+// DeleteInventory deletes an inventory, like DeleteObject.
 func (s *Store) DeleteInventory(ctx context.Context, d holdfast.Digest) error {
 	return s.remove(ctx, "inventory "+d.String(), inventoryPrefix+d.String())
 }
 
-// DeleteManifest deletes a manifest as DeleteObject deletes an object.
+// DeleteManifest deletes a manifest, like DeleteObject.
 func (s *Store) DeleteManifest(ctx context.Context, d holdfast.Digest) error {
 	return s.remove(ctx, "manifest "+d.String(), manifestPrefix+d.String())
 }
 
-// DeleteCondemned deletes a list that nobody needs any more.
+// DeleteCondemned deletes a list that is no longer needed.
 func (s *Store) DeleteCondemned(ctx context.Context, d holdfast.Digest) error {
 	return s.remove(ctx, "condemned list "+d.String(), condemnedPrefix+d.String())
 }
@@ -197,9 +195,9 @@ type TextInfo struct {
 	Created time.Time // by the store's clock
 }
 
-// Objects yields all objects in the order of their names. A key among them that
-// is none of an object yields an error that wraps holdfast.ErrInvalid, and the
-// sequence goes on; any other error ends it.
+// Objects yields all objects in the order of their names. A key among them that is not an
+// object's yields an error that wraps holdfast.ErrInvalid, and the sequence continues;
+// any other error ends it.
 func (s *Store) Objects(ctx context.Context) iter.Seq2[ObjectInfo, error] {
 	return list(ctx, s.driver, objectPrefix, func(rest string, i Info) (ObjectInfo, error) {
 		_, text, _ := strings.Cut(rest, "/")
@@ -211,8 +209,8 @@ func (s *Store) Objects(ctx context.Context) iter.Seq2[ObjectInfo, error] {
 	})
 }
 
-// Incarnations returns the objects that hold the very bytes with the digest d, by
-// name, whether a release refers to them or not.
+// Incarnations returns the objects whose bytes have the digest d, by name, whether or not
+// a release refers to them.
 func (s *Store) Incarnations(ctx context.Context, d holdfast.Digest) ([]holdfast.Object, error) {
 	var all []holdfast.Object
 	for info, err := range s.driver.List(ctx, objectKey(holdfast.ObjectName{Digest: d}), "") {
@@ -227,9 +225,9 @@ func (s *Store) Incarnations(ctx context.Context, d holdfast.Digest) ([]holdfast
 	return all, nil
 }
 
-// DeleteDead deletes the objects that are dead by down, and returns how many there were.
-// Cut short at any point, it goes on with the next call. Nothing that is stored later
-// has a name of theirs, so a delete may come as late as it likes.
+// DeleteDead deletes the objects that are dead according to down, and returns how many
+// there were. If interrupted, the next call continues. Nothing that is stored later has
+// one of their names, so a delete may arrive arbitrarily late.
 func (s *Store) DeleteDead(ctx context.Context, down *holdfast.Takedowns) (deleted int, err error) {
 	for _, t := range down.All() {
 		for _, d := range t.Stored() {
@@ -251,20 +249,19 @@ func (s *Store) DeleteDead(ctx context.Context, down *holdfast.Takedowns) (delet
 	return deleted, nil
 }
 
-// Manifests yields all manifests in the order of their digests. Errors are as
-// those of Objects.
+// Manifests yields all manifests in the order of their digests, with errors like Objects.
 func (s *Store) Manifests(ctx context.Context) iter.Seq2[TextInfo, error] {
 	return list(ctx, s.driver, manifestPrefix, parseTextInfo)
 }
 
-// Inventories yields all inventories in the order of their digests. Errors are
-// as those of Objects.
+// Inventories yields all inventories in the order of their digests, with errors like
+// Objects.
 func (s *Store) Inventories(ctx context.Context) iter.Seq2[TextInfo, error] {
 	return list(ctx, s.driver, inventoryPrefix, parseTextInfo)
 }
 
-// CondemnedLists yields all condemned lists in the order of their digests. Errors
-// are as those of Objects.
+// CondemnedLists yields all condemned lists in the order of their digests, with errors
+// like Objects.
 func (s *Store) CondemnedLists(ctx context.Context) iter.Seq2[TextInfo, error] {
 	return list(ctx, s.driver, condemnedPrefix, parseTextInfo)
 }
@@ -329,8 +326,8 @@ func readText(ctx context.Context, driver Driver, key string, d holdfast.Digest)
 	return text, nil
 }
 
-// objectKey spreads objects over 256 directories: many file systems, and most
-// people, dislike a directory of a million names.
+// objectKey spreads objects over 256 directories: many file systems are slow with a
+// million names in one directory.
 func objectKey(name holdfast.ObjectName) string {
 	text := name.String()
 	return objectPrefix + text[:2] + "/" + text

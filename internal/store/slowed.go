@@ -7,8 +7,8 @@ import (
 	"github.com/holdfast-web/holdfast/internal/ratelimit"
 )
 
-// Slowed returns the same store, from which all readers together read at most
-// bytesPerSecond, so that a scrub leaves disks and networks to those who serve. 0
+// Slowed returns the same store with a limit of bytesPerSecond for all its readers
+// together, so that a scrub leaves disk and network bandwidth to nodes that serve. 0
 // means no limit.
 func (s *Store) Slowed(bytesPerSecond int64) *Store {
 	p := ratelimit.New(bytesPerSecond)

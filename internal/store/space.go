@@ -5,17 +5,16 @@ import (
 	"fmt"
 )
 
-// Space is what is left of the room that a store lies in, in bytes.
+// Space is the free and total space of a store, in bytes.
 type Space struct{ Free, Total uint64 }
 
-// scarce is the part of all room, in percent, below which a store is running full.
+// scarce is the percentage of free space below which a store is nearly full.
 const scarce = 10
 
-// Scarce reports whether the store is running full.
+// Scarce reports whether the store is nearly full.
 func (s Space) Scarce() bool { return s.Free < s.Total/100*scarce }
 
-// Space returns what is left; ok is false for stores that have no end that anybody
-// knows of, such as buckets.
+// Space returns the space; ok is false for stores without a known limit, such as buckets.
 func (s *Store) Space(ctx context.Context) (space Space, ok bool, err error) {
 	measured, ok := s.driver.(interface {
 		Space(ctx context.Context) (free, total uint64, err error)

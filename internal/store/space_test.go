@@ -9,7 +9,7 @@ import (
 	"github.com/holdfast-web/holdfast/internal/store/memstore"
 )
 
-// measured is a driver that knows how much room there is.
+// measured is a driver that reports its space.
 type measured struct {
 	store.Driver
 	free, total uint64

@@ -67,7 +67,7 @@ func TestPutObject(t *testing.T) {
 	}
 }
 
-// What does not have the digest never becomes visible, however it comes.
+// Bytes that do not match the digest never become visible, for any kind of reader.
 func TestPutObjectWrongBytes(t *testing.T) {
 	data := bytes.Repeat([]byte("0123456789"), 10_000)
 	flipped := slices.Clone(data)
@@ -103,7 +103,7 @@ func TestPutObjectWrongBytes(t *testing.T) {
 	}
 }
 
-// exactDriver never reads more bytes than it was told to expect.
+// exactDriver never reads more bytes than the announced size.
 type exactDriver struct{ *memstore.Driver }
 
 func (d exactDriver) Create(ctx context.Context, key string, size int64, r io.Reader) error {
@@ -128,7 +128,7 @@ func TestStoredBytesGoBad(t *testing.T) {
 				t.Errorf("VerifyObject = %v, want ErrCorrupt", err)
 			}
 			if name == "Flip" {
-				return // only reading it all tells
+				return // only reading all of it shows
 			}
 			if _, err := s.HasObject(t.Context(), obj, size); !errors.Is(err, holdfast.ErrCorrupt) {
 				t.Errorf("HasObject = %v, want ErrCorrupt", err)
@@ -283,8 +283,8 @@ func TestClaim(t *testing.T) {
 	}
 }
 
-// A store has an identity of its own, which a copy has as well; one that an earlier
-// version claimed has one by its marker.
+// A store has an identity, which a copy shares; a store claimed by an earlier version
+// derives it from its marker.
 func TestIdentity(t *testing.T) {
 	var ids []string
 	for range 2 { // of one registry, in the same second
@@ -338,7 +338,7 @@ func TestClaimRace(t *testing.T) {
 	}
 }
 
-// The incarnations of a digest are found by it, and nothing else is.
+// Incarnations finds the incarnations of a digest, and nothing else.
 func TestIncarnations(t *testing.T) {
 	s := store.New(memstore.New())
 	name := put(t, s, []byte("x"))

@@ -10,10 +10,10 @@ import (
 	holdfast "github.com/holdfast-web/holdfast"
 )
 
-// verifier passes the bytes of a reader on, and fails instead of passing on the
-// last of them when there are more or fewer than size, or when they do not have
-// the digest. It does so with the byte that completes the size, not at io.EOF:
-// some drivers never ask for more than they expect.
+// verifier passes on the bytes of a reader, and fails instead of passing on the last byte
+// if there are more or fewer than size, or if they do not match the digest. It does so at
+// the byte that completes the size, not at io.EOF, because some drivers never read
+// further.
 type verifier struct {
 	r    io.Reader
 	want holdfast.Digest

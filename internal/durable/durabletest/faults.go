@@ -1,6 +1,5 @@
-// Package durabletest has file systems that fail on purpose: one that lets a
-// test stop or fail every single step, and one in memory that loses whatever
-// was not synced.
+// Package durabletest has file systems that fail on purpose: one that lets a test stop or
+// fail every single step, and one in memory that loses unsynced changes.
 package durabletest
 
 import (
@@ -12,10 +11,10 @@ import (
 	"github.com/holdfast-web/holdfast/internal/durable"
 )
 
-// Op names what is done to a file system.
+// Op names a file system operation.
 type Op string
 
-// The steps that change something, and those that only look.
+// Operations that change something, then read-only ones.
 const (
 	Create Op = "create"
 	Write  Op = "write"
@@ -31,7 +30,7 @@ const (
 	Read    Op = "read"
 )
 
-// Changes reports whether the operation changes what is, or what is durable.
+// Changes reports whether the operation changes the tree or its durability.
 func (op Op) Changes() bool {
 	switch op {
 	case Open, Stat, ReadDir, Read:
@@ -42,22 +41,22 @@ func (op Op) Changes() bool {
 
 // Step is one operation on a file system.
 type Step struct {
-	N    int // how many steps that change something there were, this one included
+	N    int // number of changing steps so far, including this one
 	Op   Op
 	Name string // of Link and Rename: the new name
 }
 
-// Hook runs before every step. With an error, the step fails and has no effect;
-// with a Late error it has its effect and fails all the same.
+// Hook runs before every step. With an error, the step fails without effect; with a Late
+// error it has its effect and still fails.
 type Hook func(Step) error
 
-// Late is the error of a step whose effect is there and whose answer got lost.
+// Late is the error of a step that took effect and whose answer was lost.
 type Late struct{ Err error }
 
 func (l Late) Error() string { return "answer lost: " + l.Err.Error() }
 func (l Late) Unwrap() error { return l.Err }
 
-// ErrCrash is what every step fails with after a crash.
+// ErrCrash is the error of every step after a crash.
 var ErrCrash = errors.New("crashed")
 
 // CrashAt returns a Hook that lets the first n-1 changes happen and nothing after them.
@@ -70,7 +69,7 @@ func CrashAt(n int) Hook {
 	}
 }
 
-// FailAt returns a Hook that fails the n-th change alone.
+// FailAt returns a Hook that fails only the n-th change.
 func FailAt(n int, err error) Hook {
 	return func(s Step) error {
 		if s.N == n && s.Op.Changes() {
@@ -94,7 +93,7 @@ var _ durable.FS = (*Faults)(nil)
 // Inject returns fsys with hook before every step; a nil hook only counts.
 func Inject(fsys durable.FS, hook Hook) *Faults { return &Faults{fsys: fsys, hook: hook} }
 
-// Steps returns the steps so far that change something, failed ones included.
+// Steps returns the number of changing steps so far, including failed ones.
 func (f *Faults) Steps() []Step {
 	f.mu.Lock()
 	defer f.mu.Unlock()

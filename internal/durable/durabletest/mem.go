@@ -12,7 +12,7 @@ import (
 	"github.com/holdfast-web/holdfast/internal/durable"
 )
 
-// Mem is a file system in memory that knows what was synced.
+// Mem is an in-memory file system that knows what was synced.
 type Mem struct {
 	mu   sync.Mutex
 	root *node
@@ -21,7 +21,7 @@ type Mem struct {
 
 var _ durable.FS = (*Mem)(nil)
 
-// node is a file or a directory, with what it would be after a crash.
+// node is a file or a directory, with its state after a crash.
 type node struct {
 	dir      bool
 	modified time.Time
@@ -42,10 +42,10 @@ func newDir(now time.Time) *node {
 	return &node{dir: true, modified: now, names: map[string]*node{}, syncedNames: map[string]*node{}}
 }
 
-// Crash returns what a machine would find after a crash now. It asks survives
-// about every change that was not synced: each may have reached the disk or not.
-// Of the bytes of a file that did not, all are missing or all are zero, as
-// survives says. A nil survives loses everything. The file system itself goes on.
+// Crash returns the state that a machine would find after a crash now. It calls survives
+// for every unsynced change, which may or may not have reached the disk. Bytes of a file
+// that did not are all missing or all zero, as survives says. A nil survives loses
+// everything. The file system itself continues.
 func (m *Mem) Crash(survives func() bool) *Mem {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -277,7 +277,7 @@ func (f *memFile) Stat() (fs.FileInfo, error) {
 
 func (f *memFile) Close() error { return nil }
 
-// info describes a node as it is now.
+// info describes the current state of a node.
 func (n *node) info(name string) fs.FileInfo {
 	return info{path.Base(name), int64(len(n.data)), n.modified, n.dir}
 }

@@ -14,13 +14,12 @@ const guardName = "holdfast guard "
 
 // step is one request of a multi.
 type step struct {
-	act     *act // steps builds the multi: guards come before anything that creates children.
+	act     *act // nil for those of a guard
 	path    string
 	request any
 }
 
-// guard fails unless dir has had count children ever: it creates a sequential znode,
-// whose name contains the number.
+// steps builds the multi: guards come before anything that creates children.
 func (t *trial) steps() []step {
 	var steps []step
 	for dir, count := range t.guards {
@@ -41,8 +40,8 @@ func (t *trial) steps() []step {
 	return steps
 }
 
-// guard fails unless dir has had count children ever: the sequential znode that
-// it makes has the number in its name.
+// guard fails unless dir has had count children ever: it creates a sequential znode,
+// whose name contains the number.
 func (t *trial) guard(dir string, count int64) []step {
 	name := fmt.Sprintf("%s/%s%010d", dir, guardName, count)
 	return []step{
@@ -59,13 +58,15 @@ func (a *act) step() step {
 		s.request = &zk.SetDataRequest{Path: a.path, Data: encode(a.op.Value), Version: a.token.version}
 	case kv.KindDelete:
 		s.request = &zk.DeleteRequest{Path: a.path, Version: a.token.version}
-	default: // create creates a key. The answer to a creation does not contain the transaction's number; the answer to a change does. If stat is set, the value is set after the creation.
+	default: // a check
 		s.request = &zk.CheckVersionRequest{Path: a.path, Version: a.token.version}
 	}
 	return s
 }
 
-// an ephemeral znode must be created as one
+// create creates a key. The answer to a creation does not contain the transaction's
+// number; the answer to a change does. If stat is set, the value is set after the
+// creation.
 func (t *trial) create(a *act, stat bool) (steps []step) {
 	add := func(request any) { steps = append(steps, step{act: a, path: a.path, request: request}) }
 	data := encode(a.op.Value)
@@ -73,7 +74,7 @@ func (t *trial) create(a *act, stat bool) (steps []step) {
 		add(&zk.SetDataRequest{Path: a.path, Data: data, Version: a.over.Version})
 		return steps
 	}
-	if a.over != nil { // an ephemeral znode must be made as one
+	if a.over != nil { // an ephemeral znode must be created as one
 		add(&zk.DeleteRequest{Path: a.path, Version: a.over.Version})
 	}
 	request := &zk.CreateRequest{Path: a.path, Data: data, Acl: t.d.cfg.acl()}

@@ -14,10 +14,11 @@ type topic struct{ watches map[*watch]struct{} }
 // watch is one caller's channel of hints.
 type watch struct {
 	hints chan struct{}
-	stop  func() bool // Watch implements kv.Driver. Hints are delayed while no server is reachable; a new connection causes one.
+	stop  func() bool // of the context's AfterFunc
 }
 
-// add makes w a watch of dir until ctx ends.
+// Watch implements kv.Driver. Hints are delayed while no server is reachable; a new
+// connection causes one.
 func (d *Driver) Watch(ctx context.Context, dir string) (<-chan struct{}, error) {
 	if err := kv.CheckDir(dir); err != nil {
 		return nil, fmt.Errorf("watch: %w", err)
@@ -38,7 +39,7 @@ func (d *Driver) Watch(ctx context.Context, dir string) (<-chan struct{}, error)
 	return w.hints, nil
 }
 
-// armed waits until the server reports changes in dir.
+// add makes w a watch of dir until ctx ends.
 func (d *Driver) add(ctx context.Context, dir string, w *watch) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -58,7 +59,7 @@ func (d *Driver) add(ctx context.Context, dir string, w *watch) bool {
 	return true
 }
 
-// until l is no longer handed out
+// armed waits until the server reports changes in dir.
 func (d *Driver) armed(ctx context.Context, dir string) error {
 	for {
 		l, err := d.alive(ctx)
@@ -73,7 +74,7 @@ func (d *Driver) armed(ctx context.Context, dir string) error {
 		case <-m.ready:
 			return m.refused
 		case <-l.dead:
-			select { // drop ends a watch, and with the last one of a directory its mirror.
+			select { // until l is no longer handed out
 			case <-d.gone(l):
 			case <-ctx.Done():
 			}
@@ -89,7 +90,7 @@ func (d *Driver) drop(dir string, w *watch) {
 	defer d.mu.Unlock()
 	t := d.topics[dir]
 	if t == nil {
-		return // hint tells the watches of dirs that something may have changed.
+		return // closed
 	}
 	if _, ok := t.watches[w]; !ok {
 		return
@@ -115,7 +116,7 @@ func (t *topic) end() {
 	}
 }
 
-// one is already pending
+// hint tells the watches of dirs that something may have changed.
 func (d *Driver) hint(dirs ...string) {
 	if len(dirs) == 0 {
 		return
@@ -133,7 +134,7 @@ func (t *topic) hint() {
 	for w := range t.watches {
 		select {
 		case w.hints <- struct{}{}:
-		default: // one is waiting already
+		default: // one is already pending
 		}
 	}
 }

@@ -1,33 +1,32 @@
-// Package bucketstore keeps a store in a bucket of S3 or of a store that speaks
-// its protocol.
+// Package bucketstore keeps a store in a bucket of S3 or of a server with the same
+// protocol.
 //
-// # What is asked of the server
+// # Server requirements
 //
-// PutObject with "If-None-Match: *" must create or fail, atomically; Open tries
-// it and refuses a server that does not care. Blobs of more than 16 MiB go up in
-// parts of 16 MiB, or of a ten-thousandth of the blob if that is more, with the
-// same condition on the completion. Whether the server cares for the condition
-// there is tried before the first such upload of a process; if it does not, large
-// blobs are spooled to a temporary file and go up in one conditional request of
-// at most 5 GiB.
+// PutObject with "If-None-Match: *" must create or fail, atomically; Open tests this and
+// refuses a server that ignores the condition. Blobs of more than 16 MiB are uploaded in
+// parts of 16 MiB, or of a ten-thousandth of the blob if that is more, with the same
+// condition on the completion. A process tests before its first such upload whether the
+// server honors the condition there; if not, large blobs are spooled to a temporary file
+// and uploaded in one conditional request of at most 5 GiB.
 //
 // The credentials need s3:ListBucket on the bucket and s3:GetObject, PutObject,
-// DeleteObject and AbortMultipartUpload on its objects; for cleaning up after
-// writers that died in an upload also s3:ListBucketMultipartUploads. A lifecycle
-// rule that aborts incomplete uploads after a day does the same. Do not switch on
-// versioning: what is swept would stay.
+// DeleteObject and AbortMultipartUpload on its objects; to clean up after writers that
+// died in an upload also s3:ListBucketMultipartUploads. A lifecycle rule that aborts
+// incomplete uploads after a day does the same. Do not enable versioning: deleted objects
+// would stay.
 //
 // # Integrity
 //
-// The server is told the SHA-256 of each body and refuses others
-// (x-amz-content-sha256, x-amz-checksum-sha256). ETags are no digests; they only
-// serve to resume a broken download of the same object.
+// The server gets the SHA-256 of each body and refuses others (x-amz-content-sha256,
+// x-amz-checksum-sha256). ETags are not digests; they serve only to resume a broken
+// download of the same object.
 //
 // # Time
 //
-// A connection that makes no progress for Config.Timeout is dropped. Requests
-// are repeated a few times, bodies included. When an answer was lost, a mark in
-// the object's metadata tells whether it was this Create that made it.
+// A connection without progress for Config.Timeout is dropped. Requests are retried a few
+// times, including bodies. When an answer was lost, a mark in the object's metadata tells
+// whether this Create made it.
 package bucketstore
 
 import (
@@ -57,8 +56,8 @@ type Driver struct {
 	partSize  int64
 	log       *slog.Logger
 
-	parts struct { // what is known of multipart uploads
-		turn        chan struct{} // held by who looks or finds out
+	parts struct { // the result of the multipart test
+		turn        chan struct{} // held while reading or finding it
 		asked, safe bool
 	}
 }
@@ -71,7 +70,7 @@ func (d *Driver) Close() error {
 	return nil
 }
 
-// Place names the bucket and the server that it is on.
+// Place names the bucket and its server.
 func (d *Driver) Place() string { return d.name }
 
 // object is the name of a key in the bucket.
@@ -125,7 +124,7 @@ func check(ctx context.Context, verb, key string) error {
 	return nil
 }
 
-// fail tells what an error of the server, or of the way to it, means.
+// fail classifies an error of the server or the connection to it.
 func (d *Driver) fail(ctx context.Context, verb, key string, err error) error {
 	switch {
 	case ctx.Err() != nil:
@@ -134,13 +133,13 @@ func (d *Driver) fail(ctx context.Context, verb, key string, err error) error {
 		return fmt.Errorf("%s %s: %w", verb, key, holdfast.ErrNotFound)
 	case isExists(err):
 		return fmt.Errorf("%s %s: %w", verb, key, holdfast.ErrExists)
-	case mayPass(err) || isCode(err, minio.NoSuchUpload): // one that somebody aborted
+	case mayPass(err) || isCode(err, minio.NoSuchUpload): // that another process aborted
 		return fmt.Errorf("%s %s in %s: %w: %w", verb, key, d.name, holdfast.ErrUnavailable, err)
 	}
 	return fmt.Errorf("%s %s in %s: %w", verb, key, d.name, explained(err))
 }
 
-// prefixOf makes a prefix of what stands in a URL or configuration.
+// prefixOf normalizes a prefix from a URL or configuration.
 func prefixOf(s string) string {
 	if s = strings.Trim(s, "/"); s != "" {
 		s += "/"

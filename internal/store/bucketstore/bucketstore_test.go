@@ -25,11 +25,11 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const (
-	part  = 5 << 20 // the smallest part, so that blobs of the suite have several
+	part  = 5 << 20 // the smallest part, so that the suite's blobs have several
 	large = 2*part + 12345
 )
 
-// config is one for a new bucket of a server.
+// config returns a configuration for a new bucket on a server.
 func config(t testing.TB, s3 *services.S3) bucketstore.Config {
 	t.Helper()
 	bucket := strings.ToLower(strings.Map(func(r rune) rune {
@@ -119,7 +119,7 @@ func wantWhole(t testing.TB, d store.Driver, key string, want []byte) {
 	}
 }
 
-// TestLargeRace: of many that upload the same key in parts, or at once, one wins.
+// TestLargeRace: of many concurrent uploads of one key, in parts or at once, one wins.
 func TestLargeRace(t *testing.T) {
 	t.Parallel()
 	s3 := services.StartS3(t, services.S3Options{})
@@ -155,7 +155,7 @@ func TestLargeRace(t *testing.T) {
 	}
 }
 
-// TestRequests counts what the methods cost.
+// TestRequests counts the requests of each method.
 func TestRequests(t *testing.T) {
 	t.Parallel()
 	s3 := services.StartS3(t, services.S3Options{})
@@ -183,8 +183,8 @@ func TestRequests(t *testing.T) {
 			return nil
 		}, "GET"},
 		{"delete", func() error { return d.Delete(ctx, "k") }, "DELETE"},
-		// Once: whether the probe is there, and an upload of it that is refused;
-		// then what uploads there are.
+		// Once: whether the probe exists, and a refused upload of it; then the list of
+		// uploads.
 		{
 			"first large", func() error { return d.Create(ctx, "l", large, bytes.NewReader(big)) },
 			"HEAD PUT POST PUT POST DELETE GET POST PUT PUT PUT POST",
@@ -201,8 +201,8 @@ func TestRequests(t *testing.T) {
 	wantWhole(t, d, "l", big)
 }
 
-// TestPaused: a server that stands still holds up nobody longer than his deadline,
-// or without one the store's own.
+// TestPaused: a stalled server delays no call beyond its deadline, or without one beyond
+// the store's own.
 func TestPaused(t *testing.T) {
 	t.Parallel()
 	s3 := services.StartS3(t, services.S3Options{})
@@ -255,8 +255,8 @@ func TestPaused(t *testing.T) {
 	s3.Resume()
 }
 
-// TestKill kills the server while it is written to: what was acknowledged is
-// there, and nothing is there in part.
+// TestKill kills the server during writes: acknowledged objects exist, and no partial
+// object does.
 func TestKill(t *testing.T) {
 	t.Parallel()
 	s3 := services.StartS3(t, services.S3Options{})
@@ -309,7 +309,7 @@ func (w *worker) run(t *testing.T, d store.Driver, text []byte, first func()) {
 	}
 }
 
-// verify reads all that was acknowledged, and what may be there besides.
+// verify reads everything acknowledged, and anything else that exists.
 func (w *worker) verify(t *testing.T, d store.Driver, text []byte) {
 	for i := range w.acknowledged + 1 {
 		got, err := read(t.Context(), d, w.key(i))

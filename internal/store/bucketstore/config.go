@@ -20,42 +20,40 @@ const (
 	amazon         = "https://s3.amazonaws.com"
 	defaultRegion  = "us-east-1"
 	defaultTimeout = 30 * time.Second
-	// identityTimeout bounds a request for credentials of the machine.
+	// identityTimeout bounds a request for the machine's credentials.
 	identityTimeout = 5 * time.Second
 )
 
-// Config says which bucket, and how to reach it.
+// Config names the bucket and the way to reach it.
 type Config struct {
 	Endpoint string // http or https URL without a path; "" is Amazon's
 	Bucket   string
 	Prefix   string // of all keys in the bucket, a path; may be empty
-	Region   string // "" asks Amazon, and is us-east-1 elsewhere
+	Region   string // "" asks Amazon; us-east-1 elsewhere
 
-	// Credentials of the environment, as other tools find them, are used unless
-	// these are set: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN,
-	// then the shared credentials file (AWS_SHARED_CREDENTIALS_FILE, AWS_PROFILE,
-	// ~/.aws/credentials), then, with Amazon only, the role of the machine or
-	// container.
+	// Unless these are set, credentials come from the environment as in other tools:
+	// AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, then the shared
+	// credentials file (AWS_SHARED_CREDENTIALS_FILE, AWS_PROFILE, ~/.aws/credentials),
+	// then, with Amazon only, the role of the machine or container.
 	AccessKey, SecretKey, SessionToken string
 
 	TLS *tls.Config // authorities and client certificate, if they are not the system's
 
-	// Timeout is how long a request may make no progress; 0 is 30 seconds.
+	// Timeout is how long a request may go without progress; 0 is 30 seconds.
 	Timeout time.Duration
 
-	// PartSize is the size in bytes above which a blob goes up in parts of that
-	// size; 0 is 16 MiB. Each Create holds one part in memory. At least 5 MiB.
+	// PartSize is the size in bytes above which a blob is uploaded in parts of that size;
+	// 0 is 16 MiB. Each Create holds one part in memory. At least 5 MiB.
 	PartSize int64
 
-	Logger *slog.Logger // of what was cleaned up; nil discards
+	Logger *slog.Logger // for cleanups; nil discards
 }
 
-// ParseURL reads s3://BUCKET[/PREFIX][?endpoint=URL][&region=REGION].
-// Credentials do not belong into URLs, which end up in logs and process lists:
-// they are refused.
+// ParseURL reads s3://BUCKET[/PREFIX][?endpoint=URL][&region=REGION]. Credentials are
+// refused, because URLs end up in logs and process lists.
 func ParseURL(raw string) (Config, error) {
 	u, err := url.Parse(raw)
-	if err != nil { // not shown: it may hold a secret
+	if err != nil { // not shown: it may contain a secret
 		return Config{}, fmt.Errorf("store URL: want s3://BUCKET/PREFIX?endpoint=URL&region=REGION: %w", holdfast.ErrInvalid)
 	}
 	if u.User != nil {
@@ -96,7 +94,7 @@ func (c *Config) parseOptions(raw string) error {
 	return nil
 }
 
-// fill puts in what is left to the driver, and checks the rest.
+// fill sets defaults, and checks the rest.
 func (c *Config) fill() error {
 	if err := s3utils.CheckValidBucketNameStrict(c.Bucket); err != nil {
 		return fmt.Errorf("%w: bucket %q: %w", holdfast.ErrInvalid, c.Bucket, err)

@@ -29,8 +29,7 @@ const (
 	markHeader      = "Holdfast-Write" // after x-amz-meta-
 )
 
-// Create implements store.Driver. Of a key that is there already, large blobs are
-// not read.
+// Create implements store.Driver. If the key exists, it does not read large blobs.
 func (d *Driver) Create(ctx context.Context, key string, size int64, r io.Reader) error {
 	if err := check(ctx, "create", key); err != nil {
 		return err
@@ -74,7 +73,7 @@ func (d *Driver) create(ctx context.Context, w *write, size int64, src *source) 
 	return w.multipart(ctx, size, src)
 }
 
-// write is one Create. Its mark is kept with the object.
+// write is one Create. Its mark is stored with the object.
 type write struct {
 	driver *Driver
 	key    string
@@ -92,7 +91,7 @@ func sumOf(b []byte) [sha256.Size]byte { return sha256.Sum256(b) }
 // put creates the object in one request.
 func (w *write) put(ctx context.Context, body io.ReaderAt, size int64, sum [sha256.Size]byte) error {
 	opts := minio.PutObjectOptions{
-		DisableContentSha256: true, // of the library's making: it is given below
+		DisableContentSha256: true, // set by the library; it is given below
 		UserMetadata: map[string]string{
 			checksumHeader: base64.StdEncoding.EncodeToString(sum[:]), markHeader: w.mark,
 		},
@@ -105,8 +104,8 @@ func (w *write) put(ctx context.Context, body io.ReaderAt, size int64, sum [sha2
 	})
 }
 
-// conditional makes a request that creates the object unless it exists. When it
-// is not clear what came of it, the object itself tells.
+// conditional makes a request that creates the object unless it exists. If the outcome is
+// unclear, the object itself tells.
 func (w *write) conditional(ctx context.Context, request func(context.Context) error) error {
 	lost := false
 	err := w.driver.try(ctx, func(ctx context.Context) error {
@@ -130,19 +129,19 @@ func (w *write) conditional(ctx context.Context, request func(context.Context) e
 	return errExists()
 }
 
-// isLost reports whether a request that failed may have been carried out.
+// isLost reports whether a failed request may have been executed.
 func isLost(err error) bool {
 	var answer minio.ErrorResponse
 	return !errors.As(err, &answer) || answer.StatusCode >= 500
 }
 
-// errExists is what the server would say.
+// errExists matches the server's own error.
 func errExists() error {
 	return minio.ErrorResponse{StatusCode: http.StatusPreconditionFailed, Code: minio.PreconditionFailed}
 }
 
-// spool creates a large object in one request. It needs the whole of it first:
-// a request that fails is repeated, and its digest is signed.
+// spool creates a large object in one request. It needs the whole object first, because a
+// failed request is repeated and its digest is signed.
 func (w *write) spool(ctx context.Context, size int64, src *source) error {
 	if size > maxSingle {
 		return errArgument{fmt.Errorf("%w: %d bytes: the server creates no more than %d conditionally", holdfast.ErrInvalid, size, int64(maxSingle))}
@@ -152,7 +151,7 @@ func (w *write) spool(ctx context.Context, size int64, src *source) error {
 		return errArgument{fmt.Errorf("spool: %w", err)}
 	}
 	defer file.Close()
-	if err := os.Remove(file.Name()); err != nil { // goes with the process at the latest
+	if err := os.Remove(file.Name()); err != nil { // gone with the process at the latest
 		return errArgument{fmt.Errorf("spool: %w", err)}
 	}
 	hash := sha256.New()
@@ -162,7 +161,7 @@ func (w *write) spool(ctx context.Context, size int64, src *source) error {
 	return w.put(ctx, file, size, [sha256.Size]byte(hash.Sum(nil)))
 }
 
-// detached is for cleaning up after a call whose context may have ended.
+// detached returns a context for cleanup after a call whose context may have ended.
 func (d *Driver) detached(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(ctx), min(d.timeout, 10*time.Second))
 }

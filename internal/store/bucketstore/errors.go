@@ -21,7 +21,7 @@ const (
 	longestPause = 2 * time.Second
 )
 
-// try makes a request until it succeeds or fails for good, a few times at most.
+// try makes a request until it succeeds or fails permanently, a few times at most.
 func (d *Driver) try(ctx context.Context, request func(context.Context) error) (err error) {
 	pause := firstPause
 	for n := range attempts {
@@ -40,14 +40,14 @@ func (d *Driver) try(ctx context.Context, request func(context.Context) error) (
 	return err
 }
 
-// limit bounds a request whose answer is short. The library waits up to 200 ms
-// after a failure, for nothing.
+// limit bounds a request with a short answer. The library waits up to 200 ms after a
+// failure, to no effect.
 func (d *Driver) limit(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(ctx, d.timeout+time.Second)
 }
 
-// mayPass reports whether a request that failed may succeed when it is repeated:
-// whatever is no answer of the server at all, or one that says so.
+// mayPass reports whether a failed request may succeed when repeated: if there was no
+// answer from the server, or one that says so.
 func mayPass(err error) bool {
 	var answer minio.ErrorResponse
 	if !errors.As(err, &answer) {
@@ -58,9 +58,9 @@ func mayPass(err error) bool {
 		return false
 	case http.StatusRequestTimeout, http.StatusTooManyRequests:
 		return true
-	case http.StatusConflict: // somebody does something to the same key
-		// The last one is versitygw's, whose objects are files: also when somebody deletes
-		// what else there was in an object's directory just now.
+	case http.StatusConflict: // another process is changing the same key
+		// The last one is versitygw's, which stores objects as files: it also occurs when
+		// another process just deleted the last other object in the directory.
 		return isCode(err, "ConditionalRequestConflict", "OperationAborted", minio.Conflict, "ExistingObjectIsDirectory")
 	}
 	return answer.StatusCode >= 500 || isCode(err, "SlowDown", "RequestTimeout", "InternalError", "ServiceUnavailable",
@@ -68,7 +68,7 @@ func mayPass(err error) bool {
 		"XAmzContentSHA256Mismatch")
 }
 
-// isForGood knows errors on the way to the server that stay.
+// isForGood recognizes permanent errors of the connection.
 func isForGood(err error) bool {
 	var certificate *x509.CertificateInvalidError
 	var authority x509.UnknownAuthorityError
@@ -77,7 +77,7 @@ func isForGood(err error) bool {
 	return errors.Is(err, http.ErrSchemeMismatch) || errors.As(err, &certificate) || errors.As(err, &authority) || errors.As(err, &host) || errors.As(err, &argument)
 }
 
-// errArgument is what no repetition helps against.
+// errArgument marks errors that no retry can fix.
 type errArgument struct{ error }
 
 func (e errArgument) Unwrap() error { return e.error }
@@ -95,7 +95,7 @@ func isStatus(err error, status int) bool {
 // isExists reports whether a conditional request found the key taken.
 func isExists(err error) bool { return isStatus(err, http.StatusPreconditionFailed) }
 
-// explained adds what to do to errors that need somebody to do something.
+// explained adds advice to errors that need someone to act.
 func explained(err error) error {
 	var answer minio.ErrorResponse
 	if !errors.As(err, &answer) {

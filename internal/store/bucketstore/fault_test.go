@@ -22,9 +22,9 @@ import (
 	"github.com/holdfast-web/holdfast/test/services"
 )
 
-// TestCuts breaks the connection at many points of a Create, of its requests and
-// of the answers. Every Create succeeds all the same, for it repeats what broke;
-// its own object is never somebody else's to it, and is there whole.
+// TestCuts breaks the connection at many points of a Create, in its requests and in the
+// answers. Every Create succeeds, because it repeats what broke, recognizes its own
+// object, and that object is complete.
 func TestCuts(t *testing.T) {
 	t.Parallel()
 	s3 := services.StartS3(t, services.S3Options{})
@@ -72,7 +72,7 @@ func cutCreate(t *testing.T, c bucketstore.Config, key string, text []byte, cut 
 	}
 }
 
-// cuts are places in what a Create sends, or is sent.
+// cuts are positions in the bytes that a Create sends or receives.
 func cuts(size int, upload bool) []int64 {
 	if !upload {
 		return []int64{1, 20, 100, 200, 300, 600, 900, 1500, 2500}
@@ -84,8 +84,8 @@ func cuts(size int, upload bool) []int64 {
 	return cuts
 }
 
-// TestLostAnswers: when the answer to a Create is lost, the repeated request
-// finds the object there, and Create can tell whose it is.
+// TestLostAnswers: when the answer to a Create is lost, the repeated request finds the
+// object, and Create can tell which writer made it.
 func TestLostAnswers(t *testing.T) {
 	t.Parallel()
 	s3 := services.StartS3(t, services.S3Options{})
@@ -99,7 +99,7 @@ func TestLostAnswers(t *testing.T) {
 			pass.ServeHTTP(w, r)
 			return
 		}
-		if strings.Contains(r.URL.Path, "rival") { // who is faster, while ours never gets there
+		if strings.Contains(r.URL.Path, "rival") { // another writer wins while ours never arrives
 			if err := straight.Create(r.Context(), strings.TrimPrefix(r.URL.Path, "/"+c.Bucket+"/"), int64(len(rival)), bytes.NewReader(rival)); err != nil {
 				t.Errorf("Create of the rival (completion %t): %v", completion, err)
 			}
@@ -138,9 +138,9 @@ func (d discard) Header() http.Header         { return d.header }
 func (d discard) Write(p []byte) (int, error) { return len(p), nil }
 func (d discard) WriteHeader(int)             {}
 
-// TestIgnoresConditions: a server that replaces objects is refused; one that does
-// so only on the completion of multipart uploads gets large blobs in one request.
-// Both are made of a proper server by deleting what is in the way.
+// TestIgnoresConditions: a server that replaces objects is refused; one that does so only
+// on the completion of multipart uploads gets large blobs in one request. Both are
+// simulated with a correct server by deleting existing objects.
 func TestIgnoresConditions(t *testing.T) {
 	t.Parallel()
 	s3 := services.StartS3(t, services.S3Options{})
@@ -209,7 +209,7 @@ func newCore(t testing.TB, s3 *services.S3) *minio.Core {
 	return core
 }
 
-// TestResumedRead: a download goes on where its connection broke, a few times.
+// TestResumedRead: a download continues where its connection broke, a few times.
 func TestResumedRead(t *testing.T) {
 	t.Parallel()
 	s3 := services.StartS3(t, services.S3Options{})
@@ -233,7 +233,7 @@ func TestResumedRead(t *testing.T) {
 		}
 		_ = d.Close()
 	}
-	// One that always breaks ends with an error and not with a part.
+	// One that always breaks ends with an error and not with partial content.
 	p := newProxy(t, s3, func(w http.ResponseWriter, r *http.Request, pass http.Handler) {
 		pass.ServeHTTP(&breaking{ResponseWriter: w, left: 100_000}, r)
 	})
@@ -260,7 +260,7 @@ func (b *breaking) Write(p []byte) (int, error) {
 	return b.ResponseWriter.Write(p)
 }
 
-// TestFailingAnswers: what servers say when they are busy or broken.
+// TestFailingAnswers: answers of servers that are busy or broken.
 func TestFailingAnswers(t *testing.T) {
 	t.Parallel()
 	s3 := services.StartS3(t, services.S3Options{})
@@ -310,7 +310,7 @@ func TestFailingAnswers(t *testing.T) {
 	}
 }
 
-// TestDamagedUpload: a server takes no body that became another on the way.
+// TestDamagedUpload: a server rejects a body that changed on the way.
 func TestDamagedUpload(t *testing.T) {
 	t.Parallel()
 	s3 := services.StartS3(t, services.S3Options{})
@@ -358,7 +358,7 @@ func (f *flipped) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// TestListResumes: a list goes on after the last key when a page fails.
+// TestListResumes: a list continues after the last key when a page fails.
 func TestListResumes(t *testing.T) {
 	t.Parallel()
 	s3 := services.StartS3(t, services.S3Options{})
@@ -395,8 +395,8 @@ func TestListResumes(t *testing.T) {
 	}
 }
 
-// TestAbandonedUploads: a Create that fails leaves no parts behind, and those of
-// a writer that died are aborted a day later.
+// TestAbandonedUploads: a failed Create leaves no parts behind, and those of a dead
+// writer are aborted a day later.
 func TestAbandonedUploads(t *testing.T) {
 	t.Parallel()
 	s3 := services.StartS3(t, services.S3Options{})

@@ -13,7 +13,7 @@ import (
 // page is how many keys one request lists.
 const page = 1000
 
-// List implements store.Driver. Objects whose names are no keys are not seen.
+// List implements store.Driver. Objects whose names are not keys are skipped.
 func (d *Driver) List(ctx context.Context, prefix, after string) iter.Seq2[store.Info, error] {
 	return func(yield func(store.Info, error) bool) {
 		if !isPrefix(prefix) {
@@ -36,8 +36,8 @@ func isPrefix(s string) bool {
 	return s == "" || store.CheckKey(s) == nil || store.CheckKey(s+"x") == nil
 }
 
-// list yields what the bucket holds, beginning again after the last key when a
-// request fails.
+// list yields the contents of the bucket, restarting after the last key when a request
+// fails.
 func (d *Driver) list(ctx context.Context, prefix, after string, size int) iter.Seq2[store.Info, error] {
 	return func(yield func(store.Info, error) bool) {
 		for {
@@ -65,7 +65,7 @@ func (d *Driver) list(ctx context.Context, prefix, after string, size int) iter.
 	}
 }
 
-// pages yields what comes after a key, until a request fails.
+// pages yields the keys after a key, until a request fails.
 func (d *Driver) pages(ctx context.Context, prefix, after string, size int) iter.Seq2[store.Info, error] {
 	noOwner := false
 	opts := minio.ListObjectsOptions{Prefix: d.object(prefix), Recursive: true, MaxKeys: size, FetchOwner: &noOwner}
@@ -83,7 +83,7 @@ func (d *Driver) pages(ctx context.Context, prefix, after string, size int) iter
 				return
 			}
 		}
-		if err := ctx.Err(); err != nil { // the library ends without a word
+		if err := ctx.Err(); err != nil { // the library ends silently
 			yield(store.Info{}, err)
 		}
 	}

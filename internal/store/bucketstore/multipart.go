@@ -12,8 +12,8 @@ import (
 	"github.com/minio/minio-go/v7"
 )
 
-// staleUpload is the age from which an incomplete upload is taken for that of a
-// dead writer. No upload of one object takes a day.
+// staleUpload is the age at which an incomplete upload is attributed to a dead writer. No
+// upload of one object takes a day.
 const staleUpload = 24 * time.Hour
 
 // upload is a multipart upload.
@@ -24,8 +24,8 @@ type upload struct {
 	parts  []minio.CompletePart
 }
 
-// multipart creates the object part by part. Nothing of it is visible, and all of
-// it was read, when the last request, a conditional one, puts it together.
+// multipart creates the object part by part. Until the last request, a conditional one,
+// combines the parts, nothing is visible, and by then everything was read.
 func (w *write) multipart(ctx context.Context, size int64, src *source) error {
 	u, err := w.driver.begin(ctx, w.key, w.mark)
 	if err != nil {
@@ -40,7 +40,7 @@ func (w *write) multipart(ctx context.Context, size int64, src *source) error {
 	return err
 }
 
-// begin starts an upload. One whose answer is lost is aborted a day later.
+// begin starts an upload. If its answer is lost, the upload is aborted a day later.
 func (d *Driver) begin(ctx context.Context, key, mark string) (*upload, error) {
 	u := &upload{driver: d, object: d.object(key)}
 	err := d.try(ctx, func(ctx context.Context) (err error) {
@@ -54,8 +54,8 @@ func (d *Driver) begin(ctx context.Context, key, mark string) (*upload, error) {
 	return u, err
 }
 
-// send reads and uploads all parts, one after the other: a publish has several
-// uploads at once anyway.
+// send reads and uploads all parts in sequence: a publish has several uploads in parallel
+// anyway.
 func (u *upload) send(ctx context.Context, size int64, src *source) error {
 	part := max(u.driver.partSize, (size+maxParts-1)/maxParts)
 	buffer := make([]byte, min(part, size))
@@ -72,7 +72,7 @@ func (u *upload) send(ctx context.Context, size int64, src *source) error {
 	return nil
 }
 
-// part uploads the next part. To repeat it does no harm.
+// part uploads the next part. Repeating it is harmless.
 func (u *upload) part(ctx context.Context, body []byte) error {
 	sum := sumOf(body)
 	checksum := base64.StdEncoding.EncodeToString(sum[:])
@@ -99,7 +99,7 @@ func (u *upload) complete(ctx context.Context) error {
 	return err
 }
 
-// abort frees what an upload occupies. What cannot be aborted now is a day later.
+// abort frees the storage of an upload. If that fails now, it is done a day later.
 func (u *upload) abort(ctx context.Context) {
 	ctx, cancel := u.driver.detached(ctx)
 	defer cancel()
@@ -109,8 +109,8 @@ func (u *upload) abort(ctx context.Context) {
 	}
 }
 
-// multipartSafe reports whether the server completes uploads conditionally. It is
-// tried once, on the probe, which exists; and old uploads are cleaned up.
+// multipartSafe reports whether the server completes uploads conditionally. It tests this
+// once, on the probe, which exists, and cleans up old uploads.
 func (d *Driver) multipartSafe(ctx context.Context) (bool, error) {
 	select {
 	case d.parts.turn <- struct{}{}:
@@ -160,8 +160,7 @@ func (d *Driver) probeMultipart(ctx context.Context) (bool, error) {
 	return false, fmt.Errorf("try a conditional multipart upload: %w", err)
 }
 
-// clean aborts the uploads of writers that died. It is no condition of using the
-// store.
+// clean aborts the uploads of dead writers. The store is usable even if it fails.
 func (d *Driver) clean(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, d.timeout)
 	defer cancel()

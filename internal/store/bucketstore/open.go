@@ -13,7 +13,7 @@ import (
 	holdfast "github.com/holdfast-web/holdfast"
 )
 
-// probeKey is no key of the store, so that nobody sees it. The object stays.
+// probeKey is not a store key, so it is never listed. The object stays.
 const probeKey = ".holdfast-probe"
 
 // Open checks that the bucket can be used, and returns the store in it.
@@ -28,8 +28,8 @@ func Open(ctx context.Context, c Config) (*Driver, error) {
 	return d, nil
 }
 
-// New returns the store in a bucket without asking for it: it may be out of
-// reach now and come back. Check should be called before anything is created.
+// New returns the store in a bucket without contacting it: it may be unreachable now and
+// come back. Check should be called before anything is created.
 func New(c Config) (*Driver, error) {
 	if err := c.fill(); err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
@@ -41,7 +41,7 @@ func New(c Config) (*Driver, error) {
 	transport, creds := newTransport(c.TLS, c.Timeout), c.credentials()
 	core, err := minio.NewCore(endpoint.Host, &minio.Options{
 		Creds: creds, Secure: endpoint.Scheme == "https", Transport: transport, Region: c.Region,
-		MaxRetries: 1, // none: only the driver knows what a lost answer means
+		MaxRetries: 1, // none: only the driver knows the meaning of a lost answer
 	})
 	if err != nil {
 		return nil, fmt.Errorf("open store: %w: %w", holdfast.ErrInvalid, err)
@@ -55,9 +55,9 @@ func New(c Config) (*Driver, error) {
 	return d, nil
 }
 
-// Check makes sure that the bucket exists, that it can be listed, and that the
-// server creates conditionally. Credentials that cannot write are reported to the
-// log and no error: a store may be read-only to a node.
+// Check makes sure that the bucket exists and can be listed, and that the server creates
+// conditionally. Credentials that cannot write are logged and are not an error: a store
+// may be read-only to a node.
 func (d *Driver) Check(ctx context.Context) error {
 	v, err := d.creds.GetWithContext(d.core.CredContext())
 	if err == nil && v.SignerType.IsAnonymous() {
@@ -84,8 +84,8 @@ func (d *Driver) Check(ctx context.Context) error {
 	return nil
 }
 
-// checkCondition creates the probe, which exists but for the first time, until
-// the server refuses it.
+// checkCondition creates the probe, which exists except the first time, until the server
+// refuses it.
 func (d *Driver) checkCondition(ctx context.Context) error {
 	for range 2 {
 		w := &write{driver: d, key: probeKey, mark: newMark()}

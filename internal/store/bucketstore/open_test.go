@@ -76,7 +76,7 @@ func FuzzParseURL(f *testing.F) {
 	})
 }
 
-// TestOpenErrors: each says what is wrong and what to do.
+// TestOpenErrors: each error says what is wrong and what to do.
 func TestOpenErrors(t *testing.T) {
 	t.Parallel()
 	s3 := services.StartS3(t, services.S3Options{})
@@ -120,7 +120,7 @@ func TestOpenErrors(t *testing.T) {
 	}
 }
 
-// TestCredentials are found where other tools find them.
+// TestCredentials are found in the same places as with other tools.
 func TestCredentials(t *testing.T) {
 	s3 := services.StartS3(t, services.S3Options{})
 	c := config(t, s3)
@@ -146,7 +146,8 @@ func TestCredentials(t *testing.T) {
 	open(t, c)
 }
 
-// TestReadOnly: who may only read can, and is told when the store is opened.
+// TestReadOnly: read-only credentials can read, and are reported when the store is
+// opened.
 func TestReadOnly(t *testing.T) {
 	t.Parallel()
 	s3 := services.StartS3(t, services.S3Options{})

@@ -16,14 +16,14 @@ import (
 	"github.com/holdfast-web/holdfast/test/services"
 )
 
-// proxy passes requests on to a server, unchanged, for the signature covers them.
+// proxy passes requests on to a server unchanged, because the signature covers them.
 type proxy struct {
 	*httptest.Server
 	mu      sync.Mutex
 	methods []string
 }
 
-// newProxy returns one that asks handle first; it answers itself if that says so.
+// newProxy returns one that calls handle first, which may answer instead.
 func newProxy(t testing.TB, s3 *services.S3, handle func(w http.ResponseWriter, r *http.Request, pass http.Handler)) *proxy {
 	t.Helper()
 	target, err := url.Parse(s3.URL)
@@ -53,7 +53,7 @@ func newProxy(t testing.TB, s3 *services.S3, handle func(w http.ResponseWriter, 
 	return p
 }
 
-// requests returns the methods of all requests since it was called last.
+// requests returns the methods of all requests since the last call.
 func (p *proxy) requests() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -61,13 +61,12 @@ func (p *proxy) requests() string {
 	return strings.Join(p.methods, " ")
 }
 
-// cutter passes connections on, and breaks one when a number of bytes went
-// through it in one direction.
+// cutter passes connections on, and breaks one after a number of bytes in one direction.
 type cutter struct {
 	listener net.Listener
 	target   string
 	upload   bool         // which direction is counted
-	left     atomic.Int64 // bytes till the cut; there is one at most
+	left     atomic.Int64 // bytes until the cut; there is one at most
 	done     atomic.Bool
 	wg       sync.WaitGroup
 }
@@ -125,7 +124,7 @@ func (c *cutter) copy(to io.Writer, from io.Reader, counted bool, end func()) {
 		n, err := from.Read(buffer)
 		if counted && !c.done.Load() {
 			if over := -c.left.Add(int64(-n)); over >= 0 && c.done.CompareAndSwap(false, true) {
-				_, _ = to.Write(buffer[:max(0, int64(n)-over)]) // up to the very byte
+				_, _ = to.Write(buffer[:max(0, int64(n)-over)]) // exactly to that byte
 				return
 			}
 		}

@@ -15,7 +15,7 @@ import (
 	holdfast "github.com/holdfast-web/holdfast"
 )
 
-// resumptions is how often one reader goes on after its connection broke.
+// resumptions is how often one reader resumes after its connection broke.
 const resumptions = 3
 
 // Open implements store.Driver.
@@ -37,8 +37,7 @@ func (d *Driver) Open(ctx context.Context, key string, off, n int64) (io.ReadClo
 	return r, nil
 }
 
-// reader reads a part of an object, and goes on where it was when the connection
-// breaks.
+// reader reads a part of an object, and resumes where it was when the connection breaks.
 type reader struct {
 	ctx      context.Context // of the Open call; it also bounds reading
 	driver   *Driver
@@ -49,9 +48,9 @@ type reader struct {
 	broken   int
 }
 
-// open asks for what is left.
+// open requests the rest.
 func (r *reader) open(ctx context.Context) error {
-	if r.off == r.end { // nothing, of an object that must exist
+	if r.off == r.end { // nothing, though the object must exist
 		_, err := r.driver.stat(ctx, r.key)
 		r.body = io.NopCloser(bytes.NewReader(nil))
 		return err
@@ -67,7 +66,7 @@ func (r *reader) open(ctx context.Context) error {
 	}
 	body, info, header, err := r.driver.core.GetObject(ctx, r.driver.bucket, r.driver.object(r.key), opts)
 	switch {
-	case isStatus(err, http.StatusRequestedRangeNotSatisfiable): // it starts behind the end
+	case isStatus(err, http.StatusRequestedRangeNotSatisfiable): // it starts beyond the end
 		r.body = io.NopCloser(bytes.NewReader(nil))
 		return nil
 	case err != nil:
@@ -81,7 +80,7 @@ func (r *reader) open(ctx context.Context) error {
 	return nil
 }
 
-// byteRange is the header for the bytes from off up to, not including, end.
+// byteRange is the Range header for the bytes from off up to, not including, end.
 func byteRange(off, end int64) string {
 	if end == math.MaxInt64 {
 		return fmt.Sprintf("bytes=%d-", off)
@@ -107,7 +106,7 @@ func (r *reader) Read(p []byte) (int, error) {
 	return n, r.resume()
 }
 
-// resume goes on with a new request. The body is the rest, or fails at once.
+// resume continues with a new request. The body is the rest, or fails at once.
 func (r *reader) resume() error {
 	_ = r.body.Close() // it has failed
 	err := r.driver.try(r.ctx, r.open)

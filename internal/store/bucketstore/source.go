@@ -9,8 +9,8 @@ import (
 	holdfast "github.com/holdfast-web/holdfast"
 )
 
-// source reads what is to be stored, as long as ctx lives, and keeps its own
-// errors apart from those of the store.
+// source reads the bytes to store, while ctx is alive, and keeps its own errors separate
+// from those of the store.
 type source struct {
 	ctx  context.Context // of the one call that made it
 	r    io.Reader
@@ -30,7 +30,7 @@ func (s *source) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// fill reads all of p; if it is the last, nothing may come after it.
+// fill reads all of p; if it is the last part, nothing may follow.
 func (s *source) fill(p []byte, last bool) error {
 	_, err := io.ReadFull(s, p)
 	switch {
@@ -44,7 +44,7 @@ func (s *source) fill(p []byte, last bool) error {
 	return s.err
 }
 
-// end makes sure that nothing is left. A reader may tell of a failure only then.
+// end makes sure that nothing is left. A reader may report a failure only then.
 func (s *source) end() error {
 	size := s.read
 	var more [1]byte

@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// newTransport returns one whose connections end when they make no progress for
-// a while: a deadline for a whole transfer would be too short for some links or
-// far too long to notice that a server hangs.
+// newTransport returns one whose connections end when they make no progress for a while.
+// A deadline for a whole transfer would be too short for some links or far too long to
+// notice a hanging server.
 func newTransport(config *tls.Config, timeout time.Duration) *http.Transport {
 	dialer := &net.Dialer{Timeout: timeout}
 	return &http.Transport{
@@ -30,8 +30,8 @@ func newTransport(config *tls.Config, timeout time.Duration) *http.Transport {
 	}
 }
 
-// restlessConn fails when nothing is read or written for a while. Only HTTP/1
-// may run over it: an HTTP/2 connection may rest.
+// restlessConn fails when nothing is read or written for a while. It supports only
+// HTTP/1: an HTTP/2 connection may be idle.
 type restlessConn struct {
 	net.Conn
 	timeout time.Duration
@@ -44,8 +44,7 @@ func (c *restlessConn) Read(p []byte) (int, error) {
 	return c.Conn.Read(p)
 }
 
-// Write moves the deadline of a pending read on as well: the answer comes after the
-// body.
+// Write also extends the deadline of a pending read: the answer comes after the body.
 func (c *restlessConn) Write(p []byte) (int, error) {
 	if err := c.SetDeadline(time.Now().Add(c.timeout)); err != nil {
 		return 0, err

@@ -16,8 +16,8 @@ import (
 	"github.com/holdfast-web/holdfast/internal/store/dirstore"
 )
 
-// writes is what the crash tests store, in this order: a new directory, a known
-// one, a file of several writes, an empty one, one in the root.
+// writes is what the crash tests store, in this order: a new directory, a known one, a
+// file of several writes, an empty one, one in the root.
 func writes() []struct {
 	key  string
 	data []byte
@@ -45,7 +45,7 @@ func run(t *testing.T, d store.Driver) (acknowledged map[string]bool, err error)
 	return acknowledged, nil
 }
 
-// wantState checks that every key is absent or whole, and there if acknowledged.
+// wantState checks that every key is absent or complete, and present if acknowledged.
 func wantState(t *testing.T, d store.Driver, acknowledged map[string]bool) {
 	t.Helper()
 	for _, w := range writes() {
@@ -72,7 +72,7 @@ func wantState(t *testing.T, d store.Driver, acknowledged map[string]bool) {
 	}
 }
 
-// wantComplete checks that a publisher that comes after finds or makes everything.
+// wantComplete checks that a later publisher finds or creates everything.
 func wantComplete(t *testing.T, d store.Driver) {
 	t.Helper()
 	all := map[string]bool{}
@@ -94,8 +94,8 @@ func countSteps(t *testing.T) int {
 	return len(fsys.Steps())
 }
 
-// losses returns ways to lose what was not synced: nothing (the process alone
-// died), everything, and each change or not by the throw of a coin.
+// losses returns ways to lose unsynced changes: nothing (only the process died),
+// everything, or a random subset.
 func losses(step int) map[string]func() bool {
 	all := map[string]func() bool{"nothing": func() bool { return true }, "everything": nil}
 	for seed := range uint64(20) {
@@ -126,8 +126,8 @@ func TestCrashAtEveryStep(t *testing.T) {
 	}
 }
 
-// A writer dies, the machine lives on; others rely on what they see, and then
-// the machine dies: what they were told must last.
+// A writer dies and the machine survives; others rely on what they see, and then the
+// machine dies: everything they were told must last.
 func TestSeenThenCrash(t *testing.T) {
 	for step := 1; step <= countSteps(t); step++ {
 		for name, look := range map[string]func(store.Driver, string) bool{
@@ -156,7 +156,7 @@ func TestSeenThenCrash(t *testing.T) {
 	}
 }
 
-// One step fails, or works and its answer is lost; the process goes on.
+// One step fails, or works and its answer is lost; the process continues.
 func TestFailAtEveryStep(t *testing.T) {
 	for _, cause := range []error{
 		syscall.ENOSPC, syscall.EIO, durabletest.Late{Err: syscall.EIO}, syscall.ESTALE,
@@ -168,8 +168,8 @@ func TestFailAtEveryStep(t *testing.T) {
 				d := dirstore.New("memory", fsys)
 				acknowledged, err := run(t, d)
 				failed := fsys.Steps()[step-1]
-				// Nobody waits for the removal of a temporary file, and the first
-				// create fails anyway: its directory is not there yet.
+				// Removing a temporary file is not awaited, and the first create fails
+				// anyway: its directory does not exist yet.
 				if failed.Op != durabletest.Remove && step > 1 && !errors.Is(err, cause) {
 					t.Errorf("%+v failed, and Create = %v", failed, err)
 				}
@@ -198,7 +198,7 @@ func TestDiskFull(t *testing.T) {
 	}
 }
 
-// An NFS server forgets a handle: the file is opened once more, and only once.
+// An NFS server forgets a handle: the file is reopened, and only once.
 func TestStaleHandle(t *testing.T) {
 	for name, test := range map[string]struct {
 		op    durabletest.Op

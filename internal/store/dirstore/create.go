@@ -12,7 +12,7 @@ import (
 	holdfast "github.com/holdfast-web/holdfast"
 )
 
-// Create implements store.Driver. It does not read r when the key is there already.
+// Create implements store.Driver. It does not read r if the key exists.
 func (d *Driver) Create(ctx context.Context, key string, size int64, r io.Reader) error {
 	if err := check(ctx, "create", key); err != nil {
 		return err
@@ -43,7 +43,7 @@ func (d *Driver) write(key string, size int64, src *source) error {
 	return nil
 }
 
-// exists returns fs.ErrExist, and has made sure that it lasts, for a key that is there.
+// exists returns fs.ErrExist for an existing key, once the file is durable.
 func (d *Driver) exists(key string) error {
 	_, err := d.stat(key)
 	switch {
@@ -58,11 +58,11 @@ func (d *Driver) exists(key string) error {
 	return fs.ErrExist
 }
 
-// source reads what is to be stored, as long as ctx lives and it is not closed,
-// and keeps its own errors apart from those of the file system.
+// source reads the bytes to store, until ctx ends or it is closed, and keeps its own
+// errors separate from those of the file system.
 type source struct {
 	ctx   context.Context // of the one call that reads it
-	alive func()          // tells that the file system took what was read before
+	alive func()          // shows that the file system accepted the previous read
 	err   error
 
 	mu     sync.Mutex // held while r is read
@@ -70,8 +70,8 @@ type source struct {
 	closed bool
 }
 
-// close returns when r is not being read, and will not be: it belongs to the
-// caller of Create, also when a write was left behind that hangs.
+// close returns when r is not being read, and will not be: r then belongs to the caller
+// of Create, even if a hanging write was left behind.
 func (s *source) close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -89,15 +89,15 @@ func (s *source) Read(p []byte) (int, error) {
 	}
 	s.alive()
 	n, err := s.r.Read(p)
-	s.alive() // what took long was not the file system
+	s.alive() // the delay was not the file system's
 	if err != nil && err != io.EOF {
 		s.err = err
 	}
 	return n, err
 }
 
-// copyTo writes exactly size bytes to w. One more is asked for, so that a
-// reader that has more than it should is noticed.
+// copyTo writes exactly size bytes to w. It tries to read one more, to detect a reader
+// with extra bytes.
 func (s *source) copyTo(w io.Writer, size int64) error {
 	n, err := io.Copy(w, io.LimitReader(s, size))
 	if err != nil {

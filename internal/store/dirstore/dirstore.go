@@ -1,19 +1,18 @@
 // Package dirstore keeps a store in a directory, on a local disk or an NFS mount.
 //
-// A key is the path of a file. Files appear under their names whole and synced,
-// never change, and are never locked. Temporary files lie in the directory
-// ".tmp"; no key starts with a dot. Because keys are paths, no key may be
-// another one's directory.
+// A key is the path of a file. Files appear under their names complete and synced, never
+// change, and are never locked. Temporary files are in the directory ".tmp"; no key
+// starts with a dot. Because keys are paths, a key cannot be the directory of another
+// key.
 //
-// A client of a network file system may deny for half a minute that a file exists
-// which another machine made. Before Open and Stat say so they open the directories
-// above it, which makes an NFS client ask the server. Where the client does not,
-// callers that know better ask again.
+// A client of a network file system may claim for half a minute that a file created by
+// another machine does not exist. Before Open and Stat report that, they open the
+// directories above it, which makes an NFS client ask the server. If the client still
+// does not, callers that know better retry.
 //
-// System calls on a network file system hang for as long as its server is away,
-// whatever the mount options say. They run in workers here: each method returns
-// when its context ends, or when nothing came for half a minute, and leaves the
-// call behind.
+// System calls on a network file system hang while its server is unreachable, regardless
+// of mount options. They run in workers here: each method returns when its context ends,
+// or when there was no progress for half a minute, and leaves the call behind.
 package dirstore
 
 import (
@@ -35,17 +34,17 @@ import (
 	"github.com/holdfast-web/holdfast/internal/store"
 )
 
-// tempAge is the age from which a temporary file is taken for that of a dead
-// writer. No upload of one object takes a day.
+// tempAge is the age at which a temporary file is attributed to a dead writer. No upload
+// of one object takes a day.
 const tempAge = 24 * time.Hour
 
-// settled is the age from which a name is taken for durable without a sync:
-// journalling file systems commit names within some 30 seconds.
+// settled is the age at which a name counts as durable without a sync: journaling file
+// systems commit names within about 30 seconds.
 const settled = time.Minute
 
-// Options of a Driver. The zero value will do.
+// Options of a Driver. The zero value is valid.
 type Options struct {
-	Logger   *slog.Logger // of what was cleaned up; nil discards
+	Logger   *slog.Logger // for cleanups; nil discards
 	Existing bool         // do not create the directory
 }
 
@@ -59,8 +58,8 @@ type Driver struct {
 
 var _ store.Driver = (*Driver)(nil)
 
-// Open opens the store in dir, which is created if need be, and deletes
-// temporary files that writers left there more than a day ago.
+// Open opens the store in dir, which is created if necessary, and deletes temporary files
+// that writers left there more than a day ago.
 func Open(ctx context.Context, dir string, o Options) (*Driver, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("open store %s: %w", dir, err)
@@ -88,7 +87,7 @@ func Open(ctx context.Context, dir string, o Options) (*Driver, error) {
 	return d, nil
 }
 
-// New returns the store in fsys, which messages call dir.
+// New returns the store in fsys, called dir in messages.
 func New(dir string, fsys durable.FS) *Driver {
 	d := &Driver{dir: dir, pool: hangpool.New(workers)}
 	d.use(fsys)
@@ -105,7 +104,7 @@ func (d *Driver) Close() error {
 	return nil
 }
 
-// clean is no condition of using the store, which may be read-only here.
+// clean is optional for using the store, which may be read-only here.
 func (d *Driver) clean(ctx context.Context, log *slog.Logger) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
@@ -134,8 +133,8 @@ func (d *Driver) statDurable(key string) (store.Info, error) {
 	if err != nil {
 		return store.Info{}, d.fail("stat", key, err)
 	}
-	// Another process may have named the file a moment ago and not have synced
-	// the directory yet, but the caller will rely on what it is told here.
+	// Another process may have named the file a moment ago without having synced the
+	// directory yet, but the caller relies on this answer.
 	if time.Since(info.ModTime()) < settled {
 		if err := d.tree.SyncDir(path.Dir(key)); err != nil {
 			return store.Info{}, d.fail("stat", key, err)
@@ -171,7 +170,7 @@ func (d *Driver) remove(key string) error {
 	return nil
 }
 
-// stat describes the file of a key. A directory is none.
+// stat describes the file of a key. A directory does not count.
 func (d *Driver) stat(key string) (fs.FileInfo, error) {
 	info, err := d.fsys.Stat(key)
 	if stale(err) {
@@ -183,10 +182,10 @@ func (d *Driver) stat(key string) (fs.FileInfo, error) {
 	return info, err
 }
 
-// lookUp finds what key means. When there seems to be nothing, it looks again
-// after it opened the directories above: an NFS client may remember for as long as
-// it remembers a directory that there was nothing in it, but asks the server about
-// each directory that is opened (close-to-open consistency).
+// lookUp finds the file of key. If there seems to be none, it looks again after opening
+// the directories above: an NFS client may remember the absence as long as it caches the
+// directory, but asks the server about each directory that is opened (close-to-open
+// consistency).
 func lookUp[T any](d *Driver, key string, find func(key string) (T, error)) (T, error) {
 	found, err := find(key)
 	if !errors.Is(err, fs.ErrNotExist) {
@@ -198,7 +197,7 @@ func lookUp[T any](d *Driver, key string, find func(key string) (T, error)) (T, 
 	return find(key)
 }
 
-// openParents reports whether all directories above key are there.
+// openParents reports whether all directories above key exist.
 func (d *Driver) openParents(key string) bool {
 	for i := -1; i < len(key); {
 		dir := "."
@@ -229,7 +228,7 @@ func check(ctx context.Context, verb, key string) error {
 	return nil
 }
 
-// fail tells what an error of the file system means.
+// fail classifies an error of the file system.
 func (d *Driver) fail(verb, key string, err error) error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -244,8 +243,8 @@ func (d *Driver) fail(verb, key string, err error) error {
 	return fmt.Errorf("%s %s in %s: %w", verb, key, d.dir, err)
 }
 
-// mayPass reports whether an error is one of those that a disk, a network file
-// system or a lack of descriptors cause for a while.
+// mayPass reports whether an error may be transient: caused by a disk, a network file
+// system or a lack of descriptors.
 func mayPass(err error) bool {
 	for _, e := range []syscall.Errno{
 		syscall.EIO, syscall.ESTALE, syscall.EBADF, syscall.ETIMEDOUT, syscall.EAGAIN, syscall.EINTR, syscall.EBUSY,
@@ -258,8 +257,7 @@ func mayPass(err error) bool {
 	return false
 }
 
-// Space returns how much room there is for the store, and how much of it is free, in
-// bytes.
+// Space returns the total and free space for the store, in bytes.
 func (d *Driver) Space(ctx context.Context) (free, total uint64, err error) {
 	type space struct{ free, total uint64 }
 	s, err := await(ctx, d, place{"measure", "the store"}, stall, func(context.Context, func()) (s space, err error) {
@@ -269,7 +267,7 @@ func (d *Driver) Space(ctx context.Context) (free, total uint64, err error) {
 	return s.free, s.total, err
 }
 
-// Place names the directory and the machine whose file system it is in.
+// Place names the directory and the machine that has its file system.
 func (d *Driver) Place() string {
 	host, err := os.Hostname()
 	if err != nil {

@@ -24,7 +24,7 @@ func TestConformance(t *testing.T) {
 	})
 }
 
-// The file system that crash tests use has to be as good as a real one.
+// The file system of the crash tests must behave like a real one.
 func TestConformanceInMemory(t *testing.T) {
 	storetest.Run(t, func(*testing.T) store.Driver {
 		return dirstore.New("memory", durabletest.Inject(durabletest.NewMem(nil), nil))

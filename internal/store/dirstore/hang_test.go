@@ -72,7 +72,8 @@ func (h *hanging) calls(r io.Reader) map[string]func(ctx context.Context) error 
 	}
 }
 
-// Every method ends with its context, or when nothing came for half a minute.
+// Every method returns when its context ends, or when there was no progress for half a
+// minute.
 func TestHang(t *testing.T) {
 	for _, name := range []string{"Stat", "Open", "Create", "Delete", "List", "Read"} {
 		for _, end := range []string{"cancelled", "deadline", "nobody"} {
@@ -116,8 +117,7 @@ func TestHang(t *testing.T) {
 	}
 }
 
-// When a write that was left behind goes on, it finds that nobody wants it, and
-// does not touch the reader any more.
+// When an abandoned write continues, it notices that, and no longer touches the reader.
 func TestHangingWriteIsUndone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHanging()
@@ -140,7 +140,7 @@ func TestHangingWriteIsUndone(t *testing.T) {
 	})
 }
 
-// What hangs is bounded: after that, nothing more is tried until something returns.
+// Hanging calls are bounded: beyond that, nothing more is tried until one returns.
 func TestHangsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHanging()

@@ -13,8 +13,8 @@ import (
 	"github.com/holdfast-web/holdfast/internal/store"
 )
 
-// List implements store.Driver. It keeps the names of one directory at a time in
-// memory, for each level. Files whose names are no keys are not seen.
+// List implements store.Driver. It keeps the names of one directory per level in memory.
+// Files whose names are not keys are skipped.
 func (d *Driver) List(ctx context.Context, prefix, after string) iter.Seq2[store.Info, error] {
 	return func(yield func(store.Info, error) bool) {
 		w := walk{ctx: ctx, driver: d, prefix: prefix, after: after, yield: yield}
@@ -30,8 +30,8 @@ type walk struct {
 	yield         func(store.Info, error) bool
 }
 
-// dir yields the keys in the directory dir, "" or a name and a slash. It reports
-// whether to go on.
+// dir yields the keys in the directory dir, "" or a name and a slash. It reports whether
+// to continue.
 func (w *walk) dir(dir string) bool {
 	if err := w.ctx.Err(); err != nil {
 		return w.fail(dir, err)
@@ -53,8 +53,8 @@ func (w *walk) dir(dir string) bool {
 	return true
 }
 
-// names returns what lies in dir, directories with a slash at the end: that is
-// what makes the order of names that of the keys below them.
+// names returns the contents of dir, directories with a trailing slash, so that the order
+// of names is that of the keys below them.
 func (d *Driver) names(dir string) ([]string, error) {
 	entries, err := d.fsys.ReadDir(cmp.Or(strings.TrimSuffix(dir, "/"), "."))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -78,7 +78,7 @@ func (d *Driver) names(dir string) ([]string, error) {
 	return names, nil
 }
 
-// wants reports whether keys in the directory dir may have the prefix and come after after.
+// wants reports whether keys in the directory dir may have the prefix and follow after.
 func (w *walk) wants(dir string) bool {
 	if !strings.HasPrefix(dir, w.prefix) && !strings.HasPrefix(w.prefix, dir) {
 		return false

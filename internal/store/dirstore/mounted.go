@@ -9,11 +9,11 @@ import (
 	"github.com/holdfast-web/holdfast/internal/durable"
 )
 
-// ErrLocal is of a directory on a disk of this machine.
+// ErrLocal means that a directory is on a local disk.
 var ErrLocal = errors.New("it lies on a disk of this machine, nothing is mounted there")
 
-// MayBegin reports why a store that is to be shared had better not begin in the
-// directory, or nil: it is local, which is an ErrLocal, or it holds something.
+// MayBegin reports why a shared store should not be created in the directory, or nil: it
+// is local, which is an ErrLocal, or it is not empty.
 func (d *Driver) MayBegin(ctx context.Context) error {
 	_, err := await(ctx, d, place{"look at", "."}, stall,
 		func(context.Context, func()) (struct{}, error) { return struct{}{}, d.mayBegin() }, nothing)
@@ -33,7 +33,7 @@ func (d *Driver) mayBegin() error {
 		return d.fail("look at", ".", err)
 	}
 	for _, e := range entries {
-		// What servers keep there is no obstacle: .snapshot, .nfs0000…, lost+found.
+		// Entries made by file servers do not count: .snapshot, .nfs0000…, lost+found.
 		if name := e.Name(); !strings.HasPrefix(name, ".") && name != "lost+found" {
 			return fmt.Errorf("it holds something else: %s", name)
 		}

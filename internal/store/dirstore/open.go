@@ -33,8 +33,8 @@ func (d *Driver) Open(ctx context.Context, key string, off, n int64) (io.ReadClo
 	return &reader{ctx: ctx, driver: d, key: key, file: f, off: off, left: n}, nil
 }
 
-// file is an open file. It is opened once more when an NFS server no longer knows
-// its handle: bytes under a key never change.
+// file is an open file. It is reopened when an NFS server no longer knows its handle:
+// bytes under a key never change.
 type file struct {
 	durable.File
 	driver   *Driver
@@ -60,7 +60,7 @@ func (f *file) open() (err error) {
 	return err
 }
 
-// openRegular opens the file of a key. A directory is none.
+// openRegular opens the file of a key. A directory does not count.
 func (d *Driver) openRegular(key string) (durable.File, error) {
 	f, err := d.fsys.Open(key)
 	if errors.Is(err, syscall.ENOTDIR) {
@@ -74,7 +74,7 @@ func (d *Driver) openRegular(key string) (durable.File, error) {
 		err = fs.ErrNotExist
 	}
 	if err != nil {
-		_ = f.Close() // the first error is the one to tell
+		_ = f.Close() // the first error is the one to report
 		return nil, err
 	}
 	return f, nil
@@ -95,13 +95,13 @@ func (f *file) ReadAt(p []byte, off int64) (int, error) {
 	return n + m, err
 }
 
-// stale reports whether an NFS server no longer knows a file that is open. A client
-// that found that out when it recovered what it had open says EBADF.
+// stale reports whether an NFS server no longer knows an open file. A client that noticed
+// while recovering its open files returns EBADF.
 func stale(err error) bool { return errors.Is(err, syscall.ESTALE) || errors.Is(err, syscall.EBADF) }
 
 func (f *file) close() { _ = f.File.Close() } // nothing was written
 
-// closedFile stands for a file that could not be opened again.
+// closedFile stands in for a file that could not be reopened.
 type closedFile struct{ durable.File }
 
 func (closedFile) ReadAt([]byte, int64) (int, error) { return 0, fs.ErrClosed }
@@ -110,16 +110,16 @@ func (closedFile) Close() error                      { return nil }
 // chunk is how much is read at once, in bytes.
 const chunk = 128 << 10
 
-// reader reads a part of a file, in chunks: a call that is given up keeps the
-// memory that it reads to, and must not have the caller's.
+// reader reads a part of a file, in chunks: an abandoned call keeps its buffer, so that
+// must not be the caller's.
 type reader struct {
 	ctx       context.Context // of the Open call; it also bounds reading
 	driver    *Driver
 	key       string
-	file      *file // nil once it is closed, or left to a call that hangs
+	file      *file // nil once it is closed, or left to a hanging call
 	off, left int64
 	buffer    []byte // for chunks
-	have      []byte // of it, what is not handed out yet
+	have      []byte // the part of it not yet handed out
 	err       error  // after that
 }
 
@@ -178,8 +178,8 @@ func (r *reader) fill() {
 	}
 }
 
-// closing is how long Close waits. That takes no time, and no longer than this if
-// the file system hangs: nothing was written.
+// closing is how long Close waits. Normally it takes no time; if the file system hangs,
+// it ends after this: nothing was written.
 const closing = time.Second
 
 // Close implements io.Closer.

@@ -13,29 +13,28 @@ import (
 )
 
 const (
-	// workers bounds the system calls under way, those that hang included.
+	// workers bounds the running system calls, including those that hang.
 	workers = 64
-	// stall is how long a call of the file system may take; longer than the pauses
-	// that a busy server makes.
+	// stall is how long a file system call may take; longer than the pauses of a busy
+	// server.
 	stall = 30 * time.Second
-	// syncLeast is the slowest that bytes are expected to get to the disk, in bytes
-	// a second, and syncMost the most that a system holds back until it must.
+	// syncLeast is the lowest expected rate of syncing to disk, in bytes a second, and
+	// syncMost the most that a system buffers before it must.
 	syncLeast = 1 << 20
 	syncMost  = 256 << 20
 )
 
-// syncing is how long a call that makes size bytes durable may go without a sign
-// of life.
+// syncing is how long a call that makes size bytes durable may go without progress.
 func syncing(size int64) time.Duration {
 	return stall + time.Duration(min(size, syncMost)/syncLeast)*time.Second
 }
 
-// place is what a call is about, for messages.
+// place describes the subject of a call, for messages.
 type place struct{ verb, key string }
 
-// await runs call, which may hang in the kernel, in a worker. It gives the call up
-// when ctx ends, or when the file system shows no sign of life for as long as
-// most; late then gets what the call brings after all.
+// await runs call, which may hang in the kernel, in a worker. It abandons the call when
+// ctx ends, or when the file system makes no progress for as long as most; late then gets
+// the call's eventual result.
 func await[T any](ctx context.Context, d *Driver, p place, most time.Duration,
 	call func(ctx context.Context, alive func()) (T, error), late func(T),
 ) (T, error) {
@@ -46,7 +45,7 @@ func await[T any](ctx context.Context, d *Driver, p place, most time.Duration,
 	return run(ctx, d, p, most, call, late)
 }
 
-// acquireWorker takes a worker.
+// acquireWorker acquires a worker.
 func (d *Driver) acquireWorker(ctx context.Context, p place, most time.Duration) error {
 	select {
 	case d.pool.Free() <- struct{}{}:
@@ -64,7 +63,7 @@ func (d *Driver) acquireWorker(ctx context.Context, p place, most time.Duration)
 	return d.gaveUp(ctx, p)
 }
 
-// run is await after enter.
+// run is await after acquireWorker.
 func run[T any](ctx context.Context, d *Driver, p place, most time.Duration,
 	call func(ctx context.Context, alive func()) (T, error), late func(T),
 ) (T, error) {
@@ -86,8 +85,8 @@ func run[T any](ctx context.Context, d *Driver, p place, most time.Duration,
 	return r.value, r.err
 }
 
-// gaveUp tells why a call was given up: nobody waits for it any more, or the file
-// system hangs. That is an os.ErrDeadlineExceeded: other calls would hang as well.
+// gaveUp returns why a call was abandoned: its context ended, or the file system hangs.
+// The latter is an os.ErrDeadlineExceeded: other calls would hang as well.
 func (d *Driver) gaveUp(ctx context.Context, p place) error {
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return fmt.Errorf("%s %s: %w", p.verb, p.key, ctx.Err())
@@ -96,5 +95,5 @@ func (d *Driver) gaveUp(ctx context.Context, p place) error {
 		cmp.Or(ctx.Err(), os.ErrDeadlineExceeded))
 }
 
-// nothing is for results that need no tidying.
+// nothing is for results that need no cleanup.
 func nothing[T any](T) {}

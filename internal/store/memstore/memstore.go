@@ -1,6 +1,5 @@
-// Package memstore keeps a store in memory. It passes the same conformance
-// suite as the others, counts its calls, and fails on demand: other packages
-// test against it.
+// Package memstore keeps a store in memory. It passes the same conformance suite as the
+// other drivers, counts its calls, and fails on demand, for tests of other packages.
 package memstore
 
 import (
@@ -33,9 +32,9 @@ const (
 // Calls counts the calls of each method.
 type Calls struct{ Create, Open, Stat, List, Delete int }
 
-// Hook runs at the beginning of every call, outside of all locks, with the key
-// or, for List, the prefix. The call fails with the error it returns. To delay a
-// call, wait in it.
+// Hook runs at the beginning of every call, outside of all locks, with the key or, for
+// List, the prefix. The call fails with the error it returns. To delay a call, block in
+// it.
 type Hook func(ctx context.Context, op Op, key string) error
 
 // Driver is a store.Driver.
@@ -72,8 +71,8 @@ func (d *Driver) SetHook(hook Hook) {
 	d.hook = hook
 }
 
-// Change replaces the bytes under key, behind the back of everybody, as a faulty
-// disk does. It reports whether there were any.
+// Change replaces the bytes under key behind the store's back, like a faulty disk. It
+// reports whether there were any.
 func (d *Driver) Change(key string, change func([]byte) []byte) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -134,7 +133,7 @@ func (d *Driver) Open(ctx context.Context, key string, off, n int64) (io.ReadClo
 	return &reader{ctx, bytes.NewReader(data)}, nil
 }
 
-// reader ends with the context of the Open that made it, as those of other drivers do.
+// reader ends with the context of its Open, like those of other drivers.
 type reader struct {
 	ctx  context.Context
 	data *bytes.Reader
@@ -161,8 +160,8 @@ func (d *Driver) Stat(ctx context.Context, key string) (store.Info, error) {
 	return store.Info{Key: key, Size: int64(len(b.data)), Created: b.created}, nil
 }
 
-// List implements store.Driver. It yields what was there when it began, less
-// what was deleted meanwhile.
+// List implements store.Driver. It yields the keys that existed when it began and were
+// not deleted meanwhile.
 func (d *Driver) List(ctx context.Context, prefix, after string) iter.Seq2[store.Info, error] {
 	return func(yield func(store.Info, error) bool) {
 		if err := d.call(ctx, List, prefix); err != nil {
@@ -199,7 +198,7 @@ func (d *Driver) Delete(ctx context.Context, key string) error {
 	return nil
 }
 
-// begin counts a call, lets it fail, and checks its key.
+// begin counts a call, lets the hook fail it, and checks its key.
 func (d *Driver) begin(ctx context.Context, op Op, key string) error {
 	if err := d.call(ctx, op, key); err != nil {
 		return err

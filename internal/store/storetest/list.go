@@ -102,7 +102,7 @@ func testListEnds(t *testing.T, d store.Driver) {
 		create(t, d, fmt.Sprintf("a/%02d", i), nil)
 	}
 	seen := 0
-	for range d.List(t.Context(), "", "") { //nolint:errcheck // counts what comes before it stops
+	for range d.List(t.Context(), "", "") { //nolint:errcheck // counts the keys before it stops
 		if seen++; seen == 3 {
 			break
 		}
@@ -121,7 +121,7 @@ func testListEnds(t *testing.T, d store.Driver) {
 	}
 }
 
-// testCreateRace: of many writers one wins, and a reader sees nothing or all.
+// testCreateRace: of many writers one wins, and a reader sees nothing or everything.
 func testCreateRace(t *testing.T, d store.Driver) {
 	const writers, rounds = 20, 5
 	for round := range rounds {
@@ -151,7 +151,7 @@ func testCreateRace(t *testing.T, d store.Driver) {
 	}
 }
 
-// wantWhole reads a key that must be there, with one of texts.
+// wantWhole reads a key that must exist, with one of texts.
 func wantWhole(t *testing.T, d store.Driver, key string, texts [][]byte) {
 	r, err := d.Open(t.Context(), key, 0, -1)
 	if err != nil {
@@ -165,7 +165,7 @@ func wantWhole(t *testing.T, d store.Driver, key string, texts [][]byte) {
 	}
 }
 
-// testConcurrent runs every method at once, on keys that come and go.
+// testConcurrent runs every method concurrently, on keys that come and go.
 func testConcurrent(t *testing.T, d store.Driver) {
 	workers, rounds := 8, 30
 	if testing.Short() {
@@ -202,7 +202,7 @@ func churn(t *testing.T, d store.Driver, key string) {
 	}
 	if r, err := d.Open(t.Context(), key, 0, -1); err == nil {
 		got, err := io.ReadAll(r)
-		// A network file system, unlike others, takes a file from under its readers.
+		// A network file system, unlike others, removes a file while it is being read.
 		if err != nil && !errors.Is(err, holdfast.ErrNotFound) || err == nil && !bytes.Equal(got, data) {
 			t.Errorf("read %d bytes, %v", len(got), err)
 		}

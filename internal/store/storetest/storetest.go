@@ -1,5 +1,5 @@
-// Package storetest is the conformance suite of store.Driver. Every driver runs
-// it, against the real thing.
+// Package storetest is the conformance suite of store.Driver. Every driver runs it,
+// against the real service.
 package storetest
 
 import (
@@ -19,7 +19,7 @@ import (
 	"github.com/holdfast-web/holdfast/internal/store"
 )
 
-// Run tests the drivers that open returns, each of an empty store of its own.
+// Run tests the drivers that open returns, each on a new empty store.
 func Run(t *testing.T, open func(t *testing.T) store.Driver) {
 	for _, test := range []struct {
 		name string
@@ -45,7 +45,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Driver) {
 	}
 }
 
-// noise returns n bytes that do not compress, the same for the same n.
+// noise returns n incompressible bytes, the same for the same n.
 func noise(n int) []byte {
 	b := make([]byte, n)
 	r := rand.NewChaCha8([32]byte{byte(n), byte(n >> 8), byte(n >> 16)})
@@ -73,7 +73,7 @@ func read(t *testing.T, d store.Driver, key string, off, n int64) []byte {
 	return data
 }
 
-// wantAbsent fails the test if there is anything to be seen of key.
+// wantAbsent fails the test if any trace of key is visible.
 func wantAbsent(t *testing.T, d store.Driver, key string) {
 	t.Helper()
 	if _, err := d.Stat(t.Context(), key); !errors.Is(err, holdfast.ErrNotFound) {
@@ -192,9 +192,9 @@ func testBadReader(t *testing.T, d store.Driver) {
 			t.Errorf("%s: Create = %v, but it is the reader that failed", name, err)
 		}
 		wantAbsent(t, d, key)
-		create(t, d, key, noise(10)) // a failure does not stand in the way
+		create(t, d, key, noise(10)) // an earlier failure does not block it
 	}
-	// Readers that are slow but right.
+	// Readers that are slow but correct.
 	for name, r := range map[string]io.Reader{
 		"ByteByByte":  iotest.OneByteReader(bytes.NewReader(noise(100))),
 		"EOFWithData": iotest.DataErrReader(bytes.NewReader(noise(100))),
