@@ -11,6 +11,9 @@ type Release struct {
 	ID        ReleaseID `json:"id"`
 	Manifest  Digest    `json:"manifest"`
 	Inventory Digest    `json:"inventory"`
+	// Pages is the digest of the list of pinned variants (see Pages), an object of the
+	// inventory; zero if the release has none.
+	Pages Digest `json:"pages,omitzero"`
 	// Published is the publication stamp: UTC, whole seconds, unique and increasing among
 	// all stamps of the app. It becomes Last-Modified.
 	Published time.Time `json:"published"`

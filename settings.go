@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -30,6 +31,16 @@ const (
 	DeltasOff     Deltas = "off"     // none; files are not offered as dictionaries either
 )
 
+// Documents says which form of an app's documents is served.
+type Documents string
+
+// The policies for documents.
+const (
+	DocumentsAuto   Documents = "auto"   // pinned where nodes bring builds, else plain
+	DocumentsPinned Documents = "pinned" // the variant whose references lead to its release
+	DocumentsPlain  Documents = "plain"  // as the build has them
+)
+
 // Settings are the settings of an app, kept in the registry so that every node agrees.
 // The JSON form is an object of strings with the keys of SettingKeys that differ from the
 // app's defaults.
@@ -50,6 +61,7 @@ type Settings struct {
 	CORP       string        // Cross-Origin-Resource-Policy of assets, or "off"
 	Timing     string        // Timing-Allow-Origin of assets, or "off"
 	Deltas     Deltas        //
+	Documents  Documents     //
 	Hooks      []HookName    // hooks to run when a release becomes live, retired or gone
 	extra      map[string]string
 }
@@ -61,7 +73,7 @@ func DefaultSettings(app AppName) Settings {
 		Preview: true, SourceMaps: SourceMapsPrivate,
 		Keep: 10, Grace: 7 * 24 * time.Hour, Idle: 24 * time.Hour,
 		Unpinned: []string{"**/_app/version.json", "**/_nuxt/builds/latest.json"},
-		CORS:     "*", CORP: "cross-origin", Timing: "*", Deltas: DeltasPrivate,
+		CORS:     "*", CORP: "cross-origin", Timing: "*", Deltas: DeltasPrivate, Documents: DocumentsAuto,
 	}
 	if app != DefaultApp() {
 		s.Mount.path = "/" + app.name
@@ -93,6 +105,7 @@ func settingTable() []setting {
 		{"corp", "Cross-Origin-Resource-Policy of assets, or off", func(s *Settings) string { return s.CORP }, setCORP},
 		{"timing", "Timing-Allow-Origin of assets, or off", func(s *Settings) string { return s.Timing }, func(s *Settings, v string) error { return setOrigin(&s.Timing, v) }},
 		{"deltas", "private (for browsers alone), shared (caches may keep them) or off", func(s *Settings) string { return string(s.Deltas) }, setDeltas},
+		{"documents", "pinned (pages load their own release's files), plain or auto", func(s *Settings) string { return string(s.Documents) }, setDocuments},
 		{"hooks", "names, separated by commas, of hooks that nodes run", func(s *Settings) string { return hookList(s.Hooks) }, setHooks},
 	}
 }
@@ -204,6 +217,28 @@ func setDeltas(s *Settings, v string) error {
 	}
 	s.Deltas = Deltas(v)
 	return nil
+}
+
+func setDocuments(s *Settings, v string) error {
+	if !slices.Contains([]Documents{DocumentsAuto, DocumentsPinned, DocumentsPlain}, Documents(v)) {
+		return fmt.Errorf("%w: want pinned, plain or auto (pinned where nodes bring builds)", ErrInvalid)
+	}
+	s.Documents = Documents(v)
+	return nil
+}
+
+// PinsPages reports whether the pinned variants of documents are made and served; local:
+// nodes bring builds of the app.
+func (s *Settings) PinsPages(local bool) bool {
+	return s.Documents == DocumentsPinned || local && s.Documents == DocumentsAuto
+}
+
+// PagesBase returns the URL path, encoded, that the references of a release's pinned
+// variants begin with. It is of the form that every app has, whatever its own shape of
+// pinned URLs may become.
+func (s *Settings) PagesBase(release ReleaseID) string {
+	u := url.URL{Path: s.Mount.Path() + "/@" + release.name + "/"}
+	return u.EscapedPath()
 }
 
 // formerlyKey is the key of Settings.Formerly, which users do not set.

@@ -113,6 +113,11 @@ func (t texts) Inventory(context.Context, holdfast.Digest) (*holdfast.Inventory,
 	return t.inventory, nil
 }
 
+// Pages implements live.Manifests: programs make their own documents.
+func (t texts) Pages(context.Context, holdfast.Object) (*holdfast.Pages, error) {
+	return nil, holdfast.ErrNotFound
+}
+
 // readAll reads a small file of the build, such as a page.
 func readAll(p publish.Place, path string) ([]byte, error) {
 	f, err := p.Open(path)

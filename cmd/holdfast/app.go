@@ -231,6 +231,7 @@ func (c *cli) setApp(ctx context.Context, b *backends, name holdfast.AppName, cr
 		return nil
 	}
 	c.tellChanges(name, before.Settings.List(), after.List())
+	c.repin(ctx, b, before, &after)
 	return nil
 }
 

@@ -123,10 +123,10 @@ func (c *cli) tellFindings(found []publish.Finding) {
 }
 
 // previewAt is where a node shows a release, live or not: below the release's own
-// URL if the build's pages work wherever they lie, else by its name in the query.
-func previewAt(build *publish.Build, settings *holdfast.Settings, id holdfast.ReleaseID) string {
+// URL if its pages are pinned or work wherever they lie, else by its name in the query.
+func previewAt(build *publish.Build, settings *holdfast.Settings, id holdfast.ReleaseID, pinned bool) string {
 	at := strings.TrimSuffix(settings.Mount.String(), "/")
-	if build.Relocatable() {
+	if pinned || build.Relocatable() {
 		return fmt.Sprintf("%s/@%s/", at, id)
 	}
 	return fmt.Sprintf("%s/?dpl=%s", at, id)

@@ -58,7 +58,7 @@ type, logical, fingerprinted, relative, url (left out for private source maps).`
 func (c *cli) printManifest(ctx context.Context, b *backends, l *urls.Links, info *registry.ReleaseInfo, format string) error {
 	switch format {
 	case "html":
-		tags, err := b.pageTags(ctx, l, info)
+		tags, err := c.pageTags(ctx, b, l, info)
 		if err != nil {
 			return err
 		}
@@ -110,7 +110,7 @@ func listing(l *urls.Links, info *registry.ReleaseInfo) manifestListing {
 }
 
 // pageTags makes the tags of a page from the release's index.html.
-func (b *backends) pageTags(ctx context.Context, l *urls.Links, info *registry.ReleaseInfo) ([]urls.Tag, error) {
+func (c *cli) pageTags(ctx context.Context, b *backends, l *urls.Links, info *registry.ReleaseInfo) ([]urls.Tag, error) {
 	page, ok := l.Manifest().Lookup("index.html")
 	if !ok {
 		return nil, hinted(fmt.Errorf("release %s of app %s has no index.html, from which the tags are taken", info.ID, info.App),
@@ -120,7 +120,16 @@ func (b *backends) pageTags(ctx context.Context, l *urls.Links, info *registry.R
 	if err != nil {
 		return nil, err
 	}
-	return l.Tags(text), nil
+	tags := l.Tags(text)
+	switch {
+	case len(tags) > 0:
+	case urls.Loads(text):
+		return nil, hinted(fmt.Errorf("index.html of release %s of app %s loads nothing from the release", info.ID, info.App),
+			"if the build is made for another mount path than that of the app, build it again, or move the app: holdfast app set %s mount=PATH", info.App)
+	default:
+		c.ui.note("index.html of release %s loads no script and no style sheet", info.ID)
+	}
+	return tags, nil
 }
 
 // read returns the bytes of a file, verified.

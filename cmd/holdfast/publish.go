@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -135,6 +133,7 @@ type published struct {
 	Manifest holdfast.Digest    `json:"manifest"`
 	Files    int                `json:"files"`
 	Bytes    int64              `json:"bytes"`
+	Pages    int                `json:"pages"` // that have pinned variants
 	publish.Counts
 	LeftOut    []publish.LeftOut          `json:"leftOut"`
 	Missing    []publish.MissingReference `json:"missing"`
@@ -143,9 +142,11 @@ type published struct {
 	Seconds    float64                    `json:"seconds"`
 	Activation *flip                      `json:"activation,omitempty"`
 
-	mended bool   // of an unchanged release, something was stored again
-	place  string // where a preview is seen: host and path
-	live   bool   // on some side already
+	mended   bool   // of an unchanged release, something was stored again
+	repinned bool   // its pages were pinned in another way
+	base     string // the URL path that references of pinned pages begin with
+	place    string // where a preview is seen: host and path
+	live     bool   // on some side already
 }
 
 func (c *cli) publish(ctx context.Context, b *backends, dir string, o publishOptions) error {
@@ -215,9 +216,9 @@ func (c *cli) publishBuild(ctx context.Context, b *backends, dir string, o publi
 	}
 	return &published{
 		App: r.App, Release: r.ID, Outcome: outcome(result), DryRun: o.dryRun, Manifest: r.Manifest, Files: r.Files, Bytes: r.Bytes,
-		Counts: result.Counts, LeftOut: notNil(build.LeftOut), Missing: notNil(build.Missing), Clashes: notNil(r.Clashes),
+		Pages: result.Pages, Counts: result.Counts, LeftOut: notNil(build.LeftOut), Missing: notNil(build.Missing), Clashes: notNil(r.Clashes),
 		Findings: notNil(append(found, clashFindings(r.Clashes)...)),
-		mended:   result.Mended, place: previewAt(build, &settings, r.ID), live: live,
+		mended:   result.Mended, repinned: result.Repinned, base: settings.PagesBase(r.ID), place: previewAt(build, &settings, r.ID, result.Pages > 0), live: live,
 	}, nil
 }
 
@@ -304,82 +305,6 @@ func (c *cli) activatePublished(ctx context.Context, b *backends, p *published, 
 	f := newFlip(p.App, entry, changed)
 	c.awaitFlip(ctx, b, f, o.flip.after())
 	return f, nil
-}
-
-// tellPublished prints what was published, and warns of what looks wrong.
-func (c *cli) tellPublished(p *published) {
-	took := humanDuration(time.Duration(p.Seconds * float64(time.Second)))
-	what := fmt.Sprintf("release %s of app %s", c.id(p.Release), p.App)
-	size := fmt.Sprintf("%s, %s", count(p.Files, "file"), humanSize(p.Bytes))
-	switch {
-	case p.Outcome == "unchanged":
-		c.ui.say("%s is published already, with these very files (%s); %s", what, size, mendedText(p))
-	case p.DryRun:
-		c.ui.say("would publish %s: %s, checked in %s; nothing was written", what, size, took)
-	case p.Outcome == "restored":
-		c.ui.say("restored %s: %s, in %s", what, size, took)
-	default:
-		c.ui.say("published %s: %s, in %s", what, size, took)
-	}
-	if p.Outcome != "unchanged" {
-		c.ui.say("  %s", storedText(p))
-	}
-	if len(p.LeftOut) > 0 {
-		c.ui.say("  left out: %s", leftOutText(p.LeftOut))
-	}
-	c.tellFindings(p.Findings)
-}
-
-func storedText(p *published) string {
-	written, encoded := "wrote", "encoded"
-	if p.DryRun {
-		written, encoded = "would write at most", "would encode at most"
-	}
-	texts := []string{
-		fmt.Sprintf("reused %s (%s)", count(p.Reused, "file"), humanSize(p.ReusedBytes)),
-		fmt.Sprintf("%s %s", encoded, count(p.Encoded, "form")),
-		fmt.Sprintf("%s %s (%s)", written, count(p.Uploaded, "object"), humanSize(p.UploadedBytes)),
-	}
-	if p.Restored > 0 {
-		texts = append(texts, mendedText(p))
-	}
-	if p.Verified > 0 {
-		texts = append(texts, fmt.Sprintf("took over %s of the build's", count(p.Verified, "encoded form")))
-	}
-	return strings.Join(texts, ", ")
-}
-
-// mendedText says what was stored again because the store had lost it.
-func mendedText(p *published) string {
-	restored := "restored"
-	if p.DryRun {
-		restored = "would restore"
-	}
-	switch {
-	case p.Restored > 0:
-		return fmt.Sprintf("%s %s that the store had lost", restored, count(p.Restored, "object"))
-	case p.mended:
-		return restored + " its manifest or inventory, which the store had lost"
-	}
-	return "nothing was written"
-}
-
-// leftOutText counts what was left out by its reasons.
-func leftOutText(list []publish.LeftOut) string {
-	paths := make(map[string][]string)
-	var reasons []string
-	for _, l := range list {
-		if paths[l.Reason] == nil {
-			reasons = append(reasons, l.Reason)
-		}
-		paths[l.Reason] = append(paths[l.Reason], l.Path)
-	}
-	slices.Sort(reasons)
-	var texts []string
-	for _, reason := range reasons {
-		texts = append(texts, fmt.Sprintf("%s (%s)", some(paths[reason], 3), reason))
-	}
-	return strings.Join(texts, "; ")
 }
 
 func (c *cli) tellAfterPublish(p *published, o publishOptions) {

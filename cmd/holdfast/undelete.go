@@ -58,13 +58,13 @@ type undeleteDoc struct {
 }
 
 func (c *cli) undelete(ctx context.Context, b *backends, app holdfast.AppName, id holdfast.ReleaseID) error {
-	settings, err := b.settings(ctx, app)
+	state, err := b.app(ctx, app)
 	if err != nil {
 		return err
 	}
 	bar := c.progress("stored")
 	result, err := publish.Undelete(ctx, publish.Deps{Registry: b.registry}, b.store, publish.Options{
-		App: app, ID: id, Settings: settings, Apps: b.registry.Apps,
+		App: app, ID: id, Settings: state.Settings, Local: state.Local, Apps: b.registry.Apps,
 		Progress: func(p publish.Progress) {
 			bar.update(func(a *amount) { *a = amount{p.Blobs, p.BlobsDone, p.Bytes, p.BytesDone} })
 		},
@@ -80,7 +80,7 @@ func (c *cli) undelete(ctx context.Context, b *backends, app holdfast.AppName, i
 	c.ui.report(undeleteDoc{app, r.ID, r.Manifest, r.Files, r.Bytes, result.Counts})
 	c.ui.say("release %s of app %s is back: %s, %s", c.id(r.ID), app, count(r.Files, "file"), humanSize(r.Bytes))
 	c.ui.say("  shares %s with other releases, copied %s (%s)", count(result.Reused, "file"), count(result.Uploaded, "object"), humanSize(result.UploadedBytes))
-	c.ui.say("any node shows it at %s/@%s/", strings.TrimSuffix(settings.Mount.String(), "/"), r.ID)
+	c.ui.say("any node shows it at %s/@%s/", strings.TrimSuffix(state.Settings.Mount.String(), "/"), r.ID)
 	c.next("activate %s%s", r.ID, flipFlags(app, holdfast.DefaultSide()))
 	return nil
 }

@@ -120,3 +120,12 @@ func (l *late) Inventory(ctx context.Context, d holdfast.Digest) (*holdfast.Inve
 	}
 	return s.Inventory(ctx, d)
 }
+
+// Pages is that of the store.
+func (l *late) Pages(ctx context.Context, o holdfast.Object) (*holdfast.Pages, error) {
+	s, err := l.open(ctx)
+	if err != nil {
+		return nil, errors.Join(holdfast.ErrUnavailable, err)
+	}
+	return s.Pages(ctx, o)
+}

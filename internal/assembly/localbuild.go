@@ -43,9 +43,24 @@ func (b LocalBuild) Publish(ctx context.Context, r *registry.Registry, s *store.
 	if err := r.TakeBuilds(ctx, b.App, b.Create); err != nil { // before there is a release that could be a published one
 		return nil, err
 	}
+	b.tellUnpinned(ctx, build, &settings, id)
 	return publish.Publish(ctx, publish.Deps{Store: s, Registry: r, Logger: b.Logger}, build, publish.Options{
 		App: b.App, ID: id, Settings: settings, Effort: coding.Fast, Local: true, Apps: r.Apps,
 	})
+}
+
+// tellUnpinned logs what the build's pages load from other releases although they are pinned.
+func (b LocalBuild) tellUnpinned(ctx context.Context, build *publish.Build, s *holdfast.Settings, id holdfast.ReleaseID) {
+	if b.Logger == nil || !s.PinsPages(true) {
+		return
+	}
+	for _, f := range build.Unpinned(s, id) {
+		level := slog.LevelInfo
+		if f.Severity == publish.Warning {
+			level = slog.LevelWarn
+		}
+		b.Logger.Log(ctx, level, "pages of the build are not pinned completely", "app", b.App, "release", id, "found", f.Message, "fix", f.Hint)
+	}
 }
 
 // Recall finds the build among the releases that were known before the registry or the

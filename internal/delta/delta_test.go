@@ -359,4 +359,8 @@ func (x texts) Inventory(_ context.Context, d holdfast.Digest) (*holdfast.Invent
 	return x[d].(*holdfast.Inventory), nil
 }
 
+func (x texts) Pages(context.Context, holdfast.Object) (*holdfast.Pages, error) {
+	return nil, holdfast.ErrNotFound
+}
+
 var _ io.ReaderAt = content{}

@@ -18,6 +18,8 @@ type Contents struct {
 	manifest  holdfast.Digest   // says which they are
 	inventory holdfast.Digest   // says where their bytes lie
 	documents int               // how many entries are documents
+	pages     map[string]*Entry // pinned variants of documents by path; nil for none
+	base      string            // that their references begin with
 
 	whole *Contents // what this is made from, without what was taken down; else nil
 
@@ -62,6 +64,39 @@ func (in *interner) build(m *holdfast.Manifest, inv *holdfast.Inventory) (*Conte
 	}
 	b.leads = leadsOf(b.entries)
 	return b, nil
+}
+
+// addPages adds the variants whose bytes inv locates; pages may be nil. They are of one release each, so
+// that there is nothing to share.
+func (b *Contents) addPages(pages *holdfast.Pages, inv *holdfast.Inventory) {
+	if pages == nil {
+		return
+	}
+	b.base, b.pages = pages.Base(), make(map[string]*Entry, len(pages.Variants()))
+	for i := range pages.Variants() {
+		f := &pages.Variants()[i]
+		document, objects := b.entries[f.Path], inv.Of(f.Digest)
+		if document != nil && len(objects) > 0 && objects[0].Coding == holdfast.Identity && objects[0].Size == f.Size {
+			b.pages[document.Path] = document.variant(f, variants(objects))
+		}
+	}
+}
+
+// pagesFor returns the variants that may be served of the release with that ID: those that
+// lead to where the app lies now.
+func (b *Contents) pagesFor(s *holdfast.Settings, local bool, id holdfast.ReleaseID) map[string]*Entry {
+	if b == nil || b.pages == nil || !s.PinsPages(local) || b.base != s.PagesBase(id) {
+		return nil
+	}
+	return b.pages
+}
+
+// variant returns the entry of a file that is sent in the place of document e.
+func (e *Entry) variant(f *holdfast.File, vs []Variant) *Entry {
+	return &Entry{
+		Path: e.Path, Digest: f.Digest, Size: f.Size, MediaType: e.MediaType, Logical: e.Logical,
+		Document: e.Document, Polled: e.Polled, Variants: vs, hex: f.Digest.String(),
+	}
 }
 
 func (in *interner) intern(f *holdfast.File, vs []Variant) *Entry {

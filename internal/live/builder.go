@@ -173,6 +173,7 @@ func (ab *appBuilder) wanted(side holdfast.Side, state *registry.AppState, build
 				r.build = ab.former(info)
 			}
 			r.build = ab.mark(r.build)
+			r.pages = r.build.pagesFor(&state.Settings, state.Local, r.ID)
 		}
 		wanted[r.ID] = r
 	}

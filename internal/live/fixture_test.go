@@ -36,6 +36,7 @@ type depot struct {
 	mu          sync.Mutex
 	manifests   map[holdfast.Digest]*holdfast.Manifest
 	inventories map[holdfast.Digest]*holdfast.Inventory
+	pages       map[holdfast.Digest]*holdfast.Pages
 	broken      map[holdfast.Digest]bool
 	hanging     map[holdfast.Digest]bool
 	calls       int // of Manifest
@@ -44,6 +45,7 @@ type depot struct {
 func newDepot() *depot {
 	return &depot{
 		manifests: make(map[holdfast.Digest]*holdfast.Manifest), inventories: make(map[holdfast.Digest]*holdfast.Inventory),
+		pages:  make(map[holdfast.Digest]*holdfast.Pages),
 		broken: make(map[holdfast.Digest]bool), hanging: make(map[holdfast.Digest]bool),
 	}
 }
@@ -81,7 +83,7 @@ func (d *depot) put(fs files, incarnation uint32) buildKey {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.manifests[m.Digest()], d.inventories[inv.Digest()] = m, inv
-	return buildKey{m.Digest(), inv.Digest()}
+	return buildKey{manifest: m.Digest(), inventory: inv.Digest()}
 }
 
 func (d *depot) set(which map[holdfast.Digest]bool, m holdfast.Digest, on bool) {
@@ -120,6 +122,36 @@ func (d *depot) Inventory(_ context.Context, of holdfast.Digest) (*holdfast.Inve
 	return nil, fmt.Errorf("inventory %s: %w", of.Short(), holdfast.ErrNotFound)
 }
 
+func (d *depot) Pages(_ context.Context, of holdfast.Object) (*holdfast.Pages, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if p := d.pages[of.Digest]; p != nil && !d.broken[of.Digest] {
+		return p, nil
+	}
+	return nil, fmt.Errorf("pages %s: %w", of.Name, holdfast.ErrNotFound)
+}
+
+// putPages adds pinned variants to what put made.
+func (d *depot) putPages(info *registry.ReleaseInfo, variants files) {
+	objects := slices.Clone(d.inventories[info.Inventory].Objects())
+	add := func(text []byte) holdfast.Digest {
+		digest := holdfast.DigestOf(text)
+		objects = append(objects, holdfast.Object{Digest: digest, Name: holdfast.ObjectName{Digest: digest}, Size: int64(len(text))})
+		return digest
+	}
+	var list []holdfast.File
+	for p, content := range variants {
+		list = append(list, holdfast.File{Path: p, Logical: p, Digest: add([]byte(content)), Size: int64(len(content)), MediaType: mediaType(p)})
+	}
+	pages := holdtest.Must(holdfast.NewPages("/@"+info.ID.String()+"/", list))
+	info.Pages = add(pages.Bytes())
+	inv := holdtest.Must(holdfast.NewInventory(objects))
+	info.Inventory = inv.Digest()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.inventories[inv.Digest()], d.pages[pages.Digest()] = inv, pages
+}
+
 // rel describes a release; stamps are numbers for stamp.
 type rel struct {
 	id                   string
@@ -128,19 +160,24 @@ type rel struct {
 	files                files
 	clashes              []string
 	missing              bool // its manifest cannot be loaded
+	pages                files
 	incarnation          uint32
 }
 
 func (d *depot) info(r rel) registry.ReleaseInfo {
 	key := d.put(r.files, r.incarnation)
 	d.set(d.broken, key.manifest, r.missing)
-	return registry.ReleaseInfo{
+	info := registry.ReleaseInfo{
 		Release: holdfast.Release{
 			ID: holdtest.ID(r.id), Manifest: key.manifest, Inventory: key.inventory,
 			Published: stamp(r.published), Clashes: r.clashes,
 		},
 		State: r.state, Activated: stamp(r.activated),
 	}
+	if r.pages != nil {
+		d.putPages(&info, r.pages)
+	}
+	return info
 }
 
 // on describes what is live on a side, since when.

@@ -22,11 +22,13 @@ type Registry interface {
 	Watch(ctx context.Context) (<-chan struct{}, error)
 }
 
-// Manifests is where manifests and inventories come from, verified. Its methods
-// may be called concurrently.
+// Manifests is where manifests, inventories and lists of pinned variants come from,
+// verified. Its methods may be called concurrently.
 type Manifests interface {
 	Manifest(ctx context.Context, d holdfast.Digest) (*holdfast.Manifest, error)
 	Inventory(ctx context.Context, d holdfast.Digest) (*holdfast.Inventory, error)
+	// Pages returns the list that is the object o of an inventory.
+	Pages(ctx context.Context, o holdfast.Object) (*holdfast.Pages, error)
 }
 
 // Options configure a Keeper. The zero values of the durations and numbers mean

@@ -16,9 +16,11 @@ import (
 // parallel bounds how many manifests are loaded at once.
 const parallel = 8
 
-type buildKey struct{ manifest, inventory holdfast.Digest }
+type buildKey struct{ manifest, inventory, pages holdfast.Digest }
 
-func keyOf(info *registry.ReleaseInfo) buildKey { return buildKey{info.Manifest, info.Inventory} }
+func keyOf(info *registry.ReleaseInfo) buildKey {
+	return buildKey{info.Manifest, info.Inventory, info.Pages}
+}
 
 // A loader gets manifests and inventories in the background. All but arrived and
 // tasks belongs to the one goroutine that calls its methods.
@@ -50,6 +52,9 @@ const (
 	restMost  = 5 * time.Second
 	// quietFailures is how many in a row are not logged: some three seconds of them.
 	quietFailures = 2
+	// plainFailures is how many in a row, some 15 seconds of them, pass before a release
+	// is served without its pinned variants.
+	plainFailures = 5
 )
 
 // arrival is the outcome of a fetch.
@@ -57,6 +62,7 @@ type arrival struct {
 	key       buildKey
 	manifest  *holdfast.Manifest
 	inventory *holdfast.Inventory
+	pages     *holdfast.Pages // nil for none
 	err       error
 }
 
@@ -137,8 +143,12 @@ func (l *loader) start(ctx context.Context) (began bool) {
 		key := l.queue[0]
 		l.queue = l.queue[1:]
 		l.flying[key], began = true, true
+		times := l.failed[key].times
 		l.tasks.Go(func() {
 			a := l.fetch(ctx, key)
+			if a.err == nil {
+				a.err = l.fetchPages(ctx, &a, times)
+			}
 			select {
 			case l.arrived <- a:
 			case <-ctx.Done():
@@ -160,7 +170,24 @@ func (l *loader) fetch(ctx context.Context, key buildKey) (a arrival) {
 	return a
 }
 
-func within[T any](ctx context.Context, d time.Duration, get func(context.Context, holdfast.Digest) (T, error), of holdfast.Digest) (T, error) {
+// fetchPages gets the list of pinned variants. A release is served without it only where
+// it cannot be had for longer than it takes a node to begin: its documents still work.
+func (l *loader) fetchPages(ctx context.Context, a *arrival, times int) (err error) {
+	object, ok := a.inventory.Pages(a.key.pages)
+	if !ok {
+		return nil
+	}
+	if a.pages, err = within(ctx, l.deadline, l.manifests.Pages, object); err == nil {
+		return nil
+	}
+	if times < plainFailures || ctx.Err() != nil {
+		return fmt.Errorf("load pinned pages: %w", err)
+	}
+	l.logger.Warn("pinned pages not loaded; the release's documents are served as they were built", "manifest", a.key.manifest, "error", err)
+	return nil
+}
+
+func within[T, K any](ctx context.Context, d time.Duration, get func(context.Context, K) (T, error), of K) (T, error) {
 	ctx, cancel := context.WithTimeout(ctx, d)
 	defer cancel()
 	return get(ctx, of)
@@ -189,6 +216,9 @@ func (l *loader) take(ctx context.Context, a arrival) {
 	var b *Contents
 	if a.err == nil {
 		b, a.err = l.interner.build(a.manifest, a.inventory)
+	}
+	if a.err == nil {
+		b.addPages(a.pages, a.inventory)
 	}
 	if a.err != nil {
 		before := l.failed[a.key]

@@ -156,6 +156,7 @@ type Release struct {
 	Asked   *Asked       // shared by all values of one release on this node
 
 	build *Contents
+	pages map[string]*Entry // pinned variants of documents by path, where these are served
 	rank  rank
 }
 
@@ -178,6 +179,26 @@ func (r *Release) Lookup(path string) (*Entry, bool) {
 	}
 	e, ok := r.build.entries[path]
 	return e, ok
+}
+
+// Page returns what is sent in the place of e, a file of the release: the pinned variant
+// of a document that has one, else e itself.
+func (r *Release) Page(e *Entry) *Entry {
+	if v := r.pages[e.Path]; v != nil {
+		return v
+	}
+	return e
+}
+
+// Sent calls yield for all that may be sent of the release: its pinned variants, with
+// which visitors begin, then its files.
+func (r *Release) Sent(yield func(*Entry) bool) {
+	for _, v := range r.pages {
+		if !yield(v) {
+			return
+		}
+	}
+	r.Entries(yield)
 }
 
 // Entries calls yield for each file of the release, in no order.

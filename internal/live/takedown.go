@@ -39,7 +39,7 @@ func (m *marker) mark(b *Contents) *Contents {
 		return b.marked
 	}
 	marked := m.build(b)
-	if before := b.marked; before != nil && maps.Equal(before.entries, marked.entries) {
+	if before := b.marked; before != nil && maps.Equal(before.entries, marked.entries) && maps.Equal(before.pages, marked.pages) {
 		marked = before
 	}
 	b.marked, b.markedBy = marked, m.down
@@ -47,23 +47,38 @@ func (m *marker) mark(b *Contents) *Contents {
 }
 
 func (m *marker) build(b *Contents) *Contents {
-	marked := b
-	for path, e := range b.entries {
-		if !m.down.Kills(e.Identity().Name) {
-			continue
-		}
-		if marked == b {
-			same := *b
-			marked = &same
-			marked.entries, marked.whole, marked.marked, marked.markedBy = maps.Clone(b.entries), b, nil, nil
-		}
+	down, pages := m.killed(b)
+	if len(down) == 0 && len(pages) == 0 {
+		return b
+	}
+	marked := *b
+	marked.entries, marked.pages, marked.whole, marked.marked, marked.markedBy = maps.Clone(b.entries), maps.Clone(b.pages), b, nil, nil
+	for path, e := range down {
 		if e.without == nil {
 			e.without = e.takenDown()
 		}
 		marked.entries[path] = e.without
 	}
-	if marked != b {
-		marked.leads = leadsOf(marked.entries)
+	for _, path := range pages {
+		delete(marked.pages, path)
 	}
-	return marked
+	marked.leads = leadsOf(marked.entries)
+	return &marked
+}
+
+// killed returns the entries of b that are taken down, and the paths of variants that
+// must not be sent, since they or their documents are.
+func (m *marker) killed(b *Contents) (down map[string]*Entry, pages []string) {
+	down = make(map[string]*Entry)
+	for path, e := range b.entries {
+		if m.down.Kills(e.Identity().Name) {
+			down[path] = e
+		}
+	}
+	for path, v := range b.pages {
+		if down[path] != nil || m.down.Kills(v.Identity().Name) {
+			pages = append(pages, path)
+		}
+	}
+	return down, pages
 }

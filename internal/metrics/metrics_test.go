@@ -33,6 +33,10 @@ func (s texts) Inventory(_ context.Context, d holdfast.Digest) (*holdfast.Invent
 	return s[d].(*holdfast.Inventory), nil
 }
 
+func (s texts) Pages(context.Context, holdfast.Object) (*holdfast.Pages, error) {
+	return nil, holdfast.ErrNotFound
+}
+
 // shop is an app whose v2 is live while v1 drains.
 func shop(t testing.TB) *live.Table {
 	t.Helper()

@@ -228,19 +228,18 @@ func releaseIn(snap *registry.Snapshot, k warmKey) *registry.ReleaseInfo {
 	return nil
 }
 
-// refsOfFiles yields the blobs of a release's files but for source maps and what was taken down, of each file
-// the smallest first.
+// refsOfFiles yields all that a release has, but for source maps and what was taken down.
 func refsOfFiles(m *holdfast.Manifest, inv *holdfast.Inventory, down *holdfast.Takedowns) iter.Seq[blob.Ref] {
+	maps := make(map[holdfast.Digest]bool)
+	for i := range m.Files() {
+		if f := &m.Files()[i]; holdfast.IsSourceMap(f.Path) {
+			maps[f.Digest] = true
+		}
+	}
 	return func(yield func(blob.Ref) bool) {
-		for i := range m.Files() {
-			f := &m.Files()[i]
-			if holdfast.IsSourceMap(f.Path) {
-				continue
-			}
-			for _, o := range inv.Of(f.Digest) {
-				if !down.Kills(o.Name) && !yield(blob.Ref{Name: o.Name, Size: o.Size}) {
-					return
-				}
+		for _, o := range inv.Objects() {
+			if !maps[o.Digest] && !down.Kills(o.Name) && !yield(blob.Ref{Name: o.Name, Size: o.Size}) {
+				return
 			}
 		}
 	}

@@ -93,6 +93,13 @@ func (o *outage) Inventory(ctx context.Context, d holdfast.Digest) (*holdfast.In
 	return o.from.Inventory(ctx, d)
 }
 
+func (o *outage) Pages(ctx context.Context, list holdfast.Object) (*holdfast.Pages, error) {
+	if err := o.err(); err != nil {
+		return nil, err
+	}
+	return o.from.Pages(ctx, list)
+}
+
 // newDiskWorld is a world on SQLite and a directory.
 func newDiskWorld(t *testing.T) *world {
 	w := newWorld(t)

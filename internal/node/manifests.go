@@ -31,6 +31,12 @@ func (m *manifests) Inventory(ctx context.Context, d holdfast.Digest) (*holdfast
 	return through(ctx, m, inventoryDir, d, m.from.Inventory, holdfast.ParseInventory)
 }
 
+// Pages implements live.Manifests.
+func (m *manifests) Pages(ctx context.Context, o holdfast.Object) (*holdfast.Pages, error) {
+	get := func(ctx context.Context, _ holdfast.Digest) (*holdfast.Pages, error) { return m.from.Pages(ctx, o) }
+	return through(ctx, m, pagesDir, o.Digest, get, holdfast.ParsePages)
+}
+
 // text is a value with a canonical text form.
 type text interface{ Bytes() []byte }
 

@@ -175,6 +175,12 @@ func (e *elsewhere) Inventory(ctx context.Context, d holdfast.Digest) (*holdfast
 	return fromEither(ctx, e, peer.Inventory, d, e.store.Inventory, holdfast.ParseInventory)
 }
 
+// Pages implements live.Manifests.
+func (e *elsewhere) Pages(ctx context.Context, o holdfast.Object) (*holdfast.Pages, error) {
+	get := func(ctx context.Context, _ holdfast.Digest) (*holdfast.Pages, error) { return e.store.Pages(ctx, o) }
+	return fromEither(ctx, e, peer.Pages, o.Digest, get, holdfast.ParsePages)
+}
+
 // fromEither returns what the store said when peers have nothing either: they do
 // not know what exists.
 func fromEither[T any](ctx context.Context, e *elsewhere, kind peer.Kind, d holdfast.Digest,
@@ -219,8 +225,11 @@ func (s *state) savePeers(peers []peer.Node) error {
 // Text implements peer.Texts: what the node keeps, it gives to others.
 func (s *state) Text(kind peer.Kind, d holdfast.Digest) ([]byte, error) {
 	dir := manifestDir
-	if kind == peer.Inventory {
+	switch kind {
+	case peer.Inventory:
 		dir = inventoryDir
+	case peer.Pages:
+		dir = pagesDir
 	}
 	data, err := s.read(dir + d.String())
 	if errors.Is(err, fs.ErrNotExist) {

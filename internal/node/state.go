@@ -27,6 +27,7 @@ const (
 	peersFile    = "peers"        // JSON: whom the node can ask
 	manifestDir  = "manifests/"   // texts by digest
 	inventoryDir = "inventories/" // texts by digest
+	pagesDir     = "pages/"       // texts by digest
 
 	tableHeader = "holdfast table 1 "
 )
@@ -215,11 +216,11 @@ func (s *state) clean(snap *registry.Snapshot) error {
 	for _, app := range snap.Apps {
 		for i := range app.Releases {
 			if r := &app.Releases[i]; r.State.Servable() {
-				wanted[manifestDir+r.Manifest.String()], wanted[inventoryDir+r.Inventory.String()] = true, true
+				wanted[manifestDir+r.Manifest.String()], wanted[inventoryDir+r.Inventory.String()], wanted[pagesDir+r.Pages.String()] = true, true, true
 			}
 		}
 	}
-	return errors.Join(s.cleanDir(manifestDir, wanted), s.cleanDir(inventoryDir, wanted))
+	return errors.Join(s.cleanDir(manifestDir, wanted), s.cleanDir(inventoryDir, wanted), s.cleanDir(pagesDir, wanted))
 }
 
 func (s *state) cleanDir(dir string, wanted map[string]bool) error {

@@ -163,7 +163,7 @@ func variantsOf(t *live.Table, k warmKey, first bool) iter.Seq[live.Variant] {
 			if app.Name != k.app || !ok {
 				continue
 			}
-			for e := range r.Entries {
+			for e := range r.Sent {
 				if e.SourceMap && app.Settings.SourceMaps != holdfast.SourceMapsPublic {
 					continue
 				}

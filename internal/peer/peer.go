@@ -26,6 +26,7 @@ const (
 	objectPath    = "/objects/"
 	manifestPath  = "/manifests/"
 	inventoryPath = "/inventories/"
+	pagesPath     = "/pages/"
 
 	sizeHeader = "Holdfast-Size"
 )
@@ -40,11 +41,15 @@ type Kind uint8
 const (
 	Manifest Kind = iota
 	Inventory
+	Pages
 )
 
 func (k Kind) path(d holdfast.Digest) string {
-	if k == Inventory {
+	switch k {
+	case Inventory:
 		return inventoryPath + d.String()
+	case Pages:
+		return pagesPath + d.String()
 	}
 	return manifestPath + d.String()
 }

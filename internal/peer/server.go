@@ -130,7 +130,7 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request) error {
 			return s.object(w, r, name)
 		}
 	}
-	for prefix, kind := range map[string]Kind{manifestPath: Manifest, inventoryPath: Inventory} {
+	for prefix, kind := range map[string]Kind{manifestPath: Manifest, inventoryPath: Inventory, pagesPath: Pages} {
 		if text, ok := strings.CutPrefix(r.RequestURI, prefix); ok {
 			if d, err := holdfast.ParseDigest(text); err == nil {
 				return s.text(w, kind, d)

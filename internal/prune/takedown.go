@@ -20,6 +20,7 @@ import (
 type Texts interface {
 	Manifest(ctx context.Context, d holdfast.Digest) (*holdfast.Manifest, error)
 	Inventory(ctx context.Context, d holdfast.Digest) (*holdfast.Inventory, error)
+	Pages(ctx context.Context, o holdfast.Object) (*holdfast.Pages, error)
 }
 
 // Holding is a release that has some bytes.
@@ -31,8 +32,9 @@ type Holding struct {
 // Found is what is known about the bytes of some digests.
 type Found struct {
 	Holdings map[holdfast.Digest][]Holding // by app, then newest first
-	// Forms are the digests of their encoded forms as stored, without those that are also
-	// files, which are in Shared: they stay.
+	// Forms are the digests of their encoded forms as stored, and of all forms of their
+	// pinned variants, which hold the same text; without those that are also files, which
+	// are in Shared: they stay.
 	Forms  map[holdfast.Digest][]holdfast.Digest
 	Shared []holdfast.Digest
 	// Unread are releases whose manifests could not be read.
@@ -94,16 +96,51 @@ func (f *finder) searchRelease(ctx context.Context, r *registry.ReleaseInfo) err
 	if err != nil {
 		return ctx.Err() // it went with the release, or is read when bytes are removed
 	}
+	variants, err := f.variants(ctx, r, inv, paths)
+	if err != nil {
+		return err
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for d := range paths {
 		for _, o := range inv.Of(d) {
-			if o.Coding != holdfast.Identity && !slices.Contains(f.found.Forms[d], o.Name.Digest) {
-				f.found.Forms[d] = append(f.found.Forms[d], o.Name.Digest)
+			if o.Coding != holdfast.Identity {
+				f.add(d, o)
 			}
+		}
+		for _, o := range variants[d] {
+			f.add(d, o)
 		}
 	}
 	return nil
+}
+
+func (f *finder) add(d holdfast.Digest, o holdfast.Object) {
+	if !slices.Contains(f.found.Forms[d], o.Name.Digest) {
+		f.found.Forms[d] = append(f.found.Forms[d], o.Name.Digest)
+	}
+}
+
+// variants returns all stored forms of the pinned variants that a release has of
+// documents with wanted bytes.
+func (f *finder) variants(ctx context.Context, r *registry.ReleaseInfo, inv *holdfast.Inventory, paths hits) (map[holdfast.Digest][]holdfast.Object, error) {
+	object, ok := inv.Pages(r.Pages)
+	if !ok {
+		return nil, nil
+	}
+	pages, err := f.texts.Pages(ctx, object)
+	if err != nil {
+		return nil, ctx.Err() // as an inventory that is not there
+	}
+	all := make(map[holdfast.Digest][]holdfast.Object)
+	for d, some := range paths {
+		for _, path := range some {
+			if v, ok := pages.Lookup(path); ok {
+				all[d] = append(all[d], inv.Of(v.Digest)...)
+			}
+		}
+	}
+	return all, nil
 }
 
 func (f *finder) manifest(ctx context.Context, d holdfast.Digest) (hits, error) {

@@ -5,5 +5,5 @@
 // Publish encodes and stores what the store lacks and adds the release to the
 // registry, in one order that never leaves anything torn:
 //
-//	Scan → Manifest → lease → look up, encode, store objects → inventory → manifest → AddRelease
+//	Scan → Manifest → [pin pages] → lease → look up, encode, store objects → inventory → manifest → AddRelease
 package publish

@@ -31,6 +31,7 @@ const (
 	FoundNoIndex   Code = "no-index"          // it has no index.html where one is expected
 	FoundNoContent Code = "no-content"        // a browser can do nothing with its files
 	FoundClash     Code = "clash"             // names with a hash had other bytes before
+	FoundAbsolute  Code = "absolute-path"     // scripts name files in a way that cannot be pinned
 )
 
 // Finding is something about a build that its publisher should know.
@@ -71,6 +72,7 @@ func (b *Build) Inspect(s *Subject) []Finding {
 	all = append(all, b.noContent()...)
 	all = append(all, b.shrunk(s)...)
 	all = append(all, b.unroutedPages(s)...)
+	all = append(all, b.unpinned(s)...)
 	return append(all, b.missingFindings()...)
 }
 

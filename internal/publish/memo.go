@@ -92,7 +92,7 @@ func (b *Build) unread(memo *Memo, siblings map[string][]sibling) {
 	b.Manifest, b.Unread = memo.manifest, true
 	b.sources = make(map[holdfast.Digest]source, len(memo.manifest.Files()))
 	for _, f := range memo.manifest.Files() {
-		b.addSource(f.Digest, source{f.Path, f.Size, f.MediaType, siblings[f.Path]})
+		b.addSource(f.Digest, source{path: f.Path, size: f.Size, media: f.MediaType, siblings: siblings[f.Path]})
 	}
 }
 

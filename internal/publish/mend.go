@@ -12,7 +12,8 @@ import (
 // mend looks whether the store has all of a release that is there already, and
 // stores again what it has lost. The same bytes come back under the same names,
 // for all releases that share them. Where that cannot be, because damaged bytes lie
-// there or the encoder makes others today, the release gets a new inventory.
+// there or the encoder makes others today, the release gets a new inventory; also where
+// its documents are to have other pinned variants than they have.
 func (p *publication) mend(ctx context.Context) (*Result, error) {
 	found, err := p.lookUp(ctx)
 	if err != nil {
@@ -22,7 +23,7 @@ func (p *publication) mend(ctx context.Context) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	if found.whole() && manifest { // the inventory exists, because it was read
+	if found.whole() && manifest && p.own.Pages == p.pagesDigest() { // the inventory exists, because it was read
 		p.result.Counts = p.progress.counts()
 		return p.result, nil
 	}
@@ -75,12 +76,12 @@ func (p *publication) relocate(ctx context.Context, lease registry.PublishLease,
 		return err
 	}
 	r := p.own.Release
-	r.Inventory = inv.Digest()
+	r.Inventory, r.Pages = inv.Digest(), p.pagesDigest()
 	mended, err := p.Registry.ReplaceInventory(ctx, lease, r, p.own.Inventory, p.may)
 	if err != nil {
 		return err
 	}
-	p.result.Release = mended
+	p.result.Release, p.result.Repinned = mended, mended.Pages != p.own.Pages
 	return nil
 }
 

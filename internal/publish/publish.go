@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"slices"
 	"strings"
@@ -15,59 +14,6 @@ import (
 	"github.com/holdfast-web/holdfast/internal/coding"
 	"github.com/holdfast-web/holdfast/internal/registry"
 )
-
-// Registry is what publishing needs of the registry.
-type Registry interface {
-	// Releases returns all releases of the app, gone ones included, newest first;
-	// nil for an app that does not exist yet.
-	Releases(ctx context.Context, app holdfast.AppName) ([]registry.ReleaseInfo, error)
-	// BeginPublish takes the lease that makes the manifest a root.
-	BeginPublish(ctx context.Context, app holdfast.AppName, manifest holdfast.Digest, create bool) (registry.PublishLease, error)
-	// AddRelease binds the record in one compare-and-set that also checks the
-	// lease. check is called with what is so as of that compare-and-set, and may
-	// run more than once.
-	AddRelease(ctx context.Context, lease registry.PublishLease, r holdfast.Release,
-		check func(ctx context.Context, s registry.Standing) (clashes []string, err error)) (holdfast.Release, registry.AddOutcome, error)
-	// ReplaceInventory makes r.Inventory take the place of before for a release that
-	// is not gone and whose stored bytes had to be stored again under other names. check is
-	// called with the state of cleaning as of that compare-and-set.
-	ReplaceInventory(ctx context.Context, lease registry.PublishLease, r holdfast.Release, before holdfast.Digest,
-		check func(ctx context.Context, s registry.Sweep) error) (holdfast.Release, error)
-	// Sweep returns the state of cleaning, which says how new objects are named.
-	Sweep(ctx context.Context) (registry.Sweep, error)
-}
-
-// Store is what publishing needs of the store. Puts are durable, verify what
-// they are given, never replace, and do nothing for what is there already.
-type Store interface {
-	Texts
-	PutObject(ctx context.Context, name holdfast.ObjectName, size int64, r io.Reader) (created bool, err error)
-	// HasObject reports whether the object is there; with another size it is
-	// ErrCorrupt.
-	HasObject(ctx context.Context, name holdfast.ObjectName, size int64) (bool, error)
-}
-
-// Texts are what a store holds besides objects.
-type Texts interface {
-	PutInventory(ctx context.Context, inv *holdfast.Inventory) error
-	PutManifest(ctx context.Context, m *holdfast.Manifest) error
-	Inventory(ctx context.Context, d holdfast.Digest) (*holdfast.Inventory, error)
-	Manifest(ctx context.Context, d holdfast.Digest) (*holdfast.Manifest, error)
-	Condemned(ctx context.Context, d holdfast.Digest) (*holdfast.Condemned, error)
-}
-
-// Encoder makes encoded forms that are checked already; see coding.Encoder.
-type Encoder interface {
-	Encode(c holdfast.Coding, identity []byte) ([]byte, error)
-}
-
-// Deps is what Publish works with. It may be used concurrently.
-type Deps struct {
-	Store    Store
-	Registry Registry
-	Encoder  Encoder      // nil: one of Options.Effort is made
-	Logger   *slog.Logger // nil: discards
-}
 
 // Options of one publish.
 type Options struct {
@@ -85,6 +31,8 @@ type Options struct {
 	// Local: nodes bring builds of this app with them. No plain path of it is ever
 	// served as immutable, so that nothing can clash.
 	Local bool
+	// damaged are objects that hold other bytes than they say.
+	damaged map[holdfast.ObjectName]bool
 	// DryRun reads what a publish would read, and writes nothing.
 	DryRun bool
 	// Apps returns the apps as they are now, to see that no mount takes over a
@@ -100,6 +48,8 @@ type Result struct {
 	Outcome   registry.AddOutcome
 	Unchanged bool // the release was there already; nothing was written, unless Mended
 	Mended    bool // what the store had lost of an unchanged release was stored again
+	Repinned  bool // an unchanged release has other pinned variants now
+	Pages     int  // how many documents have pinned variants
 	// Lacking are files whose bytes Repair could not get from the store; sorted.
 	Lacking []string
 	Counts
@@ -121,6 +71,9 @@ func Publish(ctx context.Context, d Deps, b *Build, o Options) (*Result, error) 
 	// A node that starts again with what it brought goes on without what was taken down.
 	p.lenient = p.own != nil && o.Local
 	if err := p.refused(p.sweep.Down); err != nil {
+		return nil, err
+	}
+	if err := p.pinPages(ctx); err != nil {
 		return nil, err
 	}
 	if p.own != nil {
@@ -153,6 +106,11 @@ func (p *publication) finish(ctx context.Context, attempt func(context.Context, 
 		switch {
 		case err == nil:
 			return p.result, nil
+		case errors.Is(err, errOtherPage) && n < attempts:
+			if err := p.makePages(ctx); err != nil {
+				return nil, lost(ctx, err)
+			}
+			continue
 		case !errors.Is(err, errSwept) || n == attempts:
 			return nil, lost(ctx, err)
 		}
@@ -190,6 +148,10 @@ type publication struct {
 	progress *progress
 	result   *Result
 	names    names
+
+	pages     *holdfast.Pages // pinned variants of documents; nil for none
+	manifests sync.Once       // has read the web manifests
+	apart     map[string]bool // those of them that may be pinned
 
 	// own is the release itself if it is there already and servable; lenient leaves
 	// blobs of it that cannot be had as they are listed.
@@ -233,8 +195,13 @@ func newPublication(ctx context.Context, d Deps, b *Build, o Options) (_ *public
 	if err := p.findOwn(); err != nil {
 		return nil, err
 	}
-	p.contents, err = b.open(d.Logger)
-	return p, err
+	for name := range o.damaged {
+		p.names.spoil(name)
+	}
+	if p.contents, err = b.open(d.Logger); err != nil {
+		return nil, err
+	}
+	return p, nil
 }
 
 // idOf returns the ID that the release of a build gets.
@@ -270,7 +237,7 @@ func (p *publication) add(ctx context.Context, lease registry.PublishLease, inv 
 		return err
 	}
 	r := p.result.Release
-	r.Inventory = inv.Digest()
+	r.Inventory, r.Pages = inv.Digest(), p.pagesDigest()
 	added, outcome, err := p.Registry.AddRelease(ctx, lease, r, p.check)
 	if err != nil {
 		return err

@@ -38,6 +38,8 @@ type clues struct {
 	maybe []string
 	// code are those of refs without which a page stays blank: scripts and stylesheets.
 	code []string
+	// absolute are absolute paths, of files or to put before their names, in a script.
+	absolute []string
 	// deployments are the release IDs that the file asks for by name, other than in refs.
 	deployments []string
 	// generator is what a page says made it.
@@ -92,6 +94,11 @@ func findInJS(text []byte) clues {
 	for _, ref := range found.URLs {
 		f.maybe = append(f.maybe, ref.Value)
 	}
+	for _, ref := range slices.Concat(found.Paths, found.Prefixes) {
+		f.absolute = append(f.absolute, ref.Value)
+	}
+	slices.Sort(f.absolute)
+	f.absolute = slices.Compact(f.absolute)
 	return f
 }
 

@@ -37,7 +37,7 @@ func (r *Repairer) Repair(ctx context.Context, info *registry.ReleaseInfo, other
 	if err != nil {
 		return nil, err
 	}
-	o.App, o.ID = info.App, info.ID
+	o.App, o.ID, o.damaged = info.App, info.ID, r.damaged
 	p, err := newPublication(ctx, r.deps, b, o)
 	if err != nil {
 		return nil, err
@@ -47,8 +47,8 @@ func (r *Repairer) Repair(ctx context.Context, info *registry.ReleaseInfo, other
 		return nil, fmt.Errorf("repair release %s: it is %w", info.ID, holdfast.ErrGone)
 	}
 	p.own, p.lenient = &p.releases[now], true
-	for name := range r.damaged {
-		p.names.spoil(name)
+	if err := p.pinPages(ctx); err != nil {
+		return nil, err
 	}
 	return p.mend(ctx)
 }

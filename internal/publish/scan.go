@@ -48,7 +48,8 @@ type Build struct {
 	place   Place
 	traits  traits // none of a build that was not read
 	sources map[holdfast.Digest]source
-	from    *stored // takes the place of place, if it is not nil
+	files   map[holdfast.Digest]source // of sources, those of files, where there are others
+	from    *stored                    // takes the place of place, if it is not nil
 }
 
 // open returns where the bytes are. The caller closes it.
@@ -69,6 +70,7 @@ type source struct {
 	size     int64
 	media    string
 	siblings []sibling // by coding, at most one each
+	bare     bool      // it is stored as it is, and in no other form
 }
 
 // sibling is a file that claims to be an encoded form of another.
@@ -131,7 +133,7 @@ func (b *Build) fill(t *tree, files []scanned, siblings map[string][]sibling, o 
 	}
 	b.sources = make(map[holdfast.Digest]source, len(files))
 	for _, f := range files {
-		b.addSource(f.digest, source{f.entry.path, f.entry.size, mediaType(f.entry.path), siblings[f.entry.path]})
+		b.addSource(f.digest, source{path: f.entry.path, size: f.entry.size, media: mediaType(f.entry.path), siblings: siblings[f.entry.path]})
 	}
 	b.Missing = b.missing(files, bundled, o.Mount)
 	b.traits = b.traitsOf(files, o)

@@ -16,6 +16,9 @@ type traits struct {
 	marks  marks  // of all files
 	router string // that changes the path of URLs; "" for none
 	names  namings
+	// absolute are the files of the build, or their directories with a slash at the end,
+	// that scripts name by absolute paths.
+	absolute []nameInScript
 }
 
 // page is an HTML document.
@@ -45,6 +48,7 @@ func (b *Build) traitsOf(files []scanned, o ScanOptions) (t traits) {
 	}
 	slices.SortFunc(t.pages, func(a, b page) int { return strings.Compare(a.path, b.path) })
 	t.names = b.namings(files, o, len(t.pages) > 0)
+	t.absolute = b.absolutePaths(files, o)
 	return t
 }
 

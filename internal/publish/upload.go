@@ -143,7 +143,7 @@ func smallerBrotli(made []holdfast.Object, size int64) bool {
 // codings are those worth trying for the blob.
 func (s source) codings() []holdfast.Coding {
 	const smallest = 64 // bytes; coding.Pays wants to save as many
-	if s.size <= smallest || s.size > coding.MaxSize || !coding.Worthwhile(s.media, s.path) {
+	if s.bare || s.size <= smallest || s.size > coding.MaxSize || !coding.Worthwhile(s.media, s.path) {
 		return nil
 	}
 	return []holdfast.Coding{holdfast.Brotli, holdfast.Gzip, holdfast.Zstd}

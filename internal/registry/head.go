@@ -66,6 +66,7 @@ type flags struct {
 	// Of a release that was published again, because its record cannot change:
 	Restored  int64           `json:"b,omitempty"`
 	Inventory holdfast.Digest `json:"i,omitzero"`  // replaces the record's
+	Pages     holdfast.Digest `json:"q,omitzero"`  // replaces the record's if Inventory does
 	Clashes   []string        `json:"c,omitempty"` // in addition to the record's
 }
 
@@ -155,7 +156,7 @@ func (f flags) empty() bool {
 // current returns the record with the additions of f.
 func (f flags) current(record holdfast.Release) holdfast.Release {
 	if !f.Inventory.IsZero() {
-		record.Inventory = f.Inventory
+		record.Inventory, record.Pages = f.Inventory, f.Pages
 	}
 	record.Clashes = union(record.Clashes, f.Clashes)
 	return record

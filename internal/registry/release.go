@@ -146,9 +146,9 @@ func (a *addition) restore(ctx context.Context, e *edit, rel holdfast.Release) e
 	a.restored = e.stamp(time.Time{}).Unix()
 	e.flag(rel.ID, func(f *flags) {
 		f.Retired, f.Gone, f.Restored = 0, 0, a.restored
-		f.Inventory = holdfast.Digest{}
+		f.Inventory, f.Pages = holdfast.Digest{}, holdfast.Digest{}
 		if a.rel.Inventory != rel.Inventory || len(e.head.freed[rel.ID]) > 0 {
-			f.Inventory = a.rel.Inventory
+			f.Inventory, f.Pages = a.rel.Inventory, a.rel.Pages
 		}
 		f.Clashes = slices.DeleteFunc(union(nil, slices.Concat(f.Clashes, clashes)), func(path string) bool { return slices.Contains(rel.Clashes, path) })
 	})

@@ -8,9 +8,10 @@ import (
 )
 
 // ReplaceInventory replaces before, the inventory of the release rel.ID, with
-// rel.Inventory. It serves a release that is not gone, after the store lost some of its
-// bytes and they were stored under other names. lease comes from BeginPublish for the
-// same app and manifest. The record cannot change, so the new inventory is stored in the
+// rel.Inventory, and its list of pages with rel.Pages. It serves a release that is not
+// gone, after the store lost some of its bytes and they were stored under other names,
+// or after its pages were pinned again. lease comes from BeginPublish for the
+// same app and manifest. The record cannot change, so both are stored in the
 // app's head. check, which may be nil, may be called more than once; when its answer is
 // committed, the state of cleaning has not changed since.
 //
@@ -67,7 +68,7 @@ func (re *relocation) plan(ctx context.Context, e *edit) error {
 	if err != nil {
 		return err
 	}
-	e.flag(re.rel.ID, func(f *flags) { f.Inventory = re.rel.Inventory })
-	re.result.Inventory = re.rel.Inventory
+	e.flag(re.rel.ID, func(f *flags) { f.Inventory, f.Pages = re.rel.Inventory, re.rel.Pages })
+	re.result.Inventory, re.result.Pages = re.rel.Inventory, re.rel.Pages
 	return nil
 }

@@ -169,7 +169,7 @@ func Former(releases []ReleaseInfo) (all []ReleaseInfo) {
 // bindAnew plans the flags of a freed ID that gets bound to rel: some must be set, or
 // those of the tombstone would count.
 func (e *edit) bindAnew(rel holdfast.Release) {
-	e.flag(rel.ID, func(f *flags) { *f = flags{Restored: rel.Published.Unix(), Inventory: rel.Inventory} })
+	e.flag(rel.ID, func(f *flags) { *f = flags{Restored: rel.Published.Unix(), Inventory: rel.Inventory, Pages: rel.Pages} })
 }
 
 // UnpublishOptions of Unpublish.

@@ -30,6 +30,16 @@ func Repair(ctx context.Context, c Config) (*Report, error) {
 	return s.finished(), s.lookAgain(ctx)
 }
 
+// optionsFor says how the pages of an app's releases are pinned.
+func optionsFor(snap *registry.Snapshot, app holdfast.AppName) (o publish.Options) {
+	for a := range snap.All() {
+		if a.Name == app {
+			o.Settings, o.Local = a.Settings, a.Local
+		}
+	}
+	return o
+}
+
 // repair restores the missing objects of each affected release.
 func (s *scrubber) repair(ctx context.Context) error {
 	releases := s.toRepair()
@@ -45,7 +55,7 @@ func (s *scrubber) repair(ctx context.Context) error {
 	}
 	r := publish.NewRepairer(publish.Deps{Registry: s.Registry, Encoder: s.Encoder, Logger: s.Logger}, s.Store, s.unusable())
 	for i := range releases {
-		result, err := r.Repair(ctx, &releases[i], others(snap, &releases[i]), publish.Options{})
+		result, err := r.Repair(ctx, &releases[i], others(snap, &releases[i]), optionsFor(snap, releases[i].App))
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()

@@ -26,7 +26,7 @@ func (c *decider) document(p string) {
 		e, _ = side.Lookup("index.html")
 	}
 	if e != nil && e.Document {
-		c.file(e, &classesOf(c.a, side).document)
+		c.file(side.Page(e), &classesOf(c.a, side).document)
 		return
 	}
 	c.missing(side, p)
@@ -116,6 +116,7 @@ func (c *decider) missingText(side *live.Release, p string) string {
 
 // page answers 404 with a document for its body.
 func (c *decider) page(e *live.Entry, side *live.Release) {
+	e = side.Page(e)
 	p, accepted := prepare(e), parseAcceptEncoding(c.r.AcceptEncoding)
 	i := accepted.choose(e.Variants)
 	c.d.Status, c.d.Entry, c.d.Class = 404, p.page[i], classesOf(c.a, side).notFound.block

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -31,6 +33,7 @@ type rel struct {
 	id      string
 	state   holdfast.State
 	files   map[string]string // path → content
+	pages   map[string]string // pinned variants: path → content
 	clashes []string
 	former  []registry.FormerBuild
 	// Seconds after epoch; by default 2i and 2i+1 for the i-th release.
@@ -44,6 +47,14 @@ func at(n int) time.Time { return epoch.Add(time.Duration(n) * time.Second) }
 type texts struct {
 	manifests   map[holdfast.Digest]*holdfast.Manifest
 	inventories map[holdfast.Digest]*holdfast.Inventory
+	pages       map[holdfast.Digest]*holdfast.Pages
+}
+
+func (s texts) Pages(_ context.Context, o holdfast.Object) (*holdfast.Pages, error) {
+	if p := s.pages[o.Digest]; p != nil {
+		return p, nil
+	}
+	return nil, fmt.Errorf("pages %s: %w", o.Digest, holdfast.ErrNotFound)
 }
 
 func (s texts) Manifest(_ context.Context, d holdfast.Digest) (*holdfast.Manifest, error) {
@@ -84,7 +95,7 @@ func objects(sites ...site) map[holdfast.ObjectName]string {
 	m := map[holdfast.ObjectName]string{}
 	for _, s := range sites {
 		for _, r := range s.releases {
-			for _, content := range r.files {
+			for _, content := range slices.Concat(slices.Collect(maps.Values(r.files)), slices.Collect(maps.Values(r.pages))) {
 				for _, c := range holdfast.Codings() {
 					b := encoded(content, c)
 					m[holdfast.ObjectName{Digest: holdfast.DigestOf([]byte(b))}] = b
@@ -98,7 +109,7 @@ func objects(sites ...site) map[holdfast.ObjectName]string {
 // table makes the table that a node of side sees.
 func table(t testing.TB, side string, sites ...site) *live.Table {
 	t.Helper()
-	store := texts{map[holdfast.Digest]*holdfast.Manifest{}, map[holdfast.Digest]*holdfast.Inventory{}}
+	store := texts{map[holdfast.Digest]*holdfast.Manifest{}, map[holdfast.Digest]*holdfast.Inventory{}, map[holdfast.Digest]*holdfast.Pages{}}
 	snap := &registry.Snapshot{Registry: "test", Revision: 1}
 	var down []holdfast.Takedown
 	for _, s := range sites {
@@ -152,8 +163,8 @@ func (s site) state(t testing.TB, store texts) *registry.AppState {
 
 func (r rel) info(t testing.TB, app holdfast.AppName, i int, store texts) registry.ReleaseInfo {
 	t.Helper()
+	objects, list := r.variants(t)
 	var files []holdfast.File
-	var objects []holdfast.Object
 	paths := make([]string, 0, len(r.files))
 	for p := range r.files {
 		paths = append(paths, p)
@@ -170,16 +181,7 @@ func (r rel) info(t testing.TB, app holdfast.AppName, i int, store texts) regist
 			continue
 		}
 		seen[f.Digest] = true
-		for _, c := range holdfast.Codings() {
-			if c != holdfast.Identity && len(content) < 64 {
-				continue
-			}
-			b := encoded(content, c)
-			objects = append(objects, holdfast.Object{
-				Digest: f.Digest, Coding: c, Size: int64(len(b)),
-				Name: holdfast.ObjectName{Digest: holdfast.DigestOf([]byte(b))},
-			})
-		}
+		objects = append(objects, objectsOf(content)...)
 	}
 	m, err := holdfast.NewManifest(files)
 	if err != nil {
@@ -206,7 +208,43 @@ func (r rel) info(t testing.TB, app holdfast.AppName, i int, store texts) regist
 	if r.state != holdfast.Published {
 		info.Activated = activated
 	}
+	if list != nil {
+		info.Pages, store.pages[list.Digest()] = list.Digest(), list
+	}
 	return info
+}
+
+// objectsOf are the stored forms of a content.
+func objectsOf(content string) (all []holdfast.Object) {
+	for _, c := range holdfast.Codings() {
+		if c != holdfast.Identity && len(content) < 64 {
+			continue
+		}
+		b := encoded(content, c)
+		all = append(all, holdfast.Object{
+			Digest: holdfast.DigestOf([]byte(content)), Coding: c, Size: int64(len(b)),
+			Name: holdfast.ObjectName{Digest: holdfast.DigestOf([]byte(b))},
+		})
+	}
+	return all
+}
+
+// variants are the pinned variants of an app at "/", and what lists them.
+func (r rel) variants(t testing.TB) (objects []holdfast.Object, list *holdfast.Pages) {
+	t.Helper()
+	if r.pages == nil {
+		return nil, nil
+	}
+	var files []holdfast.File
+	for p, content := range r.pages {
+		files = append(files, holdfast.File{Path: p, Digest: holdfast.DigestOf([]byte(content)), Size: int64(len(content)), MediaType: mediaType(p, content), Logical: p})
+		objects = append(objects, objectsOf(content)...)
+	}
+	list, err := holdfast.NewPages("/@"+r.id+"/", files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return append(objects, objectsOf(string(list.Bytes()))...), list
 }
 
 func get(path string, more ...func(*Request)) *Request {

@@ -28,7 +28,7 @@ func (c *decider) pinned(id, below string, slash bool) {
 	case e == nil || !c.visible(e, rel):
 		c.fail(404, "this release has no such file")
 	case e.Document:
-		c.file(e, &classesOf(c.a, rel).pinnedDocument)
+		c.file(rel.Page(e), &classesOf(c.a, rel).pinnedDocument)
 	case rel.Rebound && !c.proves(e):
 		c.file(e, &classesOf(c.a, rel).pinnedPolled)
 	default:

@@ -32,7 +32,7 @@ func (c *decider) resolved(res *live.Resolved) {
 	classes := classesOf(c.a, res.Release)
 	switch {
 	case res.Entry.Document:
-		c.file(res.Entry, &classes.document)
+		c.file(res.Release.Page(res.Entry), &classes.document)
 	case res.Immutable:
 		c.asset(res.Entry, &classes.plainForEver)
 	default:

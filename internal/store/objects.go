@@ -136,6 +136,15 @@ func (s *Store) Inventory(ctx context.Context, d holdfast.Digest) (*holdfast.Inv
 	return inv, nil
 }
 
+// Pages returns the list of pinned variants that is the object o, verified.
+func (s *Store) Pages(ctx context.Context, o holdfast.Object) (*holdfast.Pages, error) {
+	text, err := readText(ctx, s.driver, objectKey(o.Name), o.Digest)
+	if err != nil {
+		return nil, fmt.Errorf("read list of pages %s: %w", o.Name, err)
+	}
+	return holdfast.ParsePages(text)
+}
+
 // PutCondemned stores a condemned list under its digest. Storing it again does nothing.
 func (s *Store) PutCondemned(ctx context.Context, c *holdfast.Condemned) error {
 	if err := s.putText(ctx, condemnedPrefix, c.Digest(), c.Bytes()); err != nil {

@@ -161,7 +161,30 @@ func (l *Links) resolve(base *url.URL, ref string) (path string, inside bool) {
 	if err != nil || u.Scheme != "" || u.Host != "" || u.Opaque != "" {
 		return "", false
 	}
-	return strings.CutPrefix(u.Path, l.settings.Mount.Path()+"/")
+	path, inside = strings.CutPrefix(u.Path, l.settings.Mount.Path()+"/")
+	return l.withoutRelease(path), inside
+}
+
+// withoutRelease takes from a path below the mount what names this release: of a build
+// whose base path holds the ID that it was to get.
+func (l *Links) withoutRelease(path string) string {
+	below, ok := strings.CutPrefix(path, "@"+l.release.String()+"/")
+	if !ok {
+		id, file, shaped := l.settings.CutPinned(path)
+		if _, exists := l.manifest.Lookup(path); !shaped || exists || id != l.release.String() {
+			return path
+		}
+		return file
+	}
+	if digest, file, full := strings.Cut(below, "/"); full && strings.HasPrefix(digest, "~") && holdfast.IsReserved(digest) {
+		return file
+	}
+	return below
+}
+
+// Loads reports whether a page loads scripts or style sheets, from wherever.
+func Loads(page []byte) bool {
+	return slices.ContainsFunc(elements(page), func(e element) bool { return e.source() != "" })
 }
 
 // tag writes the element with another URL and more attributes, pairs of name and

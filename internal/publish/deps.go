@@ -1,0 +1,70 @@
+package publish
+
+import (
+	"context"
+	"io"
+	"log/slog"
+
+	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/registry"
+)
+
+// Registry is what publishing needs of the registry.
+type Registry interface {
+	// Releases returns all releases of the app, gone ones included, newest first;
+	// nil for an app that does not exist yet.
+	Releases(ctx context.Context, app holdfast.AppName) ([]registry.ReleaseInfo, error)
+	// BeginPublish takes the lease that makes the manifest a root.
+	BeginPublish(ctx context.Context, app holdfast.AppName, manifest holdfast.Digest, create bool) (registry.PublishLease, error)
+	// AddRelease binds the record in one compare-and-set that also checks the
+	// lease. check is called with what is so as of that compare-and-set, and may
+	// run more than once.
+	AddRelease(ctx context.Context, lease registry.PublishLease, r holdfast.Release,
+		check func(ctx context.Context, s registry.Standing) (clashes []string, err error)) (holdfast.Release, registry.AddOutcome, error)
+	// ReplaceInventory makes r.Inventory take the place of before for a release that
+	// is not gone and whose stored bytes had to be stored again under other names. check is
+	// called with the state of cleaning as of that compare-and-set.
+	ReplaceInventory(ctx context.Context, lease registry.PublishLease, r holdfast.Release, before holdfast.Digest,
+		check func(ctx context.Context, s registry.Sweep) error) (holdfast.Release, error)
+	// Sweep returns the state of cleaning, which says how new objects are named.
+	Sweep(ctx context.Context) (registry.Sweep, error)
+}
+
+// Store is what publishing needs of the store. Puts are durable, verify what
+// they are given, never replace, and do nothing for what is there already.
+type Store interface {
+	Texts
+	PutObject(ctx context.Context, name holdfast.ObjectName, size int64, r io.Reader) (created bool, err error)
+	// HasObject reports whether the object is there; with another size it is
+	// ErrCorrupt.
+	HasObject(ctx context.Context, name holdfast.ObjectName, size int64) (bool, error)
+}
+
+// Texts are what a store holds besides objects.
+type Texts interface {
+	PutInventory(ctx context.Context, inv *holdfast.Inventory) error
+	PutManifest(ctx context.Context, m *holdfast.Manifest) error
+	Inventory(ctx context.Context, d holdfast.Digest) (*holdfast.Inventory, error)
+	Manifest(ctx context.Context, d holdfast.Digest) (*holdfast.Manifest, error)
+	Lists
+}
+
+// Lists are texts that name what belongs together.
+type Lists interface {
+	Condemned(ctx context.Context, d holdfast.Digest) (*holdfast.Condemned, error)
+	// Pages returns the list of pinned variants that is the object o of an inventory.
+	Pages(ctx context.Context, o holdfast.Object) (*holdfast.Pages, error)
+}
+
+// Encoder makes encoded forms that are checked already; see coding.Encoder.
+type Encoder interface {
+	Encode(c holdfast.Coding, identity []byte) ([]byte, error)
+}
+
+// Deps is what Publish works with. It may be used concurrently.
+type Deps struct {
+	Store    Store
+	Registry Registry
+	Encoder  Encoder      // nil: one of Options.Effort is made
+	Logger   *slog.Logger // nil: discards
+}
