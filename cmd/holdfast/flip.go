@@ -11,6 +11,7 @@ import (
 
 	holdfast "github.com/holdfast-web/holdfast"
 	"github.com/holdfast-web/holdfast/internal/registry"
+	"github.com/holdfast-web/holdfast/internal/wait"
 )
 
 // defaultWait is how long an activation waits for the nodes to update.
@@ -136,9 +137,7 @@ func (b *backends) awaitNodes(ctx context.Context, wait time.Duration, why func(
 // rest waits for least, then for a hint or the next poll; it is false if ctx ends
 // before that.
 func rest(ctx context.Context, least time.Duration, hints <-chan struct{}) bool {
-	select {
-	case <-time.After(least):
-	case <-ctx.Done():
+	if wait.For(ctx, least) != nil {
 		return false
 	}
 	select {

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"time"
+
+	"github.com/holdfast-web/holdfast/internal/wait"
 )
 
 // watchEvery is how often status --watch looks.
@@ -33,10 +35,8 @@ func (c *cli) watchStatus(ctx context.Context, b *backends, o statusOptions) err
 			}
 		}
 		last = text
-		select {
-		case <-ctx.Done():
+		if wait.For(ctx, watchEvery) != nil {
 			return nil
-		case <-time.After(watchEvery):
 		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 
 	holdfast "github.com/holdfast-web/holdfast"
 	"github.com/holdfast-web/holdfast/internal/hangpool"
+	"github.com/holdfast-web/holdfast/internal/wait"
 )
 
 // Failed attempts are repeated after some 100, 300 and 900 ms. Together they
@@ -48,7 +49,7 @@ func (s *Source) fetch(ctx context.Context, ref Ref) (o outcome) {
 	backoff := firstBackoff
 	for attempt := range attempts {
 		if attempt > 0 {
-			if !pause(ctx, backoff/2+rand.N(backoff)) {
+			if wait.For(ctx, backoff/2+rand.N(backoff)) != nil {
 				break
 			}
 			backoff *= 3
@@ -87,17 +88,6 @@ func worthRetrying(err error) bool {
 		passes = passes && !errors.Is(err, lasting)
 	}
 	return passes
-}
-
-func pause(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }
 
 // askPeers asks one peer after the other. Wrong bytes from one peer say nothing about

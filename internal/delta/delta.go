@@ -24,6 +24,7 @@ import (
 	"github.com/holdfast-web/holdfast/internal/blob"
 	"github.com/holdfast-web/holdfast/internal/coding"
 	"github.com/holdfast-web/holdfast/internal/live"
+	"github.com/holdfast-web/holdfast/internal/wait"
 )
 
 const (
@@ -92,8 +93,8 @@ type Maker struct {
 	log   *slog.Logger
 	kept  *otter.Cache[key, *made]
 	asked chan job
-	wake  chan struct{} // holds one when ahead has changed
-	most  int           // bytes of a delta that is kept
+	wake  wait.Hint // holds one when ahead has changed
+	most  int       // bytes of a delta that is kept
 
 	mu      sync.Mutex
 	pending map[key]bool // those of asked
@@ -125,7 +126,7 @@ func New(bytes Bytes, o Options) (*Maker, error) {
 	}
 	return &Maker{
 		bytes: bytes, log: o.Logger, kept: kept, pending: make(map[key]bool),
-		asked: make(chan job, maxAsked), wake: make(chan struct{}, 1), most: int(o.Memory / maxPart),
+		asked: make(chan job, maxAsked), wake: wait.NewHint(), most: int(o.Memory / maxPart),
 	}, nil
 }
 
@@ -179,10 +180,7 @@ func (m *Maker) Prepare(t *live.Table) {
 		}
 	}
 	m.mu.Unlock()
-	select {
-	case m.wake <- struct{}{}:
-	default:
-	}
+	m.wake.Give()
 }
 
 // Stats returns the counts so far.
@@ -264,12 +262,7 @@ func (m *Maker) do(ctx context.Context, j job, ahead bool) {
 		m.log.Debug("delta made", "file", j.Target.Path, "from", j.Dictionary.Path, "coding", j.coding.String(), "bytes", len(delta), "whole", j.Target.Variants[0].Size)
 	}
 	m.cache(k, d)
-	rest := time.NewTimer(min(time.Since(start), maxRest))
-	defer rest.Stop()
-	select {
-	case <-ctx.Done():
-	case <-rest.C:
-	}
+	_ = wait.For(ctx, min(time.Since(start), maxRest))
 }
 
 // postpone has a delta that is to be made ahead, and cannot be now, tried again later.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/wait"
 )
 
 const (
@@ -45,9 +46,9 @@ type LinesConfig struct {
 // line is torn.
 type Lines struct {
 	config LinesConfig
-	own    bool          // config.Log writes here
-	wake   chan struct{} // hint: more than Soon wait
-	again  chan struct{} // hint: open the file again
+	own    bool      // config.Log writes here
+	wake   wait.Hint // hint: more than Soon wait
+	again  wait.Hint // hint: open the file again
 	end    chan struct{}
 	done   chan struct{}
 
@@ -84,7 +85,7 @@ func NewLog(c LinesConfig, handler func(io.Writer) slog.Handler) (*slog.Logger, 
 func newLines(c LinesConfig) *Lines {
 	return &Lines{
 		config: c, sink: c.Sink,
-		wake: make(chan struct{}, 1), again: make(chan struct{}, 1), end: make(chan struct{}), done: make(chan struct{}),
+		wake: wait.NewHint(), again: wait.NewHint(), end: make(chan struct{}), done: make(chan struct{}),
 	}
 }
 
@@ -103,7 +104,7 @@ func (l *Lines) take(line []byte) (begins bool, cause error) {
 	if len(l.waiting)+len(line) <= linesLimit {
 		l.waiting = append(l.waiting, line...)
 		if len(l.waiting) > l.config.Soon {
-			give(l.wake)
+			l.wake.Give()
 		}
 		return false, nil
 	}
@@ -129,14 +130,7 @@ func (l *Lines) Lost() int64 {
 // Reopen has the file opened again, by its name.
 func (l *Lines) Reopen() {
 	if l.config.Open != nil {
-		give(l.again)
-	}
-}
-
-func give(hint chan struct{}) {
-	select {
-	case hint <- struct{}{}:
-	default:
+		l.again.Give()
 	}
 }
 

@@ -25,6 +25,7 @@ import (
 
 	holdfast "github.com/holdfast-web/holdfast"
 	"github.com/holdfast-web/holdfast/internal/registry"
+	"github.com/holdfast-web/holdfast/internal/wait"
 )
 
 // Action is the definition of a hook.
@@ -135,11 +136,11 @@ func (r *Runner) Run(ctx context.Context, l *registry.Leadership, snapshots iter
 				k := key{app.Name, name}
 				w := workers[k]
 				if w == nil {
-					w = &worker{Runner: r, key: k, leader: l, news: make(chan struct{}, 1)}
+					w = &worker{Runner: r, key: k, leader: l, news: wait.NewHint()}
 					workers[k] = w
 					running.Go(func() { w.run(ctx) })
 				}
-				w.poke()
+				w.news.Give()
 			}
 		}
 		before = apps

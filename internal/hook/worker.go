@@ -10,6 +10,7 @@ import (
 
 	holdfast "github.com/holdfast-web/holdfast"
 	"github.com/holdfast-web/holdfast/internal/registry"
+	"github.com/holdfast-web/holdfast/internal/wait"
 )
 
 // worker takes one hook of one app through its events.
@@ -17,15 +18,8 @@ type worker struct {
 	*Runner
 	key
 	leader *registry.Leadership
-	news   chan struct{} // holds at most one: the app has changed
-	told   string        // the last logged registry error, or missing hook
-}
-
-func (w *worker) poke() {
-	select {
-	case w.news <- struct{}{}:
-	default:
-	}
+	news   wait.Hint // the app has changed
+	told   string    // the last logged registry error, or missing hook
 }
 
 // run works until ctx or the leadership ends. While a failed event waits for its next
@@ -58,13 +52,7 @@ func (w *worker) wait(ctx context.Context, pause time.Duration) bool {
 		}
 		return ctx.Err() == nil
 	}
-	t := time.NewTimer(pause)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ctx.Done():
-	}
-	return ctx.Err() == nil
+	return wait.For(ctx, pause) == nil
 }
 
 // pass delivers all pending events. It ends early, and says when to continue, when one

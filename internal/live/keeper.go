@@ -11,6 +11,7 @@ import (
 
 	holdfast "github.com/holdfast-web/holdfast"
 	"github.com/holdfast-web/holdfast/internal/registry"
+	"github.com/holdfast-web/holdfast/internal/wait"
 )
 
 // Registry is what keeping a table needs of the registry.
@@ -95,7 +96,7 @@ type Keeper struct {
 	shown    atomic.Pointer[registry.Snapshot] // what table was made from
 	health   atomic.Pointer[Health]
 	requests *requests
-	hints    chan struct{} // at most one
+	hints    wait.Hint // at most one
 	asking   sync.WaitGroup
 
 	// Of Run's goroutine alone.
@@ -124,7 +125,7 @@ func NewKeeper(r Registry, m Manifests, o Options) *Keeper {
 		o.OnSwap = func(*Table) {}
 	}
 	k := &Keeper{
-		registry: r, options: o, requests: newRequests(o.Waiters), hints: make(chan struct{}, 1),
+		registry: r, options: o, requests: newRequests(o.Waiters), hints: wait.NewHint(),
 		builder: newBuilder(o.Side, o.Own), loader: newLoader(m, o.Deadline, o.Logger),
 	}
 	k.loader.troubles.changed = o.OnFailure
@@ -199,9 +200,9 @@ func (k *Keeper) watch(ctx context.Context) {
 		hints, err := k.registry.Watch(ctx)
 		if err == nil {
 			told = false
-			k.hint()
+			k.hints.Give()
 			for range hints {
-				k.hint()
+				k.hints.Give()
 			}
 			err = fmt.Errorf("watch registry: %w", holdfast.ErrUnavailable)
 		}
@@ -209,17 +210,7 @@ func (k *Keeper) watch(ctx context.Context) {
 			told = true
 			k.options.Logger.Warn("registry not watched; polling it", "every", k.options.Poll, "error", err)
 		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(k.options.Poll):
-		}
-	}
-}
-
-func (k *Keeper) hint() {
-	select {
-	case k.hints <- struct{}{}:
-	default:
+		_ = wait.For(ctx, k.options.Poll)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/wait"
 )
 
 // ErrBusy: too many requests wait for the registry already.
@@ -21,7 +22,7 @@ const pace = time.Second
 
 // requests joins the requests that wait for a read of the registry into rounds.
 type requests struct {
-	due     chan struct{} // gets a value when the waiting round should be read
+	due     wait.Hint     // gets a value when the waiting round should be read
 	slots   chan struct{} // bounds how many wait
 	guesses chan struct{} // and how many of them wait for names that nothing speaks for
 
@@ -43,7 +44,7 @@ type round struct {
 
 func newRequests(waiters int) *requests {
 	return &requests{
-		due: make(chan struct{}, 1), slots: make(chan struct{}, waiters), guesses: make(chan struct{}, waiters/2),
+		due: wait.NewHint(), slots: make(chan struct{}, waiters), guesses: make(chan struct{}, waiters/2),
 		absent: absent{seed: maphash.MakeSeed()},
 	}
 }
@@ -115,10 +116,7 @@ func (q *requests) startRound(r *round) {
 	if q.next != r {
 		return
 	}
-	select {
-	case q.due <- struct{}{}:
-	default:
-	}
+	q.due.Give()
 }
 
 // begin takes the waiting round, if any, into a read that is about to begin and

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/holdfast-web/holdfast/internal/registry"
+	"github.com/holdfast-web/holdfast/internal/wait"
 )
 
 // source is a registry in memory. It notes when each read began.
@@ -24,7 +25,7 @@ type source struct {
 }
 
 func newSource(snap *registry.Snapshot) *source {
-	return &source{snap: snap, hints: make(chan struct{}, 1), start: time.Now()}
+	return &source{snap: snap, hints: wait.NewHint(), start: time.Now()}
 }
 
 func (s *source) Refresh(ctx context.Context, _ *registry.Snapshot) (*registry.Snapshot, error) {

@@ -15,6 +15,7 @@ import (
 	"github.com/holdfast-web/holdfast/internal/blob"
 	"github.com/holdfast-web/holdfast/internal/live"
 	"github.com/holdfast-web/holdfast/internal/registry"
+	"github.com/holdfast-web/holdfast/internal/wait"
 )
 
 // A node is asked to have a release ready before it becomes live on its side: whoever
@@ -123,7 +124,7 @@ func (n *Node) getAhead(ctx context.Context) error {
 		if err := n.config.Registry.FollowPreparations(ctx, tell); err != nil && ctx.Err() == nil {
 			n.config.Logger.Debug("cannot see what is prepared", "error", err) // the keeper says more
 		}
-		pause(ctx, registerRetry)
+		_ = wait.About(ctx, registerRetry)
 	}
 	return nil
 }
@@ -159,15 +160,15 @@ func (n *Node) prepareOne(ctx context.Context, p *preparing) {
 			default:
 				log.Warn("release not ready to become live", "error", err)
 			}
-			n.swapped.give()
+			n.swapped.Give()
 		}
 		switch {
 		case err == nil:
 			return
 		case errors.Is(err, errNotRead):
-			pause(ctx, aheadPause)
+			_ = wait.About(ctx, aheadPause)
 		default:
-			pause(ctx, warmRetry)
+			_ = wait.About(ctx, warmRetry)
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	holdfast "github.com/holdfast-web/holdfast"
 	"github.com/holdfast-web/holdfast/internal/registry"
+	"github.com/holdfast-web/holdfast/internal/wait"
 )
 
 // Chore is work that the elected node does for the cluster now and then. What it
@@ -34,14 +35,10 @@ func (n *Node) chore(ctx context.Context, l *registry.Leadership, c Chore) {
 	var told said
 	// Not at once: after a restart of the whole cluster there is better to do, and
 	// nodes that change the lead every minute would do nothing else.
-	wait := c.Every/16 + rand.N(c.Every/16+1)
+	rest := c.Every/16 + rand.N(c.Every/16+1)
 	for {
-		timer := time.NewTimer(wait)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
+		if wait.For(ctx, rest) != nil {
 			return
-		case <-timer.C:
 		}
 		again, err := c.Do(ctx, l)
 		switch {
@@ -50,9 +47,9 @@ func (n *Node) chore(ctx context.Context, l *registry.Leadership, c Chore) {
 		case told.news(err):
 			n.config.Logger.Warn("chore of the cluster failed", "chore", c.Name, "error", err)
 		}
-		wait = c.Every
+		rest = c.Every
 		if again > 0 {
-			wait = min(again, c.Every)
+			rest = min(again, c.Every)
 		}
 	}
 }

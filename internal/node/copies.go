@@ -13,7 +13,7 @@ func (n *Node) newCopier() *replica.Copier {
 		return nil
 	}
 	c := *n.config.Replica
-	c.Name, c.Registry, c.Texts, c.Changed = n.config.Name, n.config.Registry, n.config.Manifests, n.swapped.give
+	c.Name, c.Registry, c.Texts, c.Changed = n.config.Name, n.config.Registry, n.config.Manifests, n.swapped.Give
 	c.Snapshot = func() *registry.Snapshot { return n.keeper.Snapshot() } // which is made later
 	if p := n.config.Peering; p != nil {
 		c.Peer, c.Peers = p.Address, p.Client

@@ -8,6 +8,7 @@ import (
 
 	holdfast "github.com/holdfast-web/holdfast"
 	"github.com/holdfast-web/holdfast/internal/registry"
+	"github.com/holdfast-web/holdfast/internal/wait"
 )
 
 // Duty is work that the elected node does for the cluster all the time, whenever
@@ -28,10 +29,10 @@ func (n *Node) duties(ctx context.Context, l *registry.Leadership) {
 	running.Wait()
 }
 
-func (n *Node) duty(ctx context.Context, l *registry.Leadership, d Duty, swapped hint) {
+func (n *Node) duty(ctx context.Context, l *registry.Leadership, d Duty, swapped wait.Hint) {
 	var told said
 	for ctx.Err() == nil {
-		swapped.give()
+		swapped.Give()
 		err := d.Run(ctx, l, n.snapshots(ctx, swapped))
 		switch {
 		case ctx.Err() != nil || errors.Is(err, holdfast.ErrLeaseLost):
@@ -39,12 +40,12 @@ func (n *Node) duty(ctx context.Context, l *registry.Leadership, d Duty, swapped
 		case told.news(err):
 			n.config.Logger.Warn("duty of the cluster failed", "duty", d.Name, "error", err)
 		}
-		pause(ctx, leadRetry)
+		_ = wait.About(ctx, leadRetry)
 	}
 }
 
 // snapshots yields what the keeper has, after each hint.
-func (n *Node) snapshots(ctx context.Context, swapped hint) iter.Seq[*registry.Snapshot] {
+func (n *Node) snapshots(ctx context.Context, swapped wait.Hint) iter.Seq[*registry.Snapshot] {
 	return func(yield func(*registry.Snapshot) bool) {
 		for {
 			select {

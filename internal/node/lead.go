@@ -9,6 +9,7 @@ import (
 
 	holdfast "github.com/holdfast-web/holdfast"
 	"github.com/holdfast-web/holdfast/internal/registry"
+	"github.com/holdfast-web/holdfast/internal/wait"
 )
 
 // leadRetry is the longest pause before a node campaigns again after a failure,
@@ -24,7 +25,7 @@ func (n *Node) lead(ctx context.Context) error {
 		if ctx.Err() == nil && told.news(err) {
 			n.config.Logger.Warn("not leading", "error", err)
 		}
-		pause(ctx, leadRetry)
+		_ = wait.About(ctx, leadRetry)
 	}
 	return nil
 }
@@ -65,7 +66,7 @@ func (n *Node) work(ctx context.Context, l *registry.Leadership) error {
 	chores.Go(func() { n.duties(ctx, l) })
 	defer chores.Wait()
 	defer cancel()
-	n.toReconcile.give()
+	n.toReconcile.Give()
 	again := time.NewTimer(leadRetry)
 	defer again.Stop()
 	for {
@@ -107,7 +108,7 @@ func (n *Node) confirmed(ctx context.Context) bool {
 		if ctx.Err() != nil {
 			return false
 		}
-		pause(ctx, confirmPoll)
+		_ = wait.About(ctx, confirmPoll)
 	}
 	return true
 }

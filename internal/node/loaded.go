@@ -117,7 +117,7 @@ func (n *Node) introduce(entry *registry.NodeInfo) (end func()) {
 		return func() {}
 	}
 	n.newcomer.Store(entry)
-	n.toCompare.give()
+	n.toCompare.Give()
 	late := time.AfterFunc(knownWithin, func() { n.markEntered(entry) })
 	return func() {
 		late.Stop()

@@ -20,6 +20,7 @@ import (
 	"github.com/holdfast-web/holdfast/internal/registry"
 	"github.com/holdfast-web/holdfast/internal/replica"
 	"github.com/holdfast-web/holdfast/internal/serve"
+	"github.com/holdfast-web/holdfast/internal/wait"
 )
 
 // Registry is what a node needs of the registry.
@@ -147,8 +148,8 @@ type Node struct {
 	restarted bool // with a table that was kept
 
 	// Hints that there is a new table, one for each who wants to know.
-	swapped, toKeep, toReconcile, toWarm, toCompare, toPrepare, toForbid, changed hint
-	toDuty                                                                        []hint // of each duty
+	swapped, toKeep, toReconcile, toWarm, toCompare, toPrepare, toForbid, changed wait.Hint
+	toDuty                                                                        []wait.Hint // of each duty
 
 	// patientSince is when the first table was there, or later the store.
 	patientSince atomic.Pointer[time.Time]
@@ -161,13 +162,13 @@ func Open(ctx context.Context, c Config) (*Node, error) {
 	c = withDefaults(c)
 	n := &Node{
 		config: c, started: time.Now().UTC(), listening: make(chan struct{}), warmth: warmth{done: make(map[warmKey]bool)},
-		swapped: newHint(), toKeep: newHint(), toReconcile: newHint(), toWarm: newHint(), toCompare: newHint(), toPrepare: newHint(), toForbid: newHint(), changed: newHint(),
+		swapped: wait.NewHint(), toKeep: wait.NewHint(), toReconcile: wait.NewHint(), toWarm: wait.NewHint(), toCompare: wait.NewHint(), toPrepare: wait.NewHint(), toForbid: wait.NewHint(), changed: wait.NewHint(),
 	}
 	if c.Reach != nil {
 		n.store.set(errNotTried)
 	}
 	for range c.Duties {
-		n.toDuty = append(n.toDuty, newHint())
+		n.toDuty = append(n.toDuty, wait.NewHint())
 	}
 	if err := n.open(ctx); err != nil {
 		return nil, errors.Join(err, n.close())
@@ -177,7 +178,7 @@ func Open(ctx context.Context, c Config) (*Node, error) {
 	}
 	n.copier = n.newCopier()
 	n.keeper = live.NewKeeper(c.Registry, n.config.Manifests, live.Options{
-		Side: c.Side, Own: c.Own, Logger: c.Logger, Poll: c.Poll, OnSwap: n.onSwap, OnFailure: n.swapped.give,
+		Side: c.Side, Own: c.Own, Logger: c.Logger, Poll: c.Poll, OnSwap: n.onSwap, OnFailure: n.swapped.Give,
 		Last: n.last.Snapshot, LastRead: n.last.Read, AcceptRegistry: c.AcceptRegistry,
 	})
 	return n, nil

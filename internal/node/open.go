@@ -3,6 +3,8 @@ package node
 import (
 	"context"
 	"time"
+
+	"github.com/holdfast-web/holdfast/internal/wait"
 )
 
 const (
@@ -70,12 +72,7 @@ func (n *Node) leave(failing context.Context, servers []*server) {
 	for _, s := range servers {
 		s.Leave()
 	}
-	rest := func(d time.Duration) {
-		select {
-		case <-failing.Done():
-		case <-time.After(d):
-		}
-	}
+	rest := func(d time.Duration) { _ = wait.For(failing, d) }
 	rest(n.config.Notice)
 	if n.site != nil && (n.site.Shared || n.site.Inherited) {
 		if n.site.Shared {

@@ -18,6 +18,7 @@ import (
 	"github.com/holdfast-web/holdfast/internal/front"
 	"github.com/holdfast-web/holdfast/internal/live"
 	"github.com/holdfast-web/holdfast/internal/peer"
+	"github.com/holdfast-web/holdfast/internal/wait"
 )
 
 const (
@@ -108,7 +109,7 @@ func (n *Node) meet(ctx context.Context) error {
 	}
 	for ctx.Err() == nil {
 		known = n.discoverPeers(ctx, known)
-		pause(ctx, meetLeast)
+		_ = wait.About(ctx, meetLeast)
 		timer := time.NewTimer(meetEvery)
 		select {
 		case <-ctx.Done():

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"sync/atomic"
 	"time"
+
+	"github.com/holdfast-web/holdfast/internal/wait"
 )
 
 // reachPause is about the time between two attempts to open the store.
@@ -50,7 +52,7 @@ func (n *Node) reach(ctx context.Context) error {
 		if told.news(err) {
 			n.config.Logger.Warn("the store is out of reach; trying again", "error", err)
 		}
-		pause(ctx, reachPause)
+		_ = wait.About(ctx, reachPause)
 	}
 	return nil //nolint:nilerr // said when it was news
 }

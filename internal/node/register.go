@@ -10,6 +10,7 @@ import (
 	holdfast "github.com/holdfast-web/holdfast"
 	"github.com/holdfast-web/holdfast/internal/live"
 	"github.com/holdfast-web/holdfast/internal/registry"
+	"github.com/holdfast-web/holdfast/internal/wait"
 )
 
 const (
@@ -30,7 +31,7 @@ func (n *Node) follow(ctx context.Context) error {
 		if ctx.Err() == nil && told.news(err) {
 			n.config.Logger.Warn("node not registered; serving all the same", "error", err)
 		}
-		pause(ctx, registerRetry)
+		_ = wait.About(ctx, registerRetry)
 	}
 	return nil
 }

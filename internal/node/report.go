@@ -9,6 +9,7 @@ import (
 	holdfast "github.com/holdfast-web/holdfast"
 	"github.com/holdfast-web/holdfast/internal/live"
 	"github.com/holdfast-web/holdfast/internal/registry"
+	"github.com/holdfast-web/holdfast/internal/wait"
 )
 
 // usageHalf is how long it takes until a request counts half in Asked.Recent.
@@ -98,9 +99,9 @@ func (n *Node) report(ctx context.Context) error {
 	for ctx.Err() == nil {
 		if t := n.keeper.Table(); t != nil {
 			n.usage.observe(t, time.Now())
-			n.swapped.give() // also without news: others compare their clocks with the entry's
+			n.swapped.Give() // also without news: others compare their clocks with the entry's
 		}
-		pause(ctx, n.config.Report)
+		_ = wait.About(ctx, n.config.Report)
 	}
 	return nil
 }

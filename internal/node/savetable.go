@@ -2,31 +2,10 @@ package node
 
 import (
 	"context"
-	"math/rand/v2"
 	"time"
+
+	"github.com/holdfast-web/holdfast/internal/wait"
 )
-
-// hint is a channel that holds at most one value: something is to be looked at.
-type hint chan struct{}
-
-func newHint() hint { return make(hint, 1) }
-
-func (h hint) give() {
-	select {
-	case h <- struct{}{}:
-	default:
-	}
-}
-
-// pause waits between d/2 and d, or until ctx ends.
-func pause(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d/2 + rand.N(d/2))
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-	case <-t.C:
-	}
-}
 
 // said remembers that a failure was logged, so that one that comes back every
 // second is logged once a minute.
@@ -67,7 +46,7 @@ func (n *Node) saveTables(ctx context.Context) error {
 		case <-again.C:
 		}
 		n.keepTable(&told)
-		pause(ctx, keepPause)
+		_ = wait.About(ctx, keepPause)
 	}
 }
 

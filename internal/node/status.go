@@ -6,6 +6,7 @@ import (
 	holdfast "github.com/holdfast-web/holdfast"
 	"github.com/holdfast-web/holdfast/internal/admin"
 	"github.com/holdfast-web/holdfast/internal/live"
+	"github.com/holdfast-web/holdfast/internal/wait"
 )
 
 // Status is what /readyz says. A node that serves what it knew before an outage is
@@ -91,8 +92,8 @@ func (n *Node) onSwap(t *live.Table) {
 	now := time.Now()
 	n.patientSince.CompareAndSwap(nil, &now)
 	n.config.Logger.Info("routing table updated", "revision", t.Revision, "live", liveOf(t))
-	for _, h := range append([]hint{n.swapped, n.toKeep, n.toReconcile, n.toWarm, n.toCompare, n.toPrepare, n.toForbid, n.changed}, n.toDuty...) {
-		h.give()
+	for _, h := range append([]wait.Hint{n.swapped, n.toKeep, n.toReconcile, n.toWarm, n.toCompare, n.toPrepare, n.toForbid, n.changed}, n.toDuty...) {
+		h.Give()
 	}
 	if n.copier != nil {
 		n.copier.Hint()

@@ -44,7 +44,7 @@ func (n *Node) forbid(ctx context.Context) error {
 		}
 		n.takenDown.Store(snap.Takedowns.Seq())
 		n.config.Logger.Info("bytes that were taken down are removed from this node", "takedowns", len(snap.Takedowns.All()))
-		n.swapped.give()
+		n.swapped.Give()
 	}
 }
 

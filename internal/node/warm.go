@@ -9,6 +9,7 @@ import (
 	holdfast "github.com/holdfast-web/holdfast"
 	"github.com/holdfast-web/holdfast/internal/blob"
 	"github.com/holdfast-web/holdfast/internal/live"
+	"github.com/holdfast-web/holdfast/internal/wait"
 )
 
 // Warmer brings bodies near before anybody asks for them; *blob.Source is one.
@@ -128,7 +129,7 @@ func (n *Node) warmOne(ctx context.Context, k warmKey, t *live.Table) {
 			log.Info("release is warm", "blobs", stats.Refs, "fetched", stats.Warmed, "bytes", stats.Bytes, "took", time.Since(start).Round(time.Millisecond))
 			break
 		}
-		pause(ctx, warmRetry)
+		_ = wait.About(ctx, warmRetry)
 	}
 	if context.Cause(ctx) == context.Canceled { //nolint:errorlint // which of the two ends came is the question
 		return
@@ -137,7 +138,7 @@ func (n *Node) warmOne(ctx context.Context, k warmKey, t *live.Table) {
 		log.Warn("release not warm; it is served all the same", "after", n.config.WarmFor, "error", err)
 	}
 	n.warmth.add(k)
-	n.swapped.give()
+	n.swapped.Give()
 }
 
 // refsOf yields the blobs of a release: of every file the smallest coding, which

@@ -18,6 +18,7 @@ import (
 
 	holdfast "github.com/holdfast-web/holdfast"
 	"github.com/holdfast-web/holdfast/internal/blob"
+	"github.com/holdfast-web/holdfast/internal/wait"
 )
 
 const (
@@ -56,7 +57,7 @@ type Client struct {
 	config  ClientConfig
 	http    *http.Client
 	scheme  string
-	wanted  chan struct{}
+	wanted  wait.Hint
 	reading chan struct{} // holds one value while a text is being read
 
 	mu    sync.Mutex
@@ -80,7 +81,7 @@ func NewClient(c ClientConfig) *Client {
 	// transfer's own matter; the bounds here are for what it left behind.
 	return &Client{
 		config: c, scheme: scheme, peers: make(map[Node]*peer),
-		wanted: make(chan struct{}, 1), reading: make(chan struct{}, 1),
+		wanted: wait.NewHint(), reading: make(chan struct{}, 1),
 		http: &http.Client{
 			Transport: &http.Transport{
 				Proxy: nil, DialContext: (&net.Dialer{Timeout: 2 * stall}).DialContext, Protocols: protocols,
@@ -149,10 +150,7 @@ func (c *Client) Any() bool {
 
 // candidates returns whom to candidates for what has the name.
 func (c *Client) candidates(name string) []*peer {
-	select {
-	case c.wanted <- struct{}{}:
-	default:
-	}
+	c.wanted.Give()
 	c.mu.Lock()
 	var all []*peer
 	for _, p := range c.peers {

@@ -11,6 +11,7 @@ import (
 
 	holdfast "github.com/holdfast-web/holdfast"
 	"github.com/holdfast-web/holdfast/internal/kv"
+	"github.com/holdfast-web/holdfast/internal/wait"
 )
 
 // db is a driver with a deadline for every call, batched reads, and errors of package
@@ -188,13 +189,5 @@ func wrap(what string, err error) error {
 
 // pause waits a random time, longer with each call, so that rivals do not collide again.
 func pause(ctx context.Context, n int) error {
-	most := min(time.Millisecond<<min(n, 10), pauseMost)
-	t := time.NewTimer(rand.N(most))
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return wait.For(ctx, rand.N(min(time.Millisecond<<min(n, 10), pauseMost)))
 }

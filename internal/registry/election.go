@@ -11,6 +11,7 @@ import (
 
 	holdfast "github.com/holdfast-web/holdfast"
 	"github.com/holdfast-web/holdfast/internal/kv"
+	"github.com/holdfast-web/holdfast/internal/wait"
 )
 
 // LeaderInfo is the leader's description of itself.
@@ -61,12 +62,7 @@ func (r *Registry) vacancy(ctx context.Context, hints <-chan struct{}) error {
 		if !open && ctx.Err() == nil {
 			return fmt.Errorf("%w: the watch ended", holdfast.ErrUnavailable)
 		}
-		spread := time.NewTimer(mathrand.N(electionSpread))
-		defer spread.Stop()
-		select {
-		case <-spread.C:
-		case <-ctx.Done():
-		}
+		_ = wait.For(ctx, mathrand.N(electionSpread))
 	case <-poll.C:
 	case <-ctx.Done():
 	}

@@ -7,6 +7,7 @@ import (
 
 	holdfast "github.com/holdfast-web/holdfast"
 	"github.com/holdfast-web/holdfast/internal/kv"
+	"github.com/holdfast-web/holdfast/internal/wait"
 )
 
 const (
@@ -22,8 +23,8 @@ const (
 type watcher struct {
 	r       *Registry                 // its reads see the hinted changes
 	apps    map[holdfast.AppName]bool // watched apps; used by one goroutine
-	changes chan struct{}             // incoming hints, at most one
-	hints   chan struct{}             // outgoing hints
+	changes wait.Hint                 // incoming hints, at most one
+	hints   wait.Hint                 // outgoing hints
 	wg      sync.WaitGroup
 }
 
@@ -35,7 +36,7 @@ func (r *Registry) Watch(ctx context.Context) (<-chan struct{}, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	w := &watcher{
 		r: r.grouped(), apps: make(map[holdfast.AppName]bool),
-		changes: make(chan struct{}, 1), hints: make(chan struct{}, 1),
+		changes: wait.NewHint(), hints: wait.NewHint(),
 	}
 	heads, err := w.begin(ctx)
 	if err != nil {
@@ -82,7 +83,7 @@ func (w *watcher) pass() {
 		case <-w.changes: // which is closed at the end: one extra hint
 		default:
 		}
-		hint(w.hints)
+		w.hints.Give()
 	}
 }
 
@@ -103,7 +104,7 @@ func (w *watcher) run(ctx context.Context, heads <-chan struct{}) {
 			w.r.log.Warn("watch of an app could not be begun", "error", err)
 			again.Reset(rewatch)
 		}
-		hint(w.changes) // after follow: earlier changes caused no hint
+		w.changes.Give() // after follow: earlier changes caused no hint
 	}
 }
 
@@ -137,16 +138,9 @@ func (w *watcher) watch(ctx context.Context, app holdfast.AppName) error {
 		}
 		w.wg.Go(func() {
 			for range hints {
-				hint(w.changes)
+				w.changes.Give()
 			}
 		})
 	}
 	return nil
-}
-
-func hint(hints chan<- struct{}) {
-	select {
-	case hints <- struct{}{}:
-	default: // one is already pending
-	}
 }

@@ -34,6 +34,7 @@ import (
 	"github.com/holdfast-web/holdfast/internal/ratelimit"
 	"github.com/holdfast-web/holdfast/internal/registry"
 	"github.com/holdfast-web/holdfast/internal/store"
+	"github.com/holdfast-web/holdfast/internal/wait"
 )
 
 const (
@@ -108,7 +109,7 @@ type Config struct {
 type Copier struct {
 	Config
 	pace  *ratelimit.Limit
-	hints chan struct{}
+	hints wait.Hint
 
 	// Used only by Run's goroutine.
 	looked  time.Time // when the last survey began
@@ -158,15 +159,12 @@ func New(c Config) *Copier {
 	if c.Clock == nil {
 		c.Clock = time.Now
 	}
-	return &Copier{Config: c, pace: ratelimit.New(c.Rate), hints: make(chan struct{}, 1), copies: make(map[releaseKey]*copying), cleaned: c.Clock()}
+	return &Copier{Config: c, pace: ratelimit.New(c.Rate), hints: wait.NewHint(), copies: make(map[releaseKey]*copying), cleaned: c.Clock()}
 }
 
 // Hint signals a possible change.
 func (c *Copier) Hint() {
-	select {
-	case c.hints <- struct{}{}:
-	default:
-	}
+	c.hints.Give()
 }
 
 // Says returns the content for the node's entry.

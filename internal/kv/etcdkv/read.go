@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/holdfast-web/holdfast/internal/kv"
+	"github.com/holdfast-web/holdfast/internal/wait"
 )
 
 const (
@@ -113,9 +114,7 @@ func (d *Driver) callWithRetry(ctx context.Context, request func(context.Context
 		if err == nil || ctx.Err() != nil || !mayPass(err) || isLogin(err) && n > logins {
 			return because(ctx, err)
 		}
-		select {
-		case <-time.After(pause):
-		case <-ctx.Done():
+		if wait.For(ctx, pause) != nil {
 			return because(ctx, err)
 		}
 		pause = min(2*pause, longestPause)

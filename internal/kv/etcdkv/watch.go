@@ -9,6 +9,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/holdfast-web/holdfast/internal/kv"
+	"github.com/holdfast-web/holdfast/internal/wait"
 )
 
 // subscription is an etcd watch. The client resumes it without a gap when a connection
@@ -33,7 +34,7 @@ func (d *Driver) Watch(ctx context.Context, dir string) (<-chan struct{}, error)
 		leave()
 		return nil, fmt.Errorf("watch %q in %s: %w", dir, d.name, err)
 	}
-	hints := make(chan struct{}, 1)
+	hints := wait.NewHint()
 	go func() {
 		defer leave()
 		defer close(hints)
@@ -66,7 +67,7 @@ func (d *Driver) subscribe(ctx context.Context, dir string) (*subscription, erro
 }
 
 // follow gives hints until ctx ends.
-func (d *Driver) follow(ctx context.Context, dir string, sub *subscription, hints chan<- struct{}) {
+func (d *Driver) follow(ctx context.Context, dir string, sub *subscription, hints wait.Hint) {
 	for sub != nil {
 		err := sub.forward(hints)
 		sub.cancel(nil)
@@ -75,19 +76,19 @@ func (d *Driver) follow(ctx context.Context, dir string, sub *subscription, hint
 		}
 		d.log.WarnContext(ctx, "watch lost", "registry", d.name, "dir", dir, "error", err)
 		if sub = d.resubscribe(ctx, dir); sub != nil {
-			hint(hints) // for changes that may have been missed
+			hints.Give() // for changes that may have been missed
 		}
 	}
 }
 
 // forward gives a hint for every change, until the watch ends.
-func (s *subscription) forward(hints chan<- struct{}) error {
+func (s *subscription) forward(hints wait.Hint) error {
 	for resp := range s.events {
 		if err := resp.Err(); err != nil {
 			return err // compacted, or no leader
 		}
 		if len(resp.Events) > 0 {
-			hint(hints)
+			hints.Give()
 		}
 	}
 	return errors.New("stream ended")
@@ -100,17 +101,8 @@ func (d *Driver) resubscribe(ctx context.Context, dir string) *subscription {
 		if err == nil {
 			return sub
 		}
-		select {
-		case <-time.After(pause):
-		case <-ctx.Done():
+		if wait.For(ctx, pause) != nil {
 			return nil
 		}
-	}
-}
-
-func hint(hints chan<- struct{}) {
-	select {
-	case hints <- struct{}{}:
-	default: // one is already pending
 	}
 }

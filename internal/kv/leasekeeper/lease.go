@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/holdfast-web/holdfast/internal/kv"
+	"github.com/holdfast-web/holdfast/internal/wait"
 )
 
 var _ kv.Lease = (*Lease)(nil)
@@ -78,9 +79,7 @@ func (l *Lease) renew(ctx context.Context) {
 	defer l.suspect()
 	pause := l.terms.TTL / 3
 	for {
-		select {
-		case <-time.After(pause):
-		case <-ctx.Done():
+		if wait.For(ctx, pause) != nil {
 			return
 		}
 		err := l.renewOnce(ctx)

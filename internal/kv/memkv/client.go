@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/holdfast-web/holdfast/internal/kv"
+	"github.com/holdfast-web/holdfast/internal/wait"
 )
 
 var (
@@ -57,7 +58,7 @@ func (c *Client) Watch(ctx context.Context, dir string) (<-chan struct{}, error)
 	if err := kv.CheckDir(dir); err != nil {
 		return nil, fmt.Errorf("watch: %w", err)
 	}
-	w := &watch{client: c, dir: dir, hints: make(chan struct{}, 1)}
+	w := &watch{client: c, dir: dir, hints: wait.NewHint()}
 	err := c.do(ctx, Call{Client: c, Method: "watch", Dir: dir}, func() error {
 		c.db.watches[w] = struct{}{}
 		w.stop = context.AfterFunc(ctx, w.close)

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/holdfast-web/holdfast/internal/kv"
+	"github.com/holdfast-web/holdfast/internal/wait"
 )
 
 // lease needs no renewal in memory: it expires only while its client is suspended, by two
@@ -87,7 +88,7 @@ func (l *lease) armed(t *time.Timer) bool {
 type watch struct {
 	client *Client
 	dir    string
-	hints  chan struct{}
+	hints  wait.Hint
 	stop   func() bool // of the context's AfterFunc
 }
 
@@ -112,9 +113,6 @@ func (db *DB) hint(key string) {
 		if w.dir != dir {
 			continue
 		}
-		select {
-		case w.hints <- struct{}{}:
-		default: // one is already pending
-		}
+		w.hints.Give()
 	}
 }

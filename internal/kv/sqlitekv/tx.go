@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/holdfast-web/holdfast/internal/kv"
+	"github.com/holdfast-web/holdfast/internal/wait"
 )
 
 // read runs fn on a snapshot without expired leases.
@@ -74,10 +75,8 @@ func retry(ctx context.Context, fn func() error) error {
 		if !isBusy(err) {
 			return err
 		}
-		select {
-		case <-ctx.Done():
+		if wait.For(ctx, pause/2+rand.N(pause)) != nil {
 			return fmt.Errorf("wait for the lock that another process holds: %w", context.Cause(ctx))
-		case <-time.After(pause/2 + rand.N(pause)):
 		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/holdfast-web/holdfast/internal/kv"
+	"github.com/holdfast-web/holdfast/internal/wait"
 )
 
 // interval between polls for changes by other processes.
@@ -26,7 +27,7 @@ type board struct {
 // watch is a channel of hints for one directory.
 type watch struct {
 	dir   string
-	hints chan struct{}
+	hints wait.Hint
 	seen  kv.Revision // the last change it has seen
 	stop  func() bool // of the context's AfterFunc
 }
@@ -37,7 +38,7 @@ func (d *Driver) Watch(ctx context.Context, dir string) (<-chan struct{}, error)
 	if err := kv.CheckDir(dir); err != nil {
 		return nil, fmt.Errorf("watch: %w", err)
 	}
-	w := &watch{dir: dir, hints: make(chan struct{}, 1)}
+	w := &watch{dir: dir, hints: wait.NewHint()}
 	err := d.read(ctx, func(ctx context.Context, conn *sql.Conn) (err error) {
 		w.seen, err = revision(ctx, conn)
 		return err
@@ -120,14 +121,7 @@ func (b *board) hint(dir string, rev kv.Revision) {
 			continue
 		}
 		w.seen = rev
-		w.hint()
-	}
-}
-
-func (w *watch) hint() {
-	select {
-	case w.hints <- struct{}{}:
-	default: // one is already pending
+		w.hints.Give()
 	}
 }
 
@@ -282,6 +276,6 @@ func (d *Driver) hintAll() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for w := range d.board.watches {
-		w.hint()
+		w.hints.Give()
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/go-zookeeper/zk"
 
 	"github.com/holdfast-web/holdfast/internal/kv"
+	"github.com/holdfast-web/holdfast/internal/wait"
 )
 
 // young is the version below which a deleted and recreated znode might reach the same
@@ -37,7 +38,7 @@ func (d *Driver) Commit(ctx context.Context, ops ...kv.Op) (kv.Receipt, error) {
 		if !errors.Is(err, errNotSent) || ctx.Err() != nil {
 			return kv.Receipt{}, fmt.Errorf("commit of %s %s: %w", ops[0].Kind, ops[0].Key, errLost(err))
 		}
-		rest(ctx, pauseLeast) // nothing was sent: there may be another connection soon
+		_ = wait.About(ctx, pauseLeast) // nothing was sent: there may be another connection soon
 	}
 }
 
@@ -95,7 +96,7 @@ func newTrial(d *Driver, s *session, l *link, ops []kv.Op) *trial {
 func (t *trial) run(ctx context.Context) ([]step, []zk.MultiResponse, error) {
 	for n := range tries {
 		if n > 1 {
-			rest(ctx, min(time.Millisecond<<min(n, 6), 50*time.Millisecond))
+			_ = wait.About(ctx, min(time.Millisecond<<min(n, 6), 50*time.Millisecond))
 		}
 		if err := t.compareTokens(ctx); err != nil {
 			return nil, nil, unsent(err)

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/go-zookeeper/zk"
+
+	"github.com/holdfast-web/holdfast/internal/wait"
 )
 
 const (
@@ -112,7 +114,7 @@ func (d *Driver) maintainLink(ctx context.Context) {
 		if err != nil {
 			d.blame(server, err)
 			if n%len(order) == len(order)-1 {
-				rest(ctx, pause)
+				_ = wait.About(ctx, pause)
 				pause = min(2*pause, pauseMost)
 			}
 			continue
@@ -139,15 +141,4 @@ func (d *Driver) use(ctx context.Context, l *link) {
 		l.die(errEnded)
 		l.tending.Wait()
 	})
-}
-
-// rest waits between half of most and most, so that many clients do not reconnect at the
-// same time.
-func rest(ctx context.Context, most time.Duration) {
-	t := time.NewTimer(most/2 + rand.N(most/2))
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ctx.Done():
-	}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/go-zookeeper/zk"
 
 	"github.com/holdfast-web/holdfast/internal/kv"
+	"github.com/holdfast-web/holdfast/internal/wait"
 )
 
 const (
@@ -28,7 +29,7 @@ type mirror struct {
 	stat      *zk.Stat          // of the directory; nil if there is none
 	children  map[string]*child // all children whose names can be keys
 	batch     *batch            // its pending batch of changes; nil if it is guarded
-	kick      chan struct{}     // some part is no longer guarded
+	kick      wait.Hint         // some part is no longer guarded
 	ended     chan struct{}     // there are no watches left
 	ready     chan struct{}     // closed when it was first guarded, or refused
 	refused   error             // written before ready is closed
@@ -52,7 +53,7 @@ func (g *guard) set()  { g.armed = !g.fired }
 func (l *link) mirror(d *Driver, dir string) {
 	m := &mirror{
 		dir: dir, path: d.path(dir), children: map[string]*child{},
-		kick: make(chan struct{}, 1), ended: make(chan struct{}), ready: make(chan struct{}),
+		kick: wait.NewHint(), ended: make(chan struct{}), ready: make(chan struct{}),
 	}
 	l.state.Lock()
 	defer l.state.Unlock()
@@ -89,7 +90,7 @@ func (l *link) notice(e zk.Event) {
 	if m := l.mirrors[e.Path]; m != nil && e.Type != zk.EventNodeDataChanged {
 		m.list.fire()
 		l.join(m)
-		m.wake()
+		m.kick.Give()
 	}
 	up := above(e.Path)
 	m := l.mirrors[up]
@@ -99,14 +100,7 @@ func (l *link) notice(e zk.Event) {
 	if c := m.children[e.Path[len(up)+1:]]; c != nil {
 		c.fire()
 		l.join(m)
-		m.wake()
-	}
-}
-
-func (m *mirror) wake() {
-	select {
-	case m.kick <- struct{}{}:
-	default:
+		m.kick.Give()
 	}
 }
 
@@ -160,8 +154,8 @@ func (l *link) refuse(ctx context.Context, d *Driver, m *mirror, err error) bool
 		m.refused = err
 		close(m.ready)
 	}
-	rest(ctx, rearm)
-	m.wake()
+	_ = wait.About(ctx, rearm)
+	m.kick.Give()
 	return true
 }
 

@@ -1,6 +1,7 @@
 package zkkv
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"sync"
 
 	"github.com/go-zookeeper/zk"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/holdfast-web/holdfast/internal/kv"
 )
@@ -172,25 +174,13 @@ func (d *Driver) entries(ctx context.Context, l *link, keys []string) ([]kv.Entr
 
 // each calls f for 0 to n-1, several at a time, until one fails.
 func each(ctx context.Context, n int, f func(context.Context, int) error) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	next := make(chan int)
-	var workers sync.WaitGroup
-	for range min(n, pipeline) {
-		workers.Go(func() {
-			for i := range next {
-				if err := f(ctx, i); err != nil {
-					cancel(err)
-				}
-			}
-		})
+	g, ended := errgroup.WithContext(ctx)
+	g.SetLimit(pipeline)
+	for i := 0; i < n && ended.Err() == nil; i++ {
+		g.Go(func() error { return f(ended, i) })
 	}
-	for i := 0; i < n && ctx.Err() == nil; i++ {
-		next <- i
-	}
-	close(next)
-	workers.Wait()
-	return context.Cause(ctx)
+	err := g.Wait()
+	return cmp.Or(context.Cause(ctx), err)
 }
 
 // List implements kv.Reader.

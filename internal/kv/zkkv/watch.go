@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/holdfast-web/holdfast/internal/kv"
+	"github.com/holdfast-web/holdfast/internal/wait"
 )
 
 // topic is a watched directory; the driver's lock guards it.
@@ -13,7 +14,7 @@ type topic struct{ watches map[*watch]struct{} }
 
 // watch is one caller's channel of hints.
 type watch struct {
-	hints chan struct{}
+	hints wait.Hint
 	stop  func() bool // of the context's AfterFunc
 }
 
@@ -28,7 +29,7 @@ func (d *Driver) Watch(ctx context.Context, dir string) (<-chan struct{}, error)
 		return nil, fmt.Errorf("watch: %w", err)
 	}
 	defer leave()
-	w := &watch{hints: make(chan struct{}, 1)}
+	w := &watch{hints: wait.NewHint()}
 	if !d.add(ctx, dir, w) {
 		return nil, fmt.Errorf("watch %q: %w", dir, kv.ErrClosed)
 	}
@@ -132,9 +133,6 @@ func (d *Driver) hint(dirs ...string) {
 
 func (t *topic) hint() {
 	for w := range t.watches {
-		select {
-		case w.hints <- struct{}{}:
-		default: // one is already pending
-		}
+		w.hints.Give()
 	}
 }

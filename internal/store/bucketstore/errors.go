@@ -13,6 +13,7 @@ import (
 	"github.com/minio/minio-go/v7"
 
 	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/wait"
 )
 
 const (
@@ -26,9 +27,7 @@ func (d *Driver) try(ctx context.Context, request func(context.Context) error) (
 	pause := firstPause
 	for n := range attempts {
 		if n > 0 {
-			select {
-			case <-time.After(pause/2 + rand.N(pause)):
-			case <-ctx.Done():
+			if wait.For(ctx, pause/2+rand.N(pause)) != nil {
 				return err
 			}
 			pause = min(2*pause, longestPause)
