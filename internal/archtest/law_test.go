@@ -62,7 +62,7 @@ func theLaw() law {
 			"internal/admin":      ". internal/lifecycle internal/live internal/registry",
 			"internal/archtest":   "",
 			"internal/blob":       ". internal/durable internal/hangpool internal/wait",
-			"internal/assembly":   ". internal/blob internal/coding internal/delta internal/durable internal/live internal/metrics internal/node internal/prune internal/publish internal/registry internal/replica internal/store internal/store/dirstore",
+			"internal/assembly":   ". internal/blob internal/coding internal/delta internal/durable internal/live internal/metrics internal/node internal/prune internal/publish internal/registry internal/replica internal/store internal/store/dirstore internal/wait",
 			"internal/clock":      "",
 			"internal/coding":     ".",
 			"internal/delta":      ". internal/blob internal/coding internal/live internal/wait",

@@ -15,6 +15,7 @@ import (
 	"github.com/holdfast-web/holdfast/internal/replica"
 	"github.com/holdfast-web/holdfast/internal/store"
 	"github.com/holdfast-web/holdfast/internal/store/dirstore"
+	"github.com/holdfast-web/holdfast/internal/wait"
 )
 
 // What nodes give for copies unless they are told otherwise.
@@ -59,10 +60,8 @@ func (p LocalStore) Hold(ctx context.Context) (io.Closer, error) {
 		if !errors.Is(err, durable.ErrLocked) {
 			return l, err
 		}
-		select {
-		case <-ctx.Done():
+		if wait.For(ctx, holdRetry) != nil {
 			return nil, fmt.Errorf("use store %s: %w: the node that it is of cleans it", p.Dir(), holdfast.ErrConflict)
-		case <-time.After(holdRetry):
 		}
 	}
 }
