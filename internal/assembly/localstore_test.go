@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-
 	holdfast "github.com/holdfast-web/holdfast"
 	"github.com/holdfast-web/holdfast/internal/blob"
 	"github.com/holdfast-web/holdfast/internal/store"
