@@ -1,27 +1,25 @@
-// Package blob is the one way in which serving reads bytes: from memory, else
-// from the disk cache, else from the store, else from peers. Every byte that
-// comes from one of these is checked against the digest that names it before the
-// first one is handed out.
+// Package blob is the only way for serving code to read bytes: from memory, else from the
+// disk cache, else from the store, else from peers. All bytes are checked against their
+// digest before the first one is returned.
 //
-// Blobs of up to a sixteenth of the memory, and at most 64 MiB, are kept in
-// memory, by frequency and recency of use, so that reading many once does not
-// drive out what is read often. Larger ones are handed out as open files.
+// Blobs of up to a sixteenth of the memory, and at most 64 MiB, are cached in memory by
+// frequency and recency of use, so that reading many blobs once does not evict frequently
+// used ones. Larger ones are returned as open files.
 //
-// With a disk cache, blobs of all sizes are kept in files there, by recency of
-// use, and found again after a restart: a node serves what it has with the store
-// down. Files are read and verified before their first use in a process; those
-// that are handed out as files are trusted from then on. The disk cache never
-// fails a request: what is wrong there is removed and fetched again, and what
-// cannot be written is left out.
+// With a disk cache, blobs of all sizes are stored in files there, evicted by recency of
+// use, and found again after a restart: a node serves its cached blobs even when the
+// store is down. Files are read and verified before their first use in a process; files
+// returned as open files are trusted from then on. The disk cache never fails a request:
+// a bad file is removed and fetched again, and a failed write is skipped.
 //
-// Without one, or when it takes no more, large blobs are spooled to other files.
-// A spool file has no name: it is gone with the process, however that ends, and
-// is never mistaken for something verified.
+// Without a disk cache, or when it is full, large blobs are spooled to other files. A
+// spool file has no name: it disappears with the process, and is never mistaken for
+// something verified.
 //
-// The store, peers and the disk each have a bounded set of workers, whose calls
-// are given up when they take too long, and a breaker: when calls keep failing,
-// requests fail at once instead of piling up, and single ones try whether it is
-// over. What one of them has is served however long another one hangs.
+// The store, peers and the disk each have a bounded set of workers, whose calls are
+// abandoned when they take too long, and a breaker: when calls keep failing, requests
+// fail at once instead of piling up, and single probes test whether the failure is over.
+// Blobs that one of them has are served even while another hangs.
 package blob
 
 import (
@@ -40,98 +38,97 @@ import (
 )
 
 const (
-	// overhead is what an entry of the memory costs besides its bytes.
+	// overhead is the memory of a cache entry besides its bytes.
 	overhead = 256
-	// maxFlights bounds the objects that are waited for at one time.
+	// maxFlights bounds the objects being fetched at a time.
 	maxFlights = 4096
-	// maxInMemory bounds the blobs that are kept in memory, whatever its size.
+	// maxInMemory bounds the blobs that are cached in memory, whatever its size.
 	maxInMemory = 64 << 20
-	// closeWait bounds how long Close waits for calls that hang.
+	// closeWait bounds how long Close waits for hanging calls.
 	closeWait = 5 * time.Second
 )
 
-// Ref says which stored bytes are meant.
+// Ref identifies stored bytes.
 type Ref struct {
 	Name holdfast.ObjectName
 	Size int64 // bytes
 }
 
-// Fetcher opens stored objects; *store.Store is one. Bytes need not be verified.
-// Calls that block beyond the end of ctx cost a place among Options.Fetches for
-// as long as they do, but hold up no request.
+// Fetcher opens stored objects; *store.Store is one. Bytes need not be verified. A call
+// that blocks beyond the end of ctx uses up one of Options.Fetches until it returns, but
+// does not delay requests.
 type Fetcher interface {
 	OpenObject(ctx context.Context, name holdfast.ObjectName, off, n int64) (io.ReadCloser, error)
 }
 
-// Peers knows other nodes, which may hold objects. It may be called concurrently.
+// Peers knows other nodes, which may have objects. It may be called concurrently.
 type Peers interface {
-	// For returns whom to ask for ref, in this order.
+	// For returns the peers to ask for ref, in order.
 	For(ref Ref) []Peer
-	// Any reports whether there is another node at all.
+	// Any reports whether there are other nodes.
 	Any() bool
 }
 
-// Peer is another node. Its bytes need not be verified, and all is true of it that
-// is of a Fetcher.
+// Peer is another node. It is like a Fetcher: its bytes need not be verified.
 type Peer interface {
 	Open(ctx context.Context, ref Ref) (io.ReadCloser, error)
-	// Reject says that what Open gave was not what ref names.
+	// Reject reports that the bytes from Open did not match ref.
 	Reject(ref Ref, err error)
 }
 
-// Options of a Source. The zero value of a field means its default.
+// Options of a Source. The zero value of a field selects its default.
 type Options struct {
 	// Memory bounds the bytes kept in memory, 256 MiB by default. Fetches under
 	// way, reads of the disk cache, and blobs that wait to be written to it use up
 	// to a quarter, a quarter and an eighth of that in addition.
 	Memory int64
-	// CacheDir is a directory on a local disk for blobs of all sizes that survive
-	// a restart, created if need be; by default there is none. It may be deleted
-	// at any time. Only what lies two levels deep, below directories whose names
-	// are two hexadecimal digits, is read, and removed if it is foreign.
+	// CacheDir is a directory on a local disk for blobs of all sizes that survive a
+	// restart, created if necessary; by default there is none. It may be deleted at any
+	// time. Only files two levels deep, below directories whose names are two hexadecimal
+	// digits, are read, and removed if foreign.
 	CacheDir string
-	// CacheBytes bounds the disk that the files there take, 8 GiB by default.
+	// CacheBytes bounds the disk space of these files, 8 GiB by default.
 	CacheBytes int64
-	// SpoolDir is a directory on a local disk, created if need be; by default
-	// the system's for temporary files. Several sources may share it.
+	// SpoolDir is a directory on a local disk, created if necessary; by default the
+	// system's temporary directory. Several sources may share it.
 	SpoolDir string
 	// Spool bounds the bytes of spool files, 4 GiB by default.
 	Spool int64
-	// Fetches bounds the objects read from the store at one time, 16 by default,
-	// and as many from peers.
+	// Fetches bounds the concurrent reads from the store, 16 by default, and those from
+	// peers.
 	Fetches int
-	// Timeout bounds how long a fetch may take, all its attempts included, on
-	// top of a second for each MiB; 30 s by default.
+	// Timeout bounds a fetch, including all its attempts, in addition to a second per
+	// MiB; 30 s by default.
 	Timeout time.Duration
-	// Stall bounds how long a call to the store may go without a single byte
-	// before it is given up; a third of Timeout by default, 2 s while there are Peers.
+	// Stall bounds how long a call to the store may go without a single byte before it is
+	// abandoned; a third of Timeout by default, 2 s while there are Peers.
 	Stall time.Duration
-	// Peers are asked for what the store does not give, or not in time.
+	// Peers are used when the store fails or is too slow.
 	Peers Peers
-	// Logger gets a record for each corrupt object, and for each place that fails
-	// when calls to it are paused, and when they are taken up again; nil discards.
+	// Logger gets a record for each corrupt object, and whenever calls to a failing
+	// origin are paused or resumed; nil discards.
 	Logger *slog.Logger
 
 	openCache func() (directory, error) // for tests; by default CacheDir
 }
 
-// Source hands out verified bytes. All methods may be called concurrently.
+// Source returns verified bytes. All methods may be called concurrently.
 type Source struct {
 	log      *slog.Logger
 	timeout  time.Duration
-	inMemory int64 // size of the largest blobs that are kept in memory
+	inMemory int64 // size of the largest blobs cached in memory
 
 	memory  *otter.Cache[Ref, []byte]
 	cache   *cache // nil without
 	spool   *spool
 	remotes []*remote     // the store, then peers if there are any
-	warming chan struct{} // blobs that are being warmed
+	warming chan struct{} // blobs being warmed
 	count   *counters
 
 	mu            sync.Mutex
 	closed        bool
 	flights       map[Ref]*flight
-	remoteFlights int // of these, those beyond the disk cache
+	remoteFlights int // of these, those not in the disk cache
 	down          *holdfast.Takedowns
 	wg            sync.WaitGroup // of flights
 }
@@ -203,10 +200,10 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// stallWithPeers is how long a call may hang when others can be asked as well.
+// stallWithPeers is how long a call may hang when there are peers to ask.
 const stallWithPeers = 2 * time.Second
 
-// stall returns how long a call may go without a single byte, now.
+// stall returns how long a call may currently go without a single byte.
 func (o Options) stall() func() time.Duration {
 	return func() time.Duration {
 		switch {
@@ -225,11 +222,11 @@ func orElse[T int | int64 | time.Duration](field *T, value T) {
 	}
 }
 
-// newMemory makes a cache without goroutines: it does its upkeep, in small
-// pieces, in the calls that read and write it. The capacity given, for blobs of
-// 4 KiB, makes it count uses from the first one on: left to itself it begins when
-// it is half full, and starts over whenever it has doubled its entries, so that
-// a scan drives out what was in constant use before.
+// newMemory creates a cache without goroutines: its upkeep happens in small steps in the
+// calls that read and write it. The given capacity, in blobs of 4 KiB, makes it count
+// uses from the start. By default counting begins when it is half full, and restarts
+// whenever the number of entries doubles, so that a scan would evict blobs in constant
+// use.
 func newMemory(limit int64, hits *stats.Counter) (*otter.Cache[Ref, []byte], error) {
 	return otter.New(&otter.Options[Ref, []byte]{
 		MaximumWeight: uint64(limit),
@@ -245,13 +242,12 @@ func newMemory(limit int64, hits *stats.Counter) (*otter.Cache[Ref, []byte], err
 // not allocate. The caller must not change the bytes; they stay valid.
 func (s *Source) Hot(ref Ref) ([]byte, bool) { return s.memory.GetIfPresent(ref) }
 
-// Open returns the verified bytes of ref, wherever they are. It waits at most
-// until ctx ends; the fetch it waits for goes on for the sake of others. The
-// caller closes the content.
+// Open returns the verified bytes of ref from any origin. It waits at most until ctx
+// ends; the fetch then continues for other callers. The caller closes the content.
 //
-// Errors wrap holdfast.ErrCorrupt when the stored bytes are not those that ref
-// names, ErrNotFound when the store has none, ErrUnavailable when it did not
-// give them in time or there is no room to spool them, or the cause of ctx.
+// Errors wrap holdfast.ErrCorrupt when the stored bytes do not match ref, ErrNotFound
+// when the store does not have them, ErrUnavailable when it did not return them in time
+// or there is no room to spool them, or the cause of ctx.
 func (s *Source) Open(ctx context.Context, ref Ref) (Content, error) {
 	if data, ok := s.Hot(ref); ok {
 		return memoryContent(data), nil
@@ -284,11 +280,10 @@ func (s *Source) openCold(ctx context.Context, ref Ref) (Content, error) {
 	}
 }
 
-// Close ends all fetches and frees the spool; content that is open stays
-// readable. It waits for calls of the Fetcher, and for what is being written to
-// the disk cache, but no longer than 5 seconds: calls that still hang in the
-// kernel then, and ignore their contexts, are left behind, each with a goroutine
-// and the memory or the file for its bytes. What they return is thrown away.
+// Close ends all fetches and frees the spool; open content stays readable. It waits for
+// calls of the Fetcher and writes to the disk cache, but at most 5 seconds: calls that
+// still hang in the kernel then, and ignore their contexts, are left behind, each with a
+// goroutine and the memory or file for its bytes. Their results are discarded.
 func (s *Source) Close() error {
 	s.mu.Lock()
 	again := s.closed

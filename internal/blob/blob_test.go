@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 
 var _ blob.Fetcher = (*store.Store)(nil)
 
-// Of a memory of this size, blobs of up to 4 KiB are kept there.
+// With a memory of this size, blobs of up to 4 KiB are cached there.
 const memory = 64 << 10
 
 func noise(n int, seed byte) []byte {
@@ -84,7 +84,7 @@ func newNode(t *testing.T, d *memstore.Driver, o blob.Options) *bench {
 	})
 	b.Source = source
 	if o.CacheDir != "" {
-		<-source.Listed() // New itself waits for a list that takes long only for so long
+		<-source.Listed() // New itself waits only briefly for a long listing
 	}
 	return b
 }
@@ -207,7 +207,7 @@ func TestMissesCoalesce(t *testing.T) {
 	}
 }
 
-// Bytes that are not those named never leave, whatever is wrong with them.
+// Wrong bytes never leave, for any kind of damage.
 func TestCorrupt(t *testing.T) {
 	changes := map[string]func([]byte) []byte{
 		"empty":    func([]byte) []byte { return nil },
@@ -265,8 +265,8 @@ func TestMemoryIsBounded(t *testing.T) {
 	}
 }
 
-// A scan reads far more than the memory holds, each blob once. What is in
-// constant use stays in memory.
+// A scan reads far more than fits in memory, each blob once. Blobs in constant use stay
+// in memory.
 func TestScanResistance(t *testing.T) {
 	const size, hotBlobs, scanned = 1000, 20, 1000 // a third of the memory; 15 times the memory
 	b := newBench(t, blob.Options{})
@@ -311,7 +311,7 @@ func TestSpoolIsBounded(t *testing.T) {
 		}
 		return c
 	}
-	used := open(0) // the least recently used by far, and in use
+	used := open(0) // by far the least recently used, and in use
 	for i := 1; i < 5; i++ {
 		b.wantRead(t, refs[i], data[i])
 		if got := b.Stats().SpoolBytes; got > 3*size {
@@ -350,7 +350,7 @@ func TestSpoolIsBounded(t *testing.T) {
 	}
 }
 
-// Nothing of a spool can outlive its process or be found by another.
+// A spool never outlives its process and is never found by another.
 func TestSpoolFilesAreNameless(t *testing.T) {
 	b := newBench(t, blob.Options{})
 	data := noise(100_000, 1)

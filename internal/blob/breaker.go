@@ -11,27 +11,27 @@ import (
 )
 
 const (
-	// breakAfter is how many failures in a row open the breaker of a store: two
-	// requests with all their attempts.
+	// breakAfter is how many failures in a row open a store's breaker: two requests with
+	// all their attempts.
 	breakAfter = 8
-	// breakFirst is how long a breaker stays open at first; each probe that fails
-	// doubles it, up to breakMost, or writeMost for writes to the disk cache.
+	// breakFirst is how long a breaker stays open at first; each failed probe doubles it,
+	// up to breakMost, or writeMost for writes to the disk cache.
 	breakFirst = time.Second
 	breakMost  = 10 * time.Second
 	writeMost  = time.Minute
 )
 
-// errRefused: nobody was asked, so asking again at once does not help.
+// errRefused: the origin was not asked, so an immediate retry does not help.
 var errRefused = fmt.Errorf("%w: not asked, for its last answers failed or did not come", holdfast.ErrUnavailable)
 
-// breaker keeps calls from a place that keeps failing. After some failures in a
-// row it opens: calls are refused for a time that grows. Then single calls are
-// let through as probes, until one succeeds and closes it.
+// breaker blocks calls to an origin that keeps failing. After some failures in a row it
+// opens: calls are refused for an increasing time. Then single calls pass as probes,
+// until one succeeds and closes it.
 type breaker struct {
 	log   *slog.Logger
 	where string
 	after int           // failures in a row that open it
-	most  time.Duration // that it stays open without a probe
+	most  time.Duration // how long it stays open before a probe
 
 	mu       sync.Mutex
 	term     int           // counts openings and closings
@@ -45,22 +45,22 @@ type breaker struct {
 	refused  int64
 }
 
-// pass lets one call through. Results of calls that began in an earlier term
-// say nothing about this one.
+// pass is a permit for one call. Results of calls that began in an earlier term are
+// ignored.
 type pass struct {
 	term  int
 	probe bool
 	shut  <-chan struct{}
 }
 
-// verdict is what a call tells about the place that was asked.
+// verdict is the outcome of a call with respect to its origin.
 type verdict int
 
 const (
 	unknown        verdict = iota // it was not reached, or the failure is our own
-	answered                      // also that there is no such object, or with wrong bytes
-	failed                        // an error that may pass, or no answer in time
-	allWorkersHang                // as failed, and no worker is left to try again
+	answered                      // including a missing object, or wrong bytes
+	failed                        // a transient error, or no answer in time
+	allWorkersHang                // failed, and no worker is left to retry
 )
 
 func verdictOf(err error) verdict {
@@ -77,7 +77,7 @@ func newBreaker(where string, after int, most time.Duration, log *slog.Logger) *
 	return &breaker{log: log, where: where, after: after, most: most, shut: make(chan struct{})}
 }
 
-// admit asks for a pass. Who gets one must leave.
+// admit acquires a permit. A caller that gets one must call leave.
 func (b *breaker) admit() (pass, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -92,11 +92,11 @@ func (b *breaker) admit() (pass, error) {
 	return pass{term: b.term, probe: true}, nil
 }
 
-// leave tells what became of a call. The error is for the log.
+// leave reports the outcome of a call. The error is for the log.
 func (b *breaker) leave(p pass, v verdict, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if errors.Is(err, errRefused) { // no worker was left for it
+	if errors.Is(err, errRefused) { // no worker was free
 		b.refused++
 	}
 	if p.term != b.term {
@@ -119,7 +119,7 @@ func (b *breaker) leave(p pass, v verdict, err error) {
 	}
 }
 
-// open begins or prolongs the time of refusal, under b.mu.
+// open starts or extends the refusal, under b.mu.
 func (b *breaker) open(err error) {
 	now := time.Now()
 	if b.pause == 0 {
@@ -133,7 +133,7 @@ func (b *breaker) open(err error) {
 	b.until = now.Add(b.pause)
 }
 
-// close is under b.mu.
+// close requires b.mu.
 func (b *breaker) close() {
 	b.term++
 	b.pause = 0

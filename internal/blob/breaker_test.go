@@ -36,7 +36,7 @@ func TestVerdictOf(t *testing.T) {
 	}
 }
 
-// breakerBench counts what is let through.
+// breakerBench counts admitted calls.
 type breakerBench struct {
 	*breaker
 	t   *testing.T
@@ -49,7 +49,7 @@ func newBreakerBench(t *testing.T) *breakerBench {
 	return b
 }
 
-// call reports whether a call is let through, and has it end so.
+// call reports whether a call is admitted, and ends it with that outcome.
 func (b *breakerBench) call(v verdict) bool {
 	p, err := b.admit()
 	if err != nil {
@@ -81,7 +81,8 @@ func TestBreaker(t *testing.T) {
 		b.want(false, 0, 0)
 		b.call(failed)
 		b.want(true, 1, 1)
-		// Each pause is twice the one before, up to the longest, with one call at its end.
+		// Each pause is twice the previous one, up to the maximum, with one call at its
+		// end.
 		for _, pause := range []int{1, 2, 4, 8, 10, 10} {
 			time.Sleep(time.Duration(pause)*time.Second - time.Nanosecond)
 			if b.call(answered) {
@@ -135,7 +136,7 @@ func TestBreakerProbesOneAtATime(t *testing.T) {
 			t.Error("a second probe")
 		}
 		b.leave(early, answered, nil)
-		b.want(true, 1, 1) // what began before says nothing
+		b.want(true, 1, 1) // earlier calls do not count
 		b.leave(probe, answered, nil)
 		b.want(false, 1, 2)
 		stale, err := b.admit()

@@ -19,27 +19,26 @@ import (
 )
 
 const (
-	// diskReaders and diskWriters bound the files that are read and written at
-	// one time.
+	// diskReaders and diskWriters bound concurrent file reads and writes.
 	diskReaders = 16
 	diskWriters = 4
-	// scanGrace is how long New waits for the list of files. A cache of usual size
-	// is known by then; a large one is used before it is.
+	// scanGrace is how long New waits for the list of files. A cache of usual size is
+	// listed by then; a large one is used before that.
 	scanGrace = 100 * time.Millisecond
-	// corruptPause is the least time between two log records on corrupt files.
+	// corruptPause is the minimum time between two log records about corrupt files.
 	corruptPause = time.Minute
 )
 
-// cache keeps verified objects in files that outlive the process:
+// cache stores verified objects in files that outlive the process:
 //
 //	<first 2 hex of the name>/<next 2 hex>/<object name>
 //
-// They are written by package durable, but not synced: what a file holds is read
-// and compared with its name before its first use in a process, so a file that a
-// crash left torn, or empty, is never served. A crash of the machine can cost
-// what was written in the last half minute or so, and that is fetched again.
+// Package durable writes them, but without syncing: the content of a file is compared
+// with its name before its first use in a process, so a file that a crash left torn or
+// empty is never served. A machine crash can lose about the last half minute of writes,
+// which are fetched again.
 //
-// Several processes may use one directory, each counting what it knows of.
+// Several processes may use one directory, each counting the files it knows.
 type cache struct {
 	origin // reads
 	log    *slog.Logger
@@ -50,20 +49,20 @@ type cache struct {
 	index  *index
 
 	writers chan struct{}
-	pending *semaphore.Weighted // bytes of blobs that wait to be written
+	pending *semaphore.Weighted // bytes of blobs waiting to be written
 	most    int64               // of those bytes
 	scanned chan struct{}       // closed when the scan has ended
 	closing chan struct{}
-	closed  chan struct{} // nothing is written any more
+	closed  chan struct{} // no more writes
 
 	mu       sync.Mutex
 	opened   map[Ref]*shared
-	complain time.Time // when the next corrupt file is worth a log record
+	complain time.Time // earliest time for the next log record about a corrupt file
 }
 
 type cacheCounters struct{ written, skipped, corrupt, foreign atomic.Int64 }
 
-// directory is the place of a cache.
+// directory is the location of a cache.
 type directory struct {
 	fsys  durable.FS
 	tree  *durable.Tree
@@ -82,8 +81,8 @@ func openDirectory(path string) (directory, error) {
 	return newDirectory(d, d.Close), nil
 }
 
-// openCache begins to use a directory. inMemory is the size up to which objects
-// are read to memory.
+// openCache opens a cache directory. inMemory is the size up to which objects are read
+// into memory.
 func openCache(o Options, inMemory int64) (*cache, error) {
 	dir, err := o.openCache()
 	if err != nil {
@@ -123,10 +122,10 @@ func fileName(name holdfast.ObjectName) string {
 
 func (c *cache) mayHave(name holdfast.ObjectName) bool { return c.index.mayHave(name) }
 
-// errAbsent: the cache does not have the file, or not any more.
+// errAbsent: the cache does not have the file, or no longer.
 var errAbsent = fmt.Errorf("%w in the disk cache", holdfast.ErrNotFound)
 
-// load reads a file, verified: its bytes to memory, or the file itself.
+// load reads a verified file: into memory, or as an open file.
 func (c *cache) load(ctx context.Context, ref Ref, intoMemory bool, alive func()) (o outcome) {
 	e, err := c.find(ref.Name)
 	if err != nil {
@@ -153,7 +152,7 @@ func (c *cache) load(ctx context.Context, ref Ref, intoMemory bool, alive func()
 	return outcome{err: err}
 }
 
-// find pins the file of that name. Until all are known, it looks for it.
+// find pins the file of that name. Until all files are listed, it looks on disk.
 func (c *cache) find(name holdfast.ObjectName) (*cached, error) {
 	if e := c.index.pin(name); e != nil {
 		return e, nil
@@ -197,8 +196,8 @@ func (c *cache) openFile(ref Ref, e *cached) (*shared, error) {
 	return nil, errors.Join(err, f.Close())
 }
 
-// verified reads what goes to memory, always, and what does not the first time:
-// after that it trusts the disk, unless the file was written to since.
+// verified always verifies content read into memory, and other files the first time:
+// after that it trusts the disk, unless the file was modified since.
 func (c *cache) verified(ctx context.Context, file *shared, intoMemory bool, alive func()) (o outcome, err error) {
 	check := func(w io.Writer) error { return c.check(ctx, file, w, alive) }
 	if intoMemory {
@@ -215,7 +214,8 @@ func (c *cache) verified(ctx context.Context, file *shared, intoMemory bool, ali
 	return o, err
 }
 
-// check compares a file with its name, and copies it to w. Without w, once is enough.
+// check compares a file with its name, and copies it to w. Without w, once per process is
+// enough.
 func (c *cache) check(ctx context.Context, file *shared, w io.Writer, alive func()) error {
 	info, err := file.file.Stat()
 	if err != nil {

@@ -52,7 +52,7 @@ func cacheFile(dir string, ref blob.Ref) string {
 	return filepath.Join(dir, name[:2], name[2:4], name)
 }
 
-// diskUse is what the files below dir take, in blocks, and how many they are.
+// diskUse returns the disk blocks of the files below dir, and their number.
 func diskUse(t *testing.T, dir string) (bytes int64, files int) {
 	t.Helper()
 	err := filepath.WalkDir(dir, func(_ string, e fs.DirEntry, err error) error {
@@ -105,8 +105,8 @@ func TestRestart(t *testing.T) {
 	}
 }
 
-// Whatever became of a file, it is not served: it is removed, and fetched again
-// or, with the store down, unavailable.
+// A damaged file is never served: it is removed, and fetched again or, with the store
+// down, unavailable.
 func TestDamagedFiles(t *testing.T) {
 	type change func(name string) error
 	rewrite := func(f func([]byte) []byte) change {
@@ -168,7 +168,7 @@ func testDamage(t *testing.T, size int, damage func(string) error) {
 	}
 }
 
-// A file that is written to while the process runs is verified again.
+// A file that is modified while the process runs is verified again.
 func TestDamageWhileRunning(t *testing.T) {
 	dir := t.TempDir()
 	b := newBench(t, blob.Options{CacheDir: dir})
@@ -184,8 +184,7 @@ func TestDamageWhileRunning(t *testing.T) {
 	}
 }
 
-// Two ways to name one file: the wrong size is nobody's fault but the asker's,
-// and costs one fetch.
+// Two names for one file: a wrong size is the caller's fault alone, and costs one fetch.
 func TestWrongSizeAsked(t *testing.T) {
 	b := newBench(t, blob.Options{CacheDir: t.TempDir()})
 	refs, data := b.fill(t, 100_000)
@@ -205,7 +204,7 @@ func TestForeignFiles(t *testing.T) {
 	good := refs[0].Name.String()
 	foreign := []string{
 		"ab/cd/notes.txt", "ab/cd/" + good, good[:2] + "/" + good, "ab/readme", good[:2] + "/" + good[2:4] + "/" + good + ".0",
-		"ab/cd/abcd" + strings.Repeat("0", 60), // empty, but its name is not that of nothing
+		"ab/cd/abcd" + strings.Repeat("0", 60), // empty, but its name is not that of empty content
 	}
 	mine := []string{"readme", "holdfast-cache/ab/cd/file", "AB/cd/file", "abc/de/file"}
 	for _, name := range slices.Concat(foreign, mine) {
@@ -235,8 +234,8 @@ func write(t *testing.T, name string, data []byte) {
 	}
 }
 
-// The limit holds on disk, temporary files included, at every moment; files that
-// are being read stay; and an older, larger cache is cut down at the start.
+// The limit holds on disk at every moment, including temporary files; files being read
+// stay; and a larger cache from earlier is cut down at the start.
 func TestCacheIsBounded(t *testing.T) {
 	const limit = 400_000
 	dir := t.TempDir()
@@ -274,7 +273,7 @@ func TestCacheIsBounded(t *testing.T) {
 	}
 }
 
-// churn reads many blobs, small and large, at one time.
+// churn reads many blobs, small and large, concurrently.
 func churn(t *testing.T, b *bench, check func()) {
 	t.Helper()
 	var wg sync.WaitGroup
@@ -295,7 +294,7 @@ func churn(t *testing.T, b *bench, check func()) {
 	wg.Wait()
 }
 
-// At no moment does the disk hold more than the limit, temporary files included.
+// The disk never holds more than the limit, including temporary files.
 func TestCacheIsBoundedAtAllTimes(t *testing.T) {
 	const limit = 400_000
 	mem := durabletest.NewMem(nil)
@@ -340,8 +339,8 @@ func memUse(t *testing.T, fsys durable.FS, dir string, seen map[holdfast.Digest]
 	return used
 }
 
-// The least recently used goes first, and use in an earlier process is older
-// than any in this one.
+// The least recently used file goes first, and use in an earlier process is older than
+// any in this one.
 func TestEvictionOrder(t *testing.T) {
 	const size = 100_000 // 25 blocks
 	dir := t.TempDir()
@@ -368,7 +367,7 @@ func TestEvictionOrder(t *testing.T) {
 	}
 }
 
-// Two processes on one directory do each other no harm.
+// Two processes on one directory do not interfere.
 func TestSharedDirectory(t *testing.T) {
 	dir := t.TempDir()
 	o := blob.Options{CacheDir: dir, CacheBytes: 300_000}

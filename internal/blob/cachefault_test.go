@@ -21,7 +21,7 @@ import (
 	"github.com/holdfast-web/holdfast/internal/durable/durabletest"
 )
 
-// faulty is a disk that fails as it is told to.
+// faulty is a disk that fails on demand.
 type faulty struct {
 	disk *durabletest.Faults
 	rule atomic.Pointer[durabletest.Hook]
@@ -55,8 +55,8 @@ func (f *faulty) options() blob.Options {
 	return blob.CacheIn(f.disk, blob.Options{Logger: slog.New(slog.NewTextHandler(&f.log, nil)), CacheBytes: 300_000})
 }
 
-// A disk that takes nothing, for whatever reason, costs a line in the log and
-// fails no request; when it takes files again, they are kept again.
+// A disk that accepts nothing, for any reason, costs one log line and fails no request;
+// when it accepts files again, they are cached again.
 func TestDiskFails(t *testing.T) {
 	all := []durabletest.Op{durabletest.Create, durabletest.Write, durabletest.Mkdir, durabletest.Link, durabletest.Rename, durabletest.Remove}
 	for name, test := range map[string]struct {
@@ -119,7 +119,7 @@ func testDiskFails(t *testing.T, err error, ops []durabletest.Op) {
 	}
 }
 
-// Reading fails: the store has it all.
+// Reading fails: the store has everything.
 func TestDiskCannotBeRead(t *testing.T) {
 	for _, op := range []durabletest.Op{durabletest.Open, durabletest.Read, durabletest.Stat, durabletest.ReadDir} {
 		t.Run(string(op), func(t *testing.T) {
@@ -140,7 +140,7 @@ func TestDiskCannotBeRead(t *testing.T) {
 	}
 }
 
-// Neither disk takes a blob: memory does, where that is large enough.
+// Neither disk accepts a blob: memory does, if it is large enough.
 func TestNoDiskAtAll(t *testing.T) {
 	f := newFaulty()
 	o := f.options()
@@ -162,8 +162,8 @@ func TestNoDiskAtAll(t *testing.T) {
 	}
 }
 
-// After a crash of the machine, of what was not synced anything may be missing
-// or zero. Only verified bytes come out.
+// After a machine crash, any unsynced data may be missing or zero. Only verified bytes
+// are returned.
 func TestMachineCrash(t *testing.T) {
 	found := 0
 	for seed := range uint64(60) {
@@ -184,7 +184,7 @@ func TestMachineCrash(t *testing.T) {
 			second.close(t)
 			first.storeFails()
 			third := newNode(t, first.driver, blob.CacheIn(after, blob.Options{}))
-			for i, ref := range refs { // all is mended
+			for i, ref := range refs { // everything is fixed
 				third.wantRead(t, ref, data[i])
 			}
 		})
@@ -194,8 +194,8 @@ func TestMachineCrash(t *testing.T) {
 	}
 }
 
-// While a large cache is still being listed, it serves; nothing is written, so
-// that the limit holds; what came meanwhile is written afterwards.
+// While a large cache is being listed, it serves; nothing is written, so the limit holds;
+// new blobs are written afterwards.
 func TestScanIsSlow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFaulty()
@@ -231,7 +231,7 @@ func TestScanIsSlow(t *testing.T) {
 	})
 }
 
-// Somebody deletes the cache while it is in use.
+// The cache is deleted while it is in use.
 func TestCacheIsDeleted(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "cache")
 	var log bytes.Buffer

@@ -22,10 +22,10 @@ import (
 const (
 	fillDir   = "HOLDFAST_TEST_FILL"
 	fillBlobs = 200
-	fillLimit = 2 << 20 // less than all of them, so that there is eviction as well
+	fillLimit = 2 << 20 // less than all of them, so that there is also eviction
 )
 
-// fillBlob is one of the blobs that are filled in; every fifth is large.
+// fillBlob is one of the blobs to fill in; every fifth is large.
 func fillBlob(i int) []byte {
 	size := 50 + 17*i
 	if i%5 == 0 {
@@ -34,7 +34,7 @@ func fillBlob(i int) []byte {
 	return binary.BigEndian.AppendUint32(noise(size, byte(i)), uint32(i))
 }
 
-// fillFetcher has all of them, or nothing when it is down.
+// fillFetcher has all of them, or none when it is down.
 type fillFetcher struct {
 	data map[holdfast.ObjectName][]byte
 	down bool
@@ -53,7 +53,7 @@ func newFillFetcher() (*fillFetcher, []blob.Ref) {
 
 func (f *fillFetcher) OpenObject(_ context.Context, name holdfast.ObjectName, _, _ int64) (io.ReadCloser, error) {
 	if f.down {
-		return nil, holdfast.ErrInvalid // no answer that is worth repeating
+		return nil, holdfast.ErrInvalid // not worth retrying
 	}
 	return io.NopCloser(bytes.NewReader(f.data[name])), nil
 }
@@ -125,7 +125,7 @@ func killWhileFilling(t *testing.T, dir string) {
 	if _, err := io.ReadFull(out, make([]byte, 6)); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(time.Duration(rand.IntN(60)) * time.Millisecond) // the moment is the test
+	time.Sleep(time.Duration(rand.IntN(60)) * time.Millisecond) // the moment is the point of the test
 	if err := cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}

@@ -48,13 +48,13 @@ func (c *cache) release(file *shared) error {
 	return file.file.Close()
 }
 
-// discard implements home. The file itself is as good as any.
+// discard implements home. The file itself is fine.
 func (c *cache) discard(file *shared) {
 	c.index.unpin(file.entry)
 	_ = file.file.Close() // was only read
 }
 
-// stats may be asked of no cache.
+// stats may be called without a cache.
 func (c *cache) stats() CacheStats {
 	if c == nil {
 		return CacheStats{}
@@ -71,8 +71,8 @@ func (c *cache) stats() CacheStats {
 	return stats
 }
 
-// close lets what waits to be written be written, and ends the rest, as long as
-// ctx allows. It returns how many calls were not back by then.
+// close finishes pending writes, and ends everything else, until ctx ends. It returns how
+// many calls had not returned by then.
 func (c *cache) close(ctx context.Context) (hanging int) {
 	close(c.closing)
 	select {
@@ -88,13 +88,12 @@ func (c *cache) close(ctx context.Context) (hanging int) {
 	return hanging
 }
 
-// scan lists the files that earlier processes left, and removes what is none.
-// Until it is done, files are looked for where they should be, and none are
-// written, so that the budget is kept.
+// scan lists the files of earlier processes, and removes foreign ones. Until it is done,
+// files are looked up on disk, and none are written, so that the budget holds.
 func (c *cache) scan() {
 	defer close(c.scanned)
-	// A process that is writing to the same directory at this very time fails to
-	// name its file, and does without.
+	// Another process that is writing to the same directory right now fails to name its
+	// file, and does without.
 	_, err := c.dir.Load().tree.CleanTemp(-time.Hour)
 	err = errors.Join(err, c.scanAll())
 	if errors.Is(err, errClosing) {
@@ -112,7 +111,7 @@ func (c *cache) scanAll() error {
 		return err
 	}
 	for _, o := range outer {
-		// Whatever else is in the directory itself belongs to somebody else.
+		// Other entries in the directory itself are not ours.
 		if !isFan(o) {
 			continue
 		}
@@ -169,13 +168,13 @@ func nameOf(file string) (holdfast.ObjectName, bool) {
 	return name, err == nil && fileName(name) == file
 }
 
-// plausible: what crashes leave is mostly empty.
+// plausible: crashes mostly leave empty files.
 func plausible(name holdfast.ObjectName, size int64) bool {
 	return size > 0 || name.Digest == holdfast.DigestOf(nil)
 }
 
-// removeForeign removes a file that is none of ours, or an empty directory. A
-// full one stays, for nothing in it is ever read.
+// removeForeign removes a foreign file, or an empty directory. A full one stays, because
+// nothing in it is ever read.
 func (c *cache) removeForeign(name string) error {
 	c.count.foreign.Add(1)
 	fsys := c.dir.Load().fsys

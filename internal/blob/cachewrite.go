@@ -11,7 +11,7 @@ import (
 	"github.com/holdfast-web/holdfast/internal/durable"
 )
 
-// unsynced is a file system that leaves it to the system when bytes reach the disk.
+// unsynced is a file system that lets the OS decide when bytes reach the disk.
 type unsynced struct{ durable.FS }
 
 type unsyncedFile struct{ durable.File }
@@ -28,7 +28,7 @@ func wrap(f durable.File, err error) (durable.File, error) {
 	return unsyncedFile{f}, nil
 }
 
-// create makes the file of ref with what read writes, which is verified when it
+// create creates the file of ref with the content of read, which is verified when it
 // returns nil. Its own failures wrap errNoRoom.
 func (c *cache) create(ref Ref, read func(io.Writer) error) (*shared, error) {
 	var readErr error
@@ -51,8 +51,8 @@ func (c *cache) create(ref Ref, read func(io.Writer) error) (*shared, error) {
 	return file, nil
 }
 
-// writeBehind writes what came to memory to a file as well, soon after. Nobody waits for
-// that; when the disk is too slow, it is left out.
+// writeBehind also writes a blob from memory to a file, soon after. No request waits for
+// it; if the disk is too slow, it is skipped.
 func (c *cache) writeBehind(ref Ref, data []byte) {
 	if c == nil {
 		return
@@ -73,8 +73,8 @@ func (c *cache) writeBehind(ref Ref, data []byte) {
 	}()
 }
 
-// store writes verified content to a file, when it is its turn. It waits for the
-// scan, for nothing is known of the room before.
+// store writes verified content to a file, when it is its turn. It waits for the scan,
+// because until then the free budget is unknown.
 func (c *cache) store(ctx context.Context, ref Ref, content io.ReaderAt) error {
 	select {
 	case <-c.scanned:
@@ -94,9 +94,9 @@ func (c *cache) store(ctx context.Context, ref Ref, content io.ReaderAt) error {
 	return err
 }
 
-// write makes a file with what fill writes, within the budget and as long as
-// writes succeed, and pins it so many times. It returns the error of fill, or
-// one that wraps errNoRoom.
+// write creates a file with the content of fill, within the budget and while writes
+// succeed, and pins it that many times. It returns the error of fill, or one that wraps
+// errNoRoom.
 func (c *cache) write(ref Ref, pins int32, fill func(io.Writer) error) (*cached, error) {
 	p, err := c.mayWrite()
 	if err != nil {
@@ -118,10 +118,10 @@ func (c *cache) write(ref Ref, pins int32, fill func(io.Writer) error) (*cached,
 		c.count.written.Add(1)
 		c.writes.leave(p, answered, nil)
 		return e, nil
-	case errors.Is(err, fs.ErrExist): // of another process; not known to be right
+	case errors.Is(err, fs.ErrExist): // of another process; not yet verified
 		c.index.restore(e, 0, 0)
 	default:
-		_ = c.dir.Load().fsys.Remove(fileName(e.name)) // in case that only the answer was a failure
+		_ = c.dir.Load().fsys.Remove(fileName(e.name)) // in case only the answer failed
 		c.index.retract(e)
 	}
 	if theirs {
@@ -141,7 +141,7 @@ func (c *cache) mayWrite() (pass, error) {
 	}
 }
 
-// verdictOfWrite: lack of room within the budget is no failure.
+// verdictOfWrite: lack of budget is not a failure.
 func verdictOfWrite(err error) verdict {
 	switch {
 	case errors.Is(err, errNoRoom):
@@ -152,7 +152,7 @@ func verdictOfWrite(err error) verdict {
 	return failed
 }
 
-// writeFile reports whether an error is that of fill, not of the disk.
+// writeFile reports whether an error came from fill, not from the disk.
 func (c *cache) writeFile(ref Ref, fill func(io.Writer) error) (theirs bool, err error) {
 	var out sink
 	var fillErr error
@@ -177,7 +177,7 @@ func (c *cache) writeFile(ref Ref, fill func(io.Writer) error) (theirs bool, err
 	return fillErr != nil, err
 }
 
-// sink keeps errors of writing apart from those of reading.
+// sink keeps errors of writing separate from those of reading.
 type sink struct {
 	w   io.Writer
 	err error
@@ -193,15 +193,15 @@ func (s *sink) Write(p []byte) (int, error) {
 
 var errRenewed = errors.New("the directory was gone and was made again")
 
-// renew makes the directory again that somebody removed, and returns errRenewed,
-// or why it cannot. What the index knows of the old one heals with use.
+// renew recreates a deleted directory, and returns errRenewed, or the failure. Outdated
+// index entries heal with use.
 func (c *cache) renew(old *directory) error {
 	dir, err := c.open()
 	if err != nil {
 		return fmt.Errorf("make the directory again: %w", err)
 	}
 	if !c.dir.CompareAndSwap(old, &dir) {
-		_ = dir.close() // somebody else was first
+		_ = dir.close() // another process was first
 		return errRenewed
 	}
 	_ = old.close() // only a handle
@@ -229,7 +229,7 @@ func (c *cache) makeRoom(ref Ref) (*cached, error) {
 	}
 }
 
-// evict removes files that index.reserve chose.
+// evict removes the files that index.reserve chose.
 func (c *cache) evict(victims []*cached) (err error) {
 	for _, e := range victims {
 		failure := c.dir.Load().fsys.Remove(fileName(e.name))
@@ -243,7 +243,7 @@ func (c *cache) evict(victims []*cached) (err error) {
 	return err
 }
 
-// reject removes a file that is not what its name says.
+// reject removes a file whose content does not match its name.
 func (c *cache) reject(e *cached, reason error) {
 	if !c.index.condemn(e) {
 		return

@@ -30,9 +30,9 @@ func ReadAll(c Content) ([]byte, error) {
 	return b, errors.Join(err, c.Close())
 }
 
-// WriteRange writes the n bytes of c from offset off to w: those in memory with
-// one Write, those in a file through w's io.ReaderFrom, which for a network
-// connection is sendfile(2). It returns the number of bytes written.
+// WriteRange writes the n bytes of c from offset off to w: from memory with one Write,
+// from a file through w's io.ReaderFrom, which for a network connection is sendfile(2).
+// It returns the number of bytes written.
 func WriteRange(w io.Writer, c Content, off, n int64) (int64, error) {
 	if off < 0 || n < 0 || n > c.Size()-off {
 		return 0, fmt.Errorf("write range: %w: %d bytes from %d of a blob of %d", holdfast.ErrInvalid, n, off, c.Size())
@@ -59,8 +59,8 @@ func (m memoryContent) ReadAt(p []byte, off int64) (int, error) {
 func (m memoryContent) Size() int64  { return int64(len(m)) }
 func (m memoryContent) Close() error { return nil }
 
-// shared is an open file with verified bytes, of the spool or the disk cache,
-// and the number of its users.
+// shared is an open file with verified bytes, in the spool or the disk cache, with its
+// number of users.
 type shared struct {
 	home   home
 	ref    Ref
@@ -71,11 +71,11 @@ type shared struct {
 	entry  *cached       // in the disk cache
 }
 
-// home is where a shared file belongs to.
+// home is the owner of a shared file.
 type home interface {
-	// add makes a file known, with users who will release it.
+	// add registers a file, with users that will release it.
 	add(file *shared, users int)
-	// release gives back the share of one user.
+	// release ends one user's share.
 	release(file *shared) error
 	// discard closes a file that was not added.
 	discard(file *shared)
@@ -109,8 +109,8 @@ func (c *fileContent) Close() error {
 	return c.file.home.release(c.file)
 }
 
-// reopen returns the file once more, with a position of its own: sendfile reads
-// from there, and several requests share the file. Linux can do that without a name.
+// reopen opens the file again, with a separate position: sendfile reads from there, and
+// several requests share the file. Linux can do that without a name.
 func (c *fileContent) reopen(off int64) (*os.File, error) {
 	if c.closed.Load() {
 		return nil, errClosed()

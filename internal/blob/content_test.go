@@ -42,8 +42,8 @@ func TestWriteRange(t *testing.T) {
 	}
 }
 
-// testSend writes ranges to a network connection, where sendfile is used, from
-// several goroutines that share one file.
+// testSend writes ranges to a network connection, where sendfile is used, from several
+// goroutines that share one file.
 func testSend(t *testing.T, c blob.Content, data []byte) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -10,5 +10,5 @@ func CacheIn(fsys durable.FS, o Options) Options {
 	return o
 }
 
-// Listed is closed when the disk cache knows all files that earlier processes left.
+// Listed is closed when the disk cache has listed all files of earlier processes.
 func (s *Source) Listed() <-chan struct{} { return s.cache.scanned }

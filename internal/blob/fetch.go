@@ -13,16 +13,15 @@ import (
 	"github.com/holdfast-web/holdfast/internal/wait"
 )
 
-// Failed attempts are repeated after some 100, 300 and 900 ms. Together they
-// outlast the time for which an NFS client with short attribute caching denies
-// that a new file exists.
+// Failed attempts are repeated after about 100, 300 and 900 ms. Together they outlast the
+// time for which an NFS client with short attribute caching denies that a new file
+// exists.
 const (
 	attempts     = 4
 	firstBackoff = 100 * time.Millisecond
 )
 
-// bring gets an object from the disk cache or from elsewhere, verified. It ends
-// with ctx.
+// bring gets a verified object from the disk cache or from elsewhere. It ends with ctx.
 func (s *Source) bring(ctx context.Context, f *flight) outcome {
 	if s.cache != nil && s.cache.mayHave(f.ref.Name) {
 		if o := s.cache.fetch(ctx, f.ref, s.bufferFor(f.ref)); o.err == nil {
@@ -36,7 +35,7 @@ func (s *Source) bring(ctx context.Context, f *flight) outcome {
 	return s.fetch(ctx, f.ref)
 }
 
-// bufferFor is how much memory the bytes of ref take while they come.
+// bufferFor is how much memory the bytes of ref need while they arrive.
 func (s *Source) bufferFor(ref Ref) int64 {
 	if ref.Size > s.inMemory {
 		return 0
@@ -65,8 +64,8 @@ func (s *Source) fetch(ctx context.Context, ref Ref) (o outcome) {
 	return o
 }
 
-// askAround asks the store, then peers. When nobody has the object, what the
-// store says counts: peers do not know what exists.
+// askAround asks the store, then peers. If neither has the object, the store's answer
+// counts: peers do not know what exists.
 func (s *Source) askAround(ctx context.Context, ref Ref) (first outcome) {
 	for i, r := range s.remotes {
 		o := r.fetch(ctx, ref, s.bufferFor(ref))
@@ -80,8 +79,8 @@ func (s *Source) askAround(ctx context.Context, ref Ref) (first outcome) {
 	return first
 }
 
-// worthRetrying: also an object that is not there, because the release that
-// names it was published after the object was stored.
+// worthRetrying includes a missing object, because the release that names it was
+// published after the object was stored.
 func worthRetrying(err error) bool {
 	passes := errors.Is(err, holdfast.ErrUnavailable) || errors.Is(err, holdfast.ErrNotFound)
 	for _, lasting := range []error{errNoRoom, errRefused, hangpool.ErrStalled, errQueued} {
@@ -102,7 +101,7 @@ func (s *Source) askPeers(ctx context.Context, r *remote, peers []Peer, ref Ref,
 		case errors.Is(o.err, holdfast.ErrCorrupt):
 			r.count.corrupt.Add(1)
 			p.Reject(ref, o.err)
-			worst.err = fmt.Errorf("%w: a peer has it otherwise: %v", holdfast.ErrUnavailable, o.err) //nolint:errorlint // it is not corrupt for that
+			worst.err = fmt.Errorf("%w: a peer has it otherwise: %v", holdfast.ErrUnavailable, o.err) //nolint:errorlint // that does not make it corrupt
 		case !errors.Is(o.err, holdfast.ErrNotFound):
 			worst = o
 		}
@@ -111,7 +110,7 @@ func (s *Source) askPeers(ctx context.Context, r *remote, peers []Peer, ref Ref,
 	return worst
 }
 
-// receive reads one object that open opens to memory or to a file.
+// receive reads an object from open into memory or a file.
 func (s *Source) receive(ctx context.Context, r *remote, open opener, ref Ref, alive func()) (o outcome) {
 	read := func(w io.Writer) error { return r.copyVerified(ctx, open, ref, w, alive) }
 	if ref.Size <= s.inMemory {
@@ -119,7 +118,7 @@ func (s *Source) receive(ctx context.Context, r *remote, open opener, ref Ref, a
 		return o
 	}
 	o.file, o.err = s.toFile(ref, read)
-	// Where no disk takes it, memory does, if it is not too large by far.
+	// If no disk accepts it, memory does, unless it is far too large.
 	if errors.Is(o.err, errNoRoom) && ref.Size <= 2*s.inMemory && r.buffer.TryAcquire(ref.Size) {
 		defer r.buffer.Release(ref.Size)
 		o.data, o.err = toMemory(ref, read)
@@ -135,7 +134,7 @@ func toMemory(ref Ref, read func(io.Writer) error) ([]byte, error) {
 	return b.data, nil
 }
 
-// exact takes its memory when the first bytes come: calls that hang have none.
+// exact allocates when the first bytes arrive, so that hanging calls have no buffer.
 type exact struct {
 	size int64
 	data []byte
@@ -149,7 +148,7 @@ func (e *exact) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// toFile writes to the disk cache, or to the spool when that has no room.
+// toFile writes to the disk cache, or to the spool if that has no room.
 func (s *Source) toFile(ref Ref, read func(io.Writer) error) (*shared, error) {
 	if s.cache != nil {
 		file, err := s.cache.create(ref, read)

@@ -9,8 +9,8 @@ import (
 	holdfast "github.com/holdfast-web/holdfast"
 )
 
-// flight is one fetch, and all who wait for it. It belongs to the Source, not to
-// any of them.
+// flight is one fetch, with all its waiters. It belongs to the Source, not to any of
+// them.
 type flight struct {
 	ref     Ref
 	done    chan struct{} // closed when the outcome is set
@@ -18,14 +18,14 @@ type flight struct {
 	cancel  context.CancelCauseFunc
 	joined  int64 // ever, under Source.mu
 	waiters int   // now, under Source.mu until finished
-	remote  bool  // beyond the disk cache, under Source.mu
+	remote  bool  // not in the disk cache, under Source.mu
 
 	// The outcome: set once, under Source.mu, before done is closed.
 	finished bool
 	outcome
 }
 
-// outcome is what a fetch leads to: bytes, a file, or an error.
+// outcome is the result of a fetch: bytes, a file, or an error.
 type outcome struct {
 	data  []byte
 	file  *shared
@@ -33,7 +33,7 @@ type outcome struct {
 	err   error
 }
 
-// discard is for an outcome that came too late for anybody.
+// discard is for an outcome that arrived too late.
 func (o outcome) discard() {
 	if o.file != nil {
 		o.file.home.discard(o.file)
@@ -58,7 +58,7 @@ func errOverdue() error {
 	return fmt.Errorf("%w: the store did not give the object in time", holdfast.ErrUnavailable)
 }
 
-// join returns the content, if it is there by now, or the flight that brings it.
+// join returns the content, if it has arrived by now, or the flight that fetches it.
 func (s *Source) join(ref Ref) (Content, *flight, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -68,7 +68,7 @@ func (s *Source) join(ref Ref) (Content, *flight, error) {
 	if s.down.Kills(ref.Name) {
 		return nil, nil, errTakenDown()
 	}
-	if e, ok := s.memory.GetEntryQuietly(ref); ok { // came while we waited for the lock
+	if e, ok := s.memory.GetEntryQuietly(ref); ok { // arrived while we waited for the lock
 		s.count.hits.RecordHits(1)
 		return memoryContent(e.Value), nil, nil
 	}
@@ -112,8 +112,8 @@ func (s *Source) start(ref Ref) *flight {
 	return f
 }
 
-// goRemote makes a flight one of those that wait for the store. They have a
-// bound of their own: however many there are, the disk cache can be read.
+// goRemote counts a flight among those waiting for the store. They have a separate bound:
+// however many there are, the disk cache can be read.
 func (s *Source) goRemote(f *flight) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -133,7 +133,7 @@ func (s *Source) finish(f *flight, o outcome) {
 	}
 }
 
-// land sets the outcome of a flight, which is another one if its object was taken down
+// land sets the outcome of a flight, or replaces it if the object was taken down
 // meanwhile.
 func (s *Source) land(f *flight, o outcome) outcome {
 	s.mu.Lock()
@@ -169,7 +169,7 @@ func (s *Source) tally(f *flight, o outcome) {
 	}
 }
 
-// leave gives up waiting, unless the outcome came at the same moment.
+// leave stops waiting, unless the outcome arrived at the same moment.
 func (s *Source) leave(f *flight, err error) (Content, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -17,7 +17,7 @@ func (f bytesFetcher) OpenObject(context.Context, holdfast.ObjectName, int64, in
 	return io.NopCloser(bytes.NewReader(f)), nil
 }
 
-// The moments between two locks, which no test hits by chance.
+// Moments between two locks, which tests do not hit by chance.
 func TestMoments(t *testing.T) {
 	for name, size := range map[string]int{"memory": 10, "spool": 10_000} {
 		t.Run(name, func(t *testing.T) {
@@ -32,14 +32,14 @@ func TestMoments(t *testing.T) {
 				t.Fatalf("join = %v, %v, want a flight", c, err)
 			}
 			<-f.done
-			// The outcome came when the waiter had already decided to leave: its
-			// share in a spool file must not get lost.
+			// The outcome arrived after the waiter decided to leave: its share in a spool
+			// file must not be lost.
 			left, err := s.leave(f, errors.New("gave up"))
 			if err != nil {
 				t.Fatalf("leave = %v, want the content", err)
 			}
-			// The outcome came between the look into the memory and the lock:
-			// nothing is fetched again.
+			// The outcome arrived between the check of the memory and the lock: nothing
+			// is fetched again.
 			joined, f, err := s.join(ref)
 			if joined == nil || f != nil || err != nil {
 				t.Fatalf("join = %v, %v, %v, want the content", joined, f, err)
@@ -54,7 +54,7 @@ func TestMoments(t *testing.T) {
 	}
 }
 
-// A file that comes too late for anybody stays in the cache, closed.
+// A file that arrives too late stays in the cache, closed.
 func TestDiscard(t *testing.T) {
 	data := bytes.Repeat([]byte("x"), 10_000)
 	ref := Ref{Name: holdfast.ObjectName{Digest: holdfast.DigestOf(data)}, Size: 10_000}

@@ -19,8 +19,8 @@ import (
 	"github.com/holdfast-web/holdfast/internal/store/memstore"
 )
 
-// hang lets every call to the store hang from now on, whatever its context says,
-// until the function returned is called.
+// hang makes every call to the store hang from now on, ignoring its context, until the
+// returned function is called.
 func (b *bench) hang() (heal func()) {
 	gate := make(chan struct{})
 	b.driver.SetHook(func(context.Context, memstore.Op, string) error { <-gate; return nil })
@@ -31,7 +31,7 @@ func absentRef(i int) blob.Ref {
 	return blob.Ref{Name: holdfast.ObjectName{Digest: holdfast.DigestOf(fmt.Append(nil, i))}, Size: 10}
 }
 
-// With a store that hangs, memory and disk answer at once, however many wait.
+// With a hanging store, memory and disk answer at once, however many callers wait.
 func TestHangingStore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
@@ -74,7 +74,7 @@ func TestHangingStore(t *testing.T) {
 	})
 }
 
-// testRefusals: some time after the store began to hang, all fail at once.
+// testRefusals: some time after the store began to hang, all requests fail at once.
 func testRefusals(t *testing.T, b *bench) {
 	t.Helper()
 	time.Sleep(10 * time.Second)
@@ -93,7 +93,7 @@ func testRefusals(t *testing.T, b *bench) {
 	}
 }
 
-// testCloseLeaves: Close waits for calls that hang, but not forever.
+// testCloseLeaves: Close waits for hanging calls, but not forever.
 func testCloseLeaves(t *testing.T, b *bench) {
 	t.Helper()
 	start := time.Now()
@@ -105,7 +105,7 @@ func testCloseLeaves(t *testing.T, b *bench) {
 	}
 }
 
-// What a call brings that was given up is thrown away, and frees its room.
+// The result of an abandoned call is discarded, and its budget is freed.
 func TestLateAnswers(t *testing.T) {
 	for name, o := range map[string]blob.Options{"spool": {}, "cache": {CacheDir: "yes"}} {
 		t.Run(name, func(t *testing.T) {
@@ -141,7 +141,7 @@ func TestLateAnswers(t *testing.T) {
 	}
 }
 
-// dribble gives a byte every so often.
+// dribble returns a byte every so often.
 type dribble struct {
 	data  []byte
 	every time.Duration
@@ -157,8 +157,8 @@ func (d *dribble) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// A store that is slow but gives something now and then is not given up before
-// the time for the whole fetch is over.
+// A slow store that makes some progress is not abandoned before the time for the whole
+// fetch is over.
 func TestSlowStore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		data := noise(10, 1)
@@ -177,7 +177,7 @@ func TestSlowStore(t *testing.T) {
 		if _, err := b.read(t.Context(), refOf(data)); !errors.Is(err, holdfast.ErrUnavailable) || time.Since(start) != 10*time.Second {
 			t.Errorf("read = %v after %v, want the timeout", err, time.Since(start))
 		}
-		synctest.Wait() // the call that was given up has begun to end
+		synctest.Wait() // the abandoned call has begun to end
 		every = 1100 * time.Millisecond
 		data = noise(10, 3)
 		start = time.Now()
@@ -188,8 +188,8 @@ func TestSlowStore(t *testing.T) {
 	})
 }
 
-// The breaker before a store that fails: who comes fails at once, and the store
-// is asked by one request at a time until it answers again.
+// The breaker of a failing store: new requests fail at once, and one request at a time
+// asks the store until it answers again.
 func TestFailingStore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
@@ -229,7 +229,7 @@ func TestFailingStore(t *testing.T) {
 	})
 }
 
-// A local disk that hangs costs its workers; the store answers.
+// A hanging local disk costs its workers; the store answers.
 func TestHangingDisk(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		gate := make(chan struct{})
@@ -256,7 +256,7 @@ func TestHangingDisk(t *testing.T) {
 	})
 }
 
-// Peers are asked for what the store does not give, has corrupt, or not in time.
+// Peers are asked when the store fails, is corrupt, or is too slow.
 func TestPeers(t *testing.T) {
 	for name, test := range map[string]struct {
 		hook    func(gate chan struct{}) error
@@ -298,7 +298,7 @@ func TestPeers(t *testing.T) {
 	}
 }
 
-// As long as there is nobody else to ask, the store has as much time as without peers.
+// As long as there are no peers, the store has as much time as without them.
 func TestNobodyToAsk(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, blob.Options{Peers: scriptedPeers{}})
@@ -317,7 +317,7 @@ func TestNobodyToAsk(t *testing.T) {
 	})
 }
 
-// Peers cannot say what exists: what counts is what the store says.
+// Peers cannot say what exists: the store's answer counts.
 func TestPeersHaveNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, blob.Options{Peers: onePeer{newNode(t, memstore.New(), blob.Options{}).store}})
@@ -328,8 +328,8 @@ func TestPeersHaveNothing(t *testing.T) {
 	})
 }
 
-// Calls that were given up hold no room that others wait for: of this memory, four
-// such blobs may be on their way at one time.
+// Abandoned calls hold no budget that others wait for: in this memory, four such blobs
+// may be in flight at a time.
 func TestHangingCallsFreeTheirRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, blob.Options{Stall: time.Second})

@@ -8,35 +8,35 @@ import (
 )
 
 const (
-	// block is what file systems give room in. Files are counted in whole blocks,
-	// so that many small ones do not take more of the disk than was granted.
+	// block is the allocation unit of file systems. Files are counted in whole blocks, so
+	// that many small ones do not exceed the granted disk space.
 	block = 4 << 10
-	// maxCached bounds the files of a disk cache: each costs some 200 bytes of memory.
+	// maxCached bounds the files of a disk cache: each costs about 200 bytes of memory.
 	maxCached = 1 << 20
 )
 
-// index knows the files of a disk cache, in the order of their use, and counts
-// what they take. It does no I/O.
+// index tracks the files of a disk cache in order of use, and their disk space. It does
+// no I/O.
 type index struct {
 	budget int64 // bytes, in blocks
 
 	mu       sync.Mutex
 	used     int64
-	complete bool // all files are known
+	complete bool // all files are listed
 	down     *holdfast.Takedowns
 	evicted  int64
 	byName   map[holdfast.ObjectName]*cached
-	writing  map[holdfast.ObjectName]chan struct{} // closed when the file is there, or will not be
+	writing  map[holdfast.ObjectName]chan struct{} // closed when the file exists, or will not
 	recent   cached                                // ring of files that are not busy; next is the most recently used
 }
 
-// cached is one file. All is under index.mu; name and size never change.
+// cached is one file. Everything is under index.mu; name and size never change.
 type cached struct {
 	name       holdfast.ObjectName
-	busy       bool  // being written or removed: counted, but not to be used
-	users      int32 // keep it from being evicted
+	busy       bool  // being written or removed: counted, but not usable
+	users      int32 // prevent eviction
 	size       int64
-	checked    int64 // its time of modification, in ns, when it was found to be what its name says; 0: not in this process
+	checked    int64 // modification time, in ns, when it was verified; 0: not in this process
 	prev, next *cached
 }
 
@@ -79,13 +79,13 @@ func (x *index) unpin(e *cached) {
 	e.users--
 }
 
-// touch is under x.mu.
+// touch requires x.mu.
 func (x *index) touch(e *cached) {
 	e.unlink()
 	e.insertAfter(&x.recent)
 }
 
-// mayHave reports whether a file is there to be used, or not all are known.
+// mayHave reports whether a usable file exists, or not all are listed.
 func (x *index) mayHave(name holdfast.ObjectName) bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -93,7 +93,7 @@ func (x *index) mayHave(name holdfast.ObjectName) bool {
 	return e != nil && !e.busy || e == nil && !x.complete
 }
 
-// has reports whether there is a file to be used that may be ref.
+// has reports whether there is a usable file that may be ref.
 func (x *index) has(ref Ref) bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -101,18 +101,18 @@ func (x *index) has(ref Ref) bool {
 	return e != nil && !e.busy && e.size == ref.Size
 }
 
-// place is what index.look finds.
+// place is the result of index.lookup.
 type place int
 
 const (
 	absent place = iota
 	unchecked
-	present // and found in this process to be what its name says
+	present // and verified in this process
 	busy
 )
 
-// lookup says where ref stands, and counts that as a use. Busy files that are
-// being written come with a channel to wait for.
+// lookup finds ref, and counts that as a use. A file that is being written comes with a
+// channel to wait for.
 func (x *index) lookup(ref Ref) (place, <-chan struct{}) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -129,8 +129,8 @@ func (x *index) lookup(ref Ref) (place, <-chan struct{}) {
 	return present, nil
 }
 
-// adopt makes a file known that was found, as the least recently used. It
-// reports whether that is news.
+// adopt registers a file that was found, as the least recently used. It reports whether
+// it was unknown.
 func (x *index) adopt(name holdfast.ObjectName, size int64) bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -144,7 +144,7 @@ func (x *index) adopt(name holdfast.ObjectName, size int64) bool {
 	return true
 }
 
-// reserve makes a busy entry for a file to be written. Without one, the caller
+// reserve makes a busy entry for a file to be written. If there is no room, the caller
 // removes the victims, retracts them, and tries again.
 func (x *index) reserve(ref Ref) (e *cached, victims []*cached, err error) {
 	x.mu.Lock()
@@ -167,8 +167,8 @@ func (x *index) reserve(ref Ref) (e *cached, victims []*cached, err error) {
 	return e, nil, nil
 }
 
-// victims makes the least recently used files busy that must go for charge more
-// bytes. It is under x.mu.
+// victims marks the least recently used files as busy that must go to make room for
+// charge more bytes. It requires x.mu.
 func (x *index) victims(charge int64) ([]*cached, error) {
 	over := x.used + charge - x.budget
 	files := len(x.byName) + 1 - maxCached
@@ -194,7 +194,7 @@ func (x *index) victims(charge int64) ([]*cached, error) {
 	return victims, nil
 }
 
-// condemn makes a file busy that is to be removed. Only one caller gets to do it.
+// condemn marks a file to be removed as busy. Only one caller succeeds.
 func (x *index) condemn(e *cached) bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -206,7 +206,7 @@ func (x *index) condemn(e *cached) bool {
 	return true
 }
 
-// retract forgets a busy file that is not there, or not any more.
+// retract forgets a busy file that does not exist, or no longer.
 func (x *index) retract(e *cached) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -215,8 +215,8 @@ func (x *index) retract(e *cached) {
 	x.written(e)
 }
 
-// restore makes a busy file usable: one that is written, or that cannot be
-// removed. With checked, it is known to be right.
+// restore makes a busy file usable: one that was written, or that cannot be removed. With
+// checked, it is verified.
 func (x *index) restore(e *cached, checked int64, users int32) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -226,7 +226,7 @@ func (x *index) restore(e *cached, checked int64, users int32) {
 	x.written(e)
 }
 
-// written is under x.mu.
+// written requires x.mu.
 func (x *index) written(e *cached) {
 	if wait := x.writing[e.name]; wait != nil {
 		close(wait)
@@ -246,7 +246,7 @@ func (x *index) setChecked(e *cached, at int64) {
 	e.checked = at
 }
 
-// completed says that all files are known, and returns those that are too many.
+// completed records that all files are listed, and returns the excess ones.
 func (x *index) completed() []*cached {
 	x.mu.Lock()
 	defer x.mu.Unlock()

@@ -10,7 +10,7 @@ import (
 	holdfast "github.com/holdfast-web/holdfast"
 )
 
-// indexModel holds what an index must keep to, whatever is done to it.
+// indexModel is the specification of an index for any sequence of calls.
 type indexModel struct {
 	*index
 	pinned, writing, leaving []*cached

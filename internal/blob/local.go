@@ -7,12 +7,11 @@ import (
 	holdfast "github.com/holdfast-web/holdfast"
 )
 
-// OpenLocal returns the verified bytes of ref if they are on this machine: in
-// memory, in the spool or in the disk cache. It asks neither the store nor peers,
-// nor waits for fetches from there: peers ask each other through it, and must not
-// go round in circles. ErrNotFound if they are elsewhere, or of another size: who
-// asks may be wrong about it, and must not cost us the file. The caller closes the
-// content.
+// OpenLocal returns the verified bytes of ref if they are on this machine: in memory, in
+// the spool or in the disk cache. It neither asks the store or peers nor waits for
+// fetches from there: peers ask each other through it, and must not go in circles.
+// ErrNotFound if they are elsewhere, or of another size: the caller may be wrong about
+// the size, and must not cost us the file. The caller closes the content.
 func (s *Source) OpenLocal(ctx context.Context, ref Ref) (Content, error) {
 	if s.forbidden(ref.Name) {
 		return nil, fmt.Errorf("open blob %s here: %w", ref.Name, errTakenDown())

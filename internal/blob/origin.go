@@ -13,16 +13,15 @@ import (
 	holdfast "github.com/holdfast-web/holdfast"
 )
 
-// badPause is how long a corrupt object is not read again, however often it is
-// asked for.
+// badPause is how long a corrupt object is not read again, however often it is requested.
 const badPause = 15 * time.Second
 
 // errStillBad: the object was found corrupt a moment ago, and not read again.
 var errStillBad = fmt.Errorf("%w: it was a moment ago", holdfast.ErrCorrupt)
 
-// origin is a place that objects are read from: the disk cache, the store, or
-// peers. Each has workers and a breaker of its own, so that one that hangs or
-// fails costs the others nothing.
+// origin is a place to read objects from: the disk cache, the store, or peers. Each has
+// its own workers and breaker, so that one that hangs or fails does not affect the
+// others.
 type origin struct {
 	*workers
 	*breaker
@@ -30,8 +29,8 @@ type origin struct {
 	read func(ctx context.Context, ref Ref, alive func()) outcome
 }
 
-// fetch reads an object once, when it is its turn. It takes no longer than ctx,
-// whatever the origin does.
+// fetch reads an object once, when it is its turn. It takes no longer than ctx, even if
+// the origin hangs.
 func (o *origin) fetch(ctx context.Context, ref Ref, buffer int64) outcome {
 	p, err := o.breaker.admit()
 	if err != nil {
@@ -53,17 +52,16 @@ func (o *origin) fetch(ctx context.Context, ref Ref, buffer int64) outcome {
 	return out
 }
 
-// badRefs are the objects that an origin has corrupt, and since when.
+// badRefs are an origin's corrupt objects, and since when.
 type badRefs struct {
 	mu   sync.Mutex
 	seen map[Ref]time.Time
 }
 
-// maxBad bounds badRefs. Who has more corrupt objects than that has a log full of them.
+// maxBad bounds badRefs. With more corrupt objects than that, the log is full of them.
 const maxBad = 1024
 
-// note remembers a ref that is corrupt, or forgets that it was. It reports
-// whether ref is corrupt and was not known to be.
+// note records whether a ref is corrupt. It reports whether it is newly corrupt.
 func (b *badRefs) note(ref Ref, err error) (fresh bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -100,7 +98,7 @@ type remote struct {
 // opener opens an object somewhere. Its bytes need not be verified.
 type opener func(ctx context.Context, ref Ref) (io.ReadCloser, error)
 
-// fetch as origin.fetch, but what was corrupt a moment ago is not asked for.
+// fetch is origin.fetch, except that it skips objects that were corrupt a moment ago.
 func (r *remote) fetch(ctx context.Context, ref Ref, buffer int64) outcome {
 	if r.bad.recent(ref) {
 		return outcome{err: errStillBad}
@@ -115,7 +113,7 @@ func (r *remote) fetch(ctx context.Context, ref Ref, buffer int64) outcome {
 	return o
 }
 
-// copyVerified writes the object that open opens to w. Unless it returns nil, what was written
+// copyVerified writes the object from open to w. Unless it returns nil, the written bytes
 // must not be used.
 func (r *remote) copyVerified(ctx context.Context, open opener, ref Ref, w io.Writer, alive func()) error {
 	r.count.fetches.Add(1)
@@ -140,8 +138,8 @@ func (r *remote) copyVerified(ctx context.Context, open opener, ref Ref, w io.Wr
 	return err
 }
 
-// copyChecked copies r to w and returns ErrCorrupt if that was not ref, errNoRoom
-// if w failed.
+// copyChecked copies r to w and returns ErrCorrupt if the bytes did not match ref,
+// errNoRoom if w failed.
 func copyChecked(ref Ref, w io.Writer, r *source) (int64, error) {
 	sum := sha256.New()
 	n, err := io.Copy(io.MultiWriter(sum, w), io.LimitReader(r, ref.Size+1))
@@ -161,8 +159,8 @@ func copyChecked(ref Ref, w io.Writer, r *source) (int64, error) {
 	return n, nil
 }
 
-// source keeps errors of reading apart from those of writing, and tells of every
-// piece that came.
+// source keeps errors of reading separate from those of writing, and reports every piece
+// that arrived.
 type source struct {
 	r     io.Reader
 	alive func()
@@ -180,7 +178,7 @@ func (s *source) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// untilDone stops reading when nobody waits any more.
+// untilDone stops reading when there are no waiters left.
 type untilDone struct {
 	ctx context.Context
 	r   io.Reader

@@ -13,7 +13,7 @@ import (
 	"github.com/holdfast-web/holdfast/internal/store/memstore"
 )
 
-// onePeer is a peer that has what is in a store.
+// onePeer is a peer with the contents of a store.
 type onePeer struct{ fetcher blob.Fetcher }
 
 func (p onePeer) For(blob.Ref) []blob.Peer { return []blob.Peer{p} }
@@ -26,7 +26,7 @@ func (p onePeer) Open(ctx context.Context, ref blob.Ref) (io.ReadCloser, error) 
 
 func (p onePeer) Reject(blob.Ref, error) {}
 
-// scriptedPeers give what a test says, one after the other.
+// scriptedPeers return scripted answers, one after the other.
 type scriptedPeers []*scriptedPeer
 
 type scriptedPeer struct {
@@ -52,8 +52,8 @@ func (p *scriptedPeer) Open(context.Context, blob.Ref) (io.ReadCloser, error) {
 
 func (p *scriptedPeer) Reject(_ blob.Ref, err error) { p.rejected = err }
 
-// One peer after the other is asked; who has other bytes is told so, and costs the
-// next one nothing. What one gave is kept.
+// Peers are asked in turn; one with wrong bytes is told so, and does not delay the next.
+// The result is cached.
 func TestNextPeer(t *testing.T) {
 	data := noise(300_000, 1)
 	wrong := slices.Clone(data)
@@ -79,7 +79,7 @@ func TestNextPeer(t *testing.T) {
 	}
 }
 
-// Wrong bytes of peers do not make the object corrupt: it is asked for again.
+// Wrong bytes from peers do not make the object corrupt: it is requested again.
 func TestWrongPeersAlone(t *testing.T) {
 	data := noise(100, 1)
 	peers := scriptedPeers{{data: data[1:]}}
@@ -93,7 +93,7 @@ func TestWrongPeersAlone(t *testing.T) {
 	b.wantRead(t, ref, data)
 }
 
-// OpenLocal gives what is here, from memory, disk and spool, and asks nobody else.
+// OpenLocal returns local objects, from memory, disk and spool, and asks no other node.
 func TestOpenLocal(t *testing.T) {
 	small, large := noise(100, 1), noise(2*memory/16, 2)
 	for name, cacheDir := range map[string]string{"Spool": "", "Disk": t.TempDir()} {

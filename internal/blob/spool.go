@@ -41,20 +41,20 @@ func openSpool(dir string, budget int64) (*spool, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
 	}
-	// Files that lost their process between getting and losing their names. Even
-	// one of a process at this very point may go: it needs the name no more.
+	// Files that lost their process between creation and unlinking. A file of a process
+	// at this very point may also go: the process no longer needs the name.
 	left, err := filepath.Glob(filepath.Join(dir, spoolPattern))
 	if err != nil {
 		return nil, err
 	}
 	for _, name := range left {
-		_ = os.Remove(name) // empty, so it does no harm either
+		_ = os.Remove(name) // empty, so it is harmless either way
 	}
 	return &spool{dir: dir, budget: budget, byRef: map[Ref]*shared{}, recent: list.New()}, nil
 }
 
-// fill returns a file with what write writes, within the budget. The caller adds
-// or discards it.
+// fill returns a file with the content of write, within the budget. The caller adds or
+// discards it.
 func (s *spool) fill(ref Ref, write func(io.Writer) error) (*shared, error) {
 	if err := s.reserve(ref.Size); err != nil {
 		return nil, err
@@ -85,11 +85,11 @@ func nameless(dir string) (*os.File, error) {
 
 // discard closes a file that was not added.
 func (s *spool) discard(file *shared) {
-	_ = file.file.Close() // and with it all that was written
+	_ = file.file.Close() // and with it everything written
 	s.unreserve(file.ref.Size)
 }
 
-// reserve makes room for size bytes by closing files that nobody uses.
+// reserve makes room for size bytes by closing unused files.
 func (s *spool) reserve(size int64) error {
 	evicted, ok := s.makeRoom(size)
 	for _, file := range evicted {
@@ -125,7 +125,7 @@ func (s *spool) makeRoom(size int64) (evicted []*shared, ok bool) {
 
 func (s *spool) fits(size int64) bool { return size <= s.budget-s.used && s.files < maxSpooled }
 
-// remove takes a file out of the books, under s.mu. Closing it is the caller's.
+// remove deletes a file from the accounts, under s.mu. The caller closes it.
 func (s *spool) remove(file *shared) {
 	s.recent.Remove(file.place)
 	delete(s.byRef, file.ref)
@@ -140,7 +140,7 @@ func (s *spool) unreserve(size int64) {
 	s.files--
 }
 
-// add makes a verified file known, with users who will release it.
+// add registers a verified file, with users that will release it.
 func (s *spool) add(file *shared, users int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -184,7 +184,7 @@ func (s *spool) size() int64 {
 	return s.used
 }
 
-// close closes the files that nobody uses; the others go with their last user.
+// close closes unused files; the others go with their last user.
 func (s *spool) close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -12,7 +12,7 @@ type counters struct {
 	spoolHits, cacheHits, misses, fetches, fetchedBytes, corrupt, failed atomic.Int64
 }
 
-// Stats counts what a Source did since it was made.
+// Stats counts the work of a Source since it was created.
 type Stats struct {
 	Hits         int64 `json:"hits"`         // reads answered from memory
 	SpoolHits    int64 `json:"spoolHits"`    // reads answered from the spool
@@ -20,8 +20,8 @@ type Stats struct {
 	Misses       int64 `json:"misses"`       // reads that had to wait for the store or peers
 	Fetches      int64 `json:"fetches"`      // objects opened there, retries included
 	FetchedBytes int64 `json:"fetchedBytes"` // bytes read from there
-	Corrupt      int64 `json:"corrupt"`      // objects read there that were not what their names say
-	Failed       int64 `json:"failed"`       // fetches given up, corrupt ones included, refused ones not
+	Corrupt      int64 `json:"corrupt"`      // objects read there that did not match their names
+	Failed       int64 `json:"failed"`       // abandoned or failed fetches, including corrupt ones, without refused ones
 	MemoryBytes  int64 `json:"memoryBytes"`  // in memory now
 	SpoolBytes   int64 `json:"spoolBytes"`   // in the spool now
 
@@ -30,30 +30,30 @@ type Stats struct {
 	Peers *BreakerStats `json:"peers,omitempty"`
 }
 
-// CacheStats tells of the disk cache; all is zero without one.
+// CacheStats describes the disk cache; all fields are zero without one.
 type CacheStats struct {
-	Bytes   int64 `json:"bytes"`   // there now, in blocks of 4 KiB, with files being written
-	Files   int64 `json:"files"`   // there now, as far as they are known
-	Indexed bool  `json:"indexed"` // whether all files are known
+	Bytes   int64 `json:"bytes"`   // current, in blocks of 4 KiB, including files being written
+	Files   int64 `json:"files"`   // current, among listed files
+	Indexed bool  `json:"indexed"` // whether all files are listed
 	Written int64 `json:"written"` // files
 	Evicted int64 `json:"evicted"` // files
 	Skipped int64 `json:"skipped"` // blobs not written, for lack of room or time or because writes fail
-	Corrupt int64 `json:"corrupt"` // files that were not what their names say, all removed
-	Foreign int64 `json:"foreign"` // other things found among the files, all removed
+	Corrupt int64 `json:"corrupt"` // files that did not match their names, all removed
+	Foreign int64 `json:"foreign"` // foreign entries among the files, all removed
 
 	Reads  BreakerStats `json:"reads"`
 	Writes BreakerStats `json:"writes"`
 }
 
-// BreakerStats tells of the breaker before a place that is read or written.
+// BreakerStats describes the breaker of an origin or of disk writes.
 type BreakerStats struct {
 	Open    bool  `json:"open"`    // calls are refused now
 	Opened  int64 `json:"opened"`  // how often it opened
 	Refused int64 `json:"refused"` // calls
-	Hanging int64 `json:"hanging"` // calls given up that have not returned yet
+	Hanging int64 `json:"hanging"` // abandoned calls that have not returned yet
 }
 
-// Stats returns the counts up to now.
+// Stats returns the current counts.
 func (s *Source) Stats() Stats {
 	stats := Stats{
 		Hits:         int64(s.count.hits.Snapshot().Hits),

@@ -9,15 +9,15 @@ import (
 	holdfast "github.com/holdfast-web/holdfast"
 )
 
-// errTakenDown: to whoever asks, there is no such object.
+// errTakenDown: to callers, the object does not exist.
 func errTakenDown() error {
 	return fmt.Errorf("%w: it was %w", holdfast.ErrNotFound, holdfast.ErrTakenDown)
 }
 
-// Forbid has the source hand out none of the objects that down kills, to requests or
-// to peers, and removes what it has of them from memory, the spool and the disk
-// cache. Fetches of them fail. What was handed out before stays readable until it is
-// closed. After an error some of it may be left on the disk: call it again.
+// Forbid makes the source stop returning objects that down kills, to requests and to
+// peers, and removes them from memory, the spool and the disk cache. Fetches of them
+// fail. Content that was already returned stays readable until it is closed. After an
+// error some of it may remain on the disk: call it again.
 func (s *Source) Forbid(ctx context.Context, down *holdfast.Takedowns) error {
 	s.mu.Lock()
 	s.down = down // before anything is removed: nothing of it comes back
@@ -37,20 +37,20 @@ func (s *Source) Forbid(ctx context.Context, down *holdfast.Takedowns) error {
 	return nil
 }
 
-// forbidden reports whether an object must not be handed out. It takes no lock but
-// where the bytes are not in memory, from where they were removed.
+// forbidden reports whether an object must not be returned. It takes no lock unless the
+// bytes are not in memory.
 func (s *Source) forbidden(name holdfast.ObjectName) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.down.Kills(name)
 }
 
-// forbid removes the files of objects that down kills, in use or not. Those that are
-// being written it waits for.
+// forbid removes the files of objects that down kills, in use or not. It waits for those
+// that are being written.
 func (c *cache) forbid(ctx context.Context, down *holdfast.Takedowns) error {
 	c.index.forbid(down)
 	select {
-	case <-c.scanned: // until then not all files are known
+	case <-c.scanned: // until then not all files are listed
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
@@ -77,15 +77,15 @@ func (c *cache) forbid(ctx context.Context, down *holdfast.Takedowns) error {
 	}
 }
 
-// forbid has no file reserved any more for an object that down kills.
+// forbid drops file reservations for objects that down kills.
 func (x *index) forbid(down *holdfast.Takedowns) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.down = down
 }
 
-// dead makes the files busy that must go, and returns them, and channels that are
-// closed when those are there that are being written.
+// dead marks the files that must go as busy, and returns them with channels that are
+// closed when files being written are finished.
 func (x *index) dead() (dead []*cached, busy []<-chan struct{}) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -104,7 +104,7 @@ func (x *index) dead() (dead []*cached, busy []<-chan struct{}) {
 }
 
 // forbid closes the files of objects that down kills; those in use go with their last
-// user, and are not found by others.
+// user, and are no longer found.
 func (s *spool) forbid(down *holdfast.Takedowns) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -25,8 +25,8 @@ func takedowns(t *testing.T, allowed bool, refs ...blob.Ref) *holdfast.Takedowns
 	return down
 }
 
-// TestForbid: what is forbidden goes from memory, the spool and the disk, whatever the
-// size, is not lent to peers, and does not come back; other objects stay.
+// TestForbid: forbidden objects disappear from memory, the spool and the disk, at any
+// size, are not sent to peers, and do not come back; other objects stay.
 func TestForbid(t *testing.T) {
 	for _, cached := range []bool{false, true} {
 		o := blob.Options{}
@@ -79,7 +79,7 @@ func TestForbid(t *testing.T) {
 	}
 }
 
-// warmAll has refs on the disk, where there is one.
+// warmAll puts refs on the disk, if there is one.
 func (b *bench) warmAll(t *testing.T, refs []blob.Ref) error {
 	t.Helper()
 	_, err := b.Warm(t.Context(), func(yield func(blob.Ref) bool) {
@@ -92,8 +92,8 @@ func (b *bench) warmAll(t *testing.T, refs []blob.Ref) error {
 	return err
 }
 
-// TestForbidDuringFetch: a fetch under way when its object is forbidden gives nobody
-// the bytes, and leaves nothing behind.
+// TestForbidDuringFetch: a fetch in progress when its object is forbidden returns no
+// bytes, and leaves nothing behind.
 func TestForbidDuringFetch(t *testing.T) {
 	for _, size := range []int{100, 3 * memory} {
 		dir := t.TempDir()

@@ -20,7 +20,8 @@ import (
 	"github.com/holdfast-web/holdfast/internal/store/memstore"
 )
 
-// Who gives up waiting harms nobody else, and the fetch goes on without anybody.
+// A caller that stops waiting affects no other caller, and the fetch continues without
+// any.
 func TestAbandon(t *testing.T) {
 	for name, size := range map[string]int{"memory": 1000, "spool": 100_000} {
 		t.Run(name, func(t *testing.T) {
@@ -67,8 +68,8 @@ func TestAbandon(t *testing.T) {
 	}
 }
 
-// A store that blocks and does not heed its context, as a file system whose
-// network is gone, keeps nobody beyond the deadline, and is not asked again.
+// A store that blocks and ignores its context, like a file system whose network is gone,
+// delays no caller beyond its deadline, and is not asked again.
 func TestStoreHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, blob.Options{Fetches: 2, Timeout: 10 * time.Second, Stall: 4 * time.Second})
@@ -99,7 +100,7 @@ func TestStoreHangs(t *testing.T) {
 		if waited := time.Since(start); waited != 4*time.Second {
 			t.Errorf("waited %v, want until nothing came for 4 s", waited)
 		}
-		for _, ref := range refs { // no worker is left: nobody waits any more
+		for _, ref := range refs { // no worker is left: nothing waits any more
 			start := time.Now()
 			if _, err := b.Open(t.Context(), ref); !errors.Is(err, holdfast.ErrUnavailable) || time.Since(start) != 0 {
 				t.Errorf("Open = %v after %v, want ErrUnavailable at once", err, time.Since(start))
@@ -163,7 +164,7 @@ func TestRetries(t *testing.T) {
 	}
 }
 
-// fetcherFunc is a Fetcher for what a store in memory does not do.
+// fetcherFunc is a Fetcher with behavior that a store in memory does not have.
 type fetcherFunc func(ctx context.Context) (io.Reader, error)
 
 func (f fetcherFunc) OpenObject(ctx context.Context, _ holdfast.ObjectName, _, _ int64) (io.ReadCloser, error) {
@@ -171,7 +172,7 @@ func (f fetcherFunc) OpenObject(ctx context.Context, _ holdfast.ObjectName, _, _
 	return io.NopCloser(r), err
 }
 
-// A connection that breaks is no corruption: the object is read again.
+// A broken connection is not corruption: the object is read again.
 func TestReadBreaks(t *testing.T) {
 	for name, size := range map[string]int{"memory": 1000, "spool": 100_000} {
 		t.Run(name, func(t *testing.T) {
@@ -200,7 +201,7 @@ func TestReadBreaks(t *testing.T) {
 	}
 }
 
-// Close does not wait for a store that heeds its context.
+// Close does not wait for a store that honors its context.
 func TestCloseEndsFetches(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		source, err := blob.New(fetcherFunc(func(ctx context.Context) (io.Reader, error) {
@@ -250,8 +251,8 @@ func TestCorruptIsLoggedOnceAndMended(t *testing.T) {
 	})
 }
 
-// At most Options.Fetches objects are read at one time, and of those who wait
-// for others there is a bound as well.
+// At most Options.Fetches objects are read concurrently, and the number of waiting
+// callers is also bounded.
 func TestFetchesAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, blob.Options{Fetches: 3})
@@ -291,8 +292,8 @@ func TestFetchesAreBounded(t *testing.T) {
 	})
 }
 
-// Many readers, few places: everything is evicted all the time, and every byte
-// that is read is right.
+// Many readers, few places: everything is evicted all the time, and every byte read is
+// correct.
 func TestConcurrent(t *testing.T) {
 	b := newBench(t, blob.Options{Memory: 16 << 10, Spool: 40_000, Fetches: 4})
 	var data [][]byte

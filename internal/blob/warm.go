@@ -10,24 +10,24 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// WarmStats counts the blobs that a Warm was given.
+// WarmStats counts the blobs given to a Warm.
 type WarmStats struct {
-	Refs    int64 `json:"refs"`    // in all, repeated ones included
-	Present int64 `json:"present"` // were there, and verified
-	Warmed  int64 `json:"warmed"`  // are there now, and were not, or not verified
+	Refs    int64 `json:"refs"`    // in all, including repeated ones
+	Present int64 `json:"present"` // were present and verified
+	Warmed  int64 `json:"warmed"`  // are present now, and were not, or not verified
 	Bytes   int64 `json:"bytes"`   // of the warmed
-	Unkept  int64 `json:"unkept"`  // of the warmed, those that the disk cache did not take
+	Unkept  int64 `json:"unkept"`  // of the warmed, those that the disk cache did not accept
 	Failed  int64 `json:"failed"`
 }
 
-// Warm brings the blobs of refs to the disk cache, or without one to memory and
-// the spool, and verifies those that an earlier process left there. It works on
-// up to parallel of them at one time (4 by default), and whatever that is and
-// however many Warms there are, it leaves half of Options.Fetches to requests.
+// Warm brings the blobs of refs to the disk cache, or without one to memory and the
+// spool, and verifies those left by an earlier process. It works on up to parallel blobs
+// at a time (4 by default). For any value, and any number of Warms, it leaves half of
+// Options.Fetches to requests.
 //
-// A blob that cannot be had does not keep Warm from the others. It returns the
-// first such error, and stops with the cause of ctx when that ends. What is there
-// stays, so that another Warm goes on from there without asking the store again.
+// A blob that cannot be fetched does not stop Warm. It returns the first such error, and
+// stops with the cause of ctx when that ends. Fetched blobs stay, so that another Warm
+// continues without asking the store for them again.
 func (s *Source) Warm(ctx context.Context, refs iter.Seq[Ref], parallel int) (WarmStats, error) {
 	if parallel <= 0 {
 		parallel = 4
@@ -54,7 +54,7 @@ func (s *Source) Warm(ctx context.Context, refs iter.Seq[Ref], parallel int) (Wa
 	return w.stats, nil
 }
 
-// warmth gathers what Warm's workers tell.
+// warmth collects the results of Warm's workers.
 type warmth struct {
 	mu    sync.Mutex
 	stats WarmStats
@@ -87,7 +87,7 @@ func (w *warmth) tell(ref Ref, err error) {
 	w.stats.Bytes += ref.Size
 }
 
-// warm returns nil, errPresent, errUnkept, or why it failed.
+// warm returns nil, errPresent, errUnkept, or the reason for the failure.
 func (s *Source) warm(ctx context.Context, ref Ref) error {
 	if s.isWarm(ref) {
 		return errPresent
@@ -124,8 +124,8 @@ func (s *Source) isWarm(ref Ref) bool {
 	return where == present
 }
 
-// settle sees to it that content is in the disk cache. Each round tells more of
-// the file: that it was being written, that it was never checked, that it is bad.
+// settle ensures that content is in the disk cache. Each round learns more about the
+// file: that it was being written, that it was never verified, that it is bad.
 func (s *Source) settle(ctx context.Context, ref Ref, content Content) (err error) {
 	for range 4 {
 		where, written := s.cache.index.lookup(ref)
@@ -151,7 +151,7 @@ func (s *Source) settle(ctx context.Context, ref Ref, content Content) (err erro
 	return err
 }
 
-// recheck reads a file for the sake of its verification.
+// recheck reads a file in order to verify it.
 func (s *Source) recheck(ctx context.Context, ref Ref) error {
 	o := s.cache.fetch(ctx, ref, s.bufferFor(ref))
 	o.discard()

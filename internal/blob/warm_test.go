@@ -55,7 +55,7 @@ func TestWarm(t *testing.T) {
 	}
 	b.close(t)
 	b.storeFails()
-	// Warm verifies what an earlier process left.
+	// Warm verifies files of an earlier process.
 	again := newNode(t, b.driver, blob.Options{CacheDir: dir})
 	again.wantWarm(t, refs, blob.WarmStats{Refs: 100, Warmed: 100, Bytes: size})
 	again.wantWarm(t, refs, blob.WarmStats{Refs: 100, Present: 100})
@@ -67,7 +67,7 @@ func TestWarm(t *testing.T) {
 	}
 }
 
-// Without a disk cache, Warm brings to memory what fits there.
+// Without a disk cache, Warm brings to memory what fits.
 func TestWarmMemory(t *testing.T) {
 	b := newBench(t, blob.Options{Memory: 1 << 20})
 	refs, _, size := b.release(t, 20)
@@ -75,7 +75,7 @@ func TestWarmMemory(t *testing.T) {
 	b.wantWarm(t, refs, blob.WarmStats{Refs: 20, Present: 20})
 }
 
-// Blobs that came to memory and not to disk are written when Warm asks for them.
+// Blobs that are in memory but not on disk are written when Warm asks for them.
 func TestWarmWritesWhatIsInMemory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFaulty()
@@ -95,7 +95,7 @@ func TestWarmWritesWhatIsInMemory(t *testing.T) {
 	})
 }
 
-// A release that has more than the cache takes is warmed as far as that goes.
+// A release larger than the cache is warmed until the cache is full.
 func TestWarmTooMuch(t *testing.T) {
 	b := newBench(t, blob.Options{CacheDir: t.TempDir(), CacheBytes: 50_000})
 	refs, data, _ := b.release(t, 50)
@@ -108,7 +108,7 @@ func TestWarmTooMuch(t *testing.T) {
 	}
 }
 
-// What fails does not keep Warm from the rest, and the next one goes on from there.
+// Failures do not stop Warm, and the next one continues from there.
 func TestWarmResumes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, blob.Options{CacheDir: t.TempDir()})
@@ -129,7 +129,7 @@ func TestWarmResumes(t *testing.T) {
 	})
 }
 
-// Warm ends with its context, also when the store hangs, and takes no more of it.
+// Warm ends with its context, even when the store hangs, and then uses no more of it.
 func TestWarmStops(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, blob.Options{CacheDir: t.TempDir()})
@@ -195,8 +195,8 @@ func TestWarmLeavesRoom(t *testing.T) {
 	})
 }
 
-// A file of another process that this one did not know of is verified before it
-// counts, and replaced if it is bad.
+// A file of another process that this one did not know is verified before it counts, and
+// replaced if it is bad.
 func TestWarmChecksWhatOthersWrote(t *testing.T) {
 	dir := t.TempDir()
 	first := newBench(t, blob.Options{CacheDir: dir})

@@ -12,22 +12,22 @@ import (
 	"github.com/holdfast-web/holdfast/internal/hangpool"
 )
 
-// errQueued: the time was up before it was our turn.
+// errQueued: the time ran out before it was our turn.
 var errQueued = fmt.Errorf("%w: no worker was free in time", holdfast.ErrUnavailable)
 
-// workers are the pool of an origin, with the memory that its calls may take.
+// workers are an origin's pool, with the memory that its calls may use.
 type workers struct {
 	*hangpool.Pool
-	buffer *semaphore.Weighted  // bytes in memory of these calls, but for those given up
-	stall  func() time.Duration // how long a call may go without a sign of life
+	buffer *semaphore.Weighted  // memory of these calls in bytes, without abandoned ones
+	stall  func() time.Duration // how long a call may go without progress
 }
 
 func newWorkers(n int, buffer int64, stall func() time.Duration) *workers {
 	return &workers{Pool: hangpool.New(n), buffer: semaphore.NewWeighted(max(buffer, 1)), stall: stall}
 }
 
-// acquire takes a worker and size bytes of memory, which run gives back. A probe
-// does not wait for a worker.
+// acquire acquires a worker and size bytes of memory, which run returns. A probe does not
+// wait for a worker.
 func (w *workers) acquire(ctx context.Context, p pass, size int64) error {
 	if err := w.take(ctx, p); err != nil {
 		return err
@@ -58,15 +58,15 @@ func (w *workers) take(ctx context.Context, p pass) error {
 	}
 }
 
-// run calls call in a worker and waits until it returns, ctx ends, or it gave no
-// sign of life for too long.
+// run runs call in a worker and waits until it returns, ctx ends, or it makes no progress
+// for too long.
 func (w *workers) run(ctx context.Context, size int64, call func(ctx context.Context, alive func()) outcome) outcome {
-	// Also for a call that is given up: what it holds is bounded by the workers,
-	// and others must not wait for it.
+	// Also for an abandoned call: its resources are bounded by the workers, and others
+	// must not wait for it.
 	defer w.buffer.Release(size)
 	o, err := hangpool.Run(ctx, w.Pool, w.stall(), call, outcome.discard)
 	switch {
-	case errors.Is(err, hangpool.ErrStalled): // what hangs now would hang again at once
+	case errors.Is(err, hangpool.ErrStalled): // a hanging origin would hang again at once
 		return outcome{err: hangpool.ErrStalled}
 	case err != nil:
 		return outcome{err: errOverdue()}

@@ -39,7 +39,7 @@ func TestJudge(t *testing.T) {
 	}
 }
 
-// TestLook: what a lone clock says is relied on from look to look.
+// TestLook: a lone clock is relied on from reading to reading.
 func TestLook(t *testing.T) {
 	type look struct {
 		at        time.Duration // after noon

@@ -1,12 +1,12 @@
-// Package delta makes deltas between versions of files (RFC 9842) and keeps them in
+// Package delta makes deltas between versions of files (RFC 9842) and caches them in
 // memory.
 //
-// Deltas are made ahead for what becomes live, from what was live before, and when a
-// browser asks for one that is not there: that browser is sent the whole file, and the
-// next one the delta. One is made at a time, with as long a rest after it, so that
-// requests have the processors. A delta that is not clearly smaller than the smallest
-// form of the file, or takes too much of the memory, is remembered as one that is not
-// worth making. What is kept is bounded, and made again if need be.
+// Deltas are made ahead from earlier live releases to the new one, and on demand: the
+// first browser that could use a missing delta gets the whole file, and the next one the
+// delta. Deltas are made one at a time, with an equally long rest after each, so that
+// requests keep the processors. A delta that is not clearly smaller than the smallest
+// form of the file, or needs too much of the memory, is remembered as not worth making.
+// The cache is bounded, and deltas are made again if necessary.
 package delta
 
 import (
@@ -28,33 +28,33 @@ import (
 )
 
 const (
-	// maxAsked bounds the deltas that requests asked for and that are not made yet.
+	// maxAsked bounds the queue of deltas that requests asked for.
 	maxAsked = 256
-	// back is how many of the releases that were live before deltas are made ahead from.
+	// back is how many earlier live releases deltas are made ahead from.
 	back = 2
-	// readTimeout bounds how long the bytes of one file are waited for.
+	// readTimeout bounds the wait for the bytes of one file.
 	readTimeout = 30 * time.Second
-	// overhead is what an entry costs besides its bytes.
+	// overhead is the memory of an entry besides its bytes.
 	overhead = 256
-	// failureFor is how long a delta that could not be made is not tried again.
+	// failureFor is how long a failed delta is not retried.
 	failureFor = time.Minute
-	// maxPart is how many of the largest deltas the memory must have room for.
+	// maxPart is how many of the largest deltas must fit in the memory.
 	maxPart = 8
 	// maxRest bounds the rest after a delta.
 	maxRest = time.Second
 )
 
-// MinMemory is the least Options.Memory, in bytes.
+// MinMemory is the minimum of Options.Memory, in bytes.
 const MinMemory = 1 << 20
 
-// Bytes is where files are read; *blob.Source is one.
+// Bytes reads files; *blob.Source is one.
 type Bytes interface {
 	Open(ctx context.Context, ref blob.Ref) (blob.Content, error)
 }
 
-// Options of a Maker. The zero value of a field means its default.
+// Options of a Maker. The zero value of a field selects its default.
 type Options struct {
-	Memory int64        // bytes of deltas that are kept, MinMemory at least; 32 MiB by default
+	Memory int64        // bytes of cached deltas, at least MinMemory; 32 MiB by default
 	Logger *slog.Logger // nil discards
 }
 
@@ -64,11 +64,11 @@ type key struct {
 	dictionary, target holdfast.Digest
 }
 
-// made is a delta; nil bytes say that none is worth sending.
+// made is a delta; nil bytes mean that none is worth sending.
 type made struct {
 	bytes  []byte
 	digest holdfast.Digest
-	until  time.Time // of one that could not be made; zero otherwise
+	until  time.Time // of a failed one; zero otherwise
 }
 
 // job is a delta to be made.
@@ -79,15 +79,15 @@ type job struct {
 
 func (j job) key() key { return key{j.coding, j.Dictionary.Digest, j.Target.Digest} }
 
-// Stats counts what a Maker did.
+// Stats counts the work of a Maker.
 type Stats struct {
 	Made    int64 // deltas
-	Useless int64 // those that were not clearly smaller than the file's smallest form
+	Useless int64 // those not clearly smaller than the file's smallest form
 	Failed  int64
-	Dropped int64 // asked for while too many others were
+	Dropped int64 // requested while the queue was full
 }
 
-// Maker makes deltas and hands them out. Its methods may be called concurrently.
+// Maker makes deltas and returns them. Its methods may be called concurrently.
 type Maker struct {
 	bytes Bytes
 	log   *slog.Logger
@@ -99,13 +99,13 @@ type Maker struct {
 	mu      sync.Mutex
 	pending map[key]bool // those of asked
 	ahead   []live.Upgrade
-	failed  []live.Upgrade // of these, what could not be made
+	failed  []live.Upgrade // of these, failed ones
 	planned map[key]bool   // what the last table wanted
 	down    *holdfast.Takedowns
 	stats   Stats
 }
 
-// New returns a Maker over bytes. Nothing is made before Run.
+// New returns a Maker over bytes. It makes nothing before Run.
 func New(bytes Bytes, o Options) (*Maker, error) {
 	if o.Memory == 0 {
 		o.Memory = 32 << 20
@@ -131,7 +131,7 @@ func New(bytes Bytes, o Options) (*Maker, error) {
 }
 
 // Find returns the delta of u in coding c, with its digest; no bytes if it is not worth
-// sending. What is not known yet will be made.
+// sending. A missing delta is queued.
 func (m *Maker) Find(c holdfast.Coding, u live.Upgrade) (delta []byte, digest holdfast.Digest, known bool) {
 	j := job{c, u}
 	if d, there := m.kept.GetIfPresent(j.key()); there && !d.stale() {
@@ -157,9 +157,9 @@ func (m *Maker) enqueue(j job) {
 	}
 }
 
-// Prepare has the deltas made ahead that browsers will ask for under table t, in place
-// of those that are still to be made for an earlier one. What was made for the table
-// before is not made again.
+// Prepare queues the deltas that browsers will ask for under table t, replacing those
+// still queued for an earlier table. Deltas that were already made for the earlier table
+// are not made again.
 func (m *Maker) Prepare(t *live.Table) {
 	m.mu.Lock()
 	waiting := make(map[key]bool, len(m.ahead))
@@ -190,8 +190,8 @@ func (m *Maker) Stats() Stats {
 	return m.stats
 }
 
-// Run makes deltas until ctx ends: in turn what requests ask for and what is made ahead.
-// What of the latter fails is tried again.
+// Run makes deltas until ctx ends, alternating between requested ones and those made
+// ahead. Failures of the latter are retried.
 func (m *Maker) Run(ctx context.Context) error {
 	again := time.NewTicker(failureFor)
 	defer again.Stop()
@@ -217,7 +217,7 @@ func (m *Maker) Run(ctx context.Context) error {
 	return nil
 }
 
-// next takes the first of what is to be made ahead.
+// next takes the first delta to make ahead.
 func (m *Maker) next() (u live.Upgrade, ok bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -234,7 +234,7 @@ func (m *Maker) retry() {
 	m.ahead, m.failed = append(m.ahead, m.failed...), nil
 }
 
-// do makes a delta unless it is there, and rests.
+// do makes a delta unless it is cached, and rests.
 func (m *Maker) do(ctx context.Context, j job, ahead bool) {
 	start, k := time.Now(), j.key()
 	defer m.done(k)
@@ -265,7 +265,7 @@ func (m *Maker) do(ctx context.Context, j job, ahead bool) {
 	_ = wait.For(ctx, min(time.Since(start), maxRest))
 }
 
-// postpone has a delta that is to be made ahead, and cannot be now, tried again later.
+// postpone schedules a retry for a delta to be made ahead.
 func (m *Maker) postpone(j job, ahead bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -288,8 +288,8 @@ func (m *Maker) count(add func(*Stats)) {
 
 var errUseless = errors.New("no smaller")
 
-// make returns a delta that is worth sending, or errUseless. A fault of a codec that
-// some input brings to light is an error like any other: requests can have it met again.
+// make returns a delta that is worth sending, or errUseless. A codec fault triggered by
+// some input is an ordinary error: requests can trigger it again.
 func (m *Maker) make(ctx context.Context, j job) (delta []byte, err error) {
 	defer func() {
 		if cause := recover(); cause != nil {
@@ -325,8 +325,8 @@ func (m *Maker) read(ctx context.Context, e *live.Entry) ([]byte, error) {
 	return blob.ReadAll(content)
 }
 
-// Forbid has the maker keep no delta from or to bytes that down refuses, and forget
-// those it has. It implements what a node asks of whatever keeps bytes.
+// Forbid drops the deltas from or to bytes that down refuses, and keeps none in the
+// future. A node calls it on everything that keeps bytes.
 func (m *Maker) Forbid(_ context.Context, down *holdfast.Takedowns) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -339,10 +339,10 @@ func (m *Maker) Forbid(_ context.Context, down *holdfast.Takedowns) error {
 	return nil
 }
 
-// forbids is under m.mu.
+// forbids requires m.mu.
 func (m *Maker) forbids(k key) bool { return m.down.Refuses(k.dictionary) || m.down.Refuses(k.target) }
 
-// cache remembers what came of making a delta.
+// cache stores the result of making a delta.
 func (m *Maker) cache(k key, d *made) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -75,7 +75,7 @@ func (s *shelf) add(text string) live.Variant {
 	return v
 }
 
-// entry is a file whose smallest form is said to have that many bytes.
+// entry is a file whose smallest form is claimed to have that many bytes.
 func (s *shelf) entry(path, text string, smallest int64) *live.Entry {
 	v := s.add(text)
 	return &live.Entry{
@@ -97,7 +97,7 @@ func upgrade(s *shelf) live.Upgrade {
 	return live.Upgrade{Dictionary: s.entry("a.js", script(1), 9000), Target: s.entry("a.js", script(2), 9000)}
 }
 
-// running is a Maker that runs until the test ends, in a bubble of synctest.
+// running is a Maker that runs until the test ends, in a synctest bubble.
 func running(t *testing.T, s *shelf, o Options) *Maker {
 	t.Helper()
 	m, err := New(s, o)
@@ -118,7 +118,7 @@ func running(t *testing.T, s *shelf, o Options) *Maker {
 
 func newShelf() *shelf { return &shelf{contents: make(map[holdfast.ObjectName]string)} }
 
-// The first to ask gets none, and the next one what was made since.
+// The first request gets no delta, and the next one gets the delta made since.
 func TestFind(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newShelf()
@@ -147,7 +147,7 @@ func TestFind(t *testing.T) {
 	})
 }
 
-// What is hardly smaller than the whole is not sent, and not tried again.
+// A delta hardly smaller than the whole is not sent, and not tried again.
 func TestUseless(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newShelf()
@@ -168,7 +168,7 @@ func TestUseless(t *testing.T) {
 	})
 }
 
-// A delta that could not be made is tried again a while later, and said once until then.
+// A failed delta is retried after a while, and reported once until then.
 func TestFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, log := newShelf(), new(strings.Builder)
@@ -193,7 +193,7 @@ func TestFailure(t *testing.T) {
 	})
 }
 
-// A store that hangs holds up no request, and not the end.
+// A hanging store delays neither requests nor the end.
 func TestHang(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newShelf()
@@ -213,12 +213,12 @@ func TestHang(t *testing.T) {
 	})
 }
 
-// namesake is a file of which there are no bytes.
+// namesake is a file without any bytes.
 func (s *shelf) namesake(i int) *live.Entry {
 	return &live.Entry{Path: "a.js", Digest: holdfast.DigestOf(fmt.Append(nil, i)), Variants: []live.Variant{{Size: 9000}}}
 }
 
-// What is kept is bounded.
+// The cache is bounded.
 func TestMemory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newShelf()
@@ -260,7 +260,7 @@ func noise(seed, n int) string {
 	return string(b)
 }
 
-// What could not be made ahead is, once the store is back.
+// Deltas that could not be made ahead are made once the store is back.
 func TestPrepareAgain(t *testing.T) {
 	s := newShelf()
 	table := s.table(t, 2)
@@ -279,7 +279,7 @@ func TestPrepareAgain(t *testing.T) {
 	})
 }
 
-// What becomes live has its deltas made before anybody asks.
+// A newly live release has its deltas made before the first request.
 func TestPrepare(t *testing.T) {
 	s := newShelf()
 	table, next := s.table(t, 2), s.table(t, 3)

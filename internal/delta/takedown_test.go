@@ -8,8 +8,8 @@ import (
 	holdfast "github.com/holdfast-web/holdfast"
 )
 
-// TestForbid: a delta from or to bytes that were taken down is forgotten, and one that
-// is being made is not kept.
+// TestForbid: a delta from or to taken-down bytes is dropped, and one in progress is not
+// kept.
 func TestForbid(t *testing.T) {
 	for _, end := range []int{0, 1} {
 		synctest.Test(t, func(t *testing.T) {

@@ -19,23 +19,23 @@ const (
 	copyMost   = 16 << 10  // bodies up to this are copied behind their header
 	flushAt    = 64 << 10  // answers to pipelined requests are kept up to this
 	pieceSize  = 256 << 10 // of a body that is sent under one deadline
-	lingerMost = 64 << 10  // of what a refused client still sends
+	lingerMost = 64 << 10  // of the remaining data of a refused client
 	linger     = time.Second
 )
 
-// freshFor is how long a new connection has, where the server shuts down, for a request
-// that is likely on its way. net/http has the same.
+// freshFor is how long a new connection may stay during a shutdown for a request that is
+// likely on its way, as in net/http.
 const freshFor = 5 * time.Second
 
-// conn is one connection. While it waits for a request it holds no buffers, unless it is
-// one with TLS.
+// conn is one connection. While it waits for a request it holds no buffers, unless it
+// uses TLS.
 type conn struct {
 	s     *Server
 	wire  net.Conn               // as it was accepted
 	nc    net.Conn               // wire, or TLS over it
 	poll  *polled                // wire, if TLS lies over it
 	given bool                   // to net/http; under the lock of s
-	http2 atomic.Pointer[h2conn] // what the connection became; nil for HTTP/1.1
+	http2 atomic.Pointer[h2conn] // the protocol it switched to; nil for HTTP/1.1
 	began time.Time
 	raw   syscall.RawConn // of nc, where reading can wait without a buffer; else nil
 	until time.Time       // the read deadline that is set
@@ -48,10 +48,10 @@ type conn struct {
 	fresh   atomic.Bool           // nothing at all was read: a request is likely on its way
 }
 
-// buffers are what a connection needs while it answers.
+// buffers are needed while a connection answers.
 type buffers struct {
 	in     []byte    // what was read, from the first request not answered on
-	seen   int       // of in, what was searched for the end of a head
+	seen   int       // of in, already searched for the end of a head
 	out    []byte    // what was not written yet
 	pair   [2][]byte // of vector
 	vector net.Buffers
@@ -75,8 +75,8 @@ func newConn(s *Server, nc net.Conn) *conn {
 	return c
 }
 
-// wake ends a wait for the next request. A request that is being read goes on, and one
-// that a new connection was made for is waited for a little. It wants the lock of s.
+// wake ends a wait for the next request. A request that is being read continues, and a
+// new connection gets a little time for its first one. It requires the lock of s.
 func (c *conn) wake() {
 	h := c.http2.Load()
 	switch {
@@ -95,7 +95,7 @@ func (c *conn) run() {
 	defer func() {
 		if r := recover(); r != nil { // one request must not end the node
 			c.s.panicked(r)
-			_ = c.nc.Close() // is being given up
+			_ = c.nc.Close() // is being closed
 		}
 	}()
 	gone, ok := c.secure()
@@ -116,8 +116,8 @@ func (s *Server) panicked(r any) {
 	s.config.Logger.Error("answering failed", "panic", r, "stack", string(debug.Stack()))
 }
 
-// secure makes the TLS handshake, if there is to be one, and is ok if that succeeds. A
-// client that chose HTTP/2 is answered here: nothing is left to do then.
+// secure makes the TLS handshake, if there is one, and is ok if it succeeds. A client
+// that chose HTTP/2 is answered here; nothing is left to do then.
 func (c *conn) secure() (gone, ok bool) {
 	if c.s.config.TLS == nil {
 		return false, true
@@ -142,7 +142,7 @@ func (c *conn) secure() (gone, ok bool) {
 	return false, true
 }
 
-// inClear answers a client that speaks HTTP where TLS is spoken, as net/http does.
+// inClear answers a client that speaks plain HTTP to a TLS port, like net/http.
 func (c *conn) inClear(err error) {
 	var header tls.RecordHeaderError
 	if !errors.As(err, &header) || header.Conn == nil {
@@ -154,8 +154,8 @@ func (c *conn) inClear(err error) {
 	}
 }
 
-// requests answers one request after the other. It is true if the connection is not
-// ours any more.
+// requests answers one request after the other. It is true if the connection was handed
+// over.
 func (c *conn) requests() (gone bool) {
 	for {
 		n, r, err := c.next()
@@ -184,8 +184,8 @@ func (c *conn) requests() (gone bool) {
 	}
 }
 
-// clearHTTP2 speaks HTTP/2 with a client that knew beforehand that it can (RFC 9113,
-// section 3.3).
+// clearHTTP2 speaks HTTP/2 with a client that has prior knowledge (RFC 9113, section
+// 3.3).
 func (c *conn) clearHTTP2() {
 	if c.flush() != nil {
 		return
@@ -220,7 +220,7 @@ func (c *conn) next() (int, refusal, error) {
 }
 
 // searched is how much of b, which has no end of a head, need not be searched again:
-// all up to its last line.
+// everything up to its last line.
 func searched(b []byte) int {
 	for i := len(b) - 1; i >= 0; i-- {
 		if b[i] == '\n' {
@@ -230,14 +230,14 @@ func searched(b []byte) int {
 	return 0
 }
 
-// await reads more, and sets the deadline that the phase has: the wait for a request,
-// or the rest of a head. An answer has none to wait for.
+// await reads more, with the deadline of the phase: the wait for a request, or the rest
+// of a head.
 func (c *conn) await() error {
 	idle := c.buffers == nil || len(c.in) == 0
 	now := time.Now()
 	switch {
 	case idle:
-		// Renewed now and then only: a deadline costs as much as parsing does.
+		// Renewed only now and then: a deadline costs as much as parsing.
 		if left := c.until.Sub(now); left < c.s.config.Idle {
 			c.until = now.Add(c.s.config.Idle + c.s.config.Idle/4)
 			if err := c.nc.SetReadDeadline(c.until); err != nil {
@@ -269,7 +269,7 @@ func (c *conn) last() error {
 	return c.read()
 }
 
-// read appends to c.in what comes next.
+// read appends the next bytes to c.in.
 func (c *conn) read() error {
 	if c.raw != nil {
 		if err := c.raw.Read(c.reading); err != nil {
@@ -286,7 +286,7 @@ func (c *conn) read() error {
 	return err
 }
 
-// readRaw is called when there may be something to read; it is false to wait until there is.
+// readRaw is called when there may be something to read; false means to wait.
 func (c *conn) readRaw(fd uintptr) bool {
 	c.room()
 	for {
@@ -310,8 +310,8 @@ func (c *conn) readRaw(fd uintptr) bool {
 	}
 }
 
-// room makes sure that there is a buffer with room in it. A head is refused before it is
-// longer than maxHead, so that is how far it grows.
+// room makes sure that there is a buffer with room in it. A head longer than maxHead is
+// refused, which bounds its growth.
 func (c *conn) room() {
 	if c.buffers == nil {
 		c.buffers = c.s.pool.Get().(*buffers)
@@ -338,16 +338,17 @@ func (c *conn) consume(n int) {
 	c.in = c.in[:copy(c.in, c.in[n:])]
 	c.seen = 0
 	c.fresh.Store(false)
-	c.idle.Store(true) // so that the next head gets a deadline of its own
+	c.idle.Store(true) // so that the next head gets a new deadline
 }
 
-// replay is the connection with what was read of it. Shutdown waits until it is closed.
+// replay is the connection including the bytes already read. Shutdown waits until it is
+// closed.
 func (c *conn) replay() *replayed {
 	c.s.handed.Add(1)
 	return &replayed{Conn: c.nc, read: append([]byte(nil), c.in...), closed: sync.OnceFunc(c.s.handed.Done)}
 }
 
-// handOver gives the connection, as nc, to net/http. From then on wake leaves its
+// handOver hands the connection, as nc, to net/http. From then on wake leaves its
 // deadlines alone.
 func (c *conn) handOver(nc net.Conn) bool {
 	c.s.mu.Lock()
@@ -356,12 +357,12 @@ func (c *conn) handOver(nc net.Conn) bool {
 	if nc.SetDeadline(time.Time{}) == nil && c.s.standard.give(nc) {
 		return true
 	}
-	_ = nc.Close() // nobody takes it
+	_ = nc.Close() // it is not accepted
 	return false
 }
 
-// refuse answers what is no request, and closes the connection in such a way that the
-// client can still read the answer: with data unread a close would be a reset.
+// refuse answers an invalid request, and closes the connection so that the client can
+// still read the answer: with unread data a close would be a reset.
 func (c *conn) refuse(r refusal) {
 	serve.Refuse(&c.d, r.status, r.why)
 	p := serve.TextOf(&c.d)
@@ -371,10 +372,10 @@ func (c *conn) refuse(r refusal) {
 	}
 }
 
-// discard ends an answer in such a way that the client can read it.
+// discard ends an answer so that the client can read it.
 func (c *conn) discard() {
 	if closeWrite(c.nc) != nil || c.nc.SetReadDeadline(time.Now().Add(linger)) != nil {
 		return
 	}
-	_, _ = io.CopyN(io.Discard, c.nc, lingerMost) // whatever it is
+	_, _ = io.CopyN(io.Discard, c.nc, lingerMost) // any error
 }

@@ -24,25 +24,25 @@ const (
 )
 
 // h2conn is a connection that speaks HTTP/2 (RFC 9113). One goroutine reads frames,
-// answers what can be answered at once, and writes; what has to wait for the registry
-// or for bytes has a goroutine of its own, which deliver joins to the first.
+// answers at once where possible, and writes; an answer that has to wait for the registry
+// or for bytes has its own goroutine, which hands it to the first with deliver.
 //
-// Requests have no content that anybody wants: a stream that sends some is answered
-// when that has ended, or no longer fits its window.
+// Request content is not used: a stream that sends some is answered when the content has
+// ended, or no longer fits its window.
 type h2conn struct {
-	c        *conn // for its deadline of writes
+	c        *conn // for its write deadline
 	s        *Server
 	nc       net.Conn
 	poll     *polled // nc or what lies under it; nil if that cannot be read without waiting
 	framer   *http2.Framer
 	fields   *hpack.Decoder
-	input    []byte  // what was read
+	input    []byte  // bytes read
 	pos      int     // of input, what was handled
 	output   []byte  // what was not written yet
 	outputOf *[]byte // the buffer, as the pool has it
 
 	block    headerBlock // of the request that is being received
-	spare    *h2stream   // to be used again
+	spare    *h2stream   // for reuse
 	streams  map[uint32]*h2stream
 	sending  []*h2stream // those with a body to send, by age
 	lastID   uint32      // the highest that the client used
@@ -50,31 +50,31 @@ type h2conn struct {
 	nextGone int
 
 	initial   int64 // window of a new stream
-	window    int64 // bytes that the client takes on the connection
+	window    int64 // bytes that the client accepts on the connection
 	credit    int64 // bytes of content that the client may still send
 	sized     bool  // the client knows that there is no dynamic table
 	greeted   bool  // the client's preface was read
 	settled   bool  // and its settings
 	nuisance  int
 	calm      time.Time // when nuisance was zero
-	sinceLook int       // bytes sent since the last look for frames
+	sinceLook int       // bytes sent since the last check for frames
 
 	partial  time.Time // when the first byte of an unfinished frame or header came; zero for none
-	progress time.Time // when a body last got on
+	progress time.Time // when a body last made progress
 	goAway   goAwayState
 	goAwayAt time.Time
 
-	waiting int            // streams whose answers are being waited for
+	waiting int            // streams whose answers are pending
 	answers sync.WaitGroup // of their goroutines
 
 	mu      sync.Mutex
-	mail    []*h2stream // those that have an answer now
+	mail    []*h2stream // those with a finished answer
 	blocked bool        // a read is waiting
-	poked   bool        // it was ended for the sake of mail or of a shutdown
+	poked   bool        // it was interrupted for mail or a shutdown
 	said    time.Time   // the read deadline that is set
 }
 
-// goAwayState is how far a graceful shutdown is (RFC 9113, section 6.8).
+// goAwayState is the progress of a graceful shutdown (RFC 9113, section 6.8).
 type goAwayState uint8
 
 const (
@@ -86,8 +86,8 @@ const (
 // drainPing is the PING that shows that the client heard the first GOAWAY.
 const drainPing = "holdfast"
 
-// speakHTTP2 takes over c, of which read was read already. It returns when the
-// connection can be closed.
+// speakHTTP2 serves c, from which read was already read. It returns when the connection
+// can be closed.
 func (c *conn) speakHTTP2(read []byte) {
 	h := &h2conn{
 		c: c, s: c.s, nc: c.nc, poll: c.poll, input: append(make([]byte, 0, bufferSize), read...),
@@ -114,7 +114,7 @@ func (c *conn) speakHTTP2(read []byte) {
 	}
 }
 
-// end stops what is being waited for, and gives back what the streams hold.
+// end stops pending work, and frees the streams' resources.
 func (h *h2conn) end() {
 	for _, st := range h.streams {
 		st.stop()
@@ -131,8 +131,8 @@ func (h *h2conn) end() {
 	}
 }
 
-// run answers until there is nothing left to do. The error is an http2.ConnectionError
-// if the client is to be told.
+// run answers until there is nothing left to do. The error is an http2.ConnectionError if
+// the client should be told.
 func (h *h2conn) run() error {
 	h.greet()
 	for {
@@ -159,8 +159,8 @@ func (h *h2conn) run() error {
 	}
 }
 
-// greet is the server's connection preface (RFC 9113, section 3.4). Priorities are
-// those of RFC 9218 alone (section 2.1 of it).
+// greet is the server's connection preface (RFC 9113, section 3.4). Priorities follow
+// only RFC 9218 (section 2.1 there).
 func (h *h2conn) greet() {
 	const noRFC7540Priorities = 9
 	_ = h.framer.WriteSettings( // to a buffer, as all that follows
@@ -170,8 +170,8 @@ func (h *h2conn) greet() {
 	)
 }
 
-// drain tells the client to go, if the server leaves: first that it should, then,
-// when it has had the time to hear that, which of its requests are the last.
+// drain tells a client to go during a shutdown: first that it should, then, after time to
+// hear that, which of its requests are the last.
 func (h *h2conn) drain(now time.Time) {
 	switch {
 	case h.goAway == staying && (h.s.draining.Load() || h.s.leaving.Load()):
@@ -195,7 +195,7 @@ func (h *h2conn) finished() bool {
 	return h.goAway == final && len(h.streams) == 0 && h.waiting == 0
 }
 
-// answerLater has the answer made in a goroutine of its own.
+// answerLater makes the answer in a separate goroutine.
 func (h *h2conn) answerLater(st *h2stream) {
 	var ctx context.Context
 	ctx, st.cancel = context.WithCancel(h.s.ctx)
@@ -212,7 +212,7 @@ func (h *h2conn) answerLater(st *h2stream) {
 	})
 }
 
-// collect puts the answers that were waited for.
+// collect queues the answers that were pending.
 func (h *h2conn) collect() error {
 	h.mu.Lock()
 	mail := h.mail

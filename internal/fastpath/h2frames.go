@@ -7,10 +7,10 @@ import (
 	"golang.org/x/net/http2"
 )
 
-// headerLength is that of a frame's header (RFC 9113, section 4.1).
+// headerLength is the length of a frame's header (RFC 9113, section 4.1).
 const headerLength = 9
 
-// handleFrames handles all frames that were read as a whole.
+// handleFrames handles all frames that were read completely.
 func (h *h2conn) handleFrames() error {
 	if !h.greeted {
 		if ok, err := h.preface(); !ok {
@@ -44,8 +44,8 @@ func (h *h2conn) handleFrames() error {
 	return nil
 }
 
-// preface reads how each client begins (RFC 9113, section 3.4). It is false while there
-// is more to come.
+// preface reads the client's preface (RFC 9113, section 3.4). It is false while more is
+// to come.
 func (h *h2conn) preface() (ok bool, err error) {
 	got := h.input[:min(len(h.input), len(http2.ClientPreface))]
 	if string(got) != http2.ClientPreface[:len(got)] {
@@ -68,8 +68,8 @@ func (h *h2conn) hasFrame() bool {
 	return n > frameSize || len(b) >= headerLength+n
 }
 
-// handle handles a frame. The error is an http2.StreamError or an http2.ConnectionError,
-// or what a write failed with.
+// handle handles a frame. The error is an http2.StreamError, an http2.ConnectionError, or
+// that of a write.
 func (h *h2conn) handle(f http2.Frame) error {
 	if settings, ok := f.(*http2.SettingsFrame); ok {
 		return h.settings(settings)
@@ -103,10 +103,10 @@ func (h *h2conn) handle(f http2.Frame) error {
 	case *http2.PushPromiseFrame: // RFC 9113, section 8.4: clients cannot push
 		return http2.ConnectionError(http2.ErrCodeProtocol)
 	}
-	return h.bother() // GOAWAY, and frames that nobody knows
+	return h.bother() // GOAWAY, and unknown frames
 }
 
-// bother counts a frame that makes work and carries no request.
+// bother counts a frame that causes work and carries no request.
 func (h *h2conn) bother() error {
 	h.nuisance++
 	if h.nuisance < maxNuisance {
@@ -119,9 +119,9 @@ func (h *h2conn) bother() error {
 	return http2.ConnectionError(http2.ErrCodeEnhanceYourCalm)
 }
 
-// settings takes in what the client says of itself (RFC 9113, section 6.5.2). There is
-// no dynamic table, nothing is pushed, and frames are as short as all take them: so
-// only the window matters.
+// settings applies the client's settings (RFC 9113, section 6.5.2). There is no dynamic
+// table, nothing is pushed, and frames have the minimum size limit, so only the window
+// matters.
 func (h *h2conn) settings(f *http2.SettingsFrame) error {
 	if f.IsAck() {
 		return h.bother()
@@ -160,7 +160,7 @@ func (h *h2conn) ping(f *http2.PingFrame) error {
 	return h.bother()
 }
 
-// windowUpdate lets more be sent. One for a stream that has ended is no error.
+// windowUpdate lets more be sent. One for a stream that has ended is not an error.
 func (h *h2conn) windowUpdate(f *http2.WindowUpdateFrame) error {
 	if f.StreamID == 0 {
 		if h.window += int64(f.Increment); h.window > maxWindow {
@@ -174,7 +174,7 @@ func (h *h2conn) windowUpdate(f *http2.WindowUpdateFrame) error {
 		return http2.ConnectionError(http2.ErrCodeProtocol)
 	}
 	if len(h.sending) > 0 {
-		return nil // that is what lets a body get on
+		return nil // this lets a body make progress
 	}
 	return h.bother()
 }
@@ -182,7 +182,7 @@ func (h *h2conn) windowUpdate(f *http2.WindowUpdateFrame) error {
 // idle reports whether the client has not used a stream yet.
 func (h *h2conn) idle(id uint32) bool { return id > h.lastID || id%2 == 0 }
 
-// peerReset drops a stream that the client wants no more of.
+// peerReset drops a stream that the client has canceled.
 func (h *h2conn) peerReset(f *http2.RSTStreamFrame) error {
 	if h.idle(f.StreamID) {
 		return http2.ConnectionError(http2.ErrCodeProtocol)
@@ -193,7 +193,7 @@ func (h *h2conn) peerReset(f *http2.RSTStreamFrame) error {
 	return h.bother()
 }
 
-// data takes in content (RFC 9113, section 6.1), all of which counts against windows.
+// data reads content (RFC 9113, section 6.1), all of which counts against windows.
 func (h *h2conn) data(f *http2.DataFrame) error {
 	if h.idle(f.StreamID) {
 		return http2.ConnectionError(http2.ErrCodeProtocol)
@@ -231,8 +231,8 @@ func (h *h2conn) data(f *http2.DataFrame) error {
 	return nil
 }
 
-// contentEnded answers a request whose content was received. What it declared must be
-// what came (RFC 9113, section 8.1.1).
+// contentEnded answers a request whose content was received. It must match its declared
+// length (RFC 9113, section 8.1.1).
 func (h *h2conn) contentEnded(st *h2stream) error {
 	st.receiving = false
 	if st.head.length >= 0 && st.head.length != st.received {
@@ -241,8 +241,8 @@ func (h *h2conn) contentEnded(st *h2stream) error {
 	return h.answer(st)
 }
 
-// cutContent answers a request whose content nobody waits for any longer. That the
-// client may stop sending is said by a reset without an error (RFC 9113, section 8.1).
+// cutContent answers a request whose content is no longer awaited. A reset without an
+// error tells the client that it may stop sending (RFC 9113, section 8.1).
 func (h *h2conn) cutContent(st *h2stream) {
 	st.receiving, st.cut = false, true
 	_ = h.answer(st)
@@ -256,7 +256,7 @@ func (h *h2conn) refuse(e http2.StreamError) {
 	h.reset(e.StreamID, e.Code)
 }
 
-// reset tells the client that a stream has ended, and notes that frames for it may be
+// reset tells the client that a stream has ended, and records that frames for it may be
 // on their way.
 func (h *h2conn) reset(id uint32, code http2.ErrCode) {
 	_ = h.framer.WriteRSTStream(id, code)

@@ -11,15 +11,15 @@ import (
 type polled struct {
 	*net.TCPConn
 	raw syscall.RawConn
-	now bool // Read does not wait, and returns os.ErrDeadlineExceeded where there is nothing
+	now bool // Read does not wait, and returns os.ErrDeadlineExceeded if there is nothing
 
-	to   []byte // of try, and what came of it
+	to   []byte // the result of try
 	n    int
 	err  error
 	once func(fd uintptr) bool
 }
 
-// pollable returns nil for a connection that is none of TCP alone.
+// pollable returns nil for a connection that is not plain TCP.
 func pollable(nc net.Conn) *polled {
 	t, ok := nc.(*net.TCPConn)
 	if !ok {
@@ -48,7 +48,7 @@ func (p *polled) Read(b []byte) (int, error) {
 	return p.n, p.err
 }
 
-// try reads once, and never has the caller wait.
+// try reads once without blocking.
 func (p *polled) try(fd uintptr) bool {
 	for {
 		n, err := syscall.Read(int(fd), p.to)
@@ -57,7 +57,7 @@ func (p *polled) try(fd uintptr) bool {
 		case err == syscall.EINTR: //nolint:errorlint // an errno
 			continue
 		case err == syscall.EAGAIN: //nolint:errorlint // an errno
-			p.err = os.ErrDeadlineExceeded // which crypto/tls takes for no end
+			p.err = os.ErrDeadlineExceeded // which crypto/tls does not treat as an end
 		case err == nil && n == 0:
 			p.err = io.EOF
 		}

@@ -12,18 +12,18 @@ import (
 	"github.com/holdfast-web/holdfast/internal/serve"
 )
 
-// headerBlock is the header of a request as it comes, perhaps in several frames.
+// headerBlock is the header of a request, possibly in several frames.
 type headerBlock struct {
 	id       uint32 // of the stream; 0 between requests
 	ended    bool   // nothing follows the header
-	trailer  bool   // it is one: decoded for the sake of the tables alone
+	trailer  bool   // it is a trailer: decoded only to maintain the tables
 	selfDep  bool
-	compress int // bytes that came
+	compress int // bytes received
 
 	head2
 }
 
-// head2 is a head as HTTP/2 has it.
+// head2 is a request head in HTTP/2 form.
 type head2 struct {
 	head
 	scheme    string
@@ -34,12 +34,12 @@ type head2 struct {
 
 	fields    int
 	size      int  // as RFC 9113, section 10.5.1, counts it
-	regular   bool // a field that is no pseudo-header field was seen
+	regular   bool // a regular field was seen
 	malformed bool
 	table     *fieldTable
 }
 
-// add takes in a decoded field.
+// add processes a decoded field.
 func (b *headerBlock) add(f hpack.HeaderField) {
 	b.fields++
 	b.size += len(f.Name) + len(f.Value) + 32
@@ -56,8 +56,8 @@ func (b *headerBlock) add(f hpack.HeaderField) {
 
 func (b *head2) tooLarge() bool { return b.fields > maxFields || b.size > maxHead }
 
-// pseudo takes in a pseudo-header field (RFC 9113, section 8.3.1), each of which may
-// come once.
+// pseudo processes a pseudo-header field (RFC 9113, section 8.3.1), each of which may
+// occur once.
 func (b *head2) pseudo(name, value string) bool {
 	var to *string
 	switch name {
@@ -79,8 +79,8 @@ func (b *head2) pseudo(name, value string) bool {
 	return true
 }
 
-// field takes in a field of a request, and is false for one that HTTP/2 has not
-// (RFC 9113, section 8.2.2).
+// field processes a regular field, and is false for one that HTTP/2 forbids (RFC 9113,
+// section 8.2.2).
 func (b *head2) field(name, value string) bool {
 	switch name {
 	case "connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade":
@@ -123,8 +123,8 @@ func (b *head2) field(name, value string) bool {
 	return true
 }
 
-// complete checks a request that was received as a whole, and says with which status
-// it is refused, if it is not malformed.
+// complete checks a request that was received completely, and returns the status with
+// which it is refused, if it is well-formed.
 func (b *head2) complete() (r refusal, ok bool) {
 	if b.tooLarge() {
 		return refusal{http.StatusRequestHeaderFieldsTooLarge, "the header is longer than 32 KiB, or has more than 100 fields"}, true
@@ -171,7 +171,7 @@ func (h *h2conn) headers(f *http2.HeadersFrame) error {
 	return h.fragment(f.HeaderBlockFragment(), f.HeadersEnded())
 }
 
-// fragment takes in a piece of a header.
+// fragment processes a piece of a header.
 func (h *h2conn) fragment(b []byte, last bool) error {
 	h.block.compress += len(b)
 	if h.block.compress > maxHead {
@@ -241,18 +241,18 @@ type h2stream struct {
 
 	d       serve.Decision
 	payload serve.Payload
-	cancel  func() // of the answer that is being waited for; else nil
-	failed  bool   // nobody could answer
-	dead    bool   // nobody wants the answer any more
+	cancel  func() // of a pending answer; otherwise nil
+	failed  bool   // the answer failed
+	dead    bool   // the answer is not wanted any more
 
-	window      int64 // bytes that the client takes
+	window      int64 // bytes that the client accepts
 	sent        int64 // bytes of the body
 	urgency     uint8 // RFC 9218, section 4.1
 	incremental bool  // section 4.2
 }
 
-// newStream makes a stream of the header that was received. A stream that is answered
-// at once needs no memory of its own: the one of the connection is used again.
+// newStream creates a stream from the received header. A stream that is answered at once
+// needs no memory: the connection's is reused.
 func (h *h2conn) newStream(id uint32) *h2stream {
 	st := h.spare
 	if h.spare = nil; st == nil {
@@ -274,7 +274,7 @@ func (st *h2stream) stop() {
 }
 
 // prioritize reads a Priority field (RFC 9218, section 4): members u and i of a
-// dictionary. What cannot be understood changes nothing.
+// dictionary. Invalid ones change nothing.
 func (st *h2stream) prioritize(field string) {
 	st.urgency, st.incremental = 3, false
 	for member := range strings.SplitSeq(field, ",") {
@@ -287,15 +287,14 @@ func (st *h2stream) prioritize(field string) {
 	}
 }
 
-// request is the head as net/http has it, as far as access logs want it.
+// request converts the head for net/http, with the fields that access logs use.
 func (st *h2stream) request(h *h2conn) *http.Request {
 	r := st.head.asRequest(h.nc.RemoteAddr().String())
 	r.Proto, r.ProtoMajor, r.ProtoMinor = "HTTP/2.0", 2, 0
 	return r
 }
 
-// isLowerToken reports whether a field has the name that HTTP/2 wants (RFC 9113,
-// section 8.2).
+// isLowerToken reports whether a field name is valid in HTTP/2 (RFC 9113, section 8.2).
 func isLowerToken(name string) bool {
 	for i := range len(name) {
 		if name[i] >= 'A' && name[i] <= 'Z' {

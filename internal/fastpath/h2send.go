@@ -11,7 +11,7 @@ import (
 	"github.com/holdfast-web/holdfast/internal/serve"
 )
 
-// answer answers a request at once if it can, or begins to wait for the answer.
+// answer answers a request at once if it can, or starts waiting for the answer.
 func (h *h2conn) answer(st *h2stream) error {
 	st.head.Now = st.began.Unix()
 	h.nuisance = max(0, h.nuisance-1)
@@ -32,7 +32,7 @@ func (h *h2conn) answer(st *h2stream) error {
 	return nil
 }
 
-// begin puts the header of an answer, and its body if that is short and fits.
+// begin queues the header of an answer, and its body if that is short and fits.
 func (h *h2conn) begin(st *h2stream) {
 	n := st.payload.Len()
 	if st.head.Method == http.MethodHead {
@@ -87,7 +87,7 @@ func (h *h2conn) putHeader(st *h2stream, last bool) {
 	}
 }
 
-// now is the Date of the answer: one that was waited for is of now.
+// now is the Date of the answer: a pending answer gets the current time.
 func (st *h2stream) now() time.Time {
 	if st.failed || st.d.RetryAfter > 0 {
 		return time.Now()
@@ -95,8 +95,8 @@ func (st *h2stream) now() time.Time {
 	return st.began
 }
 
-// putFrame fills in the header of the frame that begins at at and is the last one put
-// (RFC 9113, section 4.1).
+// putFrame fills in the header of the last frame, which begins at at (RFC 9113, section
+// 4.1).
 func (h *h2conn) putFrame(at int, t http2.FrameType, flags http2.Flags, id uint32) {
 	b := h.output[at:]
 	n := len(b) - headerLength
@@ -104,7 +104,7 @@ func (h *h2conn) putFrame(at int, t http2.FrameType, flags http2.Flags, id uint3
 	binary.BigEndian.PutUint32(b[5:], id)
 }
 
-// finish ends a stream whose answer was put.
+// finish ends a stream whose answer was queued.
 func (h *h2conn) finish(st *h2stream) {
 	if st.cut {
 		h.reset(st.id, http2.ErrCodeNo)
@@ -116,7 +116,7 @@ func (h *h2conn) finish(st *h2stream) {
 	h.spare = st
 }
 
-// drop forgets a stream whose answer nobody wants.
+// drop forgets a stream whose answer is not wanted.
 func (h *h2conn) drop(st *h2stream) {
 	delete(h.streams, st.id)
 	if st.cancel != nil { // collect closes the payload
@@ -131,8 +131,8 @@ func (h *h2conn) drop(st *h2stream) {
 	}
 }
 
-// sendBodies puts pieces of bodies, the most urgent first, up to what is written at
-// once. It reports whether there is more that the client would take.
+// sendBodies queues pieces of bodies, the most urgent first, up to the size of one write.
+// It reports whether there is more that the client would accept.
 func (h *h2conn) sendBodies() (more bool) {
 	for {
 		i := h.next()
@@ -143,9 +143,9 @@ func (h *h2conn) sendBodies() (more bool) {
 	}
 }
 
-// next returns the index of the stream to send of: the lowest urgency; among equals the
-// one that was begun first, or, where pieces are of use to the client by themselves,
-// each in turn (RFC 9218, section 10). It is -1 if none may send.
+// next returns the index of the stream to send next: the lowest urgency; among equals the
+// oldest or, where partial content is useful to the client, each in turn (RFC 9218,
+// section 10). It is -1 if none may send.
 func (h *h2conn) next() int {
 	best := -1
 	if h.window <= 0 {

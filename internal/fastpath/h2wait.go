@@ -50,8 +50,8 @@ func notDeadline(err error) error {
 }
 
 // until is when await must return at the latest. Each phase has its own limit: an
-// unfinished frame, content, a body that the client does not take, and the wait for
-// the next request.
+// unfinished frame, content, a body that the client does not accept, and the wait for the
+// next request.
 func (h *h2conn) until(now time.Time) time.Time {
 	until := now.Add(h.s.config.Idle)
 	earlier := func(t time.Time) {
@@ -76,10 +76,10 @@ func (h *h2conn) until(now time.Time) time.Time {
 	return until
 }
 
-// errOverdue ends a connection whose client keeps no deadline.
+// errOverdue ends a connection whose client missed a deadline.
 var errOverdue = errors.New("the client is too slow")
 
-// overdue does what is due when a deadline has passed.
+// overdue handles a passed deadline.
 func (h *h2conn) overdue(now time.Time) error {
 	switch {
 	case !h.partial.IsZero() && now.Sub(h.partial) >= h.s.config.Head:
@@ -112,7 +112,7 @@ func (h *h2conn) pokeLocked() {
 	}
 }
 
-// deliver hands a stream that has an answer to the goroutine of the connection.
+// deliver hands a stream with a finished answer to the goroutine of the connection.
 func (h *h2conn) deliver(st *h2stream) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -120,7 +120,7 @@ func (h *h2conn) deliver(st *h2stream) {
 	h.pokeLocked()
 }
 
-// look reads what is there.
+// look reads the available bytes.
 func (h *h2conn) look() error {
 	if h.poll == nil {
 		if h.sinceLook < pollEvery {
@@ -153,7 +153,7 @@ func (h *h2conn) more() error {
 	return err
 }
 
-// flush writes what was put.
+// flush writes the queued bytes.
 func (h *h2conn) flush() error {
 	if len(h.output) == 0 {
 		return nil
@@ -167,8 +167,8 @@ func (h *h2conn) flush() error {
 	return err
 }
 
-// takeOutput gets a buffer to write from, and releaseOutput gives it back while there
-// is nothing to write: most connections are idle.
+// takeOutput gets a buffer to write from, and releaseOutput returns it when there is
+// nothing to write: most connections are idle.
 func (h *h2conn) takeOutput() {
 	b, ok := h.s.outputs.Get().(*[]byte)
 	if !ok {

@@ -7,7 +7,7 @@ import (
 	"sync/atomic"
 )
 
-// handover is the listener that net/http takes connections from.
+// handover is the listener through which net/http gets connections.
 type handover struct {
 	conns chan net.Conn
 	done  chan struct{}
@@ -21,7 +21,7 @@ func newHandover() *handover {
 
 func (h *handover) at(a net.Addr) { h.addr.Store(&a) }
 
-// give hands nc over; it is false, and nc still the caller's, if nobody takes it any more.
+// give hands over nc; it is false, and the caller keeps nc, if it is no longer accepted.
 func (h *handover) give(nc net.Conn) bool {
 	select {
 	case h.conns <- nc:
@@ -50,7 +50,7 @@ func (h *handover) Close() error {
 // Addr implements net.Listener.
 func (h *handover) Addr() net.Addr { return *h.addr.Load() }
 
-// replayed is a connection of which something was read already.
+// replayed is a connection of which some bytes were already read.
 type replayed struct {
 	net.Conn
 	read   []byte
@@ -74,11 +74,11 @@ func (r *replayed) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// ReadFrom implements io.ReaderFrom: files go by sendfile(2) where the connection can.
+// ReadFrom implements io.ReaderFrom: files are sent by sendfile(2) if the connection can.
 func (r *replayed) ReadFrom(from io.Reader) (int64, error) { return io.Copy(r.Conn, from) }
 
-// CloseWrite is what net/http calls before it closes a connection whose client is
-// still sending.
+// CloseWrite is called by net/http before it closes a connection whose client is still
+// sending.
 func (r *replayed) CloseWrite() error { return closeWrite(r.Conn) }
 
 func closeWrite(nc net.Conn) error {

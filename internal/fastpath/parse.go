@@ -16,7 +16,7 @@ const (
 	maxFields = 100
 )
 
-// methodPRI is what the preface of HTTP/2 begins with (RFC 9113, section 3.4).
+// methodPRI is the start of the HTTP/2 preface (RFC 9113, section 3.4).
 const methodPRI = "PRI"
 
 // head is the head of a request. Its strings alias the buffer that it was parsed from.
@@ -24,30 +24,30 @@ type head struct {
 	serve.Request
 	target         string // as sent
 	referer, agent string
-	// What proxies say of whom they have the request from; lines are joined.
+	// The clients that proxies report; lines are joined.
 	forwarded, forwardedFor string
 	close                   bool   // the client will send no other request
 	seen                    uint32 // which fields of a fieldTable, a bit each
 }
 
-// verdict says whose a request is.
+// verdict says how a request is handled.
 type verdict uint8
 
 const (
 	ours    verdict = iota
 	others          // for net/http
-	refused         // no request; see refusal
+	refused         // not a valid request; see refusal
 )
 
-// refusal is why something is no request.
+// refusal is why a request is invalid.
 type refusal struct {
 	status int
 	why    string
 }
 
-// headEnd returns the length of the head that b begins with, its empty line included,
-// or 0 if b does not hold all of it. from is how much of b was looked at before. It
-// refuses what is too long, and a line that does not end in CR LF.
+// headEnd returns the length of the head at the start of b, including its empty line, or
+// 0 if b does not contain all of it. from is how much of b was already searched. It
+// refuses a head that is too long, and a line that does not end in CR LF.
 func headEnd(b []byte, from int) (n int, r refusal) {
 	for {
 		i := bytes.IndexByte(b[from:], '\n')
@@ -65,7 +65,7 @@ func headEnd(b []byte, from int) (n int, r refusal) {
 	}
 }
 
-// tooLong refuses a head, or the part of it that was read, that is over a limit.
+// tooLong refuses a head, or the part that was read, that exceeds a limit.
 func tooLong(b []byte) refusal {
 	if len(b) > maxLine {
 		if i := bytes.IndexByte(b[:maxLine], '\n'); i < 0 {
@@ -79,7 +79,7 @@ func tooLong(b []byte) refusal {
 }
 
 // parse reads the whole head b, which ends in an empty line and has CR LF after each
-// line. h keeps no string of it longer than b stays as it is.
+// line. The strings of h are valid only while b is unchanged.
 func parse(b []byte, fields *fieldTable, h *head) (verdict, refusal) {
 	*h = head{}
 	line, rest := cutLine(text(b))
@@ -88,7 +88,7 @@ func parse(b []byte, fields *fieldTable, h *head) (verdict, refusal) {
 		return refused, r
 	}
 	if v == others && h.Method == methodPRI {
-		return others, r // the preface of HTTP/2, in which what follows is no field
+		return others, r // the preface of HTTP/2, followed by something other than fields
 	}
 	hosts := 0
 	for n := 0; ; n++ {
@@ -116,7 +116,7 @@ func parse(b []byte, fields *fieldTable, h *head) (verdict, refusal) {
 	return v, refusal{}
 }
 
-// requestLine takes "GET /path?query HTTP/1.1" apart (RFC 9112, section 3).
+// requestLine splits "GET /path?query HTTP/1.1" (RFC 9112, section 3).
 func (h *head) requestLine(line string) (verdict, refusal) {
 	method, rest, ok1 := strings.Cut(line, " ")
 	target, version, ok2 := strings.Cut(rest, " ")
@@ -138,7 +138,7 @@ func (h *head) requestLine(line string) (verdict, refusal) {
 	return ours, refusal{}
 }
 
-// field takes in a field, and says whose the request is because of it.
+// field processes a field, and returns how the request is handled because of it.
 func (h *head) field(fields *fieldTable, name, value string, hosts *int) verdict {
 	switch len(name) {
 	case len("Host"):
@@ -175,7 +175,7 @@ func (h *head) field(fields *fieldTable, name, value string, hosts *int) verdict
 		}
 	}
 	if f := fields.find(name); f != nil {
-		if f.In == nil || h.seen&f.bit != 0 { // one that net/http must see, or of several lines, which is rare
+		if f.In == nil || h.seen&f.bit != 0 { // one for net/http, or with several lines, which is rare
 			return others
 		}
 		h.seen |= f.bit
@@ -184,7 +184,7 @@ func (h *head) field(fields *fieldTable, name, value string, hosts *int) verdict
 	return ours
 }
 
-// joined is a list of what several lines of one field have (RFC 9110, section 5.3).
+// joined combines several lines of one field into a list (RFC 9110, section 5.3).
 func joined(list, more string) string {
 	if list == "" {
 		return more
@@ -212,8 +212,8 @@ type knownField struct {
 	bit uint32
 }
 
-// newFieldTable has what matters for an answer and, with nil for In, what makes a
-// request one for net/http.
+// newFieldTable contains the fields that matter for an answer and, with nil for In, those
+// that send a request to net/http.
 func newFieldTable() *fieldTable {
 	t := new(fieldTable)
 	all := serve.RequestFields()
@@ -226,7 +226,7 @@ func newFieldTable() *fieldTable {
 	return t
 }
 
-// find returns nil if the name is none that it has.
+// find returns nil if it does not have the name.
 func (t *fieldTable) find(name string) *knownField {
 	if len(name) >= len(t) {
 		return nil
@@ -239,15 +239,15 @@ func (t *fieldTable) find(name string) *knownField {
 	return nil
 }
 
-// cutLine returns the first line of b without its CR LF, and what follows. Each line
-// of b has one.
+// cutLine returns the first line of b without its CR LF, and the rest. Each line of b has
+// one.
 func cutLine(b string) (line, rest string) {
 	i := strings.IndexByte(b, '\n')
 	return b[:i-1], b[i+1:]
 }
 
-// cutField takes "name: value" apart (RFC 9112, section 5). It is false for a folded
-// line, for white space before the colon, and for bytes that no value may have.
+// cutField splits "name: value" (RFC 9112, section 5). It is false for a folded line, for
+// white space before the colon, and for bytes that are invalid in a value.
 func cutField(line string) (name, value string, ok bool) {
 	name, value, ok = strings.Cut(line, ":")
 	if !ok || !isToken(name) {
@@ -276,8 +276,8 @@ func isToken(s string) bool {
 	return s != ""
 }
 
-// isTarget reports whether s may stand as the target in a request line: it is not
-// empty, and has no control characters. Which bytes name a file is serve's to say.
+// isTarget reports whether s is valid as the target in a request line: it is not empty,
+// and has no control characters. Package serve decides which bytes name a file.
 func isTarget(s string) bool {
 	for i := range len(s) {
 		if s[i] <= ' ' || s[i] == 0x7f {
@@ -300,5 +300,5 @@ func isHost(s string) bool {
 	return true
 }
 
-// text is b as a string that is as long-lived as b stays the same.
+// text returns b as a string that is valid as long as b is unchanged.
 func text(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }

@@ -14,7 +14,7 @@ import (
 // lines joins the lines of a head, and ends it.
 func lines(all ...string) string { return strings.Join(all, "\r\n") + "\r\n\r\n" }
 
-// whole parses what must be a whole head.
+// whole parses a head that must be complete.
 func whole(t *testing.T, in string) (verdict, refusal, *head) {
 	t.Helper()
 	n, r := headEnd([]byte(in), 0)
@@ -121,7 +121,7 @@ func TestWhoseARequestIs(t *testing.T) {
 	}
 }
 
-// What is too long is refused before its end came.
+// A head that is too long is refused before its end arrives.
 func TestUnfinishedHeads(t *testing.T) {
 	for in, status := range map[string]int{
 		"": 0, "G": 0, "GET / HTTP/1.1\r": 0, "GET / HTTP/1.1\r\n": 0, "GET / HTTP/1.1\r\nHost: a\r\n\r": 0,
@@ -135,8 +135,8 @@ func TestUnfinishedHeads(t *testing.T) {
 	}
 }
 
-// What is taken for a request is one for net/http as well, and means the same. Nothing
-// is found out of a head that is fed piece by piece that is not found out of it whole.
+// Whatever is accepted as a request is one for net/http as well, with the same meaning.
+// Feeding a head piece by piece gives the same result.
 func FuzzParse(f *testing.F) {
 	f.Add(lines("GET /@v1/app.js?x HTTP/1.1", "Host: a", "Accept-Encoding: br", "If-None-Match: \"x\""))
 	f.Add(lines("HEAD / HTTP/1.1", "Host: a:80", "X: \tb "))
@@ -160,7 +160,7 @@ func FuzzParse(f *testing.F) {
 		req, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(b[:n])))
 		if err != nil {
 			if strings.Contains(err.Error(), "invalid URL escape") || strings.Contains(err.Error(), "parse ") {
-				return // of the path, which is for Decide to refuse
+				return // of the path, which Decide refuses
 			}
 			t.Fatalf("%q is no request: %v", b[:n], err)
 		}
@@ -183,7 +183,7 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// stepwise finds the end of a head that comes a byte at a time.
+// stepwise finds the end of a head that arrives byte by byte.
 func stepwise(b []byte) (n int, r refusal) {
 	seen := 0
 	for i := range b {

@@ -14,18 +14,18 @@ import (
 	"github.com/holdfast-web/holdfast/internal/serve"
 )
 
-// Config says what a Server answers with, and how long it waits.
+// Config says how a Server answers, and how long it waits.
 type Config struct {
 	Handler *serve.Handler
-	// Standard answers what is out of the ordinary. It gets such connections through
-	// its Serve method; its deadlines are its own.
+	// Standard answers unusual requests. It gets such connections through its Serve
+	// method; its deadlines are its own.
 	Standard *http.Server
 	TLS      *tls.Config  // nil: in cleartext. Clients are offered HTTP/2 if NextProtos has h2
 	Logger   *slog.Logger // nil discards
 
 	Head  time.Duration // for the head of a request, and a TLS handshake (10 s)
 	Idle  time.Duration // for the next request (2 min)
-	Write time.Duration // at the least for each piece of an answer (1 min)
+	Write time.Duration // at least, for each piece of an answer (1 min)
 }
 
 // Server serves connections of listeners.
@@ -42,7 +42,7 @@ type Server struct {
 	date     atomic.Pointer[date]
 
 	mu        sync.Mutex
-	closed    bool // no connection is to be answered any more
+	closed    bool // no more connections are answered
 	accepting sync.WaitGroup
 	listeners map[net.Listener]bool
 	conns     map[*conn]bool
@@ -72,8 +72,8 @@ func or(d, otherwise time.Duration) time.Duration {
 }
 
 // Serve accepts connections of l until Shutdown or Close, and then returns
-// http.ErrServerClosed. If l is closed by somebody else it returns what l said; the
-// connections that there are go on. It closes l.
+// http.ErrServerClosed. If l is closed by other code it returns l's error; existing
+// connections continue. It closes l.
 func (s *Server) Serve(l net.Listener) error {
 	if !s.track(l) {
 		return errors.Join(http.ErrServerClosed, l.Close())
@@ -89,12 +89,12 @@ func (s *Server) Serve(l net.Listener) error {
 	defer s.mu.Unlock()
 	if !s.draining.Load() {
 		delete(s.listeners, l)
-		_ = l.Close() // accept said why already
+		_ = l.Close() // accept already returned the reason
 	}
 	return err
 }
 
-// track notes a listener, unless the server is closed.
+// track registers a listener, unless the server is closed.
 func (s *Server) track(l net.Listener) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -106,8 +106,8 @@ func (s *Server) track(l net.Listener) bool {
 	return true
 }
 
-// accept hands each connection to a goroutine. Where there are no more descriptors,
-// for instance, it waits a little, as net/http does.
+// accept hands each connection to a goroutine. On errors such as a lack of descriptors it
+// waits a little, like net/http.
 func (s *Server) accept(l net.Listener) error {
 	defer s.accepting.Done()
 	var pause time.Duration
@@ -121,7 +121,7 @@ func (s *Server) accept(l net.Listener) error {
 		if s.draining.Load() {
 			return http.ErrServerClosed
 		}
-		if t, ok := err.(interface{ Temporary() bool }); !ok || !t.Temporary() { //nolint:errorlint // as net/http does
+		if t, ok := err.(interface{ Temporary() bool }); !ok || !t.Temporary() { //nolint:errorlint // like net/http
 			return err
 		}
 		pause = min(max(2*pause, 5*time.Millisecond), time.Second)
@@ -130,8 +130,8 @@ func (s *Server) accept(l net.Listener) error {
 	}
 }
 
-// start answers a connection, also one that was accepted when the server was about to
-// shut down: its client does not know, and may not try again.
+// start answers a connection, including one accepted just before a shutdown: its client
+// does not know, and may not retry.
 func (s *Server) start(nc net.Conn) {
 	c := newConn(s, nc)
 	s.mu.Lock()
@@ -153,7 +153,7 @@ func (s *Server) forget(c *conn) {
 	s.done.Done()
 }
 
-// Leave has every connection end with its next answer.
+// Leave ends every connection with its next answer.
 func (s *Server) Leave() { s.leaving.Store(true) }
 
 // Shutdown stops accepting, lets requests in flight finish, and returns when all
@@ -161,7 +161,7 @@ func (s *Server) Leave() { s.leaving.Store(true) }
 // on it drops requests that it has just read.
 func (s *Server) Shutdown(ctx context.Context) error {
 	err := s.stop()
-	s.config.Standard.SetKeepAlivesEnabled(false) // closes what is idle, and others after their answer
+	s.config.Standard.SetKeepAlivesEnabled(false) // closes idle connections, and others after their answer
 	idle := make(chan struct{})
 	go func() {
 		s.accepting.Wait()
@@ -180,7 +180,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	return err
 }
 
-// stop makes the server take no more connections and requests.
+// stop makes the server reject further connections and requests.
 func (s *Server) stop() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -35,8 +35,8 @@ func (noBlobs) Open(context.Context, blob.Ref) (blob.Content, error) {
 	return nil, errors.New("there are none")
 }
 
-// newServer returns a server whose net/http answers 299 and the body it was sent, so
-// that tests see which shell answers.
+// newServer returns a server whose net/http answers 299 with the request body, so that
+// tests see which shell answers.
 func newServer() *Server {
 	standard := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		b, err := io.ReadAll(r.Body)
@@ -153,8 +153,8 @@ func TestClosingClient(t *testing.T) {
 	}
 }
 
-// What is out of the ordinary goes to net/http, from its first byte on, also after
-// answers of ours on the same connection.
+// Unusual requests go to net/http, from their first byte on, also after fast answers on
+// the same connection.
 func TestHandOver(t *testing.T) {
 	for name, text := range map[string]string{
 		"body":     "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody",
@@ -173,7 +173,7 @@ func TestHandOver(t *testing.T) {
 	}
 }
 
-// A refusal is never cached, and arrives although the client goes on sending.
+// A refusal is never cached, and arrives although the client keeps sending.
 func TestRefusal(t *testing.T) {
 	nc, r := dial(t, listen(t, newServer()))
 	send(t, nc, get+"GET / HTTP/1.1\r\nHost: a\r\nX : y\r\n\r\n"+strings.Repeat("x", 50_000))
@@ -304,8 +304,8 @@ func TestShutdown(t *testing.T) {
 	})
 }
 
-// A connection that waits holds no buffers, neither after an answer nor before the
-// first request.
+// A waiting connection holds no buffers, neither after an answer nor before the first
+// request.
 func TestIdleConnectionsAreSmall(t *testing.T) {
 	const connections, most = 300, 3 << 10 // of them, and of bytes for each, both ends
 	address := listen(t, newServer())
@@ -328,7 +328,7 @@ func TestIdleConnectionsAreSmall(t *testing.T) {
 	}
 }
 
-// heap returns how much is in use, after what is not used has gone.
+// heap returns the bytes in use after garbage collection.
 func heap() int64 {
 	for range 3 { // also what pools hold
 		runtime.GC()
@@ -338,12 +338,12 @@ func heap() int64 {
 	return int64(m.HeapAlloc)
 }
 
-// Every phase of HTTP/2 has a deadline as well.
+// Every phase of HTTP/2 also has a deadline.
 func TestHTTP2Deadlines(t *testing.T) {
 	settings := "\x00\x00\x00\x04\x00\x00\x00\x00\x00"
 	noWindow := "\x00\x00\x06\x04\x00\x00\x00\x00\x00\x00\x04\x00\x00\x00\x00"
 	ask := "\x00\x00\x0d\x01\x05\x00\x00\x00\x01\x82\x84\x86\x41\x08examples"  // GET / of http://examples
-	post := "\x00\x00\x0d\x01\x04\x00\x00\x00\x01\x83\x84\x86\x41\x08examples" // which is not over
+	post := "\x00\x00\x0d\x01\x04\x00\x00\x00\x01\x83\x84\x86\x41\x08examples" // unfinished
 	for name, tt := range map[string]struct {
 		send        string
 		least, most time.Duration
@@ -373,7 +373,7 @@ func TestHTTP2Deadlines(t *testing.T) {
 	}
 }
 
-// FuzzHTTP2: whatever a client sends, the connection ends, and nothing is left.
+// FuzzHTTP2: for any client input, the connection ends, and nothing is left.
 func FuzzHTTP2(f *testing.F) {
 	f.Add([]byte("\x00\x00\x00\x04\x00\x00\x00\x00\x00\x00\x00\x0d\x01\x05\x00\x00\x00\x01\x82\x84\x86\x41\x08examples"))
 	f.Add([]byte("\x00\x00\x06\x04\x00\x00\x00\x00\x00\x00\x04\x00\x00\x00\x00\x00\x00\x0d\x01\x05\x00\x00\x00\x01\x82\x84\x86\x41\x08examples\x00\x00\x04\x08\x00\x00\x00\x00\x01\x00\x00\x01\x00"))

@@ -28,8 +28,8 @@ func secured(t *testing.T) *Server {
 	return s
 }
 
-// Connections that make a handshake, or go to net/http because of it, are closed like
-// all others, whenever the server is.
+// Connections in a handshake, or handed to net/http, are closed like all others when the
+// server closes.
 func TestCloseDuringHandshakes(t *testing.T) {
 	for range 20 {
 		s := secured(t)
@@ -74,7 +74,7 @@ func TestCloseDuringHandshakes(t *testing.T) {
 	}
 }
 
-// A client that speaks HTTP to a port for HTTPS is told so.
+// A client that speaks HTTP to an HTTPS port is told so.
 func TestHTTPWhereTLSIsSpoken(t *testing.T) {
 	nc, r := dial(t, listen(t, secured(t)))
 	send(t, nc, get)
@@ -111,8 +111,8 @@ func TestShutdownWithRequestsForOthers(t *testing.T) {
 	})
 }
 
-// Browsers open connections ahead, for requests that may never come: only a new one is
-// waited for.
+// Browsers open connections in advance, for requests that may never come: only a new one
+// is waited for.
 func TestShutdownWithUnusedConnections(t *testing.T) {
 	for age, most := range map[time.Duration]time.Duration{0: freshFor, 2 * time.Second: freshFor - 2*time.Second, time.Minute: 0} {
 		inFakeTime(t, func(t *testing.T, s *Server, dial func() net.Conn) {
@@ -131,8 +131,8 @@ func TestShutdownWithUnusedConnections(t *testing.T) {
 	}
 }
 
-// Whoever closes the listener ends the accepting alone: the connections that there are
-// go on, until the server shuts down.
+// Closing the listener ends only the accepting: existing connections continue until the
+// server shuts down.
 func TestListenerClosedByOthers(t *testing.T) {
 	s := newServer()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

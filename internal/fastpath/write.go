@@ -41,7 +41,7 @@ func (c *conn) putHeader(p *serve.Payload, now time.Time) {
 	c.out = append(c.out, "\r\n"...)
 }
 
-// body sends the body, or puts it behind its header if it is short.
+// body sends the body, or queues it after its header if it is short.
 func (c *conn) body(p *serve.Payload) (sent int64, err error) {
 	n := p.Len()
 	if n == 0 || c.head.Method == http.MethodHead {
@@ -74,7 +74,7 @@ func (c *conn) body(p *serve.Payload) (sent int64, err error) {
 	return sent, nil
 }
 
-// flushAt writes what was put so far if it is much. Answers to requests that came
+// flushAt writes the queued bytes if there are many. Answers to requests that arrived
 // together go out together.
 func (c *conn) flushAt() error {
 	if len(c.out) < flushAt {
@@ -83,7 +83,7 @@ func (c *conn) flushAt() error {
 	return c.flush()
 }
 
-// flush writes what was put.
+// flush writes the queued bytes.
 func (c *conn) flush() error {
 	if c.buffers == nil || len(c.out) == 0 {
 		return nil
@@ -96,7 +96,7 @@ func (c *conn) flush() error {
 	return err
 }
 
-// flushWith writes what was put, and b, with one call.
+// flushWith writes the queued bytes, and b, with one call.
 func (c *conn) flushWith(b []byte) error {
 	if err := c.deadline(); err != nil {
 		return err
@@ -109,7 +109,7 @@ func (c *conn) flushWith(b []byte) error {
 	return err
 }
 
-// deadline makes sure that a write has at the least Config.Write, and not twice that.
+// deadline makes sure that a write has at least Config.Write, and less than twice that.
 func (c *conn) deadline() error {
 	now := time.Now()
 	if c.write.Sub(now) >= c.s.config.Write {
@@ -119,7 +119,7 @@ func (c *conn) deadline() error {
 	return c.nc.SetWriteDeadline(c.write)
 }
 
-// request is c.head as net/http has it, as far as access logs want it.
+// request converts c.head for net/http, with the fields that access logs use.
 func (c *conn) request() *http.Request {
 	r := c.head.asRequest(c.nc.RemoteAddr().String())
 	r.Proto, r.ProtoMajor, r.ProtoMinor = "HTTP/1.1", 1, 1

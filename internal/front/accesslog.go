@@ -17,12 +17,12 @@ type AccessLog struct {
 // AccessLogSoon is LinesConfig.Soon of an access log, in bytes.
 const AccessLogSoon = 64 << 10
 
-// NewAccessLog returns a log that writes to lines; clients says who asked.
+// NewAccessLog returns a log that writes to lines; clients identifies clients.
 func NewAccessLog(lines *Lines, clients Clients) *AccessLog {
 	return &AccessLog{slog.New(slog.NewJSONHandler(lines, &slog.HandlerOptions{ReplaceAttr: withoutLevel})), clients}
 }
 
-// withoutLevel drops what is the same on every line.
+// withoutLevel drops attributes that are the same on every line.
 func withoutLevel(groups []string, a slog.Attr) slog.Attr {
 	if len(groups) == 0 && (a.Key == slog.LevelKey || a.Key == slog.MessageKey) {
 		return slog.Attr{}

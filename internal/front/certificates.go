@@ -54,7 +54,8 @@ func (c *Certificates) modified() (newest time.Time) {
 	return newest
 }
 
-// Reload reads the files now. If that fails the old certificate stays, and the log says so.
+// Reload reads the files now. If that fails the old certificate stays, and the failure is
+// logged.
 func (c *Certificates) Reload() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -69,12 +70,12 @@ func (c *Certificates) reportFailure(err error) {
 	c.log.Error("new certificate not loaded; the old one stays in use", "error", err)
 }
 
-// TLS returns the configuration of a server that shows the certificate.
+// TLS returns the configuration of a server with the certificate.
 func (c *Certificates) TLS() *tls.Config {
 	return &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: c.Get}
 }
 
-// Get is a tls.Config.GetCertificate. It keeps the certificate it has while the files
+// Get is a tls.Config.GetCertificate. It keeps the current certificate while the files
 // cannot be read: they may be in the middle of being replaced.
 func (c *Certificates) Get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	c.mu.Lock()
@@ -82,7 +83,7 @@ func (c *Certificates) Get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	if time.Since(c.checked) >= certificateCheck {
 		c.checked = time.Now()
 		if !c.modified().Equal(c.changed) {
-			if err := c.load(); err != nil { // tried again at the next check
+			if err := c.load(); err != nil { // retried at the next check
 				c.reportFailure(err)
 			}
 		}

@@ -96,7 +96,7 @@ func TestCertificateFiles(t *testing.T) {
 	if got := name(); got != "second" {
 		t.Errorf("with a broken file: %s", got)
 	}
-	// At once on request, whatever the files' times say; a broken file is told.
+	// Immediately on request, regardless of the files' times; a broken file is reported.
 	var log bytes.Buffer
 	c.log = slog.New(slog.NewTextHandler(&log, nil))
 	c.Reload()

@@ -9,7 +9,7 @@ import (
 	holdfast "github.com/holdfast-web/holdfast"
 )
 
-// Proxies are the networks whose word on who the client is counts.
+// Proxies are the networks that are trusted to report client addresses.
 type Proxies []netip.Prefix
 
 // ParseProxies reads addresses and networks in CIDR notation, separated by commas.
@@ -59,20 +59,19 @@ func (p Proxies) Trust(a netip.Addr) bool {
 	return false
 }
 
-// Clients tells who the clients of requests are.
+// Clients determines the clients of requests.
 type Clients struct {
-	// Proxies are trusted to add whom they have the request from. Without any the
-	// client is the other end of the connection.
+	// Proxies are trusted to report their clients. Without any, the client is the other
+	// end of the connection.
 	Proxies Proxies
-	// Forwarded has them do so in the field Forwarded (RFC 7239) instead of
-	// X-Forwarded-For. Only one counts: a proxy that adds the one lets clients set the
-	// other.
+	// Forwarded selects the field Forwarded (RFC 7239) instead of X-Forwarded-For. Only
+	// one counts: a proxy that adds one of them lets clients set the other.
 	Forwarded bool
 }
 
 // Of returns the client's address: with a port where it is the other end of the
-// connection, else as a proxy says. It goes through the hops from the nearest one on,
-// as far as each was told by one that is trusted.
+// connection, otherwise as reported by a proxy. It follows the hops from the nearest one
+// on, as long as each was reported by a trusted one.
 func (c Clients) Of(r *http.Request) string {
 	if len(c.Proxies) == 0 {
 		return r.RemoteAddr
@@ -91,7 +90,7 @@ func (c Clients) Of(r *http.Request) string {
 		rest, hop = lastElement(rest)
 		address, ok := parse(hop)
 		if !ok {
-			break // what is before it was told by nobody that is trusted
+			break // earlier elements were not reported by a trusted hop
 		}
 		client = address.String()
 		if !c.Proxies.Trust(address) {
@@ -103,9 +102,9 @@ func (c Clients) Of(r *http.Request) string {
 
 func plainAddress(a netip.Addr) netip.Addr { return a.Unmap().WithZone("") }
 
-// lastElement takes the last element off a list. A comma in a quoted string does not
-// separate; what the client itself sent before it cannot change what the last one is,
-// quotes left open included.
+// lastElement cuts off the last element of a list. A comma in a quoted string does not
+// separate; nothing the client itself sent earlier can change the last element, including
+// unclosed quotes.
 func lastElement(list string) (rest, element string) {
 	quoted := false
 	for i := len(list) - 1; i >= 0; i-- {
@@ -119,7 +118,7 @@ func lastElement(list string) (rest, element string) {
 	return "", list
 }
 
-// escaped reports whether an odd number of backslashes stands at the end of before.
+// escaped reports whether before ends in an odd number of backslashes.
 func escaped(before string) bool {
 	return (len(before)-len(strings.TrimRight(before, `\`)))%2 == 1
 }
@@ -144,7 +143,7 @@ func parseHop(text string) (netip.Addr, bool) {
 }
 
 // parseForwarded reads the parameter for of an element (RFC 7239, sections 4 and 6). An
-// obfuscated or unknown identifier is no address. A port may be obfuscated.
+// obfuscated or unknown identifier is not an address. A port may be obfuscated.
 func parseForwarded(element string) (netip.Addr, bool) {
 	for pair := range strings.SplitSeq(element, ";") {
 		name, value, _ := strings.Cut(strings.Trim(pair, " \t"), "=")
@@ -165,5 +164,5 @@ func parseForwarded(element string) (netip.Addr, bool) {
 	return netip.Addr{}, false
 }
 
-// obfuscated is what a name of RFC 7239, section 6.3, consists of.
+// obfuscated is the alphabet of a name in RFC 7239, section 6.3.
 const obfuscated = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"

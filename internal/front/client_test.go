@@ -82,8 +82,8 @@ func TestClient(t *testing.T) {
 	}
 }
 
-// TestClientsCannotChoose: whatever a client sends, the address that the trusted proxy saw
-// is the one that counts.
+// TestClientsCannotChoose: whatever a client sends, the address seen by the trusted proxy
+// counts.
 func TestClientsCannotChoose(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		claims := rapid.StringMatching(`[ -~]{0,60}`).Draw(rt, "claims")

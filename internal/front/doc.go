@@ -1,3 +1,3 @@
-// Package front is what a node turns to the network: its sockets, the servers on them
-// with a deadline for every phase of a connection, who a client is, and the access log.
+// Package front is the network side of a node: its sockets, the servers on them with a
+// deadline for every phase of a connection, client addresses, and the access log.
 package front

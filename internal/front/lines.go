@@ -15,35 +15,35 @@ import (
 )
 
 const (
-	// linesEvery is how long a line may wait before it is written, and how long after
-	// a failure writing is tried again.
+	// linesEvery is the longest delay before a line is written, and before a failed write
+	// is retried.
 	linesEvery = time.Second
-	// linesCalm is how long nothing may have been dropped before that counts as over.
+	// linesCalm is how long dropping must have stopped before it counts as over.
 	linesCalm = 10 * time.Second
-	// linesEnd bounds what is written at the end.
+	// linesEnd bounds the final write.
 	linesEnd = 2 * time.Second
-	// linesLimit bounds what waits to be written, in bytes.
+	// linesLimit bounds the pending bytes.
 	linesLimit = 1 << 20
 )
 
 var errStalled = errors.New("the reader takes nothing")
 
-// LinesConfig says where lines go. Name is what messages call the file.
+// LinesConfig says where lines go. Name is the file's name in messages.
 type LinesConfig struct {
 	Name string
 	Sink io.Writer
-	// Open opens the file again, after it was renamed. Nil for what cannot be.
+	// Open opens the file again, after it was renamed. Nil if that is impossible.
 	Open func() (io.WriteCloser, error)
 	// Soon is how many bytes may wait for the next second; more are written at once.
 	Soon int
-	// Log is told when lines begin to be dropped, and when that ends.
+	// Log receives a record when lines begin to be dropped, and when that ends.
 	Log *slog.Logger
 }
 
 // Lines writes lines to a file that may fail, stall, or lose its reader. A caller never
-// waits and never fails: lines wait in memory, up to 1 MiB, and what does not fit is
-// dropped and counted. A failed write is continued from the byte where it stopped, so no
-// line is torn.
+// waits and never fails: lines wait in memory, up to 1 MiB, and further ones are dropped
+// and counted. A failed write continues from the byte where it stopped, so no line is
+// torn.
 type Lines struct {
 	config LinesConfig
 	own    bool      // config.Log writes here
@@ -62,19 +62,20 @@ type Lines struct {
 
 	// Of the goroutine that writes.
 	sink  io.Writer
-	rest  []byte // of what is being written
+	rest  []byte // of the pending write
 	spare []byte // to wait in next
 	torn  bool   // rest begins within a line
 }
 
-// NewLines begins to write lines. Close ends it.
+// NewLines starts writing lines. Close ends it.
 func NewLines(c LinesConfig) *Lines {
 	l := newLines(c)
 	go l.run()
 	return l
 }
 
-// NewLog returns a log on lines of its own. What it drops it says itself, once it can.
+// NewLog returns a log on its own lines. It reports its dropped lines itself, once it
+// can.
 func NewLog(c LinesConfig, handler func(io.Writer) slog.Handler) (*slog.Logger, *Lines) {
 	l := newLines(c)
 	l.config.Log, l.own = slog.New(handler(l)), true
@@ -89,7 +90,7 @@ func newLines(c LinesConfig) *Lines {
 	}
 }
 
-// Write takes a line, or several. It returns at once, and never an error.
+// Write accepts one or more lines. It returns at once, and never an error.
 func (l *Lines) Write(line []byte) (int, error) {
 	// Its own log is in the middle of a line, and has no room for another.
 	if begins, cause := l.take(line); begins && !l.own {
@@ -113,7 +114,7 @@ func (l *Lines) take(line []byte) (begins bool, cause error) {
 	return begins, l.cause
 }
 
-// drop counts a line that is lost; the caller holds the lock.
+// drop counts a lost line; the caller holds the lock.
 func (l *Lines) drop() {
 	l.trouble, l.loss = true, time.Now()
 	l.dropped++
@@ -127,15 +128,15 @@ func (l *Lines) Lost() int64 {
 	return l.lost
 }
 
-// Reopen has the file opened again, by its name.
+// Reopen opens the file again, by its name.
 func (l *Lines) Reopen() {
 	if l.config.Open != nil {
 		l.again.Give()
 	}
 }
 
-// Close writes what waits. It gives up after two seconds, and says so: a write to a pipe
-// that nobody reads does not come back, and the process has to end without it.
+// Close writes pending lines. It gives up after two seconds, and says so: a write to a
+// pipe without a reader does not return, and the process has to end without it.
 func (l *Lines) Close() error {
 	close(l.end)
 	late := time.NewTimer(linesEnd)
@@ -177,7 +178,7 @@ func (l *Lines) run() {
 			l.open()
 		case <-tick.C:
 		case <-l.wake:
-			if failed { // tried again at the next tick
+			if failed { // retried at the next tick
 				continue
 			}
 		}
@@ -203,7 +204,7 @@ func (l *Lines) open() {
 	l.config.Log.Info("opened again", "file", l.config.Name)
 }
 
-// flush writes all that waits.
+// flush writes everything pending.
 func (l *Lines) flush() error {
 	for {
 		if len(l.rest) == 0 {
@@ -229,7 +230,7 @@ func (l *Lines) flush() error {
 
 func linesIn(b []byte) int { return bytes.Count(b, []byte{'\n'}) }
 
-// dropTorn drops what is left of a line whose beginning is lost.
+// dropTorn drops the rest of a line whose beginning is lost.
 func (l *Lines) dropTorn() {
 	if !l.torn {
 		return
@@ -261,7 +262,7 @@ func (l *Lines) tellTrouble(cause error) {
 	l.config.Log.Warn("lines not written: those that do not fit in memory are dropped", "file", l.config.Name, "error", cause)
 }
 
-// recover says that all is well again, once it is.
+// recover reports the end of a failure.
 func (l *Lines) recover() {
 	l.mu.Lock()
 	dropped := l.dropped

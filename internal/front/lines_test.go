@@ -19,7 +19,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// disk is a file that takes as much as there is room for, or stalls.
+// disk is a file with limited room, or one that stalls.
 type disk struct {
 	mu     sync.Mutex
 	data   bytes.Buffer
@@ -69,7 +69,7 @@ func (d *disk) text() string {
 	return d.data.String()
 }
 
-// messages collects what a log says, one line each without its time.
+// messages collects log records, one line each without its time.
 type messages struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -120,8 +120,9 @@ func send(l *Lines, from, to int) {
 	}
 }
 
-// TestLinesOnAFullDisk: who writes goes on; what does not fit is counted; no line is torn,
-// however little room there was; the log has one line when it begins and one when it ends.
+// TestLinesOnAFullDisk: callers continue; lines that do not fit are counted; no line is
+// torn, with any amount of room; the log has one line when it begins and one when it
+// ends.
 func TestLinesOnAFullDisk(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d, said := &disk{room: 10*1024 + 500, cause: syscall.ENOSPC}, &messages{}
@@ -153,14 +154,14 @@ func TestLinesOnAFullDisk(t *testing.T) {
 	})
 }
 
-// TestLinesOnAStalledReader: neither who writes waits, nor the end, which is bounded.
+// TestLinesOnAStalledReader: callers do not wait, and the wait at the end is bounded.
 func TestLinesOnAStalledReader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		stall, said := make(chan struct{}), &messages{}
 		d := &disk{room: -1, stall: stall}
 		l := NewLines(LinesConfig{Name: "standard output", Sink: d, Soon: 64 << 10, Log: said.logger()})
 		start := time.Now()
-		for i := range 30 { // all that fits waits, and what is being written besides
+		for i := range 30 { // everything that fits waits, in addition to the current write
 			send(l, i*100, i*100+100)
 			synctest.Wait()
 		}
@@ -178,7 +179,8 @@ func TestLinesOnAStalledReader(t *testing.T) {
 	})
 }
 
-// TestLinesWithoutAReader: a pipe whose reader is gone fails; the next one gets whole lines.
+// TestLinesWithoutAReader: a pipe without a reader fails; the next reader gets whole
+// lines.
 func TestLinesWithoutAReader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := &disk{room: 1500, cause: syscall.EPIPE}
@@ -231,7 +233,8 @@ func TestLinesReopen(t *testing.T) {
 	})
 }
 
-// TestLogTellsOfItself: a log whose reader stalled says, once it reads again, what it missed.
+// TestLogTellsOfItself: a log whose reader stalled reports, once it reads again, what was
+// dropped.
 func TestLogTellsOfItself(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		stall := make(chan struct{})
@@ -254,8 +257,8 @@ func TestLogTellsOfItself(t *testing.T) {
 	})
 }
 
-// TestLinesKeepLines: whatever becomes of the file, what is in it are whole lines in
-// order, and each line was written, or counted.
+// TestLinesKeepLines: whatever happens to the file, it contains whole lines in order, and
+// each line was written or counted.
 func TestLinesKeepLines(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		synctest.Test(t, func(t *testing.T) {

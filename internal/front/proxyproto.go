@@ -12,13 +12,13 @@ import (
 )
 
 const (
-	// proxyHeaderTimeout bounds how long a proxy may take to say who its client is.
+	// proxyHeaderTimeout bounds how long a proxy may take to send its header.
 	proxyHeaderTimeout = 5 * time.Second
-	// strangersEvery is how often the log tells of connections that were refused.
+	// strangersEvery is how often refused connections are logged.
 	strangersEvery = time.Minute
 )
 
-// proxied is a listener for proxies that say who their client is at the beginning of each
+// proxied is a listener for proxies that report their client at the beginning of each
 // connection, in the PROXY protocol, version 1 or 2.
 type proxied struct {
 	net.Listener
@@ -28,21 +28,22 @@ type proxied struct {
 	strangers, headless refusals
 }
 
-// refusals counts connections that were refused for one reason.
+// refusals counts connections refused for one reason.
 type refusals struct {
 	mu      sync.Mutex
 	told    time.Time
 	refused int
 }
 
-// Proxied has each connection of l begin with a header of the PROXY protocol, and its
-// RemoteAddr be the client's. It closes connections that do not begin with one, and those
-// that are not from proxies: anybody could claim to be anybody.
+// Proxied requires each connection of l to begin with a PROXY protocol header, and sets
+// its RemoteAddr to the client's. It closes connections without a header, and those that
+// are not from proxies: any client could claim any address.
 func Proxied(l net.Listener, proxies Proxies, log *slog.Logger) net.Listener {
 	return &proxied{Listener: l, proxies: proxies, log: log}
 }
 
-// Accept implements net.Listener. The header is read later, by who asks for the address.
+// Accept implements net.Listener. The header is read later, by the first caller that
+// needs the address.
 func (p *proxied) Accept() (net.Conn, error) {
 	for {
 		conn, err := p.Listener.Accept()
@@ -79,8 +80,8 @@ func (c *headed) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// heard is a connection that knows whether something came: who only looks whether
-// anybody listens is no fault of the proxy.
+// heard is a connection that records whether anything arrived: a mere health check is not
+// a proxy's fault.
 type heard struct {
 	net.Conn
 	something bool
@@ -94,7 +95,7 @@ func (h *heard) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// tell counts a connection that was refused, and tells the log once in a while.
+// tell counts a refused connection, and logs now and then.
 func (r *refusals) tell(log *slog.Logger, message string, from net.Addr) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -14,7 +14,7 @@ import (
 	proxyproto "github.com/pires/go-proxyproto"
 )
 
-// from is a connection that comes from an address.
+// from is a connection from a given address.
 type from struct {
 	net.Conn
 	address string
@@ -25,7 +25,7 @@ func (f from) RemoteAddr() net.Addr {
 	return a
 }
 
-// proxiedServer tells clients their address; dial connects from one.
+// proxiedServer returns clients their address; dial connects from one.
 func proxiedServer(t *testing.T, log *slog.Logger) (dial func(address string) net.Conn) {
 	p := newPipes()
 	s := NewServer(t.Context(), ServerConfig{Log: log, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -16,8 +16,8 @@ import (
 	"github.com/holdfast-web/holdfast/internal/serve"
 )
 
-// Limits of a connection: each of its phases has one. The content of a request has
-// serve.BodyTimeout. Handlers that send large bodies extend the write deadline as they go.
+// Limits of a connection: each phase has one. Request content has serve.BodyTimeout.
+// Handlers that send large bodies extend the write deadline as they go.
 const (
 	headerTimeout = 10 * time.Second // also of a TLS handshake
 	idleTimeout   = 2 * time.Minute
@@ -25,19 +25,19 @@ const (
 	headerBytes   = 32 << 10
 )
 
-// ServerConfig says what a server answers. All but Handler and Log may be left out.
+// ServerConfig configures a server. All fields except Handler and Log are optional.
 type ServerConfig struct {
 	Handler     http.Handler
 	Log         *slog.Logger
 	TLS         *tls.Config
 	HTTP1       bool // no HTTP/2
 	HeaderBytes int  // 32 KiB
-	// Fast answers plain HTTP/1.1 requests as Handler does, with less work; nil: Handler
+	// Fast answers plain HTTP/1.1 requests like Handler, with less work; nil: Handler
 	// answers all.
 	Fast *serve.Handler
 }
 
-// Server is an HTTP server none of whose connections stays open without a deadline. All
+// Server is an HTTP server with a deadline for every phase of its connections. All
 // servers of the program are made here.
 type Server struct {
 	http    *http.Server
@@ -45,7 +45,7 @@ type Server struct {
 	leaving atomic.Bool
 }
 
-// NewServer returns a server; ctx is that of its requests.
+// NewServer returns a server; ctx is the context of its requests.
 func NewServer(ctx context.Context, c ServerConfig) *Server {
 	s := &Server{}
 	protocols := new(http.Protocols)
@@ -58,7 +58,8 @@ func NewServer(ctx context.Context, c ServerConfig) *Server {
 	s.http = &http.Server{
 		Handler: s.bounded(c.Handler), Protocols: protocols, TLSConfig: c.TLS,
 		ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, WriteTimeout: writeTimeout,
-		// No pings: the answer to one may wait behind all that a slow client has yet to read.
+		// No pings: the answer to one may wait behind everything that a slow client has
+		// yet to read.
 		HTTP2:                        &http.HTTP2Config{WriteByteTimeout: writeTimeout},
 		MaxHeaderBytes:               c.HeaderBytes,
 		DisableGeneralOptionsHandler: true,
@@ -82,8 +83,7 @@ func (s *Server) speedUp(c ServerConfig) {
 	s.fast = fastpath.New(f)
 }
 
-// bounded bounds what net/http leaves unbounded, and has connections end while the server
-// leaves.
+// bounded adds limits that net/http lacks, and ends connections while the server leaves.
 func (s *Server) bounded(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if s.leaving.Load() {
@@ -91,9 +91,9 @@ func (s *Server) bounded(next http.Handler) http.Handler {
 		}
 		if serve.BoundBody(w, r) {
 			if r.Method == http.MethodGet || r.Method == http.MethodHead {
-				w.Header().Set("Connection", "close") // nobody reads it: answered at once
+				w.Header().Set("Connection", "close") // never read: answered at once
 			}
-			read := *r // net/http looks at the body of its own
+			read := *r // net/http checks its own body type
 			read.Body = &boundedBody{r.Body, http.NewResponseController(w)}
 			r = &read
 		}
@@ -101,8 +101,8 @@ func (s *Server) bounded(next http.Handler) http.Handler {
 	})
 }
 
-// boundedBody lifts the deadline when all has arrived: from then on, net/http reads on to
-// see whether the client leaves, and takes a deadline for that.
+// boundedBody removes the deadline when everything has arrived: from then on, net/http
+// reads on to detect a leaving client, and would mistake a deadline for that.
 type boundedBody struct {
 	io.ReadCloser
 	control *http.ResponseController
@@ -132,7 +132,7 @@ func (s *Server) Serve(l net.Listener) error {
 	return fmt.Errorf("serve on %s: %w", l.Addr(), err)
 }
 
-// Leave has every connection end with its next answer.
+// Leave ends every connection with its next answer.
 func (s *Server) Leave() {
 	s.leaving.Store(true)
 	if s.fast != nil {
@@ -140,8 +140,8 @@ func (s *Server) Leave() {
 	}
 }
 
-// Shutdown lets the requests in flight finish, until ctx ends; what is left then is cut
-// off, and the error says so.
+// Shutdown lets the requests in flight finish, until ctx ends; the rest is then cut off,
+// and the error says so.
 func (s *Server) Shutdown(ctx context.Context) error {
 	if s.fast != nil {
 		err := s.fast.Shutdown(ctx)

@@ -19,7 +19,7 @@ import (
 	"github.com/holdfast-web/holdfast/internal/serve"
 )
 
-// pipes is a listener for connections in memory, whose time is that of a test.
+// pipes is a listener for connections in memory, on a test's time.
 type pipes struct {
 	conns  chan net.Conn
 	done   chan struct{}
@@ -85,7 +85,7 @@ func running(t *testing.T, c ServerConfig) *pipes {
 	return p
 }
 
-// answering answers at once, and does not look at bodies.
+// answering answers at once, and ignores bodies.
 func answering(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodGet {
 		w.Header().Set("Connection", "close")
@@ -95,10 +95,10 @@ func answering(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.WriteString(w, "answer")
 }
 
-// ended reads all that a connection says, and returns how long it stayed open.
+// ended reads everything that a connection sends, and returns how long it stayed open.
 func ended(conn net.Conn) (said string, after time.Duration) {
 	start := time.Now()
-	b, _ := io.ReadAll(conn) // ends when it is closed, in whatever way
+	b, _ := io.ReadAll(conn) // ends when it is closed, in any way
 	return string(b), time.Since(start)
 }
 
@@ -156,7 +156,7 @@ func TestPhases(t *testing.T) {
 	}
 }
 
-// TestDrippingBody: a body that comes a byte a second has no more time than others.
+// TestDrippingBody: a body that arrives at a byte a second gets no more time than others.
 func TestDrippingBody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		conn := running(t, ServerConfig{Handler: http.HandlerFunc(answering)}).dial()
@@ -176,7 +176,7 @@ func TestDrippingBody(t *testing.T) {
 	})
 }
 
-// TestBodyThatIsRead: a handler that reads gets all of it, and may take its time then.
+// TestBodyThatIsRead: a handler that reads gets all of it, and may then take its time.
 func TestBodyThatIsRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		conn := running(t, ServerConfig{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -234,14 +234,14 @@ func TestUnreadAnswer(t *testing.T) {
 	}
 }
 
-// What asks for / over HTTP/2, by the static table of RFC 7541.
+// Requests for / over HTTP/2, by the static table of RFC 7541.
 const (
 	hpackGet  = "\x82\x86\x84\x41\x01h"
 	hpackPost = "\x83\x86\x84\x41\x01h"
 )
 
-// TestQuietHTTP2: a connection over HTTP/2 ends when nothing is asked, when its client is
-// silent in the middle of a request, and when that does not answer.
+// TestQuietHTTP2: a connection over HTTP/2 ends when there are no requests, when its
+// client is silent in the middle of a request, and when that does not answer.
 func TestQuietHTTP2(t *testing.T) {
 	for _, test := range []struct {
 		name   string

@@ -6,12 +6,12 @@ import (
 	"sync"
 )
 
-// Socket is an address that is taken; nobody can connect to it before Listen.
+// Socket is a bound address; clients cannot connect before Listen.
 type Socket struct {
 	// Shared: other processes may listen on the address as well, so that one can replace
 	// another. New connections go to the newest of two.
 	Shared bool
-	// Inherited: the socket is the service manager's, which keeps it open when this
+	// Inherited: the socket belongs to the service manager, which keeps it open when this
 	// process ends.
 	Inherited bool
 
@@ -44,7 +44,7 @@ func (s *Socket) Listen() (net.Listener, error) {
 	return l, nil
 }
 
-// Close gives the address up.
+// Close releases the address.
 func (s *Socket) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Bind takes a TCP address, host:port. It fails where another process listens, unless both
-// share it.
+// Bind binds a TCP address, host:port. It fails where another process listens, unless
+// both share it.
 func Bind(_ context.Context, address string, shared bool) (*Socket, error) {
 	a, err := net.ResolveTCPAddr("tcp", address)
 	if err != nil {
@@ -30,7 +30,7 @@ func Bind(_ context.Context, address string, shared bool) (*Socket, error) {
 	return s, nil
 }
 
-// bind returns a socket for the address. One without a host is of both IP versions, where
+// bind returns a socket for the address. Without a host it covers both IP versions, where
 // there is IPv6.
 func bind(a *net.TCPAddr, shared bool) (int, error) {
 	family, at := unix.AF_INET6, unix.Sockaddr(&unix.SockaddrInet6{Port: a.Port, ZoneId: zoneOf(a.Zone), Addr: [16]byte(append(a.IP.To16(), make([]byte, 16)...)[:16])})
@@ -86,20 +86,20 @@ func addressOf(at unix.Sockaddr, zone string) net.Addr {
 	return nil
 }
 
-// newest has the kernel give new connections to the second one of two listeners that share
-// an address. With one there is no second, and it gets them. Without this, connections are
-// lost that wait with the first one when it closes (socket(7), SO_ATTACH_REUSEPORT_CBPF).
+// newest makes the kernel give new connections to the second of two listeners that share
+// an address. With a single one, that gets them. Without this, connections that wait at
+// the first one are lost when it closes (socket(7), SO_ATTACH_REUSEPORT_CBPF).
 func newest(fd int) error {
 	filter := []unix.SockFilter{{Code: unix.BPF_RET | unix.BPF_K, K: 1}}
 	return unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_REUSEPORT_CBPF, &unix.SockFprog{Len: 1, Filter: &filter[0]})
 }
 
 func (s *Socket) open() (net.Listener, error) {
-	if err := unix.Listen(s.fd, math.MaxInt32); err != nil { // the kernel has a bound of its own
+	if err := unix.Listen(s.fd, math.MaxInt32); err != nil { // the kernel has its own limit
 		return nil, &net.OpError{Op: "listen", Net: "tcp", Addr: s.address, Err: os.NewSyscallError("listen", err)}
 	}
 	if s.Shared {
-		_ = newest(s.fd) // a kernel that cannot gives each a part, which is nearly as good
+		_ = newest(s.fd) // a kernel without support gives each a part, which is nearly as good
 	}
 	f := os.NewFile(uintptr(s.fd), "listener")
 	l, err := net.FileListener(f)

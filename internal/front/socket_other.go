@@ -8,7 +8,7 @@ import (
 	"net"
 )
 
-// Bind takes a TCP address, host:port; here, clients can connect at once.
+// Bind binds a TCP address, host:port; here, clients can connect at once.
 func Bind(ctx context.Context, address string, shared bool) (*Socket, error) {
 	if shared {
 		return nil, errors.New("sharing an address between nodes works on Linux only")
@@ -25,5 +25,5 @@ func (s *Socket) open() (net.Listener, error) { return nil, net.ErrClosed }
 
 func (s *Socket) drop() error { return nil }
 
-// Monotonic is 0: there is no service manager that asks.
+// Monotonic is 0: there is no service manager.
 func Monotonic() int64 { return 0 }

@@ -1,8 +1,7 @@
-// Package hangpool runs calls that may hang in the kernel, where no context reaches
-// them: those on a network file system whose server is gone, or on a disk that
-// fails. Who waits for a call gives it up when its time is over, and goes on; the
-// call is left behind, and keeps its worker until it returns. So what hangs is
-// bounded, and once every worker is lost to it, nothing else is tried.
+// Package hangpool runs calls that may hang in the kernel, where contexts have no effect:
+// those on a network file system whose server is gone, or on a failing disk. A caller
+// abandons a call when its time is over; the call keeps its worker until it returns. So
+// hanging calls are bounded, and once they occupy every worker, nothing more is tried.
 package hangpool
 
 import (
@@ -14,7 +13,7 @@ import (
 	holdfast "github.com/holdfast-web/holdfast"
 )
 
-// ErrStalled is of a call that was given up since it gave no sign of life.
+// ErrStalled is for a call that was abandoned because it made no progress.
 var ErrStalled = fmt.Errorf("%w: nothing came for too long", holdfast.ErrUnavailable)
 
 // Pool is a bounded set of workers. All methods may be called concurrently.

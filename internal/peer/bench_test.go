@@ -8,7 +8,7 @@ import (
 	"github.com/holdfast-web/holdfast/internal/blob"
 )
 
-// BenchmarkFetch is one object of another node, over loopback, not verified.
+// BenchmarkFetch fetches one object from another node, over loopback, unverified.
 func BenchmarkFetch(b *testing.B) {
 	for _, size := range []int{4 << 10, 1 << 20} {
 		b.Run(fmt.Sprint(size), func(b *testing.B) {

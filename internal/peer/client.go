@@ -22,11 +22,11 @@ import (
 )
 
 const (
-	// stall is how long a peer may go without a sign of life: below that of
-	// blob.Options.Stall with peers, so that there is time for the next one.
+	// stall is how long a peer may go without progress: less than blob.Options.Stall with
+	// peers, so that there is time for the next one.
 	stall = time.Second
-	// slowest is what a peer must give on the average after the first seconds, in
-	// bytes a second.
+	// slowest is the minimum average rate of a peer after the first seconds, in bytes a
+	// second.
 	slowest  = 256 << 10
 	patience = 5 * time.Second
 	// maxHeader bounds the header of an answer, in bytes.
@@ -46,7 +46,7 @@ type Node struct {
 	Address string `json:"address"` // host:port of its peer listener
 }
 
-// valid reports whether the address is one, and nothing else of a URL.
+// valid reports whether the address is a host and port, without other parts of a URL.
 func (n Node) valid() bool {
 	u, err := url.Parse("http://" + n.Address + "/")
 	return err == nil && u.Host == n.Address && u.Hostname() != "" && u.Port() != "" && u.Path == "/" && u.RawQuery == ""
@@ -76,9 +76,9 @@ func NewClient(c ClientConfig) *Client {
 		c.TLS = c.TLS.Clone()
 		c.TLS.ClientSessionCache = tls.NewLRUClientSessionCache(0)
 	}
-	// Each request has a connection of its own: what a peer sends on one that waits
-	// for the next request, net/http would write to the standard log. Silence is a
-	// transfer's own matter; the bounds here are for what it left behind.
+	// Each request has its own connection: if a peer sent data on an idle one, net/http
+	// would write to the standard log. A transfer detects silence itself; the bounds here
+	// are for connections it left behind.
 	return &Client{
 		config: c, scheme: scheme, peers: make(map[Node]*peer),
 		wanted: wait.NewHint(), reading: make(chan struct{}, 1),
@@ -93,12 +93,12 @@ func NewClient(c ClientConfig) *Client {
 	}
 }
 
-// Wanted gives a value when somebody looked for a peer: it is time to look who
-// there is.
+// Wanted receives a value when a request needed a peer: the list of peers should be
+// updated.
 func (c *Client) Wanted() <-chan struct{} { return c.wanted }
 
-// Update says who the peers are now. What is known of those that stay is kept, and
-// whose address is none is left out.
+// Update sets the current peers. It keeps the state of those that stay, and skips invalid
+// addresses.
 func (c *Client) Update(nodes []Node) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -116,8 +116,8 @@ func (c *Client) Update(nodes []Node) {
 	}
 }
 
-// For implements blob.Peers: all peers that are not left alone, each object's in an
-// order of its own, so that what all have is fetched from all.
+// For implements blob.Peers: all peers that are not paused, in an order that differs by
+// object, so that widely held objects are fetched from all.
 func (c *Client) For(ref blob.Ref) []blob.Peer { return asPeers(c.candidates(ref.Name.String())) }
 
 func asPeers(peers []*peer) (all []blob.Peer) {
@@ -127,8 +127,8 @@ func asPeers(peers []*peer) (all []blob.Peer) {
 	return all
 }
 
-// First returns whom to ask for ref as For does, but those at the addresses come
-// first, in this order.
+// First returns the peers to ask for ref like For, but those at the addresses come first,
+// in this order.
 func (c *Client) First(ref blob.Ref, addresses []string) []blob.Peer {
 	all := c.candidates(ref.Name.String())
 	place := func(p *peer) int {
@@ -148,7 +148,7 @@ func (c *Client) Any() bool {
 	return len(c.peers) > 0
 }
 
-// candidates returns whom to candidates for what has the name.
+// candidates orders the candidates for the object of that name.
 func (c *Client) candidates(name string) []*peer {
 	c.wanted.Give()
 	c.mu.Lock()
@@ -159,7 +159,7 @@ func (c *Client) candidates(name string) []*peer {
 		}
 	}
 	c.mu.Unlock()
-	// Rendezvous hashing: who comes or goes moves nothing between the others.
+	// Rendezvous hashing: peers that come or go move nothing between the others.
 	rank := func(p *peer) uint64 {
 		h := fnv.New64a()
 		_, _ = io.WriteString(h, p.Address+" "+name)
@@ -169,8 +169,8 @@ func (c *Client) candidates(name string) []*peer {
 	return all
 }
 
-// Text fetches the text of a manifest or an inventory, verified, from the first
-// peer that has it. One at a time is read, for they may be large.
+// Text fetches the text of a manifest or an inventory, verified, from the first peer that
+// has it. Texts are read one at a time, because they may be large.
 func (c *Client) Text(ctx context.Context, kind Kind, d holdfast.Digest) ([]byte, error) {
 	select {
 	case c.reading <- struct{}{}:

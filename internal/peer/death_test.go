@@ -20,7 +20,7 @@ import (
 // deaths is how many owners die.
 const deaths = 1000
 
-// mortal counts what a node has sent, and ends the node when that is enough.
+// mortal counts the bytes that a node sent, and kills the node at a limit.
 type mortal struct {
 	net.Listener
 	mu    sync.Mutex
@@ -47,7 +47,7 @@ func (m *mortal) Accept() (net.Conn, error) {
 	return mortalConn{c, m}, nil
 }
 
-// Write sends what is left to be sent before the end, and then nothing any more.
+// Write sends the remaining bytes before the end, and then nothing more.
 func (c mortalConn) Write(p []byte) (int, error) {
 	c.of.mu.Lock()
 	defer c.of.mu.Unlock()
@@ -63,15 +63,15 @@ func (c mortalConn) Write(p []byte) (int, error) {
 	c.of.Listener.Close()
 	for _, other := range c.of.conns {
 		if tcp, ok := other.(*net.TCPConn); ok && n%2 == 0 {
-			_ = tcp.SetLinger(0) // as if the machine had gone: a reset
+			_ = tcp.SetLinger(0) // like a machine that disappeared: a reset
 		}
 		other.Close()
 	}
 	return n, net.ErrClosed
 }
 
-// However far an owner got when it died: what comes out is right or an error, and
-// what stays on the disk is right. If somebody else has it, it is right.
+// However far an owner got before it died: the result is correct or an error, and the
+// disk contents are correct. If another node has the object, the result is correct.
 func TestOwnerDies(t *testing.T) {
 	owner, other := newHolder(t), newHolder(t)
 	data := [][]byte{noise(10, 1), noise(5_000, 2), noise(200_000, 3)}

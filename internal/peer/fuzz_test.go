@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// FuzzVerify: no header but that of the very request is accepted.
+// FuzzVerify: only the header of that exact request is accepted.
 func FuzzVerify(f *testing.F) {
 	s, err := ParseSecrets("sixteen bytes or more")
 	if err != nil {
@@ -40,7 +40,7 @@ func FuzzVerify(f *testing.F) {
 	})
 }
 
-// FuzzParseRange: what is accepted lies within the object.
+// FuzzParseRange: accepted ranges are within the object.
 func FuzzParseRange(f *testing.F) {
 	f.Add("bytes=5-", int64(10))
 	f.Add("bytes=-5", int64(10))

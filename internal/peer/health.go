@@ -9,7 +9,7 @@ import (
 	"github.com/holdfast-web/holdfast/internal/blob"
 )
 
-// How long a peer is left alone: twice as long each time in a row.
+// How long a peer is paused: twice as long each time in a row.
 const (
 	failPause  = time.Second
 	failMost   = 30 * time.Second
@@ -17,7 +17,7 @@ const (
 	wrongMost  = 30 * time.Minute
 )
 
-// cause is what can be wrong with a peer.
+// cause is a kind of peer failure.
 type cause string
 
 const (
@@ -30,14 +30,14 @@ const (
 	lies        cause = "it sent other bytes than asked for"
 )
 
-// peer is a node, and what is known of it.
+// peer is a node with its state.
 type peer struct {
 	Node
 	client *Client
 	told   told
 
 	mu    sync.Mutex
-	until time.Time // left alone
+	until time.Time // paused
 	fails int       // in a row
 	wrong int       // ever
 }
@@ -50,14 +50,14 @@ func (p *peer) available(now time.Time) bool {
 	return !now.Before(p.until)
 }
 
-// succeeded ends a row of failures. It does not make good for wrong bytes.
+// succeeded ends a series of failures. It does not clear wrong bytes.
 func (p *peer) succeeded() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.fails = 0
 }
 
-// failed leaves the peer alone for a while, and returns what to say of it.
+// failed pauses the peer, and returns a message for the log.
 func (p *peer) failed(why cause, err error) error {
 	p.mu.Lock()
 	p.pause(doubled(failPause, p.fails, failMost))
@@ -70,7 +70,7 @@ func (p *peer) failed(why cause, err error) error {
 // Reject implements blob.Peer.
 func (p *peer) Reject(_ blob.Ref, err error) { p.distrust(err) }
 
-// distrust leaves a peer alone that sent wrong bytes.
+// distrust pauses a peer that sent wrong bytes.
 func (p *peer) distrust(err error) {
 	p.mu.Lock()
 	p.pause(doubled(wrongPause, p.wrong, wrongMost))
@@ -79,7 +79,7 @@ func (p *peer) distrust(err error) {
 	p.log(lies, err)
 }
 
-// pause is under p.mu.
+// pause requires p.mu.
 func (p *peer) pause(d time.Duration) {
 	if until := time.Now().Add(d); until.After(p.until) {
 		p.until = until

@@ -17,7 +17,7 @@ import (
 	holdfast "github.com/holdfast-web/holdfast"
 )
 
-// raw is a peer that writes what a test says, and no more HTTP than that.
+// raw is a peer that writes exactly what a test says, without HTTP handling.
 func raw(t *testing.T, answer func(c net.Conn)) (address string) {
 	t.Helper()
 	l := listen(t)
@@ -53,7 +53,7 @@ func raw(t *testing.T, answer func(c net.Conn)) (address string) {
 	return l.Addr().String()
 }
 
-// endless writes until nobody reads.
+// endless writes until the reader stops.
 func endless(w io.Writer, text string) {
 	for {
 		if _, err := io.WriteString(w, text); err != nil {
@@ -62,8 +62,8 @@ func endless(w io.Writer, text string) {
 	}
 }
 
-// Whatever a peer does: nothing wrong is given out or kept, the next peer is asked,
-// and it is logged once.
+// Whatever a peer does: no wrong bytes are returned or kept, the next peer is asked, and
+// it is logged once.
 func TestHostilePeers(t *testing.T) {
 	data := noise(200_000, 1)
 	length := "Content-Length: " + strconv.Itoa(len(data)) + "\r\n"
@@ -112,7 +112,7 @@ func TestHostilePeers(t *testing.T) {
 				if _, err := c.Write(data[i : i+1]); err != nil {
 					return
 				}
-				time.Sleep(100 * time.Millisecond) // what it is about
+				time.Sleep(100 * time.Millisecond) // the subject
 			}
 		}, "too slow"},
 		"Refuses": {func(c net.Conn) { fmt.Fprint(c, "HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n") }, "does not accept the secret"},
@@ -143,7 +143,7 @@ func TestHostilePeers(t *testing.T) {
 	}
 }
 
-// A redirect is not followed, not even to look.
+// A redirect is never followed.
 func TestNoRedirectFollowed(t *testing.T) {
 	data := noise(100, 1)
 	h := newHolder(t)
@@ -160,7 +160,7 @@ func TestNoRedirectFollowed(t *testing.T) {
 	}
 }
 
-// request sends one request to a peer as it stands, signed for what signed says.
+// request sends one raw request to a peer, with a signature for the parameters in signed.
 type request struct {
 	method, target, host, secret, signedTarget string
 	header                                     http.Header
@@ -196,8 +196,8 @@ func (q request) send(t *testing.T, address string) (status int, body string) {
 	return resp.StatusCode, string(data)
 }
 
-// The server answers what is signed, fresh, meant for it and in canonical form, and
-// nothing else; it says why in its log, once for each address.
+// The server answers only requests that are signed, fresh, addressed to it and canonical.
+// It logs the reason for a refusal, once per address.
 func TestHostileRequests(t *testing.T) {
 	h := newHolder(t)
 	data := []byte("what the node holds, neither more nor less")

@@ -1,21 +1,20 @@
-// Package peer lets the nodes of a cluster fetch from each other what they hold:
-// objects, manifests and inventories, each by the digest that names it.
+// Package peer lets the nodes of a cluster fetch from each other: objects, manifests and
+// inventories, each by its digest.
 //
 //	GET /objects/<object name>     Holdfast-Size says how many bytes it must have
 //	GET /manifests/<digest>
 //	GET /inventories/<digest>
 //
-// There is nothing else, and no name that is not in its canonical form. A node
-// answers from what is on its own machine and never asks others for it, so that
-// requests cannot go round in circles.
+// There are no other paths, and names must be in canonical form. A node answers from its
+// own machine and never asks others, so requests cannot go in circles.
 //
-// Every request is signed with a secret that all nodes share; see Secrets. Answers
-// are not: who asks knows the digest and the size of what it wants, and believes
-// nothing else. It follows no redirects, reads no more than it asked for, and has
-// a deadline for every step. A peer that fails is left alone for a while, one that
-// sent other bytes for longer. What is wrong with a peer is logged once.
+// Every request is signed with a secret that all nodes share; see Secrets. Answers are
+// not signed: the client knows the digest and the size, and checks both. It follows no
+// redirects, reads no more than it asked for, and has a deadline for every step. A peer
+// that fails is paused for a while, one that sent wrong bytes for longer. Each kind of
+// failure of a peer is logged once.
 //
-// Peers come from the entries of nodes in the registry, and from nowhere else.
+// Peers come only from the entries of nodes in the registry.
 package peer
 
 import (
@@ -31,7 +30,7 @@ const (
 	sizeHeader = "Holdfast-Size"
 )
 
-// MaxText bounds the text of a manifest or inventory, in bytes, as the store does.
+// MaxText bounds the text of a manifest or inventory, in bytes, like the store.
 const MaxText = 256 << 20
 
 // Kind is a kind of text.

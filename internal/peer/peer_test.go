@@ -41,7 +41,7 @@ func secrets(t testing.TB, text string) peer.Secrets {
 	return s
 }
 
-// journal keeps what is logged.
+// journal collects log records.
 type journal struct {
 	mu   sync.Mutex
 	text bytes.Buffer
@@ -61,17 +61,17 @@ func (j *journal) String() string {
 
 func (j *journal) logger() *slog.Logger { return slog.New(slog.NewTextHandler(j, nil)) }
 
-// machine is a node with a store that has nothing, and a disk of its own.
+// machine is a node with an empty store and its own disk.
 type machine struct {
 	*blob.Source
 	t      testing.TB
 	log    *journal
 	client *peer.Client
 	cache  string
-	fails  error // what the store says: with ErrCorrupt, peers are asked once
+	fails  error // the store's answer: after ErrCorrupt, peers are asked once
 }
 
-// newMachine returns a machine whose peers are at the addresses.
+// newMachine returns a machine with peers at the addresses.
 func newMachine(t testing.TB, text string, addresses ...string) *machine {
 	t.Helper()
 	m := &machine{t: t, log: &journal{}, cache: t.TempDir(), fails: holdfast.ErrUnavailable}
@@ -98,7 +98,7 @@ func newMachine(t testing.TB, text string, addresses ...string) *machine {
 	return m
 }
 
-// holder is a node that has what is put in its store.
+// holder is a node that has the objects put in its store.
 type holder struct {
 	*blob.Source
 	store *store.Store
@@ -216,7 +216,7 @@ func (m *machine) cached() (names []string) {
 	return names
 }
 
-// What one node holds, another gets, of all sizes, and holds it then itself.
+// A node gets an object of any size from another node, and then has it itself.
 func TestFetch(t *testing.T) {
 	h := newHolder(t)
 	all := [][]byte{{}, noise(1, 1), noise(60_000, 2), noise(300_000, 3), noise(3_000_000, 4)}
@@ -229,7 +229,7 @@ func TestFetch(t *testing.T) {
 			m.wantRead(data)
 		}
 	}
-	if n := m.Stats().Fetches; n != 2*int64(len(all)) { // each once in vain from the store
+	if n := m.Stats().Fetches; n != 2*int64(len(all)) { // each also asked for once from the store
 		t.Errorf("%d fetches", n)
 	}
 	if _, err := m.read(refOf(noise(10, 5))); !errors.Is(err, holdfast.ErrUnavailable) {
@@ -240,7 +240,7 @@ func TestFetch(t *testing.T) {
 	}
 }
 
-// A node gives what it holds, and does not fetch it for others.
+// A node sends only objects that it has, and does not fetch for others.
 func TestNoDetours(t *testing.T) {
 	h := newHolder(t)
 	data := noise(100, 1)
@@ -278,7 +278,8 @@ func TestText(t *testing.T) {
 	}
 }
 
-// Secrets change one node after the other: a node accepts all, and signs with its first.
+// Secrets can be changed one node at a time: a node accepts all of its secrets, and signs
+// with the first.
 func TestSecretsChange(t *testing.T) {
 	const newer = "a new and even longer secret"
 	h := newHolder(t)
@@ -302,7 +303,7 @@ func TestSecretsChange(t *testing.T) {
 	}
 }
 
-// What is no address is no peer.
+// Invalid addresses are not peers.
 func TestAddresses(t *testing.T) {
 	h := newHolder(t)
 	data := noise(100, 1)
@@ -321,8 +322,8 @@ func TestAddresses(t *testing.T) {
 	}
 }
 
-// TestFirst: those who are said to have an object come first, in their order, and then
-// all others; and there is nobody before the first is known.
+// TestFirst: peers said to have an object come first, in order, then all others; there
+// are none before the first is known.
 func TestFirst(t *testing.T) {
 	c := peer.NewClient(peer.ClientConfig{Secrets: secrets(t, secret), Logger: slog.New(slog.DiscardHandler)})
 	if c.Any() {
@@ -356,7 +357,7 @@ func TestParseSecrets(t *testing.T) {
 	}
 }
 
-// cutter breaks answers off after so many bytes, so many times.
+// cutter breaks answers off after that many bytes, that many times.
 type cutter struct {
 	http.ResponseWriter
 	left int
@@ -374,8 +375,8 @@ func (c *cutter) Write(p []byte) (int, error) {
 
 func (c *cutter) Unwrap() http.ResponseWriter { return c.ResponseWriter }
 
-// A transfer that breaks off goes on where it ended; one that breaks off again and
-// again ends, and nothing of it is kept.
+// A broken transfer resumes where it ended; one that breaks off repeatedly fails, and
+// nothing of it is kept.
 func TestResume(t *testing.T) {
 	for _, cuts := range []int{1, 3, 1000} {
 		t.Run(fmt.Sprint(cuts), func(t *testing.T) {

@@ -14,26 +14,25 @@ import (
 )
 
 const (
-	// scheme of the Authorization header: the time of the request in seconds since
-	// 1970, a dot, and the signature in hexadecimal digits.
+	// scheme of the Authorization header: the time of the request in seconds since 1970,
+	// a dot, and the signature in hexadecimal digits.
 	scheme = "Holdfast-HMAC-SHA256 "
-	// MaxSkew is how far the clocks of two nodes may be apart, and how long a
-	// request that somebody overheard can be sent again. It gives no more than was
-	// overheard already.
+	// MaxSkew is how far the clocks of two nodes may differ, and how long an intercepted
+	// request can be replayed. A replay returns only what was already intercepted.
 	MaxSkew = 5 * time.Minute
-	// MinSecret is the least length of a secret, in bytes.
+	// MinSecret is the minimum length of a secret, in bytes.
 	MinSecret  = 16
 	maxSecrets = 8
 )
 
-// Secrets are what the nodes of a cluster share. A node signs with the first, and
-// accepts all, so that they can be changed one node after the other.
+// Secrets are shared by the nodes of a cluster. A node signs with the first, and accepts
+// all, so that they can be changed one node at a time.
 //
-// A signature covers the peer that is asked, by its address, the path, the range,
-// the size and the time: it is of no use for another object or at another peer.
+// A signature covers the address of the peer, the path, the range, the size and the time:
+// it is useless for another object or another peer.
 type Secrets struct{ keys [][]byte }
 
-// ParseSecrets reads one secret a line.
+// ParseSecrets reads one secret per line.
 func ParseSecrets(text string) (Secrets, error) {
 	var s Secrets
 	for line := range strings.Lines(text) {
@@ -55,7 +54,7 @@ func ParseSecrets(text string) (Secrets, error) {
 // String keeps secrets out of logs.
 func (s Secrets) String() string { return strconv.Itoa(len(s.keys)) + " secrets" }
 
-// GoString keeps them out of there as well.
+// GoString also keeps secrets out of logs.
 func (s Secrets) GoString() string { return s.String() }
 
 // sign signs a request to the peer at address.
@@ -64,8 +63,8 @@ func (s Secrets) sign(r *http.Request, address string, now time.Time) {
 	r.Header.Set("Authorization", scheme+at+"."+hex.EncodeToString(signature(s.keys[0], r, address, r.URL.Path, at)))
 }
 
-// verify reports whether a request that came to address is signed with one of the
-// secrets, and was so not long ago.
+// verify reports whether a request to address has a recent signature with one of the
+// secrets.
 func (s Secrets) verify(r *http.Request, address string, now time.Time) bool {
 	text, ok := strings.CutPrefix(r.Header.Get("Authorization"), scheme)
 	at, sum, ok2 := strings.Cut(text, ".")
@@ -83,8 +82,8 @@ func (s Secrets) verify(r *http.Request, address string, now time.Time) bool {
 	return fits
 }
 
-// signature covers all that an answer depends on. None of the parts can hold a line
-// break: net/http sees to it.
+// signature covers everything that an answer depends on. None of the parts can contain a
+// line break, which net/http ensures.
 func signature(key []byte, r *http.Request, address, path, at string) []byte {
 	mac := hmac.New(sha256.New, key)
 	for _, part := range []string{"holdfast peer 1", r.Method, address, path, r.Header.Get("Range"), r.Header.Get(sizeHeader), at} {

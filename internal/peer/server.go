@@ -17,13 +17,13 @@ import (
 	"github.com/holdfast-web/holdfast/internal/blob"
 )
 
-// Objects opens objects that are on this machine, verified; *blob.Source is one.
+// Objects opens verified objects on this machine; *blob.Source is one.
 type Objects interface {
-	// OpenLocal returns an error that wraps ErrNotFound for what is elsewhere.
+	// OpenLocal returns an error that wraps ErrNotFound for an object that is elsewhere.
 	OpenLocal(ctx context.Context, ref blob.Ref) (blob.Content, error)
 }
 
-// Texts reads texts that are on this machine.
+// Texts reads texts on this machine.
 type Texts interface {
 	// Text returns a text, which need not be verified, or an error that wraps
 	// ErrNotFound.
@@ -31,22 +31,22 @@ type Texts interface {
 }
 
 const (
-	// maxAnswers bounds the answers under way; more are told to come again.
+	// maxAnswers bounds the concurrent answers; further clients are told to retry.
 	maxAnswers = 32
-	// piece is what is written with one deadline.
+	// piece is how much is written under one deadline.
 	piece = 1 << 20
 	// pieceTimeout is how long a peer may take for it.
 	pieceTimeout = 10 * time.Second
-	// openTimeout bounds how long the disk may take.
+	// openTimeout bounds disk access.
 	openTimeout = 5 * time.Second
-	// maxStrangers bounds the addresses of which is remembered that they were logged.
+	// maxStrangers bounds how many logged addresses are remembered.
 	maxStrangers = 1024
 )
 
 // ServerConfig of a Server. All but Texts are required.
 type ServerConfig struct {
 	Secrets Secrets
-	Address string // host:port by which peers know this node; requests must be signed for it
+	Address string // host:port of this node for peers; requests must be signed for it
 	Objects Objects
 	Texts   Texts // nil: has none
 	Logger  *slog.Logger
@@ -64,7 +64,7 @@ func NewServer(c ServerConfig) *Server {
 	return &Server{ServerConfig: c, answers: make(chan struct{}, maxAnswers), told: told{most: maxStrangers}}
 }
 
-// refusal is an answer that is none.
+// refusal means the peer declined to answer.
 type refusal struct {
 	status int
 	reason string
@@ -72,8 +72,8 @@ type refusal struct {
 
 func (r refusal) Error() string { return r.reason }
 
-// ServeHTTP implements http.Handler. Refusals say no more than their status, and
-// end the connection.
+// ServeHTTP implements http.Handler. A refusal reveals only its status, and ends the
+// connection.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("Cache-Control", "no-store")
@@ -89,7 +89,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case errors.Is(err, holdfast.ErrNotFound):
 		w.WriteHeader(http.StatusNotFound)
 	case errors.Is(err, errCut):
-		panic(http.ErrAbortHandler) // nobody may take it for the whole
+		panic(http.ErrAbortHandler) // a cut answer must not look complete
 	default:
 		if s.told.first("unanswered") {
 			s.Logger.Warn("peer not answered; not logged again", "path", r.RequestURI, "error", err)
@@ -98,7 +98,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// logRefusal logs the first refusal of a cause to an address.
+// logRefusal logs the first refusal for each cause and address.
 func (s *Server) logRefusal(r *http.Request, no refusal) {
 	host, _, _ := net.SplitHostPort(r.RemoteAddr)
 	if no.status != http.StatusServiceUnavailable && s.told.first(host+" "+no.reason) {
@@ -164,7 +164,7 @@ func (s *Server) object(w http.ResponseWriter, r *http.Request, name holdfast.Ob
 	return send(w, status, content, off)
 }
 
-// parseRange reads the only form that peers use; none is 0.
+// parseRange reads the only form that peers use; "" means no range.
 func parseRange(text string, size int64) (off int64, err error) {
 	if text == "" {
 		return 0, nil
@@ -193,12 +193,12 @@ func (s *Server) text(w http.ResponseWriter, kind Kind, d holdfast.Digest) error
 	return send(w, http.StatusOK, textContent{strings.NewReader(string(text))}, 0)
 }
 
-// textContent is a text as a blob.Content.
+// textContent adapts a text to blob.Content.
 type textContent struct{ *strings.Reader }
 
 func (textContent) Close() error { return nil }
 
-// errCut: the answer broke off.
+// errCut: the answer was cut off.
 var errCut = errors.New("answer cut off")
 
 // send writes a content from off to its end.
@@ -208,7 +208,7 @@ func send(w http.ResponseWriter, status int, c blob.Content, off int64) error {
 	w.WriteHeader(status)
 	control := http.NewResponseController(w)
 	for off < c.Size() {
-		// Where deadlines are not supported, those of the server hold.
+		// If deadlines are not supported, those of the server apply.
 		_ = control.SetWriteDeadline(time.Now().Add(pieceTimeout))
 		n, err := blob.WriteRange(w, c, off, min(piece, c.Size()-off))
 		if off += n; err != nil || n == 0 {
@@ -223,14 +223,14 @@ var (
 	_ io.ReaderAt  = textContent{}
 )
 
-// told remembers what was logged, up to a number of things.
+// told remembers logged facts, up to a limit.
 type told struct {
 	most int
 	mu   sync.Mutex
 	seen map[string]bool
 }
 
-// first reports whether what is new. Beyond the bound nothing is.
+// first reports whether the fact is new. Beyond the limit nothing is.
 func (t *told) first(what string) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()

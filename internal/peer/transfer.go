@@ -13,7 +13,7 @@ import (
 	"github.com/holdfast-web/holdfast/internal/blob"
 )
 
-// maxResumes bounds how often one transfer goes on where it broke off.
+// maxResumes bounds how often one transfer resumes.
 const maxResumes = 3
 
 var (
@@ -21,16 +21,16 @@ var (
 	errSlow   = errors.New("not all of it came in time")
 )
 
-// Open implements blob.Peer. What breaks off is taken up again where it ended, at
-// the same peer: of two, nobody could tell whose bytes were wrong.
+// Open implements blob.Peer. A broken transfer resumes at the same peer: with two, it
+// would be unknown which one's bytes were wrong.
 func (p *peer) Open(ctx context.Context, ref blob.Ref) (io.ReadCloser, error) {
 	return p.open(ctx, objectPath+ref.Name.String(), ref.Size)
 }
 
-// transfer is an answer of a peer, and what it takes to ask for the rest of it.
+// transfer is an answer of a peer, with the state for requesting the rest of it.
 type transfer struct {
 	peer    *peer
-	ctx     context.Context //nolint:containedctx // of the one call that it is
+	ctx     context.Context //nolint:containedctx // of the call that made it
 	cancel  context.CancelCauseFunc
 	stop    context.CancelFunc
 	silence *time.Timer
@@ -42,7 +42,7 @@ type transfer struct {
 	body    io.ReadCloser
 }
 
-// open asks for what is at path. size is that of an object, or -1 for a text.
+// open requests path. size is that of an object, or -1 for a text.
 func (p *peer) open(ctx context.Context, path string, size int64) (*transfer, error) {
 	t := &transfer{peer: p, path: path, object: size >= 0, size: size}
 	ctx, t.stop = context.WithTimeoutCause(ctx, deadline(size), errSlow)
@@ -63,7 +63,7 @@ func deadline(size int64) time.Duration {
 	return patience + time.Duration(size/slowest)*time.Second
 }
 
-// request asks for the bytes from t.off.
+// request requests the bytes from t.off.
 func (t *transfer) request() error {
 	c, p := t.peer.client, t.peer
 	req, err := http.NewRequestWithContext(t.ctx, http.MethodGet, c.scheme+"://"+p.Address+t.path, nil)
@@ -82,14 +82,14 @@ func (t *transfer) request() error {
 		return t.failed(unreachable, err)
 	}
 	if err := t.check(resp); err != nil {
-		_ = resp.Body.Close() // nothing of it is wanted
+		_ = resp.Body.Close() // its content is not needed
 		return err
 	}
 	t.body = resp.Body
 	return nil
 }
 
-// check reports why an answer is not what was asked for.
+// check reports why an answer does not match the request.
 func (t *transfer) check(resp *http.Response) error {
 	want := http.StatusOK
 	if t.off > 0 {
@@ -119,7 +119,7 @@ func (t *transfer) check(resp *http.Response) error {
 	return nil
 }
 
-// failed tells what the peer has to do with a failure: none, if the caller gave up.
+// failed returns the error for the peer's health: none, if the caller gave up.
 func (t *transfer) failed(why cause, err error) error {
 	switch {
 	case t.ctx.Err() == nil:
@@ -164,7 +164,7 @@ func (t *transfer) end() {
 	t.stop()
 }
 
-// Close ends the transfer, whether all of it was read or not.
+// Close ends the transfer, whether or not all of it was read.
 func (t *transfer) Close() error {
 	err := t.body.Close()
 	t.end()

@@ -6,18 +6,18 @@ import (
 	holdfast "github.com/holdfast-web/holdfast"
 )
 
-// Bundle is Vite's manifest: sources and what became of them (Vite guide,
-// "Backend Integration").
+// Bundle is Vite's manifest: source files and their outputs (Vite guide, "Backend
+// Integration").
 type Bundle map[string]Chunk
 
-// Chunk is what became of one source.
+// Chunk is the output of one source.
 type Chunk struct {
 	File    string   `json:"file"`
 	CSS     []string `json:"css"`
 	Imports []string `json:"imports"` // keys of others
 }
 
-// ParseBundle reads a file that may be such a manifest; nil if it is none.
+// ParseBundle reads a file that may be such a manifest; nil if it is not.
 func ParseBundle(text []byte) Bundle {
 	var b Bundle
 	if json.Unmarshal(text, &b) != nil {
@@ -31,7 +31,7 @@ func ParseBundle(text []byte) Bundle {
 	return b
 }
 
-// key returns the key of the chunk that name means, by its source or its file.
+// key returns the key of the chunk that name refers to, by its source or its file.
 func (b Bundle) key(name string) (key string, ok bool) {
 	if _, ok := b[name]; ok {
 		return name, true
@@ -44,9 +44,9 @@ func (b Bundle) key(name string) (key string, ok bool) {
 	return "", false
 }
 
-// Entry returns the tags that load an entry: a source that b knows, or a script
-// or a style sheet by its path or its logical name. With a bundle those of what it
-// imports are among them: style sheets, the script itself, then its imports.
+// Entry returns the tags that load an entry: a source that b knows, or a script or a
+// style sheet by its path or its logical name. With a bundle they include those of its
+// imports: style sheets, the script itself, then its imports.
 func (l *Links) Entry(b Bundle, name string) ([]Tag, bool) {
 	f, found := l.find(name)
 	if found {
@@ -64,7 +64,7 @@ func (l *Links) Entry(b Bundle, name string) ([]Tag, bool) {
 	return nil, false
 }
 
-// find returns the file that a path, or a logical name of one file only, means.
+// find returns the file for a path, or for a logical name of exactly one file.
 func (l *Links) find(name string) (*holdfast.File, bool) {
 	if f, ok := l.manifest.Lookup(name); ok {
 		return f, true

@@ -13,8 +13,8 @@ type ImportMap struct {
 	Integrity map[string]string `json:"integrity,omitempty"`
 }
 
-// ImportMap maps the logical names of scripts to their URLs. Scripts that share
-// a logical name keep their paths: no name may mean two things.
+// ImportMap maps the logical names of scripts to their URLs. Scripts that share a logical
+// name keep their paths: a name must not be ambiguous.
 func (l *Links) ImportMap() ImportMap {
 	m := ImportMap{Imports: map[string]string{}}
 	if !l.options.Unproved {
@@ -32,8 +32,8 @@ func (l *Links) ImportMap() ImportMap {
 	return m
 }
 
-// Named calls yield with each file and its logical name, or its path if others
-// share that name.
+// Named calls yield with each file and its logical name, or its path if others share that
+// name.
 func (l *Links) Named(yield func(name string, f *holdfast.File) bool) {
 	files := l.manifest.Files()
 	holders := make(map[string]int)

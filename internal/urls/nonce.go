@@ -7,11 +7,11 @@ import (
 	holdfast "github.com/holdfast-web/holdfast"
 )
 
-// Nonce is what a page's Content-Security-Policy names, again for each answer, so that
+// Nonce is the value in a page's Content-Security-Policy, new for each answer, that lets
 // only elements with the same value load scripts and style sheets.
 type Nonce struct{ text string }
 
-// ParseNonce wants a base64-value (CSP level 3, section 2.3.1).
+// ParseNonce accepts a base64-value (CSP level 3, section 2.3.1).
 func ParseNonce(text string) (Nonce, error) {
 	value := strings.TrimSuffix(strings.TrimSuffix(text, "="), "=")
 	if value == "" || strings.Trim(value, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_") != "" {
@@ -28,8 +28,8 @@ func (n Nonce) Attribute() string {
 	return ` nonce="` + n.text + `"`
 }
 
-// With returns the tag with a nonce. The Link field has it as well: what is fetched
-// because of it must be allowed as well.
+// With returns the tag with a nonce. The Link field also has it, because the policy also
+// applies to its fetches.
 func (t Tag) With(n Nonce) Tag {
 	if n.text == "" {
 		return t

@@ -52,14 +52,14 @@ func unquote(v []byte) string {
 // helper.
 type Tag struct {
 	HTML string
-	// Hint is the value of a Link field (RFC 8288) that lets a browser fetch the
-	// file before it has read the page; "" where that is of no use.
+	// Hint is the value of a Link field (RFC 8288) that lets a browser fetch the file
+	// before it has read the page; "" if that is useless.
 	Hint string
 }
 
-// Tags returns the tags of scripts, preloads and style sheets of a page that lie
-// in the release, with URLs of the release, and of the client helper. What lies
-// elsewhere is left out.
+// Tags returns the tags of scripts, preloads and style sheets of a page whose files are
+// in the release, with URLs of the release, and of the client helper. Files elsewhere are
+// left out.
 func (l *Links) Tags(page []byte) (tags []Tag) {
 	base := &url.URL{Path: l.settings.Mount.Path() + "/index.html"}
 	for _, e := range elements(page) {
@@ -73,7 +73,7 @@ func (l *Links) Tags(page []byte) (tags []Tag) {
 		}
 		path, inside := l.resolve(base, e.attributes[source])
 		if inside && path == holdfast.ClientHelper {
-			// What a server renders lacks the header that tells the helper the release.
+			// Server-rendered pages lack the header that tells the helper the release.
 			tags = append(tags, Tag{HTML: e.tag(source, l.base+"/"+path, "data-release", l.release.String())})
 		} else if f, ok := l.manifest.Lookup(path); inside && ok && l.Served(f) {
 			tags = append(tags, l.tag(&e, source, f))
@@ -87,7 +87,7 @@ func (l *Links) Module(f *holdfast.File) Tag {
 	return l.tag(&element{"script", map[string]string{"type": "module"}}, "src", f)
 }
 
-// ModulePreload returns the tag that fetches a module before others ask for it.
+// ModulePreload returns the tag that fetches a module before others need it.
 func (l *Links) ModulePreload(f *holdfast.File) Tag {
 	return l.tag(&element{"link", map[string]string{"rel": "modulepreload"}}, "href", f)
 }
@@ -105,8 +105,8 @@ func (l *Links) tag(e *element, source string, f *holdfast.File) Tag {
 	return Tag{e.tag(source, to, append(proof, "crossorigin", "anonymous")...), e.hint(to, proof)}
 }
 
-// hint returns the Link value that makes a browser fetch just what the element
-// will load: only with the same crossorigin and integrity is it fetched once.
+// hint returns the Link value that makes a browser fetch exactly what the element will
+// load: only with the same crossorigin and integrity is it fetched once.
 func (e *element) hint(to string, proof []string) string {
 	var rel string
 	switch rels := strings.Fields(strings.ToLower(e.attributes["rel"])); {
@@ -133,12 +133,12 @@ func (e *element) has(attribute string) bool {
 	return ok
 }
 
-// isToken reports whether a value can stand in a header field as it is.
+// isToken reports whether a value can be in a header field without quoting.
 func isToken(s string) bool {
 	return s != "" && strings.Trim(strings.ToLower(s), "abcdefghijklmnopqrstuvwxyz") == ""
 }
 
-// source names the attribute with the URL of what the element loads, or "".
+// source names the attribute with the URL that the element loads, or "".
 func (e *element) source() string {
 	switch e.name {
 	case "script":
@@ -155,7 +155,7 @@ func (e *element) source() string {
 	return ""
 }
 
-// resolve returns the path below the app's mount that a reference leads to.
+// resolve returns the path of a reference below the app's mount.
 func (l *Links) resolve(base *url.URL, ref string) (path string, inside bool) {
 	u, err := base.Parse(ref)
 	if err != nil || u.Scheme != "" || u.Host != "" || u.Opaque != "" {
@@ -187,9 +187,9 @@ func Loads(page []byte) bool {
 	return slices.ContainsFunc(elements(page), func(e element) bool { return e.source() != "" })
 }
 
-// tag writes the element with another URL and more attributes, pairs of name and
-// value. Of the others those stay that say how it is loaded, and what the client
-// helper asks. Integrity needs a CORS request, so crossorigin stays.
+// tag writes the element with another URL and more attributes, pairs of name and value.
+// It keeps the attributes that say how it is loaded and those that the client helper
+// uses. Integrity needs a CORS request, so crossorigin stays.
 func (e *element) tag(source, to string, more ...string) string {
 	var b strings.Builder
 	attribute := func(name, value string) { b.WriteString(" " + name + `="` + stdhtml.EscapeString(value) + `"`) }

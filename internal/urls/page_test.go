@@ -130,8 +130,8 @@ func TestParseOrigin(t *testing.T) {
 	}
 }
 
-// A browser that fetches a file early must ask for it as the page will, or it
-// fetches it twice.
+// A browser that fetches a file early must request it like the page, or it fetches it
+// twice.
 func TestHints(t *testing.T) {
 	l := linksTo(t, "/", "a.js", "b.css")
 	sri := func(p string) string {

@@ -1,5 +1,5 @@
 // Package urls builds the URLs of a release's files in every form, and the tags and
-// import maps that a server puts into the pages it renders.
+// import maps for server-rendered pages.
 package urls
 
 import (
@@ -13,8 +13,8 @@ import (
 	holdfast "github.com/holdfast-web/holdfast"
 )
 
-// prefixLength is how many digits of a digest full and content URLs carry: at
-// 64 bits no two files of one path meet by chance.
+// prefixLength is how many digits of a digest full and content URLs contain: with 64 bits
+// no two files of one path collide by chance.
 const prefixLength = 16
 
 // Form is a form of URLs.
@@ -22,10 +22,10 @@ type Form string
 
 // The forms.
 const (
-	Pinned  Form = "pinned"  // /@RELEASE/PATH: that release's file, whatever is live
+	Pinned  Form = "pinned"  // /@RELEASE/PATH: that release's file, regardless of the live one
 	Full    Form = "full"    // /@RELEASE/~DIGEST/PATH: as pinned, and the URL proves the bytes
 	Content Form = "content" // /~DIGEST/PATH: the same URL in every release with the same file
-	Plain   Form = "plain"   // /PATH: what is live
+	Plain   Form = "plain"   // /PATH: the live release's
 )
 
 // ParseForm accepts the names of the forms.
@@ -36,25 +36,25 @@ func ParseForm(text string) (Form, error) {
 	return "", fmt.Errorf("%w: URL form %q: want pinned, full, content or plain", holdfast.ErrInvalid, text)
 }
 
-// Options say what the links look like.
+// Options configure links.
 type Options struct {
 	Origin string // put before each URL, such as https://cdn.example.com; "" for none
 	Form   Form   // of the URLs of Href, tags and import maps; pinned if empty
-	// Unproved leaves integrity out: the bytes may change under their URLs.
+	// Unproved omits integrity: the bytes may change under their URLs.
 	Unproved bool
 }
 
 // Links builds the links to one release's files. It is immutable.
 type Links struct {
 	options  Options
-	base     string // where the app lies, without a trailing slash
+	base     string // the app's mount, without a trailing slash
 	release  holdfast.ReleaseID
 	settings *holdfast.Settings
 	manifest *holdfast.Manifest
 }
 
-// New returns the links to the files of a release. Without an origin they are
-// absolute paths, or, for an app that is bound to a host, relative to the scheme.
+// New returns the links to the files of a release. Without an origin they are absolute
+// paths or, for an app bound to a host, relative to the scheme.
 func New(o Options, id holdfast.ReleaseID, s *holdfast.Settings, m *holdfast.Manifest) *Links {
 	base := o.Origin
 	if base == "" && s.Mount.Host() != "" {
@@ -75,9 +75,9 @@ func EscapePath(p string) string {
 	return strings.Join(segments, "/")
 }
 
-// To returns the URL of a file in one of the forms. Of a file with relative
-// references, which full and content URLs would lead astray, only a pinned or a
-// plain one is of use; see Href.
+// To returns the URL of a file in one of the forms. For a file with relative references,
+// which would resolve incorrectly under full and content URLs, only a pinned or a plain
+// one is useful; see Href.
 func (l *Links) To(f *holdfast.File, form Form) string {
 	proof := "~" + f.Digest.String()[:prefixLength] + "/"
 	switch form {
@@ -92,8 +92,8 @@ func (l *Links) To(f *holdfast.File, form Form) string {
 	}
 }
 
-// Href returns the URL of a file in the form of the options, or the pinned one
-// where that would lead its references astray.
+// Href returns the URL of a file in the form of the options, or the pinned one where
+// relative references would resolve incorrectly.
 func (l *Links) Href(f *holdfast.File) string {
 	if f.Relative && l.options.Form != Plain {
 		return l.To(f, Pinned)
@@ -101,7 +101,7 @@ func (l *Links) Href(f *holdfast.File) string {
 	return l.To(f, l.options.Form)
 }
 
-// Served reports whether nodes answer with the file at all.
+// Served reports whether nodes serve the file at all.
 func (l *Links) Served(f *holdfast.File) bool {
 	return !holdfast.IsSourceMap(f.Path) || l.settings.SourceMaps == holdfast.SourceMapsPublic
 }
