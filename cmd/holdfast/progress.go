@@ -1,11 +1,16 @@
 package main
 
 import (
+	"cmp"
+	"fmt"
 	"io"
+	"os"
 	"sync"
 	"time"
 
 	"github.com/cheggaaa/pb/v3"
+
+	"github.com/holdfast-web/holdfast/internal/publish"
 )
 
 const (
@@ -19,6 +24,7 @@ const (
 type amount struct {
 	files, filesDone int
 	bytes, bytesDone int64
+	waiting          string // what the command waits for before it goes on; "" if nothing
 }
 
 // progress tells how far a long command is: as a bar on a terminal, else as a
@@ -33,6 +39,7 @@ type progress struct {
 	mu   sync.Mutex
 	now  amount
 	last time.Time // when it was told last
+	told string    // the last line of amount.waiting
 	bar  *pb.ProgressBar
 }
 
@@ -67,6 +74,11 @@ func (p *progress) show(now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch {
+	case p.now.waiting != "": // a line, also on a terminal: it says whom to look at
+		if due := now.Sub(p.last) >= plainEvery; p.told == "" || due && p.told != p.now.waiting {
+			p.last, p.told = now, p.now.waiting
+			p.ui.note("%s", p.now.waiting)
+		}
 	case p.now.bytes == 0: // nothing is known yet
 	case p.ui.terminal:
 		p.draw()
@@ -96,5 +108,27 @@ func (p *progress) finish() {
 	p.running.Wait()
 	if p.bar != nil {
 		_, _ = io.WriteString(p.ui.err, "\r\x1b[K") // a bar that cannot be removed is no failure
+	}
+}
+
+// publisher says which process this is, for others that publish the same build.
+func publisher() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "a machine without a name"
+	}
+	return fmt.Sprintf("%s (process %d)", host, os.Getpid())
+}
+
+// amountOf shows how far a publish is.
+func amountOf(p publish.Progress) func(*amount) {
+	return func(a *amount) {
+		*a = amount{files: p.Blobs, filesDone: p.BlobsDone, bytes: p.Bytes, bytesDone: p.BytesDone}
+		if c := p.Copier; c != nil {
+			a.waiting = fmt.Sprintf("waiting for %s, which is publishing the same build", cmp.Or(c.By, "another publisher"))
+			if c.Files > 0 {
+				a.waiting += fmt.Sprintf(" (%s of %s)", grouped(c.FilesDone), count(c.Files, "file"))
+			}
+		}
 	}
 }

@@ -57,7 +57,7 @@ func TestQuickCommandsShowNothing(t *testing.T) {
 		var stderr bytes.Buffer
 		c := &cli{ui: &ui{err: &stderr, terminal: true}}
 		p := c.progress("stored")
-		p.update(func(a *amount) { *a = amount{1, 1, 10, 10} })
+		p.update(func(a *amount) { *a = amount{files: 1, filesDone: 1, bytes: 10, bytesDone: 10} })
 		time.Sleep(quick / 2)
 		p.finish()
 		if stderr.Len() > 0 {

@@ -199,10 +199,10 @@ func (c *cli) publishBuild(ctx context.Context, b *backends, dir string, o publi
 	}
 	bar := c.progress("stored")
 	result, err := publish.Publish(ctx, publish.Deps{Store: b.store, Registry: b.registry}, build, publish.Options{
-		App: o.app, Create: o.create, ID: o.release, Settings: settings, Effort: coding.Effort(o.effort), AllowClash: o.allowClash, AnyID: o.asIs, DryRun: o.dryRun,
+		App: o.app, Create: o.create, By: publisher(), ID: o.release, Settings: settings, Effort: coding.Effort(o.effort), AllowClash: o.allowClash, AnyID: o.asIs, DryRun: o.dryRun,
 		Apps: b.registry.Apps,
 		Progress: func(p publish.Progress) {
-			bar.update(func(a *amount) { *a = amount{p.Blobs, p.BlobsDone, p.Bytes, p.BytesDone} })
+			bar.update(amountOf(p))
 		},
 	})
 	bar.finish()

@@ -64,9 +64,9 @@ func (c *cli) undelete(ctx context.Context, b *backends, app holdfast.AppName, i
 	}
 	bar := c.progress("stored")
 	result, err := publish.Undelete(ctx, publish.Deps{Registry: b.registry}, b.store, publish.Options{
-		App: app, ID: id, Settings: state.Settings, Local: state.Local, Apps: b.registry.Apps,
+		App: app, ID: id, By: publisher(), Settings: state.Settings, Local: state.Local, Apps: b.registry.Apps,
 		Progress: func(p publish.Progress) {
-			bar.update(func(a *amount) { *a = amount{p.Blobs, p.BlobsDone, p.Bytes, p.BytesDone} })
+			bar.update(amountOf(p))
 		},
 	})
 	bar.finish()

@@ -92,7 +92,9 @@ func (c *cli) verify(ctx context.Context, b *backends, o verifyOptions) error {
 	}
 	bar := c.progress("verified")
 	config := scrub.Config{Registry: b.registry, Store: b.store.Slowed(o.rate), Floor: floor, Progress: func(p scrub.Progress) {
-		bar.update(func(a *amount) { *a = amount{p.Objects, p.ObjectsDone, p.Bytes, p.BytesDone} })
+		bar.update(func(a *amount) {
+			*a = amount{files: p.Objects, filesDone: p.ObjectsDone, bytes: p.Bytes, bytesDone: p.BytesDone}
+		})
 	}}
 	run := scrub.Check
 	if o.repair {

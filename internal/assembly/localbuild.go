@@ -46,6 +46,7 @@ func (b LocalBuild) Publish(ctx context.Context, r *registry.Registry, s *store.
 	b.tellUnpinned(ctx, build, &settings, id)
 	return publish.Publish(ctx, publish.Deps{Store: s, Registry: r, Logger: b.Logger}, build, publish.Options{
 		App: b.App, ID: id, Settings: settings, Effort: coding.Fast, Local: true, Apps: r.Apps,
+		OwnStore: b.Own != nil, By: "node " + b.Name,
 	})
 }
 

@@ -3,8 +3,11 @@ package assembly
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/fstest"
 
@@ -205,5 +208,42 @@ func TestUnreadableBuild(t *testing.T) {
 	}
 	if apps, err := r.Apps(t.Context()); err != nil || len(apps) > 0 {
 		t.Errorf("%d apps, %v", len(apps), err)
+	}
+}
+
+// TestBuildsTogether: of nodes that start at once with one build and share a store, one
+// encodes it, also where each node's release has an ID of its own. Nodes with stores of
+// their own each need the bytes, and wait for nobody.
+func TestBuildsTogether(t *testing.T) {
+	text := strings.Repeat("export const f = () => 'the same build';\n", 100)
+	for name, test := range map[string]struct {
+		identity string
+		own      bool
+		encoders int
+	}{"content": {ContentIdentity, false, 1}, "node": {NodeIdentity, false, 1}, "own stores": {ContentIdentity, true, 5}} {
+		t.Run(name, func(t *testing.T) {
+			r, s := cluster(t)
+			var encoders atomic.Int32
+			var wg sync.WaitGroup
+			for i := range 5 {
+				b, into := build(t, test.identity, text), s
+				b.Name = fmt.Sprintf("n%d", i)
+				if test.own {
+					b.Own, into = &LocalStore{}, store.New(memstore.New())
+				}
+				wg.Go(func() {
+					result, err := b.Publish(t.Context(), r, into)
+					if err != nil {
+						t.Error(err)
+					} else if result.Encoded > 0 {
+						encoders.Add(1)
+					}
+				})
+			}
+			wg.Wait()
+			if int(encoders.Load()) != test.encoders {
+				t.Errorf("%d nodes encoded the build", encoders.Load())
+			}
+		})
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"time"
 
 	holdfast "github.com/holdfast-web/holdfast"
 	"github.com/holdfast-web/holdfast/internal/registry"
@@ -11,11 +12,10 @@ import (
 
 // Registry is what publishing needs of the registry.
 type Registry interface {
+	Leases
 	// Releases returns all releases of the app, gone ones included, newest first;
 	// nil for an app that does not exist yet.
 	Releases(ctx context.Context, app holdfast.AppName) ([]registry.ReleaseInfo, error)
-	// BeginPublish takes the lease that makes the manifest a root.
-	BeginPublish(ctx context.Context, app holdfast.AppName, manifest holdfast.Digest, create bool) (registry.PublishLease, error)
 	// AddRelease binds the record in one compare-and-set that also checks the
 	// lease. check is called with what is so as of that compare-and-set, and may
 	// run more than once.
@@ -28,6 +28,16 @@ type Registry interface {
 		check func(ctx context.Context, s registry.Sweep) error) (holdfast.Release, error)
 	// Sweep returns the state of cleaning, which says how new objects are named.
 	Sweep(ctx context.Context) (registry.Sweep, error)
+}
+
+// Leases are taken while a build is stored.
+type Leases interface {
+	// BeginPublish takes the lease that makes the manifest a root.
+	BeginPublish(ctx context.Context, app holdfast.AppName, manifest holdfast.Digest, create bool) (registry.PublishLease, error)
+	// BeginCopy is BeginPublish for the one of several publishers of a build that
+	// stores it; the others get a *registry.CopyingError, and wait with AwaitCopier.
+	BeginCopy(ctx context.Context, app holdfast.AppName, manifest holdfast.Digest, create bool, by string) (registry.PublishLease, error)
+	AwaitCopier(ctx context.Context, app holdfast.AppName, manifest holdfast.Digest, patience time.Duration, tell func(registry.Copier)) error
 }
 
 // Store is what publishing needs of the store. Puts are durable, verify what

@@ -178,7 +178,7 @@ func (p *publication) usePages(list *holdfast.Pages) {
 	}
 	build.sources[list.Digest()] = source{path: "(list of pinned pages)", size: int64(len(list.Bytes())), bare: true}
 	p.contents = w
-	p.progress = newProgress(p.build, p.Progress)
+	p.progress.restart(p.build)
 }
 
 // withPages has the variants of documents besides the files of a build.

@@ -1,12 +1,19 @@
 package publish
 
-import "sync"
+import (
+	"io"
+	"sync"
+	"sync/atomic"
+
+	"github.com/holdfast-web/holdfast/internal/registry"
+)
 
 // Phase is a part of a publish.
 type Phase string
 
 // The phases, in their order.
 const (
+	PhaseWait     Phase = "wait"     // another publisher stores the same build
 	PhaseUpload   Phase = "upload"   // look up, encode, store
 	PhaseRegister Phase = "register" // manifest, inventory, release
 )
@@ -29,6 +36,8 @@ type Progress struct {
 	BlobsDone int   //
 	Bytes     int64 // their identity bytes
 	BytesDone int64
+	// Copier is the publisher that PhaseWait waits for; nil in other phases.
+	Copier *registry.Copier
 	Counts
 }
 
@@ -37,30 +46,75 @@ type progress struct {
 	mu     sync.Mutex
 	now    Progress
 	report func(Progress)
+	steps  atomic.Int64 // see registry.CopierProgress
+	busy   atomic.Int64 // how many files are being encoded
 }
 
-func newProgress(b *Build, report func(Progress)) *progress {
+func newProgress(report func(Progress)) *progress {
 	if report == nil {
 		report = func(Progress) {}
 	}
-	p := &progress{report: report, now: Progress{Phase: PhaseUpload, Blobs: len(b.sources)}}
+	return &progress{report: report}
+}
+
+// restart forgets what was done of a build, but for the steps: they never go back.
+func (p *progress) restart(b *Build) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.now = Progress{Phase: PhaseUpload, Blobs: len(b.sources)}
 	for _, s := range b.sources {
 		p.now.Bytes += s.size
 	}
-	return p
 }
 
 func (p *progress) phase(phase Phase) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.now.Phase = phase
+	p.now.Phase, p.now.Copier = phase, nil
+	p.steps.Add(1)
 	p.report(p.now)
+}
+
+// wait reports how far another publisher is.
+func (p *progress) wait(c registry.Copier) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.now.Phase, p.now.Copier = PhaseWait, &c
+	p.report(p.now)
+}
+
+// copier returns what this publisher tells those that wait for it. Encoding a large
+// file takes minutes but cannot hang, so it always counts as a step.
+func (p *progress) copier() registry.CopierProgress {
+	if p.busy.Load() > 0 {
+		p.steps.Add(1)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return registry.CopierProgress{Files: p.now.Blobs, FilesDone: p.now.BlobsDone, Steps: p.steps.Load()}
+}
+
+// reading counts each read of r as a step: one file may take minutes.
+func (p *progress) reading(r io.Reader) io.Reader { return steppingReader{r, p} }
+
+type steppingReader struct {
+	io.Reader
+	*progress
+}
+
+func (r steppingReader) Read(b []byte) (int, error) {
+	n, err := r.Reader.Read(b)
+	if n > 0 {
+		r.steps.Add(1)
+	}
+	return n, err //nolint:wrapcheck // a reader returns what it gets
 }
 
 // count changes the counts without reporting.
 func (p *progress) count(change func(*Counts)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.steps.Add(1)
 	change(&p.now.Counts)
 }
 
@@ -68,6 +122,7 @@ func (p *progress) count(change func(*Counts)) {
 func (p *progress) done(size int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.steps.Add(1)
 	p.now.BlobsDone++
 	p.now.BytesDone += size
 	p.report(p.now)

@@ -33,6 +33,11 @@ type Options struct {
 	Local bool
 	// damaged are objects that hold other bytes than they say.
 	damaged map[holdfast.ObjectName]bool
+	// OwnStore: no other publisher stores to this store, so that waiting for one that
+	// publishes the same build is of no use.
+	OwnStore bool
+	// By says who publishes, for those that wait for it: a node, or a machine and a process.
+	By string
 	// DryRun reads what a publish would read, and writes nothing.
 	DryRun bool
 	// Apps returns the apps as they are now, to see that no mount takes over a
@@ -63,13 +68,30 @@ type Result struct {
 // (the build changed meanwhile, or what was reused was swept), ErrLeaseLost, and
 // those of store and registry.
 func Publish(ctx context.Context, d Deps, b *Build, o Options) (*Result, error) {
-	p, err := newPublication(ctx, d, b, o)
-	if err != nil {
-		return nil, err
+	for {
+		p, err := newPublication(ctx, d, b, o)
+		if err != nil {
+			return nil, err
+		}
+		result, err := p.run(ctx)
+		var busy *registry.CopyingError
+		switch {
+		case errors.As(err, &busy):
+			if err := p.awaitCopier(ctx); err != nil {
+				return nil, err
+			}
+		case !errors.Is(err, errOvertaken):
+			return result, err
+		}
+		// What is there now is found by reading everything again.
 	}
+}
+
+// run publishes, or returns a *registry.CopyingError or errOvertaken.
+func (p *publication) run(ctx context.Context) (*Result, error) {
 	defer p.contents.Close() //nolint:errcheck // nothing was written
 	// A node that starts again with what it brought goes on without what was taken down.
-	p.lenient = p.own != nil && o.Local
+	p.lenient = p.own != nil && p.Local
 	if err := p.refused(p.sweep.Down); err != nil {
 		return nil, err
 	}
@@ -82,7 +104,7 @@ func Publish(ctx context.Context, d Deps, b *Build, o Options) (*Result, error) 
 	if _, err := p.check(ctx, registry.Standing{Others: p.others(), Former: registry.Former(p.releases), Sweep: p.sweep}); err != nil {
 		return nil, err
 	}
-	if o.DryRun {
+	if p.DryRun {
 		found, err := p.lookUp(ctx)
 		if err != nil {
 			return nil, err
@@ -95,12 +117,17 @@ func Publish(ctx context.Context, d Deps, b *Build, o Options) (*Result, error) 
 // finish makes attempts, while the publication's manifest is a root, until one is
 // not overtaken by whoever cleans the store.
 func (p *publication) finish(ctx context.Context, attempt func(context.Context, registry.PublishLease) error) (*Result, error) {
-	lease, err := p.Registry.BeginPublish(ctx, p.App, p.build.Manifest.Digest(), p.Create)
+	lease, err := p.begin(ctx)
 	if err != nil {
 		return nil, err
 	}
 	ctx, release := untilLost(ctx, lease)
 	defer release()
+	if err := p.overtaken(ctx); err != nil {
+		return nil, lost(ctx, err)
+	}
+	stop := p.reportTo(ctx, lease)
+	defer stop()
 	for n := 1; ; n++ {
 		err := attempt(ctx, lease)
 		switch {
@@ -180,7 +207,7 @@ func newPublication(ctx context.Context, d Deps, b *Build, o Options) (_ *public
 	if d.Logger == nil {
 		d.Logger = slog.New(slog.DiscardHandler)
 	}
-	p := &publication{Deps: d, Options: o, build: b, reusedFrom: make(map[holdfast.ReleaseID]holdfast.Digest), made: make(map[holdfast.Digest][]holdfast.Object)}
+	p := &publication{Deps: d, Options: o, build: b, reusedFrom: make(map[holdfast.ReleaseID]holdfast.Digest), made: make(map[holdfast.Digest][]holdfast.Object), progress: newProgress(o.Progress)}
 	p.ledger = ledger{store: d.Store, release: o.ID, build: b.Manifest, settings: o.Settings, known: make(map[holdfast.Digest]compared)}
 	p.result = &Result{Release: holdfast.Release{
 		App: o.App, ID: o.ID, Manifest: b.Manifest.Digest(), Files: len(b.Manifest.Files()), Bytes: b.Manifest.Size(),
@@ -216,7 +243,7 @@ func (o *Options) idOf(b *Build) (holdfast.ReleaseID, error) {
 // readRegistry reads what is published and how new objects are named, in that order: what
 // is condemned later than the names is found when the release is added.
 func (p *publication) readRegistry(ctx context.Context) (err error) {
-	p.progress = newProgress(p.build, p.Progress)
+	p.progress.restart(p.build)
 	clear(p.reusedFrom)
 	if p.releases, err = p.Registry.Releases(ctx, p.App); err != nil {
 		return err
@@ -322,33 +349,4 @@ func (p *publication) mutable(clashes []string) []string {
 		}
 	}
 	return all
-}
-
-// untilLost ends the returned context when the lease ends before release is
-// called, which gives the lease up and waits for its watcher.
-func untilLost(ctx context.Context, lease registry.PublishLease) (leased context.Context, release func()) {
-	leased, cancel := context.WithCancelCause(ctx)
-	var watcher sync.WaitGroup
-	watcher.Go(func() {
-		select {
-		case <-lease.Done():
-			cancel(fmt.Errorf("%w: this machine lost touch with the registry; publish again, what is uploaded already is used", holdfast.ErrLeaseLost))
-		case <-leased.Done():
-		}
-	})
-	return leased, func() {
-		cancel(nil)
-		watcher.Wait()
-		// The lease ends by itself when this fails; until then it is only a root.
-		_ = lease.Close()
-	}
-}
-
-// lost replaces the many errors of a context that ended with the lease by the
-// one that says so.
-func lost(ctx context.Context, err error) error {
-	if cause := context.Cause(ctx); err != nil && errors.Is(cause, holdfast.ErrLeaseLost) {
-		return cause
-	}
-	return err
 }

@@ -38,6 +38,7 @@ func (r *Repairer) Repair(ctx context.Context, info *registry.ReleaseInfo, other
 		return nil, err
 	}
 	o.App, o.ID, o.damaged = info.App, info.ID, r.damaged
+	o.OwnStore = true // no publisher knows which objects are damaged
 	p, err := newPublication(ctx, r.deps, b, o)
 	if err != nil {
 		return nil, err

@@ -201,6 +201,7 @@ func (p *publication) hasLost(ctx context.Context, o holdfast.Object) (bool, err
 		return true, nil
 	}
 	there, err := p.Store.HasObject(ctx, o.Name, o.Size)
+	p.progress.steps.Add(1)
 	if errors.Is(err, holdfast.ErrCorrupt) {
 		p.Logger.WarnContext(ctx, "stored object is damaged", "error", err)
 		p.names.spoil(o.Name)

@@ -159,6 +159,8 @@ func (b blob) encode(ctx context.Context, c holdfast.Coding, identity []byte) ([
 		return found, nil
 	}
 	b.progress.count(func(n *Counts) { n.Encoded++ })
+	b.progress.busy.Add(1)
+	defer b.progress.busy.Add(-1)
 	return b.encoder.Encode(c, identity)
 }
 
@@ -180,7 +182,7 @@ func (b blob) putFrom(ctx context.Context, c holdfast.Coding, stored holdfast.Di
 		if err != nil {
 			return o, err
 		}
-		created, err := b.Store.PutObject(ctx, o.Name, size, r)
+		created, err := b.Store.PutObject(ctx, o.Name, size, b.progress.reading(r))
 		r.Close() //nolint:errcheck // nothing was written
 		if errors.Is(err, holdfast.ErrCorrupt) && b.damaged(ctx, o) {
 			b.names.spoil(o.Name)

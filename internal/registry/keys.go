@@ -18,6 +18,7 @@ const (
 	clockKey    = "holdfast/clock"
 	headDir     = "holdfast/head"
 	leaseDir    = "holdfast/lease"
+	copierDir   = "holdfast/copier"
 	nodeDir     = "holdfast/node"
 	prepareDir  = "holdfast/prepare"
 	sightDir    = "holdfast/sighted"
@@ -48,6 +49,11 @@ func bindingKey(app holdfast.AppName, b binding) string {
 
 func versionKey(app holdfast.AppName, side holdfast.Side) string {
 	return versionDir(app) + "/" + side.String()
+}
+
+// copierKey lies beside those of all apps and builds, so that one directory is watched.
+func copierKey(app holdfast.AppName, manifest holdfast.Digest) string {
+	return copierDir + "/" + app.String() + "@" + manifest.String()
 }
 
 func takedownKey(d holdfast.Digest) string { return "holdfast/takedown/" + d.String() }

@@ -21,6 +21,7 @@ type publishLease struct {
 	key, upload string
 	token       kv.Token // of key's creation; no process changes the keys
 	info        LeaseInfo
+	copying     *copying // nil for a publisher that shares no work with others
 }
 
 // BeginPublish leases the manifest: until the lease ends it is a root. The caller closes
@@ -147,6 +148,15 @@ func readDir[T any](ctx context.Context, r *Registry, dir string) ([]T, error) {
 		values = append(values, v)
 	}
 	return values, nil
+}
+
+// Close gives up the leases: that of the copier first, so that those that wait go on.
+func (p *publishLease) Close() error {
+	var err error
+	if p.copying != nil {
+		err = p.copying.lease.Close()
+	}
+	return errors.Join(err, p.Lease.Close())
 }
 
 // holds reports whether the lease still holds, according to a read of its key.

@@ -16,6 +16,7 @@
 //	holdfast/taken/<app>/<seq>       immutable: files of the app that were taken down together; JSON
 //	holdfast/hook/<app>/<name>       delivery progress of a hook of the app; JSON
 //	holdfast/lease/<id>              a publisher's lease, leased
+//	holdfast/copier/<app>@<manifest> which of several publishers of a build stores it, leased; JSON
 //	holdfast/node/<id>               a node's entry, leased
 //	holdfast/prepare/<id>            a release that is about to become live, leased; JSON
 //	holdfast/sighted/<node id>       a registered node, until it shuts down cleanly; JSON
@@ -39,6 +40,7 @@
 package registry
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"time"
@@ -183,6 +185,8 @@ func (o AddOutcome) String() string {
 type PublishLease interface {
 	// Done is closed when the lease has ended or may have ended.
 	Done() <-chan struct{}
+	// Report says how far a copier is, see BeginCopy.
+	Report(ctx context.Context, now CopierProgress) error
 	// Close gives the lease up. It may be called twice.
 	Close() error
 }
