@@ -105,35 +105,61 @@ func configKeys(cmd *cobra.Command) []string {
 	return slices.Compact(keys)
 }
 
-// parseConfig reads a flat YAML mapping of the given keys to scalars.
+// parseConfig reads a YAML mapping of the given keys to scalars. Keys that begin alike
+// may stand in a section: listen in the section peer is peer-listen.
 func parseConfig(name string, text []byte, keys []string) (map[string]setting, error) {
 	file, err := parser.ParseBytes(text, 0)
 	if err != nil {
 		return nil, fmt.Errorf("configuration %s: %w", name, err)
 	}
-	settings := make(map[string]setting)
+	c := configFile{name, keys, make(map[string]setting)}
 	for _, doc := range file.Docs {
 		entries, err := mapping(doc.Body)
 		if err != nil {
 			return nil, fmt.Errorf("%s:%w", name, err)
 		}
 		for _, e := range entries {
-			key := e.Key.GetToken().Value
-			where := fmt.Sprintf("%s:%d: ", name, e.Key.GetToken().Position.Line)
-			if !slices.Contains(keys, key) {
-				return nil, hinted(fmt.Errorf("%sunknown key %q", where, key), "%sthe keys are %s", meant("", nearest(key, keys)), prose(keys, "and"))
+			if err := c.entry("", e); err != nil {
+				return nil, err
 			}
-			if _, twice := settings[key]; twice {
-				return nil, fmt.Errorf("%skey %q stands there twice", where, key)
-			}
-			scalar, ok := e.Value.(ast.ScalarNode)
-			if !ok || scalar.GetValue() == nil {
-				return nil, fmt.Errorf("%s%s wants one value, not a %s", where, key, strings.ToLower(e.Value.Type().YAMLName()))
-			}
-			settings[key] = setting{fmt.Sprint(scalar.GetValue()), where + key}
 		}
 	}
-	return settings, nil
+	return c.settings, nil
+}
+
+// configFile is a file that is being read.
+type configFile struct {
+	name     string
+	keys     []string
+	settings map[string]setting
+}
+
+// entry reads an entry of the section whose keys begin with prefix.
+func (c configFile) entry(prefix string, e *ast.MappingValueNode) error {
+	key := prefix + e.Key.GetToken().Value
+	where := fmt.Sprintf("%s:%d: ", c.name, e.Key.GetToken().Position.Line)
+	if section := key + "-"; slices.ContainsFunc(c.keys, func(k string) bool { return strings.HasPrefix(k, section) }) {
+		if entries, err := mapping(e.Value); err == nil && len(entries) > 0 {
+			for _, e := range entries {
+				if err := c.entry(section, e); err != nil {
+					return err
+				}
+			}
+			return nil
+		}
+	}
+	if !slices.Contains(c.keys, key) {
+		return hinted(fmt.Errorf("%sunknown key %q", where, key), "%sthe keys are %s", meant("", nearest(key, c.keys)), prose(c.keys, "and"))
+	}
+	if _, twice := c.settings[key]; twice {
+		return fmt.Errorf("%skey %q stands there twice", where, key)
+	}
+	scalar, ok := e.Value.(ast.ScalarNode)
+	if !ok || scalar.GetValue() == nil {
+		return fmt.Errorf("%s%s wants one value, not a %s", where, key, strings.ToLower(e.Value.Type().YAMLName()))
+	}
+	c.settings[key] = setting{fmt.Sprint(scalar.GetValue()), where + key}
+	return nil
 }
 
 // mapping returns the entries of a document, which may be empty.

@@ -4,9 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"log/slog"
-	"net/http"
 	"os"
 	"os/signal"
 	"strings"
@@ -16,7 +14,6 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/holdfast-web/holdfast/internal/front"
-	"github.com/holdfast-web/holdfast/internal/serve"
 )
 
 // outlast makes standard error something that cannot hold a node up or end it, whatever
@@ -93,21 +90,22 @@ func (o *clientOptions) clients() front.Clients {
 }
 
 // accessLog opens the access log, which may be none.
-func (c *cli) accessLog(o serveOptions, reload *reloads, log *slog.Logger) (record func(*http.Request, serve.Access), done func(), err error) {
+func (c *cli) accessLog(o *serveOptions, reload *reloads, log *slog.Logger) (done func(), err error) {
 	if o.accessLog == "" {
-		return nil, func() {}, nil
+		return func() {}, nil
 	}
 	config := front.LinesConfig{Name: "standard output", Sink: c.ui.out, Soon: front.AccessLogSoon, Log: log}
 	if o.accessLog != "-" {
 		config.Name = o.accessLog
 		config.Open = func() (io.WriteCloser, error) { return openAccessLog(o.accessLog) }
 		if config.Sink, err = config.Open(); err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 	}
 	lines := front.NewLines(config)
 	reload.addFunc(lines.Reopen)
-	return front.NewAccessLog(lines, o.clients.clients()).Record, func() {
+	o.access, o.linesLost = front.NewAccessLog(lines, o.clients.clients()).Record, lines.Lost
+	return func() {
 		if err := lines.Close(); err != nil {
 			log.Warn("access log incomplete", "error", err)
 		}
@@ -117,11 +115,11 @@ func (c *cli) accessLog(o serveOptions, reload *reloads, log *slog.Logger) (reco
 // openAccessLog does not wait for a reader of a named pipe.
 func openAccessLog(name string) (io.WriteCloser, error) {
 	f, err := os.OpenFile(name, os.O_APPEND|os.O_CREATE|os.O_WRONLY|syscall.O_NONBLOCK, 0o640)
-	if errors.Is(err, syscall.ENXIO) {
-		err = &fs.PathError{Op: "open", Path: name, Err: errors.New("nobody reads this pipe; start its reader first")}
-	}
-	if err != nil {
-		return nil, fmt.Errorf("open access log: %w", err)
+	switch {
+	case errors.Is(err, syscall.ENXIO):
+		return nil, fmt.Errorf("open access log %s: nobody reads this pipe; start its reader first", name)
+	case err != nil:
+		return nil, fmt.Errorf("open access log %s: %w", name, errors.Unwrap(err)) // which repeats the name
 	}
 	return f, nil
 }

@@ -36,6 +36,7 @@ type serveOptions struct {
 	memory        int64
 	accessLog     string
 	access        func(*http.Request, serve.Access) // what writes it; nil for nobody
+	linesLost     func() int64                      // by it
 	clients       clientOptions
 	logFormat     string
 	debugHeaders  bool
@@ -69,7 +70,7 @@ its own URLs, and what is live on --side under plain URLs. It picks up
 releases and activations automatically, without a restart.
 
 With --tls-cert and --tls-key it speaks HTTPS with HTTP/2, else HTTP/1.1 and
-HTTP/2 in cleartext; certificate files that change are taken up within a minute.
+HTTP/2 in cleartext; changed certificate files are loaded within a minute.
 
 The node that leads runs the hooks of apps (holdfast app set NAME hooks=purge)
 when a release becomes live, retired or gone. --hooks is where it finds them: of
@@ -84,8 +85,9 @@ shared store, --copies other nodes copy it into their own.
 With --peer-listen and a secret, nodes fetch from each other what the store does
 not give, or not in time: objects, manifests and inventories, by their digests.
 
-The admin address answers /healthz (the process runs) and /readyz (it can answer
-for all releases; if not, why). Keep it away from the public.
+The admin address answers /healthz (the process runs), /readyz (it can answer for
+all releases; if not, why) and /metrics (for Prometheus). Keep it away from the
+public.
 
 A store that does not answer when a node starts is waited for: until it is there,
 what the node has not kept answers 503. A store that is wrong, such as a bucket
@@ -115,12 +117,22 @@ is written. Of the other flags --listen, --tls-cert, --tls-key, --log-format and
 		},
 	}
 	o.flags(cmd.Flags())
+	groupFlags(cmd,
+		flagGroup{"HTTPS and logs", []string{"tls-cert", "tls-key", "access-log", "log-format"}},
+		flagGroup{"Behind a proxy or load balancer", []string{"trusted-proxies", "client-header", "proxy-protocol", "drain", "notice", "reuse-port"}},
+		flagGroup{"Memory and disk", []string{"memory", "cache", "deltas"}},
+		flagGroup{"A build that this node brings", []string{"build", "app", "identity", "as-is", "create", "copies", "copy-rate"}},
+		flagGroup{"Nodes that fetch from each other", []string{"peer-listen", "peer-address", "peer-secret-file", "peer-ca", "peer-cert", "peer-key"}},
+		flagGroup{"Work of the node that leads", []string{"prune", "scrub", "scrub-rate", "hooks", "hook-timeout", "hook-tries"}},
+		flagGroup{"Development", []string{"dev", "mount", "spa"}},
+		flagGroup{"Seldom needed", []string{"poll", "http", "debug-headers", "accept-registry"}},
+	)
 	return cmd
 }
 
 func (o *serveOptions) flags(flags *pflag.FlagSet) {
 	flags.StringVar(&o.listen, "listen", ":8080", "the `address` to serve the apps on")
-	flags.StringVar(&o.admin, "admin", "127.0.0.1:8081", "the `address` of /healthz and /readyz; off: none")
+	flags.StringVar(&o.admin, "admin", "127.0.0.1:8081", "the `address` of /healthz, /readyz and /metrics; off: none")
 	flags.BoolVar(&o.reusePort, "reuse-port", false, "let the node that will replace this one listen on the same addresses already (SO_REUSEPORT)")
 	sideFlag(flags, &o.side, "the side this node belongs to")
 	flags.StringVar(&o.cert, "tls-cert", "", "serve HTTPS with the certificate chain in this PEM `file`")
@@ -208,12 +220,11 @@ func (c *cli) serve(ctx context.Context, o serveOptions) (err error) {
 	if o.build.own, err = c.bring(ctx, from, build, o.build.dir); err != nil {
 		return err
 	}
-	access, closeAccess, err := c.accessLog(o, reload, log)
+	closeAccess, err := c.accessLog(&o, reload, log)
 	if err != nil {
 		return err
 	}
 	defer closeAccess()
-	o.access = access
 	n, err := c.listen(ctx, from, o, log)
 	if err != nil {
 		return err
@@ -265,7 +276,7 @@ func (c *cli) assembled(from *assembly.Backends, o serveOptions, log *slog.Logge
 		},
 		Backends: from, Memory: o.memory, Spool: c.dataDir().Spool(), DeltaMemory: o.deltas,
 		LocalStore: c.ownStore(), Copies: o.copies.copies, CopyRate: o.copies.rate,
-		Peering: o.peers.peering, Lead: &assembly.Lead{Duties: c.duties(from, o, log)}, Metrics: metrics.New(programVersion()),
+		Peering: o.peers.peering, Lead: &assembly.Lead{Duties: c.duties(from, o, log)}, Metrics: metrics.New(programVersion()), LinesLost: o.linesLost,
 	}
 	if c.caches(o) {
 		config.Cache, config.CacheBytes = c.dataDir().Objects(), max(o.cache, 0)

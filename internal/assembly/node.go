@@ -64,6 +64,8 @@ type Config struct {
 	Peering *node.Peering    // nil for a node that asks no others
 	Lead    *Lead            // nil for a node that must not lead the cluster
 	Metrics *metrics.Metrics // nil for none
+	// LinesLost is how many lines of the access log were lost; nil without one.
+	LinesLost func() int64
 }
 
 // Lead is what a node does while it leads the cluster.
@@ -107,7 +109,7 @@ func Open(ctx context.Context, c Config) (_ *Node, err error) {
 		return nil, err
 	}
 	if c.Metrics != nil {
-		c.Metrics.Collect(n.sources())
+		c.Metrics.Collect(n.sources(c.LinesLost))
 	}
 	return n, nil
 }
@@ -143,9 +145,9 @@ func (n *Node) config(c Config, log *slog.Logger) node.Config {
 }
 
 // sources are what metrics are read from.
-func (n *Node) sources() metrics.Sources {
+func (n *Node) sources(lost func() int64) metrics.Sources {
 	s := metrics.Sources{
-		Table: n.Table, Health: n.Health, Blobs: n.Blobs.Stats,
+		LinesDropped: lost, Table: n.Table, Health: n.Health, Blobs: n.Blobs.Stats,
 		Ready: func() bool { return n.Status().Ready }, Leads: func() bool { return n.Status().Leader },
 	}
 	if n.Deltas != nil {

@@ -108,11 +108,9 @@ func TestRequests(t *testing.T) {
 	}
 }
 
-func TestSources(t *testing.T) {
-	m, tab := New(""), shop(t)
-	r, _ := tab.Apps()[0].Release("v1")
-	r.Asked.Add()
-	m.Collect(Sources{
+// full are sources that have everything.
+func full(tab *live.Table) Sources {
+	return Sources{
 		Table:  func() *live.Table { return tab },
 		Health: func() live.Health { return live.Health{Read: time.Now(), Err: errors.New("away")} },
 		Ready:  func() bool { return true },
@@ -122,7 +120,14 @@ func TestSources(t *testing.T) {
 		},
 		Deltas:       func() delta.Stats { return delta.Stats{Made: 4} },
 		LinesDropped: func() int64 { return 5 },
-	})
+	}
+}
+
+func TestSources(t *testing.T) {
+	m, tab := New(""), shop(t)
+	r, _ := tab.Apps()[0].Release("v1")
+	r.Asked.Add()
+	m.Collect(full(tab))
 	wantLines(t, scrapeOf(t, m),
 		"holdfast_ready 1", "holdfast_leader 0", "holdfast_registry_up 0", "holdfast_table_revision 7",
 		`holdfast_release_info{app="shop",release="v1",state="draining"} 1`,
