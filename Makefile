@@ -57,6 +57,10 @@ lint-fast: ## format, vet, staticcheck, import law, size budgets, plain words
 	$(TOOL) staticcheck $(PACKAGES)
 	$(GO) test ./internal/archtest
 
+.PHONY: docs
+docs: ## write docs/reference.md from the program, and the help texts that tests compare with
+	$(GO) test ./cmd/holdfast -run 'TestReference|TestHelpTexts' -count 1 -update
+
 .PHONY: vulncheck
 vulncheck: ## look for known vulnerabilities, where the database can be reached
 	@out="$$(timeout 120 $(TOOL) govulncheck $(PACKAGES) 2>&1)"; code=$$?; \

@@ -64,20 +64,6 @@ func FuzzParseConfig(f *testing.F) {
 	})
 }
 
-// TestKeysAreFlags: the configuration has exactly the keys that are documented
-// to be flags.
-func TestKeysAreFlags(t *testing.T) {
-	want := []string{
-		"access-log", "admin", "app", "build", "by", "cache", "client-header", "copies", "copy-rate", "data", "debug-headers", "deltas", "drain", "effort",
-		"hook-timeout", "hook-tries", "hooks", "http", "identity", "listen", "log-format", "max-files", "max-size", "memory",
-		"name", "notice", "peer-address", "peer-ca", "peer-cert", "peer-key", "peer-listen", "peer-secret-file", "poll", "proxy-protocol", "prune", "registry", "registry-ca", "registry-cert", "registry-key", "reuse-port", "scrub", "scrub-rate", "side", "store", "tls-cert", "tls-key", "trusted-proxies",
-	}
-	c := &cli{env: noEnv}
-	if diff := cmp.Diff(want, configKeys(c.rootCommand())); diff != "" {
-		t.Error(diff)
-	}
-}
-
 func TestEnvironmentSetsFlags(t *testing.T) {
 	env := map[string]string{"HOLDFAST_MEMORY": "1GiB", "HOLDFAST_TLS_CERT": "c.pem", "HOLDFAST_PORT": "tcp://10.0.0.1:80", "HOLDFAST_DATA": t.TempDir()}
 	c := &cli{env: func(name string) (string, bool) { v, ok := env[name]; return v, ok }}

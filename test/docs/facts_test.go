@@ -7,68 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
-
-	"github.com/google/go-cmp/cmp"
-
-	holdfast "github.com/holdfast-web/holdfast"
 )
-
-// TestSettings: the table of app settings is that of the program.
-func TestSettings(t *testing.T) {
-	p := named(t, "docs/configuration.md")
-	normal := holdfast.DefaultSettings(holdfast.DefaultApp())
-	var want [][]string
-	for _, s := range normal.List() {
-		value := s.Value
-		if value == "" {
-			value = "empty"
-		}
-		want = append(want, []string{s.Key, value, s.Help})
-	}
-	if diff := cmp.Diff(want, p.table(t, "## Settings of an app")); diff != "" {
-		t.Errorf("settings in %s (-program +page):\n%s", p.name, diff)
-	}
-}
-
-// TestFlags: where a page lists the flags of a command, it lists all of them,
-// with their defaults. The docs refer to --help for those of other commands.
-func TestFlags(t *testing.T) {
-	for _, c := range []struct{ page, heading, command, section string }{
-		{"docs/publish.md", "## Flags", "publish", "Flags:"},
-		{"docs/serve.md", "## Flags", "serve", "Flags:"},
-		{"docs/configuration.md", "## Flags of every command", "version", "Global Flags:"},
-	} {
-		p := named(t, c.page)
-		var got []string
-		for _, row := range p.table(t, c.heading) {
-			got = append(got, strings.Fields(strings.ReplaceAll(row[0], "`", ""))[0])
-		}
-		want := flagsOf(t, c.section, c.command)
-		slices.Sort(got)
-		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("flags of %s in %s (-program +page):\n%s", c.command, c.page, diff)
-		}
-	}
-}
-
-var flagLine = regexp.MustCompile(`(?m)^ +(?:-\w, )?(--[a-z-]+)`)
-
-// flagsOf returns the flags in a section of a command's help, sorted, but --help.
-func flagsOf(t *testing.T, section string, command ...string) (flags []string) {
-	t.Helper()
-	_, text, found := strings.Cut(help(t, command...), "\n"+section+"\n")
-	text, _, _ = strings.Cut(text, "\n\n")
-	for _, m := range flagLine.FindAllStringSubmatch(text, -1) {
-		if m[1] != "--help" {
-			flags = append(flags, m[1])
-		}
-	}
-	if !found {
-		t.Fatalf("holdfast %s --help has no section %s", strings.Join(command, " "), section)
-	}
-	slices.Sort(flags)
-	return flags
-}
 
 func help(t *testing.T, command ...string) string {
 	t.Helper()
@@ -121,26 +60,6 @@ func TestCommands(t *testing.T) {
 		if !strings.Contains(all.String(), "holdfast "+m[1]) {
 			t.Errorf("no page mentions holdfast %s", m[1])
 		}
-	}
-}
-
-// TestConfigurationKeys: the table of keys is the program's own list of them.
-func TestConfigurationKeys(t *testing.T) {
-	s := newSession(t)
-	out, err := s.run("echo 'no-such-key: 1' >holdfast.yaml; holdfast status")
-	_, list, found := strings.Cut(strings.TrimSpace(out), "the keys are ")
-	if err == nil || !found {
-		t.Fatalf("an unknown key gives %v and\n%s", err, out)
-	}
-	want := regexp.MustCompile(`, | and `).Split(list, -1)
-	p := named(t, "docs/configuration.md")
-	var got []string
-	for _, row := range p.table(t, "## Keys") {
-		got = append(got, row[0])
-	}
-	slices.Sort(got)
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("keys of the configuration file in %s (-program +page):\n%s", p.name, diff)
 	}
 }
 
