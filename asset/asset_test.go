@@ -24,10 +24,11 @@ import (
 	"github.com/holdfast-web/holdfast/asset"
 	"github.com/holdfast-web/holdfast/asset/compress"
 	"github.com/holdfast-web/holdfast/internal/coding"
+	"github.com/holdfast-web/holdfast/internal/holdtest"
 )
 
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+	goleak.VerifyTestMain(holdtest.Waiting(m, 6), goleak.Cleanup(func(code int) {
 		http.DefaultClient.CloseIdleConnections() // of the examples
 		os.Exit(code)
 	}))

@@ -136,11 +136,13 @@ func version(n string) map[string]string {
 }
 
 func TestJoinMemory(t *testing.T) {
+	t.Parallel()
 	m := inMemory()
 	testJoin(t, asset.Cluster{Registry: m, Store: m})
 }
 
 func TestJoinLocal(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	where := asset.Cluster{
 		Registry: local.Registry{Path: filepath.Join(dir, "registry.db")}, Store: local.Store{Dir: filepath.Join(dir, "store")},
@@ -160,6 +162,7 @@ func TestJoinLocal(t *testing.T) {
 }
 
 func TestJoinServers(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("starts real servers")
 	}

@@ -85,6 +85,7 @@ func (p *publisher) nodes() (names []string) {
 // TestBuilds: two programs bring different builds. Each refers to its own, answers for
 // both, and goes on doing so when the other one has left.
 func TestBuilds(t *testing.T) {
+	t.Parallel()
 	where := onDisk(t)
 	a, err := asset.Join(t.Context(), with(where, "a", version("1")), asset.Options{})
 	if err != nil {
@@ -138,6 +139,7 @@ func TestBuilds(t *testing.T) {
 
 // TestIdentities: what the ID is made of says who shares a release.
 func TestIdentities(t *testing.T) {
+	t.Parallel()
 	where := onDisk(t)
 	id := func(name, identity string, files map[string]string) string {
 		t.Helper()
@@ -237,6 +239,7 @@ func (f faulty) Close() error { return f.Driver.(io.Closer).Close() }
 // registry and store are out of reach, says so, and registers once they are back; with
 // another build it does not start.
 func TestRestartWithoutCluster(t *testing.T) {
+	t.Parallel()
 	for name, down := range map[string]struct{ registry, store bool }{
 		"Registry": {registry: true}, "Store": {store: true}, "Both": {true, true},
 	} {
@@ -330,6 +333,7 @@ func TestFirstStartWithoutCluster(t *testing.T) {
 // TestUnknownReleaseWaits: a request for what was published a moment ago waits for a
 // look at the registry, even if nobody told the program.
 func TestUnknownReleaseWaits(t *testing.T) {
+	t.Parallel()
 	s := &switched{memory: inMemory()}
 	s.silent.Store(true)
 	where := asset.Cluster{Registry: s, Store: s, Poll: time.Hour}
@@ -344,6 +348,7 @@ func TestUnknownReleaseWaits(t *testing.T) {
 // TestSameName: two programs may have one name, and are two in the list; they cannot
 // have one directory.
 func TestSameName(t *testing.T) {
+	t.Parallel()
 	where := onDisk(t)
 	where.DataDir = t.TempDir()
 	a := join(t, with(where, "a", version("1")), asset.Options{})

@@ -11,6 +11,7 @@ import (
 // TestLinked: a program links the clients of those services that it names, and no
 // others.
 func TestLinked(t *testing.T) {
+	t.Parallel()
 	const module = "github.com/holdfast-web/holdfast/"
 	clients := map[string]string{ // and whose they are
 		"github.com/go-zookeeper/zk": "asset/zookeeper", "go.etcd.io/etcd/client/v3": "asset/etcd", "google.golang.org/grpc": "asset/etcd",
@@ -39,6 +40,7 @@ func TestLinked(t *testing.T) {
 // TestAloneLinksNoNode: a program that serves its build alone holds nothing of what
 // joining a cluster takes, although package asset has it.
 func TestAloneLinksNoNode(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("builds two programs")
 	}

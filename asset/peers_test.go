@@ -63,6 +63,7 @@ func nodesIn(t *testing.T, where asset.Cluster) []registry.NodeInfo {
 // answers for all, also when the one that brought a build has gone, and its directory
 // with it.
 func TestPeers(t *testing.T) {
+	t.Parallel()
 	where := peered(t)
 	var programs []*asset.Assets
 	var urls []string
@@ -116,6 +117,7 @@ func TestPeers(t *testing.T) {
 
 // TestPeersTLS: with certificates on both sides, and at addresses that are told.
 func TestPeersTLS(t *testing.T) {
+	t.Parallel()
 	where := peered(t)
 	trust := services.NewPKI(t).ClientTLS()
 	start := func(name string) *asset.Assets {
@@ -136,6 +138,7 @@ func TestPeersTLS(t *testing.T) {
 // TestPeersBesideStore: where nodes share a store, peers are for what it does not give,
 // and nothing is copied.
 func TestPeersBesideStore(t *testing.T) {
+	t.Parallel()
 	m := inMemory()
 	a := join(t, brings(t, asset.Cluster{Registry: m, Store: m}, "n1", version("1")), asset.Options{})
 	lost := asset.Cluster{Registry: m, Store: memory{nil, emptied(t, m.store)}}
@@ -169,6 +172,7 @@ func emptied(t *testing.T, from *memstore.Driver) *memstore.Driver {
 // TestPeersRestart: a program starts while the registry is out of reach, with the URLs
 // that it had, and registers when that is back. With another build it does not.
 func TestPeersRestart(t *testing.T) {
+	t.Parallel()
 	s := &switched{memory: inMemory()}
 	where := brings(t, asset.Cluster{Registry: s, Poll: 50 * time.Millisecond}, "a", version("1"))
 	first, err := asset.Join(t.Context(), where, asset.Options{})
@@ -239,6 +243,7 @@ func tree(t *testing.T, dir string) string {
 // TestPeersWithOtherSecret: who has another secret gets nothing, and each side says so
 // in one line.
 func TestPeersWithOtherSecret(t *testing.T) {
+	t.Parallel()
 	where := peered(t)
 	var logs [2]program.Buffer
 	options := func(i int) asset.Options {
@@ -279,6 +284,7 @@ func TestPeersWithOtherSecret(t *testing.T) {
 
 // TestPeersClose: Close ends in time although another node does not take what it asked for.
 func TestPeersClose(t *testing.T) {
+	t.Parallel()
 	where := peered(t)
 	w := brings(t, where, "a", version("1"))
 	a, err := asset.Join(t.Context(), w, asset.Options{})

@@ -51,6 +51,7 @@ func (w *world) self() registry.NodeInfo {
 // TestAhead: a node loads what it is asked to before it is live, says when it has, and
 // why it has not; what is retired as well. It stops saying so when nobody asks.
 func TestAhead(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.Publish("v1", map[string]string{"index.html": "one"})
 	c := w.config()
@@ -83,6 +84,7 @@ func TestAhead(t *testing.T) {
 
 // TestAheadOfOthers: a node does not prepare for other sides.
 func TestAheadOfOthers(t *testing.T) {
+	t.Parallel()
 	own := map[holdfast.AppName]holdfast.ReleaseID{}
 	n := &Node{config: Config{Side: holdfast.DefaultSide(), Own: own}}
 	blue := holdtest.Side("blue")

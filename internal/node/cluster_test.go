@@ -35,6 +35,7 @@ func (w *world) set(key, value string) {
 // TestLeaderRecordsForeignActivations: one of the nodes leads and gives each change
 // of a version key one history entry; when it goes, another takes over.
 func TestLeaderRecordsForeignActivations(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.Publish("v1", map[string]string{"index.html": "one"})
 	w.Publish("v2", map[string]string{"index.html": "two"})
@@ -78,6 +79,7 @@ func TestLeaderRecordsForeignActivations(t *testing.T) {
 }
 
 func TestNoElection(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.Publish("v1", map[string]string{"index.html": "one"})
 	c := w.config()
@@ -95,6 +97,7 @@ func TestNoElection(t *testing.T) {
 // TestReadyInSpiteOfMissingManifests: what is live on the node's side keeps it from being
 // ready as long as another node has it; what else is served, for a while.
 func TestReadyInSpiteOfMissingManifests(t *testing.T) {
+	t.Parallel()
 	states := map[string]holdfast.State{"v1": holdfast.Draining, "v2": holdfast.Live, "v3": holdfast.Published}
 	for _, missing := range []string{"v1", "v2", "v3"} {
 		t.Run(states[missing].String(), func(t *testing.T) {
@@ -200,6 +203,7 @@ func (w *world) readyReleases() []string {
 // TestReadyWhenWarm: an entry names what is live when it is warm, also if that
 // takes several attempts, and not what is live no more.
 func TestReadyWhenWarm(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.Publish("v1", map[string]string{"index.html": "one", "a.html": "other"})
 	s := &stove{result: make(chan error)}
@@ -234,6 +238,7 @@ func TestReadyWhenWarm(t *testing.T) {
 // TestReadyWhenWarmingTakesTooLong: a store that hangs puts off readiness for a
 // bounded time.
 func TestReadyWhenWarmingTakesTooLong(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.Publish("v1", map[string]string{"index.html": "one"})
 	c := w.config()
@@ -244,6 +249,7 @@ func TestReadyWhenWarmingTakesTooLong(t *testing.T) {
 
 // TestWarmsForReal: with the real source the bodies are there before anybody asks.
 func TestWarmsForReal(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.Publish("v1", map[string]string{"index.html": "one", "a.html": "other"})
 	c := w.config()

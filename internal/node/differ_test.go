@@ -17,6 +17,7 @@ import (
 // TestNodesSayWhereBuildsDiffer: while nodes with different builds run, the entry of
 // each names the files.
 func TestNodesSayWhereBuildsDiffer(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	one := w.brings("one", "r1", map[string]string{"index.html": "x", "same.js": "s", "app-1.js": "1", "stamp.txt": "monday"})
 	one.Poll = time.Hour // hints alone tell
@@ -47,6 +48,7 @@ func TestNodesSayWhereBuildsDiffer(t *testing.T) {
 
 // TestDifferencesAreBounded: an entry stays small, however different builds are.
 func TestDifferencesAreBounded(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	build := func(what string, length int) map[string]string {
 		files := map[string]string{"index.html": what}

@@ -63,6 +63,7 @@ func (o *told) run(ctx context.Context, l *registry.Leadership, snapshots iter.S
 // TestDuty: the node that leads, whichever that is, hears of every change, also of
 // one that zkCli.sh made, once it has a history entry.
 func TestDuty(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.Publish("v1", map[string]string{"index.html": "one"})
 	w.Publish("v2", map[string]string{"index.html": "two"})

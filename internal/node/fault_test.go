@@ -125,6 +125,7 @@ func (w *world) openSQLite(path string) *registry.Registry {
 // TestRestartWithRegistryAndStoreDown: what was live before is served, and as soon
 // as the registry can be read, what is live now.
 func TestRestartWithRegistryAndStoreDown(t *testing.T) {
+	t.Parallel()
 	w := newDiskWorld(t)
 	w.Publish("v1", map[string]string{"index.html": "one"})
 	o := &outage{from: w.Store}
@@ -171,6 +172,7 @@ func TestRestartWithRegistryAndStoreDown(t *testing.T) {
 
 // TestRestartMeetsAnotherRegistry: it takes an operator to follow it.
 func TestRestartMeetsAnotherRegistry(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.Publish("v1", map[string]string{"index.html": "one"})
 	c := w.config()
@@ -208,6 +210,7 @@ func TestRestartMeetsAnotherRegistry(t *testing.T) {
 
 // TestBrokenState: what is broken is ignored and said once, whatever is broken.
 func TestBrokenState(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.Publish("v1", map[string]string{"index.html": "one"})
 	filled := t.TempDir()
@@ -269,6 +272,7 @@ func TestBrokenState(t *testing.T) {
 
 // TestStateDirIsOfOneNode: a second node on a directory fails at once, and names it.
 func TestStateDirIsOfOneNode(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	c := w.config()
 	c.StateDir = t.TempDir()
@@ -287,6 +291,7 @@ func TestStateDirIsOfOneNode(t *testing.T) {
 
 // TestStateCannotBeWritten: a disk that takes nothing is no reason not to serve.
 func TestStateCannotBeWritten(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.Publish("v1", map[string]string{"index.html": "one"})
 	var log journal
@@ -309,6 +314,7 @@ func TestStateCannotBeWritten(t *testing.T) {
 // TestOutageInProcess: through an outage the node serves on, answers for unknown
 // names at once and stays ready.
 func TestOutageInProcess(t *testing.T) {
+	t.Parallel()
 	var down atomic.Bool
 	w := worldOn(t, memkv.Options{Before: func(context.Context, memkv.Call) error {
 		if down.Load() {

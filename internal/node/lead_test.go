@@ -12,6 +12,7 @@ import (
 // TestMayLead: a node that cannot do the cluster's work does not lead, and one that
 // cannot do it any more leaves it to others.
 func TestMayLead(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.Publish("v1", map[string]string{"index.html": "one"})
 	hookless := func(s *registry.Snapshot) bool { return len(s.Apps[0].Settings.Hooks) == 0 }

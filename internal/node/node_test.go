@@ -24,7 +24,7 @@ import (
 	"github.com/holdfast-web/holdfast/internal/store"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(holdtest.Waiting(m, 6)) }
 
 // patience bounds every wait for something that must happen.
 const patience = holdtest.Patience
@@ -117,6 +117,7 @@ func read(t testing.TB, c *http.Client, url string) (*http.Response, string) {
 }
 
 func TestServesFollowsAndRegisters(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.Publish("v1", map[string]string{"index.html": "one"})
 	n, stop := w.start(w.config())
@@ -151,6 +152,7 @@ func TestServesFollowsAndRegisters(t *testing.T) {
 }
 
 func TestNotReadyBeforeTheFirstTable(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	c := w.config()
 	c.Registry = blind{w.Registry}
@@ -175,6 +177,7 @@ func (blind) Refresh(context.Context, *registry.Snapshot) (*registry.Snapshot, e
 }
 
 func TestDrainFinishesRequestsInFlight(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	large := strings.Repeat("0123456789abcdef", 1<<20) // beyond what sockets buffer
 	w.Publish("v1", map[string]string{"index.html": large})
@@ -210,6 +213,7 @@ func TestDrainFinishesRequestsInFlight(t *testing.T) {
 }
 
 func TestReadyMeansListed(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.Publish("v1", map[string]string{"index.html": "one"})
 	n, _ := w.start(w.config())
@@ -225,6 +229,7 @@ func TestReadyMeansListed(t *testing.T) {
 }
 
 func TestNoticeBeforeDrain(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.Publish("v1", map[string]string{"index.html": "one"})
 	c := w.config()
@@ -246,6 +251,7 @@ func TestNoticeBeforeDrain(t *testing.T) {
 }
 
 func TestDrainIsBounded(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.Publish("v1", map[string]string{"index.html": strings.Repeat("0123456789abcdef", 1<<20)})
 	c := w.config()
@@ -259,6 +265,7 @@ func TestDrainIsBounded(t *testing.T) {
 }
 
 func TestPortInUse(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	w.Check(err)
@@ -278,6 +285,7 @@ func TestPortInUse(t *testing.T) {
 }
 
 func TestRegistersAgainAfterItsEntryIsLost(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.Publish("v1", map[string]string{"index.html": "one"})
 	c := w.config()
@@ -299,6 +307,7 @@ func TestRegistersAgainAfterItsEntryIsLost(t *testing.T) {
 }
 
 func TestAccessLog(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.Publish("v1", map[string]string{"index.html": "one"})
 	var out bytes.Buffer

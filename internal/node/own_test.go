@@ -70,6 +70,7 @@ func (w *world) states() map[string]holdfast.State {
 // TestOwnersShareNoStore: two nodes bring different builds and share no store. Each
 // answers pages with its own, and files of both; when one goes, nothing is lost.
 func TestOwnersShareNoStore(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	one := w.brings("one", "r1", map[string]string{"index.html": "one", "a1.html": "of one", "app.txt": "1"})
 	first, stopFirst := w.start(one)
@@ -110,6 +111,7 @@ func TestOwnersShareNoStore(t *testing.T) {
 // die one after the other, each when what it had is on the next two. All that any of
 // them ever brought is served by those that are left.
 func TestOwnersDieOneByOne(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	var stops []func() error
 	var last *Node
@@ -167,6 +169,7 @@ func (w *world) verify(s *store.Store) {
 
 // TestOwnBeforeReady: a node whose build cannot be registered is not ready.
 func TestOwnBeforeReady(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.Publish("v1", map[string]string{"index.html": "one"})
 	c := w.config()

@@ -39,6 +39,7 @@ const peerSecret = "sixteen bytes or more"
 // TestPeers: a node whose store has nothing gets manifests, inventories and objects
 // from another one, and gives them to a third one when that is gone.
 func TestPeers(t *testing.T) {
+	t.Parallel()
 	for name, secure := range map[string]bool{"Cleartext": false, "TLS": true} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
@@ -83,6 +84,7 @@ func mutual(t *testing.T) *tls.Config {
 
 // TestPeersWithOtherSecrets are of no use to each other.
 func TestPeersWithOtherSecrets(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.Publish("v1", map[string]string{"index.html": "one"})
 	first, _ := w.start(w.peered("first", peerSecret, w.Store, nil))
@@ -102,6 +104,7 @@ func TestPeersWithOtherSecrets(t *testing.T) {
 // TestPeersAfterRestart: with registry and store out of reach, a node that starts
 // again knows whom to ask.
 func TestPeersAfterRestart(t *testing.T) {
+	t.Parallel()
 	w := newDiskWorld(t)
 	w.Publish("v1", map[string]string{"index.html": "one", "a.html": "other"})
 	first, _ := w.start(w.peered("first", peerSecret, w.Store, nil))
@@ -121,6 +124,7 @@ func TestPeersAfterRestart(t *testing.T) {
 }
 
 func TestPeerAddressMustBeNamed(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	c := w.peered("n", peerSecret, w.Store, nil)
 	c.Peering.Listen = ":0"
@@ -139,6 +143,7 @@ func TestPeerAddressMustBeNamed(t *testing.T) {
 // TestPeeringCheck: an address that other machines could not use is refused before
 // anything listens on it.
 func TestPeeringCheck(t *testing.T) {
+	t.Parallel()
 	secrets, err := peer.ParseSecrets(peerSecret)
 	if err != nil {
 		t.Fatal(err)

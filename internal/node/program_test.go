@@ -14,6 +14,7 @@ import (
 // TestNodeOfAProgram: a node without listeners is a node: it is listed, says what it
 // has and what it was asked for, and is off the list when it ends.
 func TestNodeOfAProgram(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.Publish("v1", map[string]string{"index.html": "one"})
 	c := w.config()

@@ -30,6 +30,7 @@ func (a *away) reach(context.Context) error {
 // A node that kept nothing is not ready before its store is there, says why, and
 // needs no restart.
 func TestFirstStartWithoutStore(t *testing.T) {
+	t.Parallel()
 	for _, releases := range []int{0, 1} {
 		w := newWorld(t)
 		if releases > 0 {
@@ -62,6 +63,7 @@ func TestFirstStartWithoutStore(t *testing.T) {
 
 // A node that kept what it served is ready although the store is away.
 func TestRestartIsReadyWithoutStore(t *testing.T) {
+	t.Parallel()
 	w := newDiskWorld(t)
 	w.Publish("v1", map[string]string{"index.html": "one"})
 	a := &away{outage: outage{from: w.Store}}

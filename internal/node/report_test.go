@@ -29,6 +29,7 @@ func (w *world) recent() map[string]int64 {
 // The registry learns which releases are asked for, whatever the URL, and for how
 // many requests there is one write.
 func TestReportsUsage(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.Publish("v1", map[string]string{"index.html": "one", "old.html": "old"})
 	w.Publish("v2", map[string]string{"index.html": "two"})
@@ -67,6 +68,7 @@ func TestReportsUsage(t *testing.T) {
 
 // Requests of an hour ago count half, and what nobody asks for is left out in the end.
 func TestUsageFades(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.Publish("v1", map[string]string{"index.html": "one"})
 	n, stop := w.start(w.config())
@@ -111,6 +113,7 @@ func (u *usage) copy() *usage {
 // The elected node does its chores one after the other, sooner when there is more to
 // do, goes on after a failure, and stops when it leads no more.
 func TestChores(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.Publish("v1", map[string]string{"index.html": "one"})
 	var runs atomic.Int64

@@ -55,6 +55,7 @@ func certificate(t *testing.T, dir, name string) (certFile, keyFile string, pool
 }
 
 func TestProtocols(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.Publish("v1", map[string]string{"index.html": "one"})
 	certFile, keyFile, pool := certificate(t, t.TempDir(), "first")

@@ -73,6 +73,7 @@ func (c mortalConn) Write(p []byte) (int, error) {
 // However far an owner got before it died: the result is correct or an error, and the
 // disk contents are correct. If another node has the object, the result is correct.
 func TestOwnerDies(t *testing.T) {
+	t.Parallel()
 	owner, other := newHolder(t), newHolder(t)
 	data := [][]byte{noise(10, 1), noise(5_000, 2), noise(200_000, 3)}
 	for _, d := range data {

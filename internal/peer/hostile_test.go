@@ -145,6 +145,7 @@ func TestHostilePeers(t *testing.T) {
 
 // A redirect is never followed.
 func TestNoRedirectFollowed(t *testing.T) {
+	t.Parallel()
 	data := noise(100, 1)
 	h := newHolder(t)
 	h.have(t, data)
@@ -199,6 +200,7 @@ func (q request) send(t *testing.T, address string) (status int, body string) {
 // The server answers only requests that are signed, fresh, addressed to it and canonical.
 // It logs the reason for a refusal, once per address.
 func TestHostileRequests(t *testing.T) {
+	t.Parallel()
 	h := newHolder(t)
 	data := []byte("what the node holds, neither more nor less")
 	name := h.have(t, data).Name.String()

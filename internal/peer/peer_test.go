@@ -23,12 +23,13 @@ import (
 
 	holdfast "github.com/holdfast-web/holdfast"
 	"github.com/holdfast-web/holdfast/internal/blob"
+	"github.com/holdfast-web/holdfast/internal/holdtest"
 	"github.com/holdfast-web/holdfast/internal/peer"
 	"github.com/holdfast-web/holdfast/internal/store"
 	"github.com/holdfast-web/holdfast/internal/store/memstore"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(holdtest.Waiting(m, 6)) }
 
 const secret = "correct horse battery staple"
 
@@ -218,6 +219,7 @@ func (m *machine) cached() (names []string) {
 
 // A node gets an object of any size from another node, and then has it itself.
 func TestFetch(t *testing.T) {
+	t.Parallel()
 	h := newHolder(t)
 	all := [][]byte{{}, noise(1, 1), noise(60_000, 2), noise(300_000, 3), noise(3_000_000, 4)}
 	for _, data := range all {
@@ -242,6 +244,7 @@ func TestFetch(t *testing.T) {
 
 // A node sends only objects that it has, and does not fetch for others.
 func TestNoDetours(t *testing.T) {
+	t.Parallel()
 	h := newHolder(t)
 	data := noise(100, 1)
 	ref := refOf(data)
@@ -255,6 +258,7 @@ func TestNoDetours(t *testing.T) {
 }
 
 func TestText(t *testing.T) {
+	t.Parallel()
 	h := newHolder(t)
 	text := noise(100_000, 1)
 	d := holdfast.DigestOf(text)
@@ -281,6 +285,7 @@ func TestText(t *testing.T) {
 // Secrets can be changed one node at a time: a node accepts all of its secrets, and signs
 // with the first.
 func TestSecretsChange(t *testing.T) {
+	t.Parallel()
 	const newer = "a new and even longer secret"
 	h := newHolder(t)
 	data := noise(100, 1)
@@ -305,6 +310,7 @@ func TestSecretsChange(t *testing.T) {
 
 // Invalid addresses are not peers.
 func TestAddresses(t *testing.T) {
+	t.Parallel()
 	h := newHolder(t)
 	data := noise(100, 1)
 	h.have(t, data)
@@ -325,6 +331,7 @@ func TestAddresses(t *testing.T) {
 // TestFirst: peers said to have an object come first, in order, then all others; there
 // are none before the first is known.
 func TestFirst(t *testing.T) {
+	t.Parallel()
 	c := peer.NewClient(peer.ClientConfig{Secrets: secrets(t, secret), Logger: slog.New(slog.DiscardHandler)})
 	if c.Any() {
 		t.Error("somebody is there")
@@ -347,6 +354,7 @@ func peerAt(c *peer.Client, ref blob.Ref, address string) blob.Peer {
 }
 
 func TestParseSecrets(t *testing.T) {
+	t.Parallel()
 	for _, text := range []string{"", "\n \n", "too short", strings.Repeat(secret+"\n", 9)} {
 		if _, err := peer.ParseSecrets(text); !errors.Is(err, holdfast.ErrInvalid) {
 			t.Errorf("%q: %v", text, err)
@@ -378,6 +386,7 @@ func (c *cutter) Unwrap() http.ResponseWriter { return c.ResponseWriter }
 // A broken transfer resumes where it ended; one that breaks off repeatedly fails, and
 // nothing of it is kept.
 func TestResume(t *testing.T) {
+	t.Parallel()
 	for _, cuts := range []int{1, 3, 1000} {
 		t.Run(fmt.Sprint(cuts), func(t *testing.T) {
 			h := newHolder(t)

@@ -103,8 +103,10 @@ func mutants() []fault {
 // those found by chance.
 func TestMutants(t *testing.T) {
 	mutant.Skip(t)
+	t.Parallel()
 	for _, m := range mutants() {
 		t.Run(m.name, func(t *testing.T) {
+			t.Parallel()
 			mutant.Test(t, mutant.Mutant{Name: m.name, File: "../" + m.file, From: m.from, To: m.to, Test: m.test})
 		})
 	}

@@ -32,6 +32,7 @@ import (
 // process is stopped, and how time passes. After each change everything that a release
 // needs must exist, and in the end nothing else.
 func TestSchedules(t *testing.T) {
+	t.Parallel()
 	builds := scanBuilds(t)
 	// rapid draws 100 programs.
 	schedules := 100

@@ -41,6 +41,9 @@ func TestMutants(t *testing.T) {
 		{Name: "who refused tries again as often for ever", File: "refuse.go", From: "refuseFor<<min(times-1, 10)", To: "refuseFor<<min(times-1, 0)", Test: "TestNearlyFullDisk"},
 		{Name: "who refused tries again without room", File: "refuse.go", From: "|| !hasRoom(ctx, s, j.total)", To: "|| hasRoom(ctx, s, j.total) && false", Test: "TestFullDisk"},
 	} {
-		t.Run(m.Name, func(t *testing.T) { mutant.Test(t, m) })
+		t.Run(m.Name, func(t *testing.T) {
+			t.Parallel()
+			mutant.Test(t, m)
+		})
 	}
 }
