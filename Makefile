@@ -33,10 +33,10 @@ install-deps: ## install what the tests need: browser, servers, real builds
 	test/install.sh
 
 .PHONY: test
-test: install-deps ## install what the tests need and run them all
-	$(GO) test -timeout 20m $(PACKAGES)
+test: install-deps ## install what the tests need, run them all, list the slowest
 	$(GO) test -tags version2 ./examples/webapp
 	$(GO) test -race -timeout 20m $(RACEDFAST)
+	$(GO) run ./test/times -timeout 20m $(PACKAGES)
 
 .PHONY: race
 race: install-deps ## run the tests under the race detector

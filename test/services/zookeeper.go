@@ -22,8 +22,8 @@ const (
 	zkTLS = "/usr/share/java/netty-codec.jar:/usr/share/java/netty-handler.jar" // zkJar's manifest lacks them
 )
 
-// ZooKeeperTick is the servers' tick: they grant session timeouts of 2 to 20
-// ticks, and end a session up to one tick late.
+// ZooKeeperTick is the servers' tick: they grant session timeouts of 2 ticks to two
+// minutes, and end a session up to one tick late.
 const ZooKeeperTick = 500 * time.Millisecond
 
 // ZooKeeper is a real ZooKeeper ensemble on loopback.
@@ -74,7 +74,7 @@ func (z *ZooKeeper) server(t testing.TB, i int, members string, o ZooKeeperOptio
 	dir := t.TempDir()
 	z.data = append(z.data, dir)
 	config := fmt.Sprintf("tickTime=%d\ndataDir=%s\nadmin.enableServer=false\n4lw.commands.whitelist=*\n"+
-		"maxClientCnxns=0\nforceSync=no\ninitLimit=20\nsyncLimit=4\n", ZooKeeperTick.Milliseconds(), dir)
+		"maxClientCnxns=0\nforceSync=no\ninitLimit=20\nsyncLimit=4\nmaxSessionTimeout=120000\n", ZooKeeperTick.Milliseconds(), dir)
 	if members == "" {
 		host, port, _ := net.SplitHostPort(z.Addresses[i]) // of our own making
 		members = fmt.Sprintf("clientPort=%s\nclientPortAddress=%s\n", port, host)
