@@ -2,8 +2,8 @@ package live
 
 import "sync/atomic"
 
-// Asked counts the requests for a release. It outlives tables, and adding to it
-// takes no lock.
+// Asked counts the requests for a release. It outlives tables, and adding to it takes no
+// lock.
 type Asked struct{ requests atomic.Int64 }
 
 // Add counts a request.

@@ -14,8 +14,8 @@ import (
 	"github.com/holdfast-web/holdfast/internal/holdtest"
 )
 
-// begin runs a keeper that served snapshot 5, with release a live, before a
-// restart; prepare says how the registry is now.
+// begin runs a keeper that served snapshot 5, with release a live, before a restart;
+// prepare sets up the current registry.
 func begin(t *testing.T, o Options, prepare func(*depot, *source), f func(*testing.T, *stage)) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDepot()
@@ -77,8 +77,8 @@ func TestBeginWithoutRegistry(t *testing.T) {
 	}
 }
 
-// Manifests that the store did not give at first are loaded although the registry
-// stays away.
+// Manifests that the store did not return at first are loaded although the registry stays
+// unreachable.
 func TestBeginLoadsLater(t *testing.T) {
 	var manifest holdfast.Digest
 	begin(t, Options{Poll: time.Hour}, func(d *depot, x *source) {

@@ -34,14 +34,14 @@ func shapes() map[string]func(file, version int) string {
 	}
 }
 
-// bench is a history of releases and what building a table of it takes.
+// bench is a history of releases with the data for building its table.
 type bench struct {
 	snap *registry.Snapshot
 	w    *workshop
 	last files // of the newest release
 }
 
-// newBench makes n releases, the newest live, the one before drained.
+// newBench makes n releases, the newest live, the one before draining.
 func newBench(n int, name func(file, version int) string) *bench {
 	b := &bench{w: newWorkshop()}
 	s := site{sides: []on{{"main", fmt.Sprint("r", n-1), 3 * n}}}
@@ -94,8 +94,8 @@ func heap() uint64 {
 	return m.HeapAlloc
 }
 
-// BenchmarkBuild makes the table of 1,000 releases from nothing. heap-B is what
-// table, builder and builds hold; it counts neither manifests nor the snapshot.
+// BenchmarkBuild makes the table of 1,000 releases from scratch. heap-B is the memory of
+// table, builder and builds, without manifests and the snapshot.
 func BenchmarkBuild(b *testing.B) {
 	for shape, name := range shapes() {
 		b.Run(shape, func(b *testing.B) {
@@ -157,8 +157,8 @@ func BenchmarkPublish(b *testing.B) {
 	}
 }
 
-// BenchmarkVersions adds one to 1,000 releases all of whose 400 files differ, as far as it
-// concerns which files are versions of one another, and says what knowing that takes.
+// BenchmarkVersions adds one to 1,000 releases whose 400 files all differ, as regards the
+// index of file versions, and reports its cost.
 func BenchmarkVersions(b *testing.B) {
 	d, in := newDepot(), newInterner()
 	builds := make([]*Contents, benchReleases)

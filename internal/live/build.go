@@ -11,20 +11,20 @@ import (
 	holdfast "github.com/holdfast-web/holdfast"
 )
 
-// Contents is what one manifest and one inventory come to: entries by path.
+// Contents is the content of one manifest and one inventory: entries by path.
 type Contents struct {
 	entries   map[string]*Entry
 	leads     map[string]*Entry // by logical name, see leadsOf
 	manifest  holdfast.Digest   // says which they are
-	inventory holdfast.Digest   // says where their bytes lie
+	inventory holdfast.Digest   // locates their bytes
 	documents int               // how many entries are documents
 	pages     map[string]*Entry // pinned variants of documents by path; nil for none
-	base      string            // that their references begin with
+	base      string            // prefix of their references
 
-	whole *Contents // what this is made from, without what was taken down; else nil
+	whole *Contents // what this is made from, without taken-down files; else nil
 
-	// Of the builder's goroutine alone: the build as it may be served, while markedBy is
-	// what is taken down; nil if nothing ever was.
+	// Used only by the builder's goroutine: the build as it may be served while markedBy
+	// is taken down; nil if nothing ever was.
 	marked   *Contents
 	markedBy *holdfast.Takedowns
 }
@@ -82,8 +82,8 @@ func (b *Contents) addPages(pages *holdfast.Pages, inv *holdfast.Inventory) {
 	}
 }
 
-// pagesFor returns the variants that may be served of the release with that ID: those that
-// lead to where the app lies now.
+// pagesFor returns the variants that may be served of the release with that ID: those
+// that match the app's current mount.
 func (b *Contents) pagesFor(s *holdfast.Settings, local bool, id holdfast.ReleaseID) map[string]*Entry {
 	if b == nil || b.pages == nil || !s.PinsPages(local) || b.base != s.PagesBase(id) {
 		return nil
@@ -153,8 +153,8 @@ func variants(objects []holdfast.Object) []Variant {
 	return vs
 }
 
-// shelf is where files of one kind lie: a directory, with its final slash, and an
-// extension, with its dot; each may be empty.
+// shelf is a class of files: a directory, with its final slash, and an extension, with
+// its dot; each may be empty.
 type shelf struct{ dir, extension string }
 
 func shelfOf(p string) shelf {

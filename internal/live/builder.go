@@ -22,8 +22,8 @@ func newBuilder(side holdfast.Side, own map[holdfast.AppName]holdfast.ReleaseID)
 	return &builder{side: side, own: own, apps: make(map[holdfast.AppName]*appBuilder)}
 }
 
-// table returns the table for snap. build returns what is loaded of a release,
-// or nil; what it returned once it returns as long as the release is servable.
+// table returns the table for snap. build returns the loaded contents of a release, or
+// nil; once it has returned contents, it returns them as long as the release is servable.
 func (b *builder) table(snap *registry.Snapshot, build func(*registry.ReleaseInfo) *Contents) *Table {
 	t := &Table{Registry: snap.Registry, Revision: snap.Revision, Side: b.side}
 	current := make(map[holdfast.AppName]*appBuilder, len(snap.Apps))
@@ -55,12 +55,12 @@ type appBuilder struct {
 	slots    map[holdfast.ReleaseID]*slot
 	holders  map[string][]holder // of servable, loaded releases, by path
 	types    map[string]int      // how many held files have an extension
-	shelves  map[shelf]int       // how many held fingerprinted files lie there
+	shelves  map[shelf]int       // number of fingerprinted files of held releases
 	live     holdfast.ReleaseID  // effectively, on the table's side
 	versions versionIndex
 	never    map[string]bool // paths under which different bytes were published knowingly
 	asked    map[holdfast.ReleaseID]*Asked
-	mark     func(*Contents) *Contents // replaces what was taken down
+	mark     func(*Contents) *Contents // replaces taken-down entries
 	marked   bool                      // something else is taken down than in the table before
 }
 
@@ -76,8 +76,8 @@ type holder struct {
 	entry *Entry
 }
 
-// touched are the paths to resolve again; true: for content URLs as well, which most
-// changes of a release's state leave alone.
+// touched are the paths to resolve again; true also resolves content URLs, which most
+// changes of a release's state do not affect.
 type touched map[string]bool
 
 func (t touched) add(p string, content bool) { t[p] = t[p] || content }
@@ -91,7 +91,7 @@ func (t touched) build(b *Contents, content bool) {
 	}
 }
 
-// newAppBuilder starts afresh, but keeps what is effectively live in previous.
+// newAppBuilder starts from scratch, but keeps the effectively live release in previous.
 func newAppBuilder(previous *appBuilder) *appBuilder {
 	ab := &appBuilder{
 		slots:    make(map[holdfast.ReleaseID]*slot),
@@ -192,8 +192,8 @@ func (ab *appBuilder) counter(id holdfast.ReleaseID) *Asked {
 	return ab.asked[id]
 }
 
-// former returns what is served of a release whose stored bytes lie elsewhere now,
-// as an inventory says that is not loaded yet. Its files are the same: an ID that is
+// former returns the served contents of a release whose stored bytes have moved,
+// according to an inventory that is not loaded yet. Its files are the same: an ID that is
 // bound to others has another manifest.
 func (ab *appBuilder) former(info *registry.ReleaseInfo) *Contents {
 	if s := ab.slots[info.ID]; s != nil && s.release.Loaded() && s.release.build.manifest == info.Manifest && s.release.build.inventory != info.Inventory {
@@ -202,8 +202,8 @@ func (ab *appBuilder) former(info *registry.ReleaseInfo) *Contents {
 	return nil
 }
 
-// choose decides what is effectively live: a release whose files are not known
-// yet does not displace the one that is being served.
+// choose decides which release is effectively live: one whose files are not known yet
+// does not displace the one being served.
 func (ab *appBuilder) choose(wanted map[holdfast.ReleaseID]*Release, live holdfast.ReleaseID) {
 	next, serving := wanted[live], wanted[ab.live]
 	if next == nil || next.Loaded() || serving == nil || !serving.Loaded() {
@@ -294,7 +294,7 @@ func (ab *appBuilder) clash(state *registry.AppState, paths touched) {
 	ab.never = never
 }
 
-// count notes what the names of held files have in common.
+// count records common properties of held files' names.
 func (ab *appBuilder) count(e *Entry, by int) {
 	s := shelfOf(e.Path)
 	if s.extension != "" {

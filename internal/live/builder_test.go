@@ -98,7 +98,7 @@ func TestUnreadableReleaseWithNothingBefore(t *testing.T) {
 	}
 }
 
-// What is served while its successor cannot be read goes when it is retired.
+// A release served while its successor cannot be read disappears when it is retired.
 func TestServedReleaseIsRetired(t *testing.T) {
 	w := newWorkshop()
 	s := twoReleases("a", "")
@@ -114,8 +114,8 @@ func TestServedReleaseIsRetired(t *testing.T) {
 	}
 }
 
-// A release whose bytes lie elsewhere now is served from where they were known to
-// lie until the new inventory is loaded.
+// A release whose bytes have moved is served from their previous location until the new
+// inventory is loaded.
 func TestReleaseWithAnotherInventory(t *testing.T) {
 	w := newWorkshop()
 	s := twoReleases("a", "")
@@ -140,8 +140,8 @@ func TestReleaseWithAnotherInventory(t *testing.T) {
 	}
 }
 
-// An app, a release and an index that nothing changed are the same values in the
-// next table: what the serving layer derived from them stays.
+// An unchanged app, release or index is the same value in the next table, including data
+// that the serving layer derived.
 func TestTablesShareWhatDidNotChange(t *testing.T) {
 	w := newWorkshop()
 	snap := w.snapshot(1, twoReleases("a", ""), site{name: "shop", releases: []rel{{id: "s", published: 1, files: files{"s.js": "s"}}}})

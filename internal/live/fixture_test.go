@@ -30,8 +30,8 @@ func stamp(n int) time.Time {
 // files are contents by path.
 type files map[string]string
 
-// depot is a set of manifests and inventories that can be told to fail, or to
-// hang until its context ends.
+// depot is a set of manifests and inventories that can be made to fail, or to hang until
+// its context ends.
 type depot struct {
 	mu          sync.Mutex
 	manifests   map[holdfast.Digest]*holdfast.Manifest
@@ -131,7 +131,7 @@ func (d *depot) Pages(_ context.Context, of holdfast.Object) (*holdfast.Pages, e
 	return nil, fmt.Errorf("pages %s: %w", of.Name, holdfast.ErrNotFound)
 }
 
-// putPages adds pinned variants to what put made.
+// putPages adds pinned variants to the result of put.
 func (d *depot) putPages(info *registry.ReleaseInfo, variants files) {
 	objects := slices.Clone(d.inventories[info.Inventory].Objects())
 	add := func(text []byte) holdfast.Digest {
@@ -180,7 +180,7 @@ func (d *depot) info(r rel) registry.ReleaseInfo {
 	return info
 }
 
-// on describes what is live on a side, since when.
+// on describes the live release of a side, since when.
 type on struct {
 	side, live string
 	since      int

@@ -45,7 +45,7 @@ func (ab *appBuilder) index(app *App, paths touched) {
 	}
 }
 
-// set brings m in line with what is so of a path.
+// set brings m up to date for a path.
 func set[V any](m map[string]V, p string, v V, is bool) {
 	if is {
 		m[p] = v
@@ -76,8 +76,8 @@ func plainOf(app *App, p string, holders []holder, never bool) Resolved {
 	return r
 }
 
-// unpinnedOf returns what is live of a path that is unpinned. Documents never are: which
-// page of a release is meant is what their pinned URLs are for.
+// unpinnedOf returns the live file of an unpinned path. Documents never are: pinned URLs
+// exist to tell which release's page is meant.
 func unpinnedOf(app *App, p string, plain Resolved) (Resolved, bool) {
 	if plain.Entry == nil || plain.Entry.Document || !registry.IsUnpinned(&app.Settings, p) {
 		return Resolved{}, false
@@ -88,7 +88,7 @@ func unpinnedOf(app *App, p string, plain Resolved) (Resolved, bool) {
 	return plain, true
 }
 
-// elsewhere returns who answers for a path that the live release lacks.
+// elsewhere returns the release that answers for a path that the live release lacks.
 func elsewhere(holders []holder) (best *Release, e *Entry) {
 	for _, h := range holders {
 		if !h.entry.Document && (best == nil || h.release.rank.compare(&best.rank) < 0) {
@@ -136,8 +136,8 @@ func contentOf(app *App, holders []holder) []*Entry {
 	return slices.Clip(entries)
 }
 
-// last sorts what is true behind what is not: bytes that were published again are not
-// hidden by those that were taken down.
+// last sorts live bytes before dead ones: bytes that were published again are not hidden
+// by those that were taken down.
 func last(a, b bool) int {
 	switch {
 	case a == b:

@@ -14,10 +14,10 @@ import (
 	"github.com/holdfast-web/holdfast/internal/wait"
 )
 
-// Registry is what keeping a table needs of the registry.
+// Registry is the part of the registry that keeping a table needs.
 type Registry interface {
-	// Refresh reads what changed since prev, linearizably; prev may be nil. It
-	// returns prev itself when nothing changed.
+	// Refresh reads the changes since prev, linearizably; prev may be nil. It returns
+	// prev itself when nothing changed.
 	Refresh(ctx context.Context, prev *registry.Snapshot) (*registry.Snapshot, error)
 	// Watch returns a channel of hints that something changed, until ctx ends.
 	Watch(ctx context.Context) (<-chan struct{}, error)
@@ -36,8 +36,7 @@ type Manifests interface {
 // the defaults named.
 type Options struct {
 	Side holdfast.Side
-	// Own are releases that stand, on this node alone, in place of what is live on
-	// the side.
+	// Own are releases that, on this node only, replace the live release of the side.
 	Own    map[holdfast.AppName]holdfast.ReleaseID
 	Logger *slog.Logger
 	// Poll is the period of the full re-read that makes watches mere hints (5 s).
@@ -48,11 +47,11 @@ type Options struct {
 	Waiters int
 	// OnSwap is called, by Run's goroutine, after each swap.
 	OnSwap func(*Table)
-	// OnFailure is called, by Run's goroutine, after what Failure returns has changed.
+	// OnFailure is called, by Run's goroutine, after the result of Failure has changed.
 	OnFailure func()
-	// Last is what was served before a restart, as of LastRead. If the registry
-	// cannot be read at first, or not as what follows Last, Last is served. Nil if
-	// there is nothing to begin with.
+	// Last is what was served before a restart, as of LastRead. It is served if the
+	// registry cannot be read at first, or its state cannot follow Last. Nil if there is
+	// none.
 	Last     *registry.Snapshot
 	LastRead time.Time
 	// AcceptRegistry is the identity of a registry that an operator allows to take
@@ -61,8 +60,8 @@ type Options struct {
 }
 
 const (
-	// manifestWait is how long a new table waits for manifests that were just asked
-	// for. A store that hangs must not put off a flip for longer than that.
+	// manifestWait is how long a new table waits for manifests that were just requested.
+	// A hanging store must not delay an activation longer than that.
 	manifestWait = 500 * time.Millisecond
 	// beginWithin is how long the first read may take if there is something to
 	// serve without it.
@@ -71,15 +70,15 @@ const (
 	logEvery = 30 * time.Second
 )
 
-// soon returns how long after a call that failed, from its beginning, the next one
-// begins: with the time that a read takes it is less than a second until all nodes
-// have read a registry that is back, and they do not do so all at once.
+// soon returns how long after the start of a failed call the next one begins: including
+// the time of a read, less than a second passes until all nodes have read a recovered
+// registry, and they do not do so all at once.
 func soon() time.Duration { return 500*time.Millisecond + rand.N(300*time.Millisecond) }
 
 // Health says how the reads of the registry fare.
 type Health struct {
-	// Read is when the last good read began: what is served is as of then. It may
-	// lie before this process began. Zero if there was none.
+	// Read is when the last successful read began: served data is as of then. It may be
+	// before this process began. Zero if there was none.
 	Read time.Time
 	// Confirmed: there was a good read in the life of this Keeper, and the table is
 	// of that registry.
@@ -93,16 +92,16 @@ type Keeper struct {
 	registry Registry
 	options  Options
 	table    atomic.Pointer[Table]
-	shown    atomic.Pointer[registry.Snapshot] // what table was made from
+	shown    atomic.Pointer[registry.Snapshot] // the source of table
 	health   atomic.Pointer[Health]
 	requests *requests
 	hints    wait.Hint // at most one
 	asking   sync.WaitGroup
 
-	// Of Run's goroutine alone.
+	// Used only by Run's goroutine.
 	snapshot *registry.Snapshot
 	asked    time.Time // when the last call of Refresh began
-	good     time.Time // when the read began whose outcome is being taken; zero if none
+	good     time.Time // start of the read whose result is being applied; zero if none
 	builder  *builder
 	loader   *loader
 	failure  string // of a refresh, as it was logged last
@@ -136,18 +135,18 @@ func NewKeeper(r Registry, m Manifests, o Options) *Keeper {
 // Table returns the current table, or nil before the first one.
 func (k *Keeper) Table() *Table { return k.table.Load() }
 
-// Snapshot returns what the current table was made from, or nil.
+// Snapshot returns the source of the current table, or nil.
 func (k *Keeper) Snapshot() *registry.Snapshot { return k.shown.Load() }
 
 // Health returns how the reads of the registry fare.
 func (k *Keeper) Health() Health { return *k.health.Load() }
 
-// Await waits for one read of the registry that began after the call and was
-// taken into the table, shared with all who wait. A name that such a read, not
-// a second old, did not find does not wait again. It returns ErrBusy when too
-// many wait, ctx's error when the read took too long, and ErrUnavailable at once
-// while the registry is known to be out of reach. Guesses, names that nothing speaks
-// for, may take half of the places: however many there are, they leave the rest free.
+// Await waits for one read of the registry that began after the call and was applied to
+// the table, shared with all waiting callers. A name that such a read, less than a second
+// old, did not find does not wait again. It returns ErrBusy when too many wait, ctx's
+// error when the read took too long, and ErrUnavailable at once while the registry is
+// known to be unreachable. Guesses, names without supporting evidence, may use half of
+// the places: however many there are, they leave the rest free.
 func (k *Keeper) Await(ctx context.Context, name string, guess bool) error {
 	return k.requests.wait(ctx, name, guess)
 }
@@ -192,8 +191,8 @@ func (k *Keeper) Run(ctx context.Context) error {
 	}
 }
 
-// watch passes the registry's hints on, and watches again when that fails: until
-// then the poll goes on. What changed before it watched, a hint of its own tells.
+// watch forwards the registry's hints, and restarts the watch when it fails: until then
+// the poll continues. A hint after the restart covers earlier changes.
 func (k *Keeper) watch(ctx context.Context) {
 	told := false
 	for ctx.Err() == nil {
@@ -237,9 +236,8 @@ func (k *Keeper) reload(ctx context.Context) <-chan time.Time {
 	return k.loader.again()
 }
 
-// report tells the log, once, and whoever asks that reads fail, and that they do
-// so no more. One failure may be a server that changes; the second in a row stops
-// the waiting of requests.
+// report logs failures of reads once, and their end, and records them for callers. One
+// failure may be a server change; the second in a row ends the waiting of requests.
 func (k *Keeper) report(err error) {
 	if err == nil {
 		k.failures = 0
@@ -286,7 +284,7 @@ func (k *Keeper) refresh(ctx context.Context) error {
 	return err
 }
 
-// lastKnown returns what is served, or was before a restart.
+// lastKnown returns the snapshot being served, or served before a restart.
 func (k *Keeper) lastKnown() *registry.Snapshot {
 	if k.snapshot != nil {
 		return k.snapshot
@@ -294,7 +292,7 @@ func (k *Keeper) lastKnown() *registry.Snapshot {
 	return k.options.Last
 }
 
-// take makes the table of snap, with what can be had of its manifests soon.
+// take makes the table of snap, with the manifests available soon.
 func (k *Keeper) take(ctx context.Context, snap *registry.Snapshot) {
 	if k.loader.want(ctx, snap) {
 		k.loader.wait(ctx, manifestWait)
@@ -304,7 +302,7 @@ func (k *Keeper) take(ctx context.Context, snap *registry.Snapshot) {
 	}
 }
 
-// swap makes and publishes the table for snap, if it would be another one.
+// swap makes and publishes the table for snap, if it differs.
 func (k *Keeper) swap(snap *registry.Snapshot) {
 	if !k.loader.news() && snap == k.snapshot {
 		return
@@ -313,11 +311,11 @@ func (k *Keeper) swap(snap *registry.Snapshot) {
 	t := k.builder.table(snap, k.loader.built)
 	k.shown.Store(snap)
 	k.table.Store(t)
-	k.confirm() // before whoever is told of the swap looks
+	k.confirm() // before listeners that are told of the swap look
 	k.options.OnSwap(t)
 }
 
-// confirm notes that the table is what a read that just succeeded found.
+// confirm records that a read that just succeeded found the table current.
 func (k *Keeper) confirm() {
 	if !k.good.IsZero() {
 		k.health.Store(&Health{Read: k.good, Confirmed: true})

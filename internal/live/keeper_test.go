@@ -176,7 +176,7 @@ func TestKeeperGivesHangingReadsUp(t *testing.T) {
 	})
 }
 
-// A registry that is merely slow is read all the same.
+// A registry that is merely slow is still read.
 func TestKeeperIsPatient(t *testing.T) {
 	play(t, Options{Poll: time.Hour}, func(t *testing.T, s *stage) {
 		s.source.change(func(x *source) {
@@ -264,7 +264,7 @@ func TestKeeperLoadsLater(t *testing.T) {
 	})
 }
 
-// What is not servable any more takes no memory.
+// A release that is no longer servable uses no memory.
 func TestKeeperForgets(t *testing.T) {
 	play(t, Options{}, func(t *testing.T, s *stage) {
 		next := twoReleases("a", "")
@@ -303,7 +303,7 @@ func TestKeeperFlipsWhileStoreHangs(t *testing.T) {
 		s.hint()
 		s.want(3, "a")
 		s.depot.set(s.depot.hanging, manifest, false)
-		s.pass(10*time.Second + restLeast) // the fetch is given up, another one begins
+		s.pass(10*time.Second + restLeast) // the fetch is abandoned, another one begins
 		s.hint()
 		if r, _ := s.Table().Apps()[0].Release("c"); !r.Loaded() {
 			t.Error("the manifest was not loaded when the store was back")

@@ -22,8 +22,8 @@ func keyOf(info *registry.ReleaseInfo) buildKey {
 	return buildKey{info.Manifest, info.Inventory, info.Pages}
 }
 
-// A loader gets manifests and inventories in the background. All but arrived and
-// tasks belongs to the one goroutine that calls its methods.
+// A loader fetches manifests and inventories in the background. All fields except arrived
+// and tasks belong to the one goroutine that calls its methods.
 type loader struct {
 	manifests Manifests
 	deadline  time.Duration // of each call
@@ -74,7 +74,7 @@ func newLoader(m Manifests, deadline time.Duration, logger *slog.Logger) *loader
 	}
 }
 
-// built returns what is loaded of a release, or nil.
+// built returns the loaded contents of a release, or nil.
 func (l *loader) built(info *registry.ReleaseInfo) *Contents { return l.builds[keyOf(info)] }
 
 // news reports whether something was loaded since the last call.
@@ -84,9 +84,8 @@ func (l *loader) news() bool {
 	return fresh
 }
 
-// want sets out to get what the servable releases of snap lack, live ones first,
-// but for what failed a moment ago, and forgets what others had. It reports
-// whether a fetch began.
+// want starts fetching what the servable releases of snap lack, live ones first, except
+// recent failures, and forgets what other releases had. It reports whether a fetch began.
 func (l *loader) want(ctx context.Context, snap *registry.Snapshot) bool {
 	wanted := make(map[buildKey]holdfast.State)
 	for _, app := range snap.Apps {
@@ -137,7 +136,7 @@ func (l *loader) forget(wanted map[buildKey]holdfast.State) {
 	}
 }
 
-// start begins as many fetches as may run at once.
+// start starts as many fetches as may run at once.
 func (l *loader) start(ctx context.Context) (began bool) {
 	for len(l.queue) > 0 && len(l.flying) < parallel {
 		key := l.queue[0]
@@ -170,8 +169,8 @@ func (l *loader) fetch(ctx context.Context, key buildKey) (a arrival) {
 	return a
 }
 
-// fetchPages gets the list of pinned variants. A release is served without it only where
-// it cannot be had for longer than it takes a node to begin: its documents still work.
+// fetchPages fetches the list of pinned variants. A release is served without it only if
+// it cannot be fetched for longer than a node's startup: its documents still work.
 func (l *loader) fetchPages(ctx context.Context, a *arrival, times int) (err error) {
 	object, ok := a.inventory.Pages(a.key.pages)
 	if !ok {
@@ -208,8 +207,8 @@ func (l *loader) again() <-chan time.Time {
 	return time.After(time.Until(next))
 }
 
-// take adds what arrived. What failed is tried again by a later want; until then
-// its release answers that it is not ready.
+// take adds arrived contents. A later want retries failures; until then the release
+// answers that it is not ready.
 func (l *loader) take(ctx context.Context, a arrival) {
 	delete(l.flying, a.key)
 	l.start(ctx)
@@ -225,8 +224,8 @@ func (l *loader) take(ctx context.Context, a arrival) {
 		rest := min(restLeast<<min(before.times, 10), restMost)
 		l.failed[a.key] = failure{before.times + 1, time.Now().Add(rest)}
 		l.troubles.set(a.key, a.err)
-		// The first times say little: what a node brings is published before it runs, and
-		// before the others know where to find it.
+		// Early failures say little: a node's build is published before the node runs,
+		// and before other nodes know where to find it.
 		if before.times == quietFailures {
 			l.logger.Error("manifest not loaded; its release answers 503", "manifest", a.key.manifest, "error", a.err)
 		}
@@ -243,8 +242,8 @@ func (l *loader) take(ctx context.Context, a arrival) {
 	l.builds[a.key], l.fresh = b, true
 }
 
-// hurry has everything that failed tried again at once, once: what kept one manifest
-// away for a while, such as a store that was out of reach, kept others away as well.
+// hurry retries every failure at once, once: a temporary cause, such as an unreachable
+// store, affected all of them.
 func (l *loader) hurry() {
 	now := time.Now()
 	for key, f := range l.failed {
@@ -253,7 +252,7 @@ func (l *loader) hurry() {
 	}
 }
 
-// wait takes what arrives until nothing more is on its way, for at most d.
+// wait accepts arrivals until nothing is in flight, for at most d.
 func (l *loader) wait(ctx context.Context, d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

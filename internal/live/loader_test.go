@@ -16,7 +16,7 @@ import (
 	"github.com/holdfast-web/holdfast/internal/holdtest"
 )
 
-// What arrives after patience is taken into a table without a read.
+// Late arrivals are applied to a table without a read.
 func TestKeeperTakesLateManifests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDepot()
@@ -73,8 +73,7 @@ func TestKeeperGathersArrivals(t *testing.T) {
 	})
 }
 
-// When one manifest is there at last, those that failed a moment ago are not left
-// to wait for their turn.
+// When one manifest has arrived at last, recent failures are retried at once.
 func TestKeeperHurriesWhenOneIsBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDepot()
@@ -105,9 +104,9 @@ func TestKeeperHurriesWhenOneIsBack(t *testing.T) {
 	})
 }
 
-// awayManifests answer nothing until a time; of one they take long for any answer.
-// What a node brings is published a moment before it can be asked for it: that is
-// nobody's business. What lasts is.
+// awayManifests answer nothing until a time, and take long for any answer about one of
+// them. A node's build is published a moment before it can be fetched: that is not
+// reported. A lasting failure is.
 func TestKeeperLogsLastingFailures(t *testing.T) {
 	for back, want := range map[time.Duration]string{2900 * time.Millisecond: "", 3100 * time.Millisecond: "ERROR INFO"} {
 		synctest.Test(t, func(t *testing.T) {
@@ -232,7 +231,7 @@ func TestNewTableGivesUpWithContext(t *testing.T) {
 	})
 }
 
-// What a manifest says must be in its inventory; else the release is not loaded.
+// A manifest must match its inventory; otherwise the release is not loaded.
 func TestLoaderChecksInventory(t *testing.T) {
 	d := newDepot()
 	snap := d.snapshot(1, twoReleases("a", ""))

@@ -21,7 +21,7 @@ func propertyPaths() []string {
 
 func propertyContents() []string { return []string{"one", "two", "three"} }
 
-// modelRelease is what the model of a registry knows of a release.
+// modelRelease is the model's knowledge of a release.
 type modelRelease struct {
 	id                   string
 	files                files
@@ -32,7 +32,7 @@ type modelRelease struct {
 	clashes              []string
 }
 
-// model is an app, independent of the package under test but for its input types.
+// model is an app, independent of the package under test except for its input types.
 type model struct {
 	d        *depot
 	settings holdfast.Settings
@@ -40,7 +40,7 @@ type model struct {
 	releases []*modelRelease
 	live     map[string]string // by side
 	since    map[string]int
-	before   map[string][]string // what was live, for rollbacks
+	before   map[string][]string // formerly live releases, for rollbacks
 	unread   map[buildKey]bool   // manifests that cannot be loaded
 	loaded   map[buildKey]bool
 	serving  string // effectively live on main
@@ -93,8 +93,8 @@ func (m *model) activate(on, id string) {
 	m.live[on], m.since[on] = id, r.activated
 }
 
-// settle is what follows from the registry's state: what gets loaded, what is
-// forgotten, and what is effectively live on main.
+// settle derives from the registry's state: what gets loaded and forgotten, and which
+// release is effectively live on main.
 func (m *model) settle() {
 	keep := map[buildKey]bool{}
 	for _, r := range m.releases {
@@ -153,7 +153,7 @@ func (m *model) has(r *modelRelease, p string) (content string, ok bool) {
 	return content, ok
 }
 
-// order sorts the releases by who answers a plain path first.
+// order sorts the releases by precedence for a plain path.
 func (m *model) order() []*modelRelease {
 	type place struct{ class, stamp int }
 	placeOf := func(r *modelRelease) place {
@@ -197,7 +197,7 @@ func (m *model) immutable(p string) bool {
 	return named && len(contents) == 1 && !slices.Contains(m.settings.Unpinned, "**")
 }
 
-// unpinned is what every URL of p means; "" if that depends on the URL.
+// unpinned is the file that every URL of p means; "" if that depends on the URL.
 func (m *model) unpinned(p string) string {
 	if !slices.Contains(m.settings.Unpinned, "**") || mediaType(p) == "text/html; charset=utf-8" || !slices.ContainsFunc(m.releases, func(r *modelRelease) bool { _, ok := m.has(r, p); return ok }) {
 		return ""

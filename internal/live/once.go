@@ -9,9 +9,9 @@ import (
 	"github.com/holdfast-web/holdfast/internal/registry"
 )
 
-// NewTable makes one table from a snapshot that none follows: for a build that is
-// served without a registry, and for tests of what answers from tables. A release
-// whose manifest cannot be loaded is logged and not Loaded.
+// NewTable makes a single table from a snapshot: for a build that is served without a
+// registry, and for tests. A release whose manifest cannot be loaded is logged and not
+// Loaded.
 func NewTable(ctx context.Context, side holdfast.Side, snap *registry.Snapshot, m Manifests, logger *slog.Logger) *Table {
 	const deadline = 10 * time.Second
 	l := newLoader(m, deadline, logger)

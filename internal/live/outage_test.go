@@ -22,7 +22,7 @@ type way int
 const (
 	open way = iota
 	refused
-	lost // nobody answers, ever
+	lost // no answer, ever
 )
 
 // fleet is a few nodes on one real registry.
@@ -35,7 +35,7 @@ type fleet struct {
 	nodes []*member
 }
 
-// member is a node that can be restarted. It keeps what it served as text.
+// member is a node that can be restarted. It stores its served state as text.
 type member struct {
 	f        *fleet
 	client   *memkv.Client
@@ -82,7 +82,7 @@ func (f *fleet) join() {
 	m.start()
 }
 
-// start runs a node that begins from what it kept, if anything.
+// start runs a node that begins from its stored state, if any.
 func (m *member) start() {
 	o := Options{Side: holdtest.Side("main"), Logger: holdtest.Quiet(), OnSwap: m.swapped}
 	if m.kept != nil {
@@ -122,7 +122,7 @@ func (f *fleet) activate(r *registry.Registry, id string) {
 	}
 }
 
-// foreign sets the version key as a script does, and takes it away now and then.
+// foreign sets the version key like a script, and deletes it now and then.
 func (f *fleet) foreign(d kv.Driver, id string, remove bool) {
 	const key = "data/default/version/main"
 	op := kv.Create(key, []byte(id))
@@ -183,7 +183,7 @@ func TestOutages(t *testing.T) {
 				if m.keeper.Table() == nil {
 					t.Error("a node has no table")
 				}
-				f.set(m.client, lost) // whatever was under way stays unanswered
+				f.set(m.client, lost) // calls in progress stay unanswered
 			}
 			time.Sleep(time.Duration(5000+random.IntN(20_000)) * time.Millisecond)
 			f.publish(r, "last")

@@ -19,8 +19,8 @@ func (w *workshop) owned(s site, own string, local bool) *App {
 	return w.builder.table(snap, w.built).Apps()[0]
 }
 
-// A node's own release stands in place of what is live on the side, for documents
-// and plain URLs, and on this node alone. Everything else is as it is elsewhere.
+// A node's own release replaces the live release of the side, for documents and plain
+// URLs, and on this node only. Everything else is as elsewhere.
 func TestOwnRelease(t *testing.T) {
 	s := twoReleases("a", "")
 	for own, want := range map[string]string{"": "a", "b": "b", "a": "a", "nosuch": "a"} {
@@ -37,7 +37,7 @@ func TestOwnRelease(t *testing.T) {
 	}
 }
 
-// Two nodes may have other bytes under one name, whatever the name says.
+// Two nodes may have different bytes under one name, even a hashed one.
 func TestLocalNeverImmutable(t *testing.T) {
 	s := site{sides: []on{{"main", "a", 10}}, releases: []rel{
 		{id: "a", state: alive, published: 1, activated: 3, files: files{"index.html": "a", "app-3f9a1c5e.js": "a"}},

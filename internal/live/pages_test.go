@@ -21,7 +21,7 @@ func pageSite(settings string) site {
 	}}}
 }
 
-// pageOf is the digest of what release a sends in the place of a file.
+// pageOf is the digest that release a sends in place of a file.
 func pageOf(t *testing.T, app *App, path string) string {
 	t.Helper()
 	r, _ := app.Release("a")
@@ -98,8 +98,8 @@ func TestPagesTakenDown(t *testing.T) {
 	}
 }
 
-// A list that is late is waited for, and one that never comes does not keep the
-// release away for good.
+// A late list is waited for, and a missing one does not keep the release away
+// permanently.
 func TestPagesThatCannotBeLoaded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDepot()

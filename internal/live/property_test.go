@@ -87,7 +87,7 @@ type machine struct {
 
 func (m *machine) built(info *registry.ReleaseInfo) *Contents { return m.builds[keyOf(info)] }
 
-// load does what a loader does: what the model says is loaded, and nothing else.
+// load acts like a loader: it loads what the model says, and nothing else.
 func (m *machine) load() {
 	for key, b := range m.builds {
 		if !m.loaded[key] {
@@ -102,8 +102,7 @@ func (m *machine) load() {
 	}
 }
 
-// scratch builds the table with a new builder that knows nothing but what was
-// served before.
+// scratch builds the table with a new builder that knows only what was served before.
 func (m *machine) scratch(snap *registry.Snapshot, served string) *Table {
 	b := newBuilder(holdtest.Side("main"), nil)
 	ab := newAppBuilder(nil)
@@ -235,7 +234,7 @@ func TestIncrementalTables(t *testing.T) {
 	})
 }
 
-// The alphabet of the property must hold what it is meant to tell apart.
+// The alphabet of the property must contain the cases it is meant to distinguish.
 func TestPropertyAlphabet(t *testing.T) {
 	d := newDepot()
 	fs := files{}

@@ -10,8 +10,8 @@ import (
 )
 
 const (
-	// retryAfter is how long a read may go unanswered before another one is begun beside
-	// it: a registry that is back answers that one, whatever becomes of the first.
+	// retryAfter is how long a read may go unanswered before another one is started
+	// beside it: a recovered registry answers that one, even if the first one hangs.
 	retryAfter = 700 * time.Millisecond
 	// maxUnanswered is how many of those in a row may go unanswered before the registry
 	// counts as out of reach.
@@ -69,7 +69,7 @@ func (k *Keeper) readWithRetry(ctx context.Context, deadline time.Duration) (*re
 	}
 }
 
-// call begins a call of Refresh; Run waits for its end.
+// call starts a call of Refresh; Run waits for its end.
 func (k *Keeper) call(ctx context.Context, deadline time.Duration) <-chan answer {
 	k.asked = time.Now()
 	prev, out := k.lastKnown(), make(chan answer, 1)
@@ -82,8 +82,8 @@ func (k *Keeper) call(ctx context.Context, deadline time.Duration) <-chan answer
 	return out
 }
 
-// follows returns an error unless snap can come after what is served, or was
-// served before a restart.
+// follows returns an error unless snap can follow what is served, or was served before a
+// restart.
 func (k *Keeper) follows(snap *registry.Snapshot) error {
 	switch old := k.lastKnown(); {
 	case old == nil:

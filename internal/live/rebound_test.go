@@ -7,8 +7,8 @@ import (
 	"github.com/holdfast-web/holdfast/internal/registry"
 )
 
-// A node that reads only after an ID was freed and bound to another build must not go
-// on with the files of the first one until it has loaded the second.
+// A node that reads only after an ID was freed and bound to another build must not keep
+// serving the files of the first one until it has loaded the second.
 func TestReboundWhileUnread(t *testing.T) {
 	w := newWorkshop()
 	before := site{sides: []on{{"main", "one", 10}}, releases: []rel{

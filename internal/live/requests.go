@@ -16,25 +16,25 @@ import (
 // ErrBusy: too many requests wait for the registry already.
 var ErrBusy = errors.New("live: too many requests are waiting for the registry")
 
-// The pace of reads that requests ask for, and how long what such a read did
-// not find counts as absent.
+// The pace of requested reads, and how long names that such a read did not find count as
+// absent.
 const pace = time.Second
 
 // requests joins the requests that wait for a read of the registry into rounds.
 type requests struct {
-	due     wait.Hint     // gets a value when the waiting round should be read
+	due     wait.Hint     // receives a value when the waiting round should be read
 	slots   chan struct{} // bounds how many wait
 	guesses chan struct{} // and how many of them wait for names that nothing speaks for
 
 	mu     sync.Mutex
-	next   *round    // those who wait for the next read
+	next   *round    // callers that wait for the next read
 	last   time.Time // when the last round began
 	closed bool
-	broken error // why nobody has to wait; nil while the registry is in reach
+	broken error // why callers do not have to wait; nil while the registry is reachable
 	absent absent
 }
 
-// A round is a read that begins after everyone in it asked.
+// A round is a read that begins after all its callers asked.
 type round struct {
 	timer *time.Timer
 	done  chan struct{}
@@ -81,7 +81,8 @@ func (q *requests) wait(ctx context.Context, name string, guess bool) error {
 	return r.err
 }
 
-// tryAcquire takes a place, unless all are taken. A caller that gets one must call leave.
+// tryAcquire acquires a place, unless all are taken. A caller that gets one must call
+// leave.
 func tryAcquire(places chan struct{}) (leave func(), ok bool) {
 	select {
 	case places <- struct{}{}:
@@ -119,8 +120,8 @@ func (q *requests) startRound(r *round) {
 	q.due.Give()
 }
 
-// begin takes the waiting round, if any, into a read that is about to begin and
-// returns the function that ends it.
+// begin takes the waiting round, if any, into a read that is about to begin and returns
+// the function that ends it.
 func (q *requests) begin() func(error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -131,7 +132,7 @@ func (q *requests) begin() func(error) {
 	q.next, q.last, r.began = nil, time.Now(), time.Now()
 	r.timer.Stop()
 	select {
-	case <-q.due: // asked for this round, or else the next one would come too soon
+	case <-q.due: // requested for this round, or else the next one would come too soon
 	default:
 	}
 	return func(err error) {
@@ -147,7 +148,7 @@ func (q *requests) close() {
 	q.dismiss(context.Canceled)
 }
 
-// dismiss ends the waiting round, if any, without a read. It wants the lock held.
+// dismiss ends the waiting round, if any, without a read. The lock must be held.
 func (q *requests) dismiss(err error) {
 	if r := q.next; r != nil {
 		r.timer.Stop()
@@ -157,8 +158,8 @@ func (q *requests) dismiss(err error) {
 	}
 }
 
-// trip lets nobody wait until recover: the registry is out of reach, and a flood
-// of names that nobody knows should not hold on to connections and memory.
+// trip stops all waiting until recover: the registry is unreachable, and a flood of
+// unknown names must not hold connections and memory.
 func (q *requests) trip(err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()

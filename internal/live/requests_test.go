@@ -16,7 +16,7 @@ import (
 	"github.com/holdfast-web/holdfast/internal/holdtest"
 )
 
-// await calls Await in a goroutine; the result can be read when it is there.
+// await calls Await in a goroutine; the result can be read once it is done.
 func (s *stage) await(ctx context.Context, name string) chan error {
 	result := make(chan error, 1)
 	go func() { result <- s.Await(ctx, name, false) }()
@@ -24,7 +24,7 @@ func (s *stage) await(ctx context.Context, name string) chan error {
 	return result
 }
 
-// returned reports whether Await has returned, and what.
+// returned reports whether Await has returned, and its result.
 func returned(result chan error) (error, bool) {
 	select {
 	case err := <-result:
@@ -56,7 +56,7 @@ func TestAwaitNeedsReadBegunAfterwards(t *testing.T) {
 		s.pass(time.Minute)
 		gate := make(chan struct{})
 		s.source.change(func(x *source) { x.after = func(context.Context) { <-gate } })
-		s.hint() // this read has seen the state, and is slow to say so
+		s.hint() // this read has seen the state, and is slow to return
 		s.source.change(func(x *source) { x.after, x.snap = nil, s.depot.snapshot(2, twoReleases("b", "")) })
 		early := s.await(t.Context(), "@b")
 		late := s.await(t.Context(), "@c")
@@ -103,8 +103,8 @@ func TestAwaitPace(t *testing.T) {
 	})
 }
 
-// A hint's read takes the requests that wait along; the next requested read keeps
-// its distance from that one.
+// A hint's read also serves waiting requests; the next requested read keeps its distance
+// from that one.
 func TestHintTakesRound(t *testing.T) {
 	play(t, Options{Poll: time.Hour}, func(t *testing.T, s *stage) {
 		s.pass(time.Minute)
@@ -125,8 +125,8 @@ func TestHintTakesRound(t *testing.T) {
 	})
 }
 
-// A round that was asked for, but taken by another read, leaves no request behind
-// that would make the next round come too soon.
+// A requested round that another read served leaves no request behind that would make the
+// next round come too soon.
 func TestTakenRoundAsksForNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := newRequests(10)
@@ -154,8 +154,8 @@ func TestTakenRoundAsksForNothing(t *testing.T) {
 	})
 }
 
-// A failure says nothing about a name. The first one may pass, so that requests
-// go on waiting for the second read; after that they are told at once.
+// A failure says nothing about a name. The first one may be transient, so requests keep
+// waiting for the second read; after that they fail at once.
 func TestAwaitSharesFailure(t *testing.T) {
 	play(t, Options{Poll: time.Hour}, func(t *testing.T, s *stage) {
 		for range 3 {
@@ -300,7 +300,7 @@ func TestAwaitRemembersAbsentNames(t *testing.T) {
 	})
 }
 
-// A name is absent for a second from the beginning of the read that says so.
+// A name is absent for a second from the start of the read that says so.
 func TestAbsenceIsAsOldAsItsRead(t *testing.T) {
 	play(t, Options{Poll: time.Hour}, func(t *testing.T, s *stage) {
 		s.pass(time.Minute)
@@ -369,8 +369,8 @@ func TestAbsentIsBounded(t *testing.T) {
 	}
 }
 
-// Whoever publishes a release and then waits finds it in the table, whatever
-// reads are under way: no wake-up is lost, no read begun before counts.
+// A client that publishes a release and then waits finds it in the table, for any reads
+// in progress: no wake-up is lost, and no read begun before counts.
 func TestAwaitSeesWhatWasPublished(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDepot()

@@ -24,8 +24,8 @@ func newRoutes(apps []*App) routes {
 	return r
 }
 
-// find returns the app whose mount holds path: that of the host, else that of every
-// host, and of these the one with the longest prefix. Nil if there is none.
+// find returns the app whose mount contains path: of the mounts on its host, else of
+// those on every host, the longest prefix. Nil if there is none.
 func (r routes) find(host, path string) *App {
 	if host != "" {
 		if a := r[host].longestPrefix(path); a != nil {
@@ -35,8 +35,7 @@ func (r routes) find(host, path string) *App {
 	return r[""].longestPrefix(path)
 }
 
-// longestPrefix looks at each place where a segment of path ends, as far as there are
-// prefixes.
+// longestPrefix tries each segment boundary of path, up to the longest prefix.
 func (m *mounts) longestPrefix(path string) (found *App) {
 	if m == nil || path == "" {
 		return nil

@@ -1,9 +1,9 @@
-// Package live turns the registry's state and the manifests of all servable
-// releases into a Table: the immutable value that every request is answered
-// from. A flip is one pointer store.
+// Package live turns the registry's state and the manifests of all servable releases into
+// a Table: the immutable value from which every request is answered. An activation is one
+// pointer store.
 //
-// The package knows no HTTP. What a serving layer derives from an entry or a
-// release once, it keeps in that value's Memo.
+// The package knows no HTTP. The serving layer stores data derived from an entry or a
+// release in that value's Memo.
 package live
 
 import (
@@ -68,11 +68,11 @@ func (a *App) Live() *Release { return a.side }
 // Local reports whether nodes bring their own builds of the app.
 func (a *App) Local() bool { return a.local }
 
-// Incomplete reports whether the files of a servable release are not known yet,
-// so that a path that is not found may exist all the same.
+// Incomplete reports whether the files of a servable release are not known yet, so that a
+// path that is not found may exist.
 func (a *App) Incomplete() bool { return a.incomplete }
 
-// Release returns the release with that ID, whatever its state.
+// Release returns the release with that ID, in any state.
 func (a *App) Release(id string) (*Release, bool) {
 	r, ok := a.releases[id]
 	return r, ok
@@ -87,9 +87,9 @@ func (a *App) Releases(yield func(*Release) bool) {
 	}
 }
 
-// Plain returns what a plain path means on this side. While the files of the
-// side's live release are not known, only an immutable path means anything: it
-// has the same bytes in all releases.
+// Plain returns the file of a plain path on this side. While the files of the side's live
+// release are not known, only an immutable path is found: it has the same bytes in all
+// releases.
 func (a *App) Plain(path string) (Resolved, bool) {
 	r, ok := a.plain[path]
 	if ok && !r.Immutable && a.side != nil && !a.side.Loaded() {
@@ -98,8 +98,8 @@ func (a *App) Plain(path string) (Resolved, bool) {
 	return r, ok
 }
 
-// Unpinned reports whether every form of URL of the file at path means what is live
-// on this side, and returns that; without an Entry if the live release has no such file.
+// Unpinned reports whether every URL form of the file at path means the live one on this
+// side, and returns that; without an Entry if the live release has no such file.
 func (a *App) Unpinned(path string) (Resolved, bool) {
 	if len(a.unpinned) == 0 {
 		return Resolved{}, false
@@ -108,8 +108,8 @@ func (a *App) Unpinned(path string) (Resolved, bool) {
 	return r, ok
 }
 
-// Content returns the file with that path whose digest starts with prefix, in
-// any servable release; none if several different ones do.
+// Content returns the file with that path whose digest starts with prefix, in any
+// servable release; none if several different ones do.
 func (a *App) Content(prefix, path string) (*Entry, bool) {
 	entries := a.content[path]
 	i, _ := slices.BinarySearchFunc(entries, prefix, func(e *Entry, p string) int {
@@ -128,8 +128,8 @@ func (a *App) Content(prefix, path string) (*Entry, bool) {
 // in ext, which includes the dot.
 func (a *App) HasExtension(ext string) bool { return a.extensions[ext] }
 
-// MayCome reports whether a file that no release has may well be one of a release to
-// come: files with a hash in their names lie beside it, with the same extension.
+// MayCome reports whether an unknown file could well belong to a future release: there
+// are files with hashed names in the same directory, with the same extension.
 func (a *App) MayCome(path string) bool { return a.shelves[shelfOf(path)] }
 
 // Resolved is the answer to a plain path.
@@ -141,14 +141,14 @@ type Resolved struct {
 	Immutable bool
 }
 
-// Release is a release as a table knows it. Tables share it while neither the
-// release nor the settings of its app change.
+// Release is a release as a table knows it. Tables share it while neither the release nor
+// the settings of its app change.
 type Release struct {
 	ID        holdfast.ReleaseID
 	State     holdfast.State
 	Published time.Time // stamp of publication
-	// Plain is the stamp for answers that depend on what is live: of the
-	// activation on the table's side, else of the last one anywhere, else Published.
+	// Plain is the stamp for answers that depend on the live release: of the activation
+	// on the table's side, else of the last one anywhere, else Published.
 	Plain time.Time
 	// Rebound: the ID named other files before, so that it does not prove any bytes.
 	Rebound bool
@@ -181,8 +181,8 @@ func (r *Release) Lookup(path string) (*Entry, bool) {
 	return e, ok
 }
 
-// Page returns what is sent in the place of e, a file of the release: the pinned variant
-// of a document that has one, else e itself.
+// Page returns the file sent in place of e: the pinned variant if a document has one,
+// else e itself.
 func (r *Release) Page(e *Entry) *Entry {
 	if v := r.pages[e.Path]; v != nil {
 		return v
@@ -190,8 +190,8 @@ func (r *Release) Page(e *Entry) *Entry {
 	return e
 }
 
-// Sent calls yield for all that may be sent of the release: its pinned variants, with
-// which visitors begin, then its files.
+// Sent calls yield for everything that may be sent of the release: its pinned variants,
+// with which visitors begin, then its files.
 func (r *Release) Sent(yield func(*Entry) bool) {
 	for _, v := range r.pages {
 		if !yield(v) {
@@ -222,13 +222,13 @@ type Entry struct {
 	Fingerprinted bool
 	Logical       string    // the path without its hash: equal for versions of one file
 	Document      bool      // an HTML document
-	Polled        bool      // asked for under one name again and again; see holdfast.IsPolled
-	SourceMap     bool      // served only where the app's setting says so
-	Variants      []Variant // smallest first; Identity is among them; none if it was taken down
+	Polled        bool      // requested under one name repeatedly; see holdfast.IsPolled
+	SourceMap     bool      // served only if the app's setting says so
+	Variants      []Variant // smallest first, including Identity; none if it was taken down
 	Memo          atomic.Value
 
 	hex     string // text form of Digest
-	without *Entry // the entry when it is taken down; of the builder's goroutine alone, nil if it never was
+	without *Entry // the entry when it is taken down; used by the builder's goroutine only, nil if it never was
 }
 
 // Identity returns the variant that is the file as it is; not of one that was taken down.

@@ -68,7 +68,7 @@ func TestRouteToNothing(t *testing.T) {
 	}
 }
 
-// ladder has one release of each rank on each path it takes to tell them apart.
+// ladder has one release of each rank on each path needed to distinguish them.
 func ladder() site {
 	return site{
 		sides: []on{{"main", "here", 20}, {"b", "other-new", 50}, {"c", "other-old", 40}},
@@ -90,7 +90,7 @@ func TestPlainPrecedence(t *testing.T) {
 	app := appOf(t, ladder())
 	want := map[string]string{
 		"1": "here", "2": "other-new", "3": "other-old", "4": "drain-new", "5": "drain-old", "6": "pub-new", "7": "pub-old",
-		"h.html": "here", "o.html": "", "d.html": "", "p.html": "", // documents are the live release's alone
+		"h.html": "here", "o.html": "", "d.html": "", "p.html": "", // only the live release's documents count
 		"r.js": "", "g.js": "", "none": "",
 	}
 	got := make(map[string]string)
@@ -286,7 +286,7 @@ func TestImmutable(t *testing.T) {
 	tests := []struct {
 		name, settings, path string
 		clashes              []string // of a release that is gone
-		other                string   // what a draining release has at the path
+		other                string   // a draining release's file at the path
 		want                 bool
 	}{
 		{"fingerprinted", "", hashed, nil, "", true},

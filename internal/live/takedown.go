@@ -7,7 +7,7 @@ import (
 )
 
 // TakenDown reports whether the file's bytes were taken down: it is known and has no
-// variant that may be sent, on whatever way a request came to it.
+// variant that may be sent, for any form of request.
 func (e *Entry) TakenDown() bool { return len(e.Variants) == 0 }
 
 // takenDown returns e without anything that could be sent.
@@ -18,19 +18,19 @@ func (e *Entry) takenDown() *Entry {
 	}
 }
 
-// A marker replaces the entries of builds whose bytes were taken down. It belongs to
-// one goroutine, and so does what it remembers in builds and entries.
+// A marker replaces the entries of builds whose bytes were taken down. It and its state
+// in builds and entries belong to one goroutine.
 type marker struct{ down *holdfast.Takedowns }
 
-// begin prepares for a table of a snapshot in which down is taken down, and reports
-// whether that is news.
+// begin prepares for a table of a snapshot with the takedowns down, and reports whether
+// those are new.
 func (m *marker) begin(down *holdfast.Takedowns) (news bool) {
 	news, m.down = m.down != down, down
 	return news
 }
 
-// mark returns b as it may be served: the same one as long as the same of it is taken
-// down, so that tables share what did not change. nil is nil.
+// mark returns b as it may be served: the same value as long as the same files are taken
+// down, so that tables share unchanged builds. nil is nil.
 func (m *marker) mark(b *Contents) *Contents {
 	switch {
 	case b == nil, b.marked == nil && len(m.down.All()) == 0:
@@ -66,8 +66,8 @@ func (m *marker) build(b *Contents) *Contents {
 	return &marked
 }
 
-// killed returns the entries of b that are taken down, and the paths of variants that
-// must not be sent, since they or their documents are.
+// killed returns the taken-down entries of b, and the paths of variants that must not be
+// sent, because they or their documents are taken down.
 func (m *marker) killed(b *Contents) (down map[string]*Entry, pages []string) {
 	down = make(map[string]*Entry)
 	for path, e := range b.entries {

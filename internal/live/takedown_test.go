@@ -8,8 +8,8 @@ import (
 	"github.com/holdfast-web/holdfast/internal/registry"
 )
 
-// TestTakedownTables: each table shows what its snapshot says is down, tables that
-// were there before stay what they are, and builds without such bytes are shared.
+// TestTakedownTables: each table shows its snapshot's takedowns, existing tables stay the
+// same, and builds without such bytes are shared.
 func TestTakedownTables(t *testing.T) {
 	d := newDepot()
 	leak := "leak"
@@ -61,7 +61,7 @@ func TestTakedownTables(t *testing.T) {
 	if again, _ := second.Apps()[0].Release("r2"); again != r2 {
 		t.Error("a takedown of other bytes makes a release another one")
 	}
-	down.Allowed = true // the objects of generation 0 are dead all the same
+	down.Allowed = true // the objects of generation 0 stay dead
 	third := with(4, down)
 	if !isDown(third, "r2", "c.js") {
 		t.Error("dead objects are served again")

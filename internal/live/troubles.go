@@ -6,15 +6,15 @@ import (
 	"github.com/holdfast-web/holdfast/internal/registry"
 )
 
-// troubles are why manifests could not be loaded, for those who ask from other
-// goroutines than the loader's.
+// troubles are the reasons why manifests could not be loaded, for goroutines other than
+// the loader's.
 type troubles struct {
 	mu      sync.Mutex
 	why     map[buildKey]error
 	changed func() // called after a change, without the lock
 }
 
-// set notes why something could not be loaded, nil for what was, or is not wanted any
+// set records why something could not be loaded; nil if it was, or is not wanted any
 // more.
 func (t *troubles) set(key buildKey, err error) {
 	t.mu.Lock()

@@ -12,10 +12,10 @@ import (
 // minDelta is the size in bytes below which deltas are not worth their header.
 const minDelta = 1 << 10
 
-// Upgradable reports whether a file may be sent as a delta, or be the dictionary of
-// one: it can be compressed, is neither too small nor too large, and all may have it.
+// Upgradable reports whether a file may be sent as a delta, or be its dictionary: it can
+// be compressed, is neither too small nor too large, and is not restricted.
 func (e *Entry) Upgradable() bool {
-	return len(e.Variants) > 1 && // not of what was taken down
+	return len(e.Variants) > 1 && // not of taken-down bytes
 		e.Size >= minDelta && e.Size <= holdfast.MaxDelta && !e.Document && !e.SourceMap
 }
 
@@ -46,7 +46,7 @@ func newVersionIndex() versionIndex {
 	return versionIndex{make(map[string]map[*Entry]int), make(map[string]bool)}
 }
 
-// hold adds the leads of a build, or takes them away again: by is 1 or -1.
+// hold adds the leads of a build, or removes them again: by is 1 or -1.
 func (k *versionIndex) hold(b *Contents, by int) {
 	if b == nil {
 		return
@@ -64,8 +64,7 @@ func (k *versionIndex) hold(b *Contents, by int) {
 	}
 }
 
-// index returns last with what was touched brought up to date: distinct files, sorted
-// by digest.
+// index returns last with touched names updated: distinct files, sorted by digest.
 func (k *versionIndex) index(last map[string][]*Entry) map[string][]*Entry {
 	if len(k.touched) == 0 {
 		return last
@@ -89,9 +88,9 @@ func (k *versionIndex) index(last map[string][]*Entry) map[string][]*Entry {
 }
 
 // Dictionary returns the file with that digest if it is another version of e, or e
-// itself, of a release that is served, and a delta from it to e may be sent. One of the
-// two is live on some side: browsers go from there or to there, and what strangers can
-// ask for stays few.
+// itself, of a served release, and a delta from it to e may be sent. One of the two is
+// live on some side: browsers go from there or to there, which limits what strangers can
+// request.
 func (a *App) Dictionary(e *Entry, digest *holdfast.Digest) (*Entry, bool) {
 	d, ok := a.version(e, digest)
 	if !ok || !a.isLive(e) && !a.isLive(d) {
@@ -128,11 +127,11 @@ func (a *App) Offers(e *Entry) bool {
 	return ok
 }
 
-// Upgrade is a delta that somebody may ask for: to Target, for a browser that has Dictionary.
+// Upgrade is a possible delta: to Target, for a browser that has Dictionary.
 type Upgrade struct{ Dictionary, Target *Entry }
 
-// Upgrades returns, for what is live on the side, the upgrades of browsers that have
-// one of the back releases that were live before it, the last of these first.
+// Upgrades returns, for the live release of the side, the upgrades of browsers that have
+// one of the back releases that were live before it, the latest of these first.
 func (a *App) Upgrades(back int) (all []Upgrade) {
 	if a.side == nil {
 		return nil

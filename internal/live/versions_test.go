@@ -13,7 +13,7 @@ import (
 	"github.com/holdfast-web/holdfast/internal/holdtest"
 )
 
-// long is content of n bytes that says what it is.
+// long is content of n bytes that identifies itself.
 func long(what string, n int) string { return what + strings.Repeat(".", n-len(what)) }
 
 func digestOf(content string) *holdfast.Digest {
@@ -78,7 +78,7 @@ func TestDictionary(t *testing.T) {
 	}
 }
 
-// Upgrades lead to what is live, from what was live last.
+// Upgrades lead to the live release, from the most recently live ones.
 func TestUpgrades(t *testing.T) {
 	release := func(n, activated int, state holdfast.State) rel {
 		fs := files{
@@ -103,7 +103,7 @@ func TestUpgrades(t *testing.T) {
 	}
 }
 
-// Whatever comes and goes, the index is the one made from what is there, and no index
+// For any sequence of changes, the index equals one built from scratch, and no index
 // changes once it was made.
 func TestKinship(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {

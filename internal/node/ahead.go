@@ -18,9 +18,9 @@ import (
 	"github.com/holdfast-web/holdfast/internal/wait"
 )
 
-// A node is asked to have a release ready before it becomes live on its side: whoever
-// activates waits for that, and is told why where it fails. What the node has ready
-// then counts as warm from the moment at which it is live.
+// A node is asked to load a release before it becomes live on its side: the activation
+// waits for that, and reports failures. The node's data then counts as warm as soon as
+// the release is live.
 
 // ahead are the releases that the node was asked to have ready.
 type ahead struct {
@@ -28,7 +28,7 @@ type ahead struct {
 	all map[warmKey]*preparing
 }
 
-// preparing is how far one is.
+// preparing is the progress of one.
 type preparing struct {
 	asked  registry.Preparation
 	done   bool
@@ -39,7 +39,7 @@ type preparing struct {
 // aheadPause is the rest between two looks at whether the table has a release.
 const aheadPause = 50 * time.Millisecond
 
-// errNotRead: the node lags behind whoever prepares the release.
+// errNotRead: the node's registry state is older than the release being prepared.
 var errNotRead = errors.New("it has not read the release from the registry yet")
 
 func (a *ahead) wants(k warmKey) bool {
@@ -74,7 +74,7 @@ func (a *ahead) failing() map[warmKey]error {
 	return all
 }
 
-// replace makes asked what is prepared, and returns those that are new.
+// replace sets asked to the preparations, and returns the new ones.
 func (a *ahead) replace(asked map[warmKey]registry.Preparation) (added []*preparing) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -106,7 +106,7 @@ func (a *ahead) set(p *preparing, err error) (news bool) {
 	return news
 }
 
-// getAhead prepares what the node is asked to, until ctx ends.
+// getAhead loads requested releases, until ctx ends.
 func (n *Node) getAhead(ctx context.Context) error {
 	var tasks sync.WaitGroup
 	defer tasks.Wait()
@@ -129,8 +129,8 @@ func (n *Node) getAhead(ctx context.Context) error {
 	return nil
 }
 
-// concerned picks what this node will answer with: that of its side, but for apps of
-// which it brought a build.
+// concerned selects the releases that this node will serve: those of its side, except for
+// apps of which it brought a build.
 func (n *Node) concerned(all []registry.Preparation) map[warmKey]registry.Preparation {
 	asked := make(map[warmKey]registry.Preparation)
 	for _, p := range all {
@@ -173,7 +173,7 @@ func (n *Node) prepareOne(ctx context.Context, p *preparing) {
 	}
 }
 
-// fetchAhead gets all that a release is served from, and waits for the table to have it.
+// fetchAhead fetches everything that a release needs, and waits for the table to have it.
 func (n *Node) fetchAhead(ctx context.Context, p registry.Preparation) error {
 	call, cancel := context.WithTimeout(ctx, registryCall)
 	defer cancel()
@@ -229,7 +229,7 @@ func releaseIn(snap *registry.Snapshot, k warmKey) *registry.ReleaseInfo {
 	return nil
 }
 
-// refsOfFiles yields all that a release has, but for source maps and what was taken down.
+// refsOfFiles yields all files of a release except source maps and taken-down ones.
 func refsOfFiles(m *holdfast.Manifest, inv *holdfast.Inventory, down *holdfast.Takedowns) iter.Seq[blob.Ref] {
 	maps := make(map[holdfast.Digest]bool)
 	for i := range m.Files() {
@@ -253,8 +253,8 @@ const (
 	failingLength = 240
 )
 
-// failing says why the node has not loaded what is live on its side, what drains, and
-// what it was asked to prepare.
+// failing says why the node has not loaded live releases of its side, draining ones, and
+// those it was asked to prepare.
 func (n *Node) failing(t *live.Table) map[holdfast.AppName]map[holdfast.ReleaseID]string {
 	why := n.ahead.failing()
 	if snap := n.keeper.Snapshot(); snap != nil {

@@ -48,8 +48,8 @@ func (w *world) self() registry.NodeInfo {
 	return nodes[0]
 }
 
-// TestAhead: a node loads what it is asked to before it is live, says when it has, and
-// why it has not; what is retired as well. It stops saying so when nobody asks.
+// TestAhead: a node loads requested releases before they are live, including retired
+// ones, and reports when it has, or why not. It stops when the request ends.
 func TestAhead(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

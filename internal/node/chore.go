@@ -12,8 +12,8 @@ import (
 	"github.com/holdfast-web/holdfast/internal/wait"
 )
 
-// Chore is work that the elected node does for the cluster now and then. What it
-// changes in the registry it does in the leader's name.
+// Chore is periodic work that the elected node does for the cluster. It changes the
+// registry in the leader's name.
 type Chore struct {
 	Name  string
 	Every time.Duration
@@ -22,7 +22,7 @@ type Chore struct {
 	Do func(ctx context.Context, l *registry.Leadership) (again time.Duration, err error)
 }
 
-// chores does what has to be done until ctx ends, and waits for what is going on.
+// chores does the pending work until ctx ends, and waits for running work.
 func (n *Node) chores(ctx context.Context, l *registry.Leadership) {
 	var running sync.WaitGroup
 	for _, c := range n.config.Chores {

@@ -19,7 +19,7 @@ import (
 	"github.com/holdfast-web/holdfast/internal/registry"
 )
 
-// set does what zkCli.sh does.
+// set acts like zkCli.sh.
 func (w *world) set(key, value string) {
 	w.T.Helper()
 	got, err := w.Client.Get(w.T.Context(), key)
@@ -32,8 +32,8 @@ func (w *world) set(key, value string) {
 	w.Check(err)
 }
 
-// TestLeaderRecordsForeignActivations: one of the nodes leads and gives each change
-// of a version key one history entry; when it goes, another takes over.
+// TestLeaderRecordsForeignActivations: one of the nodes leads and gives each change of a
+// version key one history entry; when it goes, another takes over.
 func TestLeaderRecordsForeignActivations(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -94,8 +94,8 @@ func TestNoElection(t *testing.T) {
 	}
 }
 
-// TestReadyInSpiteOfMissingManifests: what is live on the node's side keeps it from being
-// ready as long as another node has it; what else is served, for a while.
+// TestReadyInSpiteOfMissingManifests: the live release of the node's side keeps it from
+// being ready as long as another node has it; other served releases do, for a while.
 func TestReadyInSpiteOfMissingManifests(t *testing.T) {
 	t.Parallel()
 	states := map[string]holdfast.State{"v1": holdfast.Draining, "v2": holdfast.Live, "v3": holdfast.Published}
@@ -200,8 +200,8 @@ func (w *world) readyReleases() []string {
 	return ids
 }
 
-// TestReadyWhenWarm: an entry names what is live when it is warm, also if that
-// takes several attempts, and not what is live no more.
+// TestReadyWhenWarm: an entry names live releases when they are warm, even if that takes
+// several attempts, and not those that are no longer live.
 func TestReadyWhenWarm(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -247,7 +247,8 @@ func TestReadyWhenWarmingTakesTooLong(t *testing.T) {
 	holdtest.Eventually(t, "v1 ready", func() bool { return slices.Equal(w.readyReleases(), []string{"v1"}) })
 }
 
-// TestWarmsForReal: with the real source the bodies are there before anybody asks.
+// TestWarmsForReal: with the real source the bodies are in memory before the first
+// request.
 func TestWarmsForReal(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -321,7 +322,7 @@ func TestLazyOpensOnce(t *testing.T) {
 	})
 }
 
-// TestStateForgets: texts that no release needs go, but not what is young.
+// TestStateForgets: texts that no release needs are deleted, but not young ones.
 func TestStateForgets(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -347,7 +348,7 @@ func TestStateForgets(t *testing.T) {
 		if got := names(); len(got) != 2 {
 			t.Errorf("left %q, want both", got)
 		}
-		// The bubble's clock stands long before the files' own times.
+		// The bubble's clock is long before the files' own times.
 		time.Sleep(time.Until(time.Date(2200, 1, 1, 0, 0, 0, 0, time.UTC)))
 		w.Check(s.clean(snap))
 		if got := names(); !slices.Equal(got, []string{wanted}) {

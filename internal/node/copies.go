@@ -6,8 +6,8 @@ import (
 	"github.com/holdfast-web/holdfast/internal/replica"
 )
 
-// newCopier makes the node's copier, once the address is known that peers use; nil
-// without a store of its own.
+// newCopier makes the node's copier, once its peer address is known; nil if it has no
+// store of its own.
 func (n *Node) newCopier() *replica.Copier {
 	if n.config.Replica == nil {
 		return nil
@@ -23,8 +23,8 @@ func (n *Node) newCopier() *replica.Copier {
 	return replica.New(c)
 }
 
-// Copied returns how far copying is, of a release and altogether; the zero value without
-// Config.Replica.
+// Copied returns the progress of copying, of a release and in total; the zero value
+// without Config.Replica.
 func (n *Node) Copied(app holdfast.AppName, id holdfast.ReleaseID) replica.Progress {
 	if n.copier == nil {
 		return replica.Progress{}
@@ -32,7 +32,7 @@ func (n *Node) Copied(app holdfast.AppName, id holdfast.ReleaseID) replica.Progr
 	return n.copier.Progress(app, id)
 }
 
-// copies is what the node's entry says of its own store.
+// copies is the entry's description of the node's own store.
 func (n *Node) copies() *registry.Copies {
 	if n.copier == nil {
 		return nil

@@ -15,8 +15,8 @@ const (
 	differBytes = 1024 // that these may have together
 )
 
-// differences compares what the node brought with what other nodes brought that run
-// now: builds of one version should be equal, and this says where they are not.
+// differences compares the node's build with those of other running nodes: builds of one
+// version should be equal, and this finds where they are not.
 func differences(t *live.Table, own map[holdfast.AppName]holdfast.ReleaseID) map[holdfast.AppName][]registry.Difference {
 	var all map[holdfast.AppName][]registry.Difference
 	for _, app := range t.Apps() {

@@ -20,7 +20,7 @@ func TestNodesSayWhereBuildsDiffer(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	one := w.brings("one", "r1", map[string]string{"index.html": "x", "same.js": "s", "app-1.js": "1", "stamp.txt": "monday"})
-	one.Poll = time.Hour // hints alone tell
+	one.Poll = time.Hour // only hints tell
 	_, _ = w.start(one)
 	two := w.brings("two", "r2", map[string]string{"index.html": "x", "same.js": "s", "app-2.js": "1", "stamp.txt": "tuesday"})
 	_, stop := w.start(two)

@@ -11,8 +11,8 @@ import (
 	"github.com/holdfast-web/holdfast/internal/wait"
 )
 
-// Duty is work that the elected node does for the cluster all the time, whenever
-// something changes. What it changes in the registry it does in the leader's name.
+// Duty is continuous work that the elected node does for the cluster, whenever something
+// changes. It changes the registry in the leader's name.
 type Duty struct {
 	Name string
 	// Run does it until ctx ends with the leadership. snapshots yields the state of
@@ -20,7 +20,7 @@ type Duty struct {
 	Run func(ctx context.Context, l *registry.Leadership, snapshots iter.Seq[*registry.Snapshot]) error
 }
 
-// duties does what has to be done until ctx ends, and waits for what is going on.
+// duties does the pending work until ctx ends, and waits for running work.
 func (n *Node) duties(ctx context.Context, l *registry.Leadership) {
 	var running sync.WaitGroup
 	for i, d := range n.config.Duties {
@@ -44,7 +44,7 @@ func (n *Node) duty(ctx context.Context, l *registry.Leadership, d Duty, swapped
 	}
 }
 
-// snapshots yields what the keeper has, after each hint.
+// snapshots yields the keeper's snapshots, after each hint.
 func (n *Node) snapshots(ctx context.Context, swapped wait.Hint) iter.Seq[*registry.Snapshot] {
 	return func(yield func(*registry.Snapshot) bool) {
 		for {

@@ -16,7 +16,7 @@ import (
 	"github.com/holdfast-web/holdfast/internal/registry"
 )
 
-// told is what duties were told, by whichever node.
+// told records the events of duties on all nodes.
 type told struct {
 	mu     sync.Mutex
 	events []string
@@ -29,8 +29,7 @@ func (o *told) all() []string {
 	return slices.Clone(o.events)
 }
 
-// run is a duty: it takes down the events of the hook purge. It fails the first
-// time it is told something.
+// run is a duty: it records the events of the hook purge. It fails the first time.
 func (o *told) run(ctx context.Context, l *registry.Leadership, snapshots iter.Seq[*registry.Snapshot]) error {
 	name, err := holdfast.ParseHookName("purge")
 	if err != nil {

@@ -122,8 +122,8 @@ func (w *world) openSQLite(path string) *registry.Registry {
 	return r
 }
 
-// TestRestartWithRegistryAndStoreDown: what was live before is served, and as soon
-// as the registry can be read, what is live now.
+// TestRestartWithRegistryAndStoreDown: the previously live release is served, and as soon
+// as the registry can be read, the current one.
 func TestRestartWithRegistryAndStoreDown(t *testing.T) {
 	t.Parallel()
 	w := newDiskWorld(t)
@@ -208,7 +208,7 @@ func TestRestartMeetsAnotherRegistry(t *testing.T) {
 	holdtest.Eventually(t, "v2 by itself", func() bool { return w.page(n) == "two" && !w.readyz(n).Stale })
 }
 
-// TestBrokenState: what is broken is ignored and said once, whatever is broken.
+// TestBrokenState: broken parts are ignored and reported once, whatever is broken.
 func TestBrokenState(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -289,7 +289,7 @@ func TestStateDirIsOfOneNode(t *testing.T) {
 	}
 }
 
-// TestStateCannotBeWritten: a disk that takes nothing is no reason not to serve.
+// TestStateCannotBeWritten: a disk that accepts nothing is no reason not to serve.
 func TestStateCannotBeWritten(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

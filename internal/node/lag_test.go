@@ -27,7 +27,8 @@ func (deaf) Watch(ctx context.Context) (<-chan struct{}, error) {
 	return silent, nil
 }
 
-// strangeName makes names that no rule knows: 13 of 38 characters, as Next.js since 16.2.
+// strangeName makes names that no rule knows: 13 of 38 characters, like Next.js since
+// 16.2.
 func strangeName(s string) string {
 	const alphabet = "0123456789abcdefghijklmnopqrstuvwxyz_~"
 	d := holdfast.DigestOf([]byte(s))
@@ -38,8 +39,8 @@ func strangeName(s string) string {
 	return string(b)
 }
 
-// TestNoFlipIsMissed: a node that hears of nothing by itself answers for every asset of
-// what was published a moment ago, whatever its name, in whatever directory.
+// TestNoFlipIsMissed: a node that gets no hints answers for every asset of a release
+// published a moment ago, for any name and directory.
 func TestNoFlipIsMissed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)

@@ -9,19 +9,18 @@ import (
 	"github.com/holdfast-web/holdfast/internal/registry"
 )
 
-// Lazy is a Registry that is opened when it is needed first, and again until that
-// succeeds: for a node that begins from what it kept while the registry is out of
-// reach.
+// Lazy is a Registry that is opened when first needed, with retries until that succeeds:
+// for a node that starts from its stored state while the registry is unreachable.
 type Lazy struct {
 	open func(context.Context) (Registry, error)
-	busy chan struct{} // holds one token; guards what follows
+	busy chan struct{} // holds one token; guards everything below
 	got  Registry
 }
 
 var _ Registry = (*Lazy)(nil)
 
-// NewLazy returns a Registry that open opens. Calls of open do not overlap, and
-// after the first that succeeds there is none.
+// NewLazy returns a Registry that open opens. Calls of open do not overlap, and end after
+// the first success.
 func NewLazy(open func(context.Context) (Registry, error)) *Lazy {
 	return &Lazy{open: open, busy: make(chan struct{}, 1)}
 }

@@ -12,8 +12,8 @@ import (
 	"github.com/holdfast-web/holdfast/internal/wait"
 )
 
-// leadRetry is the longest pause before a node campaigns again after a failure,
-// and before a leader tries again what failed.
+// leadRetry is the longest pause before a node campaigns again after a failure, and
+// before a leader retries failed work.
 const leadRetry = time.Second
 
 // lead campaigns for the leadership of the cluster, and does the cluster's work
@@ -54,7 +54,7 @@ func (n *Node) mayLead() bool {
 }
 
 // work does the cluster's work until the epoch ends, or may have ended, or the node
-// cannot do it any more. What is in progress then changes nothing any more.
+// cannot do it any more. Work in progress then changes nothing any more.
 func (n *Node) work(ctx context.Context, l *registry.Leadership) error {
 	if !n.mayLead() {
 		return nil // that came while it campaigned

@@ -19,7 +19,7 @@ type fronts struct {
 	site, admin, peers *front.Socket
 }
 
-// open takes the addresses that the configuration names.
+// open binds the configured addresses.
 func (f *fronts) open(ctx context.Context, c *Config) (err error) {
 	take := func(inherited net.Listener, address, complaint string) *front.Socket {
 		switch {
@@ -77,7 +77,7 @@ func addressOf(s *front.Socket) net.Addr {
 	return s.Addr()
 }
 
-// address is what the registry says of where the node is.
+// address is the node's address in the registry.
 func (n *Node) address() string {
 	if n.config.Address == "" && n.site != nil {
 		return n.site.Addr().String()

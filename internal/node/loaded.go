@@ -30,7 +30,7 @@ func (m *missing) has(k warmKey) bool {
 	return slices.Contains(m.all, k)
 }
 
-// set takes down what a look found, and returns what was not known before.
+// set records what a check found, and returns the news.
 func (m *missing) set(all []warmKey) (news []warmKey) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -43,9 +43,9 @@ func (m *missing) set(all []warmKey) (news []warmKey) {
 	return news
 }
 
-// compare looks at what the nodes' entries say they have loaded: while the node lacks
-// what is live, whether others have it, and while it is a newcomer, whether they know
-// what it brought.
+// compare reads from the nodes' entries which releases they have loaded: while the node
+// lacks live releases, whether others have them, and while it is a newcomer, whether they
+// know its build.
 func (n *Node) compare(ctx context.Context) error {
 	timer := time.NewTimer(n.config.Poll)
 	defer timer.Stop()
@@ -77,7 +77,7 @@ func (n *Node) compareOnce(ctx context.Context) {
 	defer cancel()
 	nodes, err := n.config.Registry.Nodes(call)
 	if err != nil {
-		return // the keeper says so
+		return // the keeper reports it
 	}
 	if self != nil && known(self, nodes) {
 		n.markEntered(self)
@@ -109,9 +109,9 @@ func unloaded(t *live.Table) []warmKey {
 	return all
 }
 
-// introduce makes the node a newcomer until the others know what it brought, for
-// knownWithin at most: then it counts as entered. The caller calls what it returns when
-// the entry has ended; a newcomer whose entry ends begins again with the next one.
+// introduce makes the node a newcomer until the others know its build, for knownWithin at
+// most: then it counts as entered. The caller calls the returned function when the entry
+// has ended; a newcomer whose entry ends begins again with the next one.
 func (n *Node) introduce(entry *registry.NodeInfo) (end func()) {
 	if n.entered.Load() {
 		return func() {}
@@ -132,8 +132,8 @@ func (n *Node) markEntered(entry *registry.NodeInfo) {
 	}
 }
 
-// known reports whether all other nodes have loaded what self brought. What an earlier
-// life of self left behind does not count.
+// known reports whether all other nodes have loaded self's build. Stale entries of self
+// do not count.
 func known(self *registry.NodeInfo, nodes []registry.NodeInfo) bool {
 	return !slices.ContainsFunc(nodes, func(other registry.NodeInfo) bool {
 		if other.ID == self.ID || self.Succeeds(other) {

@@ -11,8 +11,8 @@ import (
 	"github.com/holdfast-web/holdfast/internal/registry"
 )
 
-// TestNewcomer: a node that brought a release is ready when all others have loaded it,
-// or have had time enough to. If it loses its entry before, nobody knows it, and the time
+// TestNewcomer: a node that brought a release is ready when all others have loaded it, or
+// have had enough time. If it loses its entry before, no node knows it, and the time
 // begins again with the next entry.
 func TestNewcomer(t *testing.T) {
 	for _, loads := range []bool{true, false} {

@@ -11,8 +11,8 @@ import (
 	"github.com/holdfast-web/holdfast/internal/live"
 )
 
-// manifests keeps what comes from the store in the state directory, and takes
-// from there what is there already, verified.
+// manifests stores texts from the store in the state directory, and reads existing ones
+// from there, verified.
 type manifests struct {
 	from    live.Manifests
 	state   *state
@@ -40,8 +40,8 @@ func (m *manifests) Pages(ctx context.Context, o holdfast.Object) (*holdfast.Pag
 // text is a value with a canonical text form.
 type text interface{ Bytes() []byte }
 
-// through gets a value from the directory, else from the store, and then keeps it.
-// A disk that is full or broken is no reason not to serve.
+// through gets a value from the directory, else from the store, and then stores it. A
+// disk that is full or broken is no reason not to serve.
 func through[T text](ctx context.Context, m *manifests, dir string, d holdfast.Digest,
 	get func(context.Context, holdfast.Digest) (T, error), parse func([]byte) (T, error),
 ) (T, error) {

@@ -1,6 +1,6 @@
-// Package node runs a node: it keeps the table, registers itself, warms what becomes
-// live, and leaves in good order. It listens and serves as well, or leaves that to
-// the program that it is part of.
+// Package node runs a node: it maintains the table, registers itself, warms newly live
+// releases, and shuts down cleanly. It also listens and serves, or leaves that to the
+// program that it is part of.
 package node
 
 import (
@@ -23,7 +23,7 @@ import (
 	"github.com/holdfast-web/holdfast/internal/wait"
 )
 
-// Registry is what a node needs of the registry.
+// Registry is the part of the registry that a node needs.
 type Registry interface {
 	live.Registry
 	RegisterNode(ctx context.Context, info registry.NodeInfo, ttl time.Duration) (*registry.NodeEntry, error)
@@ -32,8 +32,8 @@ type Registry interface {
 	FollowPreparations(ctx context.Context, tell func([]registry.Preparation)) error
 }
 
-// Config says what a node serves, where and how. Registry, Manifests, Side and
-// Logger are required; other zero values mean the defaults named.
+// Config says what a node serves, where and how. Registry, Manifests, Side and Logger are
+// required; other zero values select the named defaults.
 type Config struct {
 	Registry  Registry
 	Manifests live.Manifests
@@ -66,11 +66,11 @@ type Config struct {
 	// Certificates switch to TLS with HTTP/1.1 and HTTP/2. Without them the node speaks
 	// HTTP/1.1 and HTTP/2 in cleartext.
 	Certificates *front.Certificates
-	// ProxyProtocol are the proxies that may connect to Listen, and that say in the PROXY
-	// protocol who their client is. Nil for clients that connect themselves.
+	// ProxyProtocol are the proxies that may connect to Listen, and that report their
+	// clients in the PROXY protocol. Nil for clients that connect themselves.
 	ProxyProtocol front.Proxies
 
-	// Access is called after each answer to a site's request; nil for nobody. It must not
+	// Access is called after each answer to a site's request; nil for none. It must not
 	// block.
 	Access func(*http.Request, serve.Access)
 	// Meter counts answers to the sites' requests, and Metrics shows that on Admin; nil for
@@ -79,45 +79,43 @@ type Config struct {
 	Metrics http.Handler
 
 	Standard     bool          // net/http answers all requests of the sites
-	DebugHeaders bool          // who answered, and from where
+	DebugHeaders bool          // which node answered, and the origin of the bytes
 	Poll         time.Duration // of the registry, on top of its hints (5 s)
 	Drain        time.Duration // for requests in flight at the end (20 s)
 	Notice       time.Duration // before that, in which only /readyz says no (0)
 	TTL          time.Duration // after which a node that vanished is forgotten (10 s)
-	Report       time.Duration // how often the entry says what was asked for (5 min)
+	Report       time.Duration // how often the entry reports requests (5 min)
 
-	// StateDir is a directory on a local disk, for this node alone, in which it
-	// keeps its last table with all manifests and inventories. With it, it serves
-	// although registry and store are out of reach, also after a restart. "" for
-	// none.
+	// StateDir is a directory on a local disk, for this node alone, in which it stores
+	// its last table with all manifests and inventories. With it, it serves although
+	// registry and store are unreachable, even after a restart. "" for none.
 	StateDir string
-	// AcceptRegistry is the identity of a registry that may take the place of the
-	// one that StateDir is of. Without it the node goes on serving what it has.
+	// AcceptRegistry is the identity of a registry that may replace the one of StateDir.
+	// Without it the node keeps serving its stored state.
 	AcceptRegistry string
-	// Warmer warms what becomes live on the side, for at most WarmFor (30 s), before
+	// Warmer warms newly live releases of the side, for at most WarmFor (30 s), before
 	// the node's entry says that it is ready. Nil for none.
 	Warmer  Warmer
 	WarmFor time.Duration
 	// Deltas are sent to browsers that have an earlier version of a file. Nil for none.
 	Deltas Deltas
-	// Holders keep bytes that this node got, and give up what is taken down.
+	// Holders keep bytes that this node fetched, and drop taken-down ones.
 	Holders []Holder
 	// Own are published releases that the node brought with it: it registers as
 	// their owner, so that they are live while it is, and answers documents and
 	// plain URLs with them.
 	Own map[holdfast.AppName]holdfast.ReleaseID
-	// Peering makes the node one of those that fetch from each other. Nil for none.
+	// Peering makes the node exchange bytes with other nodes. Nil for none.
 	Peering *Peering
-	// Replica copies what nodes brought between stores that are nodes' own; what is of
-	// the node in it is filled in here. Nil for a store that is shared.
+	// Replica copies nodes' builds between their own stores; the node fills in its part
+	// here. Nil for a shared store.
 	Replica *replica.Config
 	// NoElection keeps the node from leading the cluster.
 	NoElection bool
-	// MayLead reports whether the node can do what the cluster's work is now. One that
+	// MayLead reports whether the node can currently do the cluster's work. One that
 	// cannot does not campaign, and gives the leadership up. Nil: it always can.
 	MayLead func(*registry.Snapshot) bool
-	// Chores and Duties are what the elected node does besides; none without an
-	// election.
+	// Chores and Duties are the elected node's additional work; none without an election.
 	Chores []Chore
 	Duties []Duty
 }
@@ -127,7 +125,7 @@ type Node struct {
 	config Config
 	keeper *live.Keeper
 	fronts
-	// takenDown is the last change of what is taken down that all Holders acted on.
+	// takenDown is the last takedown change that all Holders have applied.
 	takenDown atomic.Int64
 	started   time.Time
 	listening chan struct{} // closed when the sites' clients can connect
@@ -136,18 +134,18 @@ type Node struct {
 	leading   atomic.Bool
 	copier    *replica.Copier // nil without Config.Replica
 	state     *state          // nil without a directory
-	last      kept            // what state holds
+	last      kept            // the content of state
 	warmth    warmth
 	ahead     ahead
 	usage     usage
 	missing   missing
-	newcomer  atomic.Pointer[registry.NodeInfo] // the node's entry, while others may not know what it brought
+	newcomer  atomic.Pointer[registry.NodeInfo] // the node's entry, while others may not know its build
 	store     reason                            // open
 	refused   reason                            // an entry in the registry
 
 	restarted bool // with a table that was kept
 
-	// Hints that there is a new table, one for each who wants to know.
+	// Hints that there is a new table, one for each subscriber.
 	swapped, toKeep, toReconcile, toWarm, toCompare, toPrepare, toForbid, changed wait.Hint
 	toDuty                                                                        []wait.Hint // of each duty
 
@@ -155,9 +153,9 @@ type Node struct {
 	patientSince atomic.Pointer[time.Time]
 }
 
-// Open checks the configuration and opens what the node needs for itself, the
-// listeners among it; Run serves. It fails with an error that names the address or
-// the file that is to blame.
+// Open checks the configuration and opens the node's own resources, including the
+// listeners; Run serves. It fails with an error that names the address or the file to
+// blame.
 func Open(ctx context.Context, c Config) (*Node, error) {
 	c = withDefaults(c)
 	n := &Node{
@@ -198,7 +196,7 @@ func (n *Node) open(ctx context.Context) (err error) {
 	return n.fronts.open(ctx, c)
 }
 
-// close closes what open opened, as far as it got.
+// close closes everything that open opened.
 func (n *Node) close() error {
 	err := n.fronts.close()
 	if n.state != nil {
@@ -243,11 +241,11 @@ func (n *Node) Await(ctx context.Context, name string, guess bool) error {
 	return n.keeper.Await(ctx, name, guess)
 }
 
-// Snapshot returns what the current table was made from, or nil.
+// Snapshot returns the source of the current table, or nil.
 func (n *Node) Snapshot() *registry.Snapshot { return n.keeper.Snapshot() }
 
-// Manifests returns where the node's manifests and inventories come from: what it
-// kept, the store, or its peers.
+// Manifests returns the node's source of manifests and inventories: its stored ones, the
+// store, or its peers.
 func (n *Node) Manifests() live.Manifests { return n.config.Manifests }
 
 // Changed returns a channel of hints that there is another table.
@@ -277,7 +275,7 @@ func (n *Node) Run(ctx context.Context) error {
 	return errors.Join(tasks.Wait(), n.close())
 }
 
-// tasks returns what a node does besides answering, each until its context ends.
+// tasks returns the node's tasks besides answering, each until its context ends.
 func (n *Node) tasks() []func(context.Context) error {
 	all := []func(context.Context) error{n.keeper.Run, n.follow, n.report, n.compare, n.getAhead, n.forbid}
 	if n.state != nil {

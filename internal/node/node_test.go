@@ -60,7 +60,7 @@ func (w *world) config() Config {
 	}
 }
 
-// start runs a node; stop ends it and returns what Run did.
+// start runs a node; stop ends it and returns Run's result.
 func (w *world) start(c Config) (n *Node, stop func() error) {
 	w.T.Helper()
 	n, err := Open(w.T.Context(), c)

@@ -47,8 +47,8 @@ func (n *Node) answer(ctx context.Context, s *server) error {
 	return s.Serve(s.wrap(l))
 }
 
-// answerable reports whether the node can answer for what is live on its side. A node
-// that brings releases has to be in the registry for that.
+// answerable reports whether the node can answer for the live releases of its side. A
+// node that brings releases has to be in the registry for that.
 func (n *Node) answerable() bool {
 	t := n.keeper.Table()
 	return t != nil && n.withoutStore(n.lacks(t)) == "" && (len(n.config.Own) == 0 || n.entered.Load() || n.keeper.Health().Err != nil)
@@ -64,9 +64,9 @@ func (n *Node) isListening() bool {
 	}
 }
 
-// leave ends the servers in good order. They end each connection with its next answer,
-// for Config.Notice and, where another process takes the connections over, a moment
-// longer; then no connection is accepted, and requests in flight are finished.
+// leave ends the servers cleanly. They end each connection with its next answer, for
+// Config.Notice and, if another process accepts connections already, a moment longer;
+// then no connection is accepted, and requests in flight are finished.
 func (n *Node) leave(failing context.Context, servers []*server) {
 	n.draining.Store(true)
 	for _, s := range servers {
@@ -76,7 +76,7 @@ func (n *Node) leave(failing context.Context, servers []*server) {
 	rest(n.config.Notice)
 	if n.site != nil && (n.site.Shared || n.site.Inherited) {
 		if n.site.Shared {
-			rest(handover) // the other one gets what is new; what is on its way arrives
+			rest(handover) // the other process gets new ones; those on their way arrive
 		}
 		if err := n.site.Close(); err != nil {
 			n.config.Logger.Warn("socket not closed", "error", err)

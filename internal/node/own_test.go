@@ -15,8 +15,8 @@ import (
 	"github.com/holdfast-web/holdfast/internal/store/memstore"
 )
 
-// brings makes a node own a release that is in its own store alone, and copy what
-// others own to it.
+// brings makes a node own a release in its own store, and copy other nodes' releases to
+// it.
 func (w *world) brings(name, id string, files map[string]string) Config {
 	w.T.Helper()
 	w.Store = store.New(memstore.New())
@@ -107,9 +107,9 @@ func TestOwnersShareNoStore(t *testing.T) {
 	}
 }
 
-// TestOwnersDieOneByOne: nodes without a cache, and without a store that they share,
-// die one after the other, each when what it had is on the next two. All that any of
-// them ever brought is served by those that are left.
+// TestOwnersDieOneByOne: nodes without a cache, and without a shared store, die one after
+// the other, each when its releases are on the next two. The remaining nodes serve
+// everything that any of them ever brought.
 func TestOwnersDieOneByOne(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -148,7 +148,7 @@ func TestOwnersDieOneByOne(t *testing.T) {
 			}
 		}
 	}
-	w.verify(w.Store) // that of the last one: source maps are there as well
+	w.verify(w.Store) // that of the last one, including source maps
 }
 
 // verify reads all of all releases from a store.

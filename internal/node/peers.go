@@ -22,19 +22,19 @@ import (
 )
 
 const (
-	// meetEvery is how often a node looks who its peers are, and meetLeast how long
-	// it waits before it looks again because something is wanted from them.
+	// meetEvery is how often a node updates its peers, and meetLeast the minimum time
+	// before it does so again because it needs one.
 	meetEvery = 30 * time.Second
 	meetLeast = time.Second
-	// storeFirst is how long the store alone may take for a text before peers are
-	// asked: half of what the table's builder waits for both.
+	// storeFirst is how long the store alone may take for a text before peers are asked:
+	// half of the table builder's wait for both.
 	storeFirst = 5 * time.Second
 	// peerHeaderBytes is more than the header of a request of ours has.
 	peerHeaderBytes = 4 << 10
 )
 
-// Peering makes a node one of those that fetch from each other what the store does
-// not give. All but Address and TLS are required. NewPeering makes all but Objects.
+// Peering makes a node exchange bytes with others when the store fails. All fields except
+// Address and TLS are required. NewPeering sets all except Objects.
 type Peering struct {
 	Listen  string       // host:port to answer peers on
 	Address string       // host:port by which they reach it; that of the listener
@@ -44,9 +44,10 @@ type Peering struct {
 	Objects peer.Objects // to answer from
 }
 
-// NewPeering returns what answers on listen, and is known to others by address, or else
-// by that of the listener. trust, nil for cleartext, has this node's certificate and the
-// authorities that both sides trust: each shows a certificate to the other.
+// NewPeering returns the peering of a node that answers on listen, and is known to others
+// by address, or else by the listener's. trust, nil for cleartext, has this node's
+// certificate and the authorities that both sides trust: each shows a certificate to the
+// other.
 func NewPeering(listen, address string, secrets peer.Secrets, trust *tls.Config, log *slog.Logger) (*Peering, error) {
 	if trust != nil {
 		if trust.RootCAs == nil || len(trust.Certificates) == 0 && (trust.GetCertificate == nil || trust.GetClientCertificate == nil) {
@@ -61,8 +62,8 @@ func NewPeering(listen, address string, secrets peer.Secrets, trust *tls.Config,
 	}, nil
 }
 
-// Check refuses an address that other machines cannot use, as far as that shows before
-// the node listens.
+// Check refuses an address that other machines cannot use, if that is evident before the
+// node listens.
 func (p *Peering) Check() error {
 	at := cmp.Or(p.Address, p.Listen)
 	host, port, err := net.SplitHostPort(at)
@@ -76,7 +77,7 @@ func (p *Peering) Check() error {
 	return nil
 }
 
-// settle fills in the address that others are told.
+// settle fills in the address for other nodes.
 func (p *Peering) settle(listening net.Addr) error {
 	p.Address = cmp.Or(p.Address, listening.String())
 	return p.Check()
@@ -121,13 +122,13 @@ func (n *Node) meet(ctx context.Context) error {
 	return nil
 }
 
-// discoverPeers reads who is there, and keeps it if that is not what was known.
+// discoverPeers reads the current nodes, and stores them if they have changed.
 func (n *Node) discoverPeers(ctx context.Context, known []peer.Node) []peer.Node {
 	call, cancel := context.WithTimeout(ctx, registryCall)
 	defer cancel()
 	nodes, err := n.config.Registry.Nodes(call)
 	if err != nil {
-		return known // the keeper says so
+		return known // the keeper reports it
 	}
 	var peers []peer.Node
 	for _, other := range nodes {
@@ -147,7 +148,7 @@ func (n *Node) discoverPeers(ctx context.Context, known []peer.Node) []peer.Node
 	return peers
 }
 
-// chainManifests puts before the store what the node kept, and after it its peers.
+// chainManifests puts the node's stored texts before the store, and its peers after it.
 func (n *Node) chainManifests() {
 	c := &n.config
 	if c.Peering != nil {
@@ -182,8 +183,8 @@ func (e *elsewhere) Pages(ctx context.Context, o holdfast.Object) (*holdfast.Pag
 	return fromEither(ctx, e, peer.Pages, o.Digest, get, holdfast.ParsePages)
 }
 
-// fromEither returns what the store said when peers have nothing either: they do
-// not know what exists.
+// fromEither returns the store's answer when peers do not have it either: they do not
+// know what exists.
 func fromEither[T any](ctx context.Context, e *elsewhere, kind peer.Kind, d holdfast.Digest,
 	get func(context.Context, holdfast.Digest) (T, error), parse func([]byte) (T, error),
 ) (T, error) {
@@ -203,7 +204,7 @@ func fromEither[T any](ctx context.Context, e *elsewhere, kind peer.Kind, d hold
 	return parse(data)
 }
 
-// peers returns the peers that were kept, none if they cannot be read.
+// peers returns the stored peers, none if they cannot be read.
 func (s *state) peers() (kept []peer.Node) {
 	data, err := s.read(peersFile)
 	if err == nil {
@@ -223,7 +224,7 @@ func (s *state) savePeers(peers []peer.Node) error {
 	return s.tree.Replace(peersFile, data)
 }
 
-// Text implements peer.Texts: what the node keeps, it gives to others.
+// Text implements peer.Texts: the node's stored texts are available to others.
 func (s *state) Text(kind peer.Kind, d holdfast.Digest) ([]byte, error) {
 	dir := manifestDir
 	switch kind {

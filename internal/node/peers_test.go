@@ -17,8 +17,8 @@ import (
 	"github.com/holdfast-web/holdfast/internal/store/memstore"
 )
 
-// peered is a configuration of a node with peers and a disk of its own, which
-// reads from a store.
+// peered is a configuration of a node with peers and its own disk, which reads from a
+// store.
 func (w *world) peered(name, secret string, from *store.Store, trust *tls.Config) Config {
 	w.T.Helper()
 	secrets, err := peer.ParseSecrets(secret)
@@ -36,8 +36,8 @@ func (w *world) peered(name, secret string, from *store.Store, trust *tls.Config
 
 const peerSecret = "sixteen bytes or more"
 
-// TestPeers: a node whose store has nothing gets manifests, inventories and objects
-// from another one, and gives them to a third one when that is gone.
+// TestPeers: a node with an empty store gets manifests, inventories and objects from
+// another one, and serves them to a third one when that is gone.
 func TestPeers(t *testing.T) {
 	t.Parallel()
 	for name, secure := range map[string]bool{"Cleartext": false, "TLS": true} {
@@ -101,8 +101,8 @@ func TestPeersWithOtherSecrets(t *testing.T) {
 	}
 }
 
-// TestPeersAfterRestart: with registry and store out of reach, a node that starts
-// again knows whom to ask.
+// TestPeersAfterRestart: with registry and store unreachable, a restarted node still
+// knows its peers.
 func TestPeersAfterRestart(t *testing.T) {
 	t.Parallel()
 	w := newDiskWorld(t)

@@ -7,7 +7,7 @@ import (
 	"github.com/holdfast-web/holdfast/internal/serve"
 )
 
-// Deltas makes deltas between files and hands them out; *delta.Maker is one.
+// Deltas makes deltas between files and returns them; *delta.Maker is one.
 type Deltas interface {
 	serve.Deltas
 	// Prepare has those made that browsers will ask for under a table.

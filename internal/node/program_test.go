@@ -11,8 +11,8 @@ import (
 	"github.com/holdfast-web/holdfast/internal/serve"
 )
 
-// TestNodeOfAProgram: a node without listeners is a node: it is listed, says what it
-// has and what it was asked for, and is off the list when it ends.
+// TestNodeOfAProgram: a node without listeners is a node: it is listed, reports its
+// releases and requests, and is removed from the list when it ends.
 func TestNodeOfAProgram(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

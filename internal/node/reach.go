@@ -12,7 +12,7 @@ import (
 // reachPause is about the time between two attempts to open the store.
 const reachPause = time.Second
 
-// errNotTried stands for the outcome of an attempt that has not ended.
+// errNotTried is the outcome of an attempt that has not ended.
 var errNotTried = errors.New("it has not answered yet")
 
 // reason remembers why something that is wanted is not so yet; nil once it is.
@@ -54,5 +54,5 @@ func (n *Node) reach(ctx context.Context) error {
 		}
 		_ = wait.About(ctx, reachPause)
 	}
-	return nil //nolint:nilerr // said when it was news
+	return nil //nolint:nilerr // logged when it was new
 }

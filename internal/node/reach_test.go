@@ -11,7 +11,7 @@ import (
 	"github.com/holdfast-web/holdfast/internal/holdtest"
 )
 
-// away is a store that is out of reach until it is told otherwise.
+// away is a store that is unreachable until told otherwise.
 type away struct {
 	outage
 	tries atomic.Int32
@@ -27,7 +27,7 @@ func (a *away) reach(context.Context) error {
 	return nil
 }
 
-// A node that kept nothing is not ready before its store is there, says why, and
+// A node without stored state is not ready before its store is reachable, says why, and
 // needs no restart.
 func TestFirstStartWithoutStore(t *testing.T) {
 	t.Parallel()
@@ -61,7 +61,7 @@ func TestFirstStartWithoutStore(t *testing.T) {
 	}
 }
 
-// A node that kept what it served is ready although the store is away.
+// A node with stored state is ready although the store is unreachable.
 func TestRestartIsReadyWithoutStore(t *testing.T) {
 	t.Parallel()
 	w := newDiskWorld(t)

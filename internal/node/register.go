@@ -36,13 +36,13 @@ func (n *Node) follow(ctx context.Context) error {
 	return nil
 }
 
-// registered lives as long as one entry does. A table of this registry comes before
-// the entry: a node that is listed knows what it serves.
+// registered lasts as long as one entry. A table of this registry precedes the entry: a
+// listed node knows what it serves.
 func (n *Node) registered(ctx context.Context) error {
 	if !n.confirmed(ctx) {
 		return nil
 	}
-	if len(n.config.Own) == 0 { // who is listed can be asked
+	if len(n.config.Own) == 0 { // a listed node can be asked
 		select {
 		case <-n.listening:
 		case <-ctx.Done():
@@ -77,7 +77,7 @@ func (n *Node) registered(ctx context.Context) error {
 	}
 }
 
-// settle waits until what is live on the side is warm, if that does not take long.
+// settle waits until the side's live releases are warm, for a limited time.
 func (n *Node) settle(ctx context.Context) {
 	late := time.NewTimer(warmPatience)
 	defer late.Stop()
@@ -120,8 +120,8 @@ func (n *Node) info() registry.NodeInfo {
 	}
 }
 
-// readyOf lists what of each app the node can serve and somebody may ask for. What
-// is live on the node's side, or about to be, is among them when it is warm.
+// readyOf lists the releases of each app that the node can serve and clients may request.
+// Live releases of the node's side, and those about to be, are included when warm.
 func (n *Node) readyOf(t *live.Table) map[holdfast.AppName][]holdfast.ReleaseID {
 	ready := make(map[holdfast.AppName][]holdfast.ReleaseID)
 	for _, app := range t.Apps() {

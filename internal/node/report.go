@@ -12,10 +12,10 @@ import (
 	"github.com/holdfast-web/holdfast/internal/wait"
 )
 
-// usageHalf is how long it takes until a request counts half in Asked.Recent.
+// usageHalf is the half-life of a request in Asked.Recent.
 const usageHalf = time.Hour
 
-// usage remembers what the node was asked for, as its entry says it.
+// usage remembers the requests to the node, for its entry.
 type usage struct {
 	mu    sync.Mutex
 	last  time.Time // of the last look at the counters
@@ -33,8 +33,8 @@ type counted struct {
 	asked  time.Time // when a look last found more on the counter
 }
 
-// observe takes the counters of a table down, and reports whether anything was asked
-// for since the last observe.
+// observe reads the counters of a table, and reports whether there were requests since
+// the last observe.
 func (u *usage) observe(t *live.Table, now time.Time) (news bool) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -74,8 +74,8 @@ func (u *usage) count(key usageKey, requests int64, now time.Time) bool {
 	return true
 }
 
-// asked returns what the entry says: not what nobody asked for in a day, which is
-// written down by then.
+// asked returns the content for the entry, without releases that had no request in a day,
+// which are stored by then.
 func (u *usage) asked() registry.Usage {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -92,9 +92,9 @@ func (u *usage) asked() registry.Usage {
 	return all
 }
 
-// report looks at the counters now and then. What the entry says follows, at that
-// pace, however many requests there are. So the entry is never older than that: it is
-// what other clocks are compared with.
+// report reads the counters now and then, and updates the entry at that pace, however
+// many requests there are. So the entry is never older than that, which other nodes'
+// comparisons of clocks rely on.
 func (n *Node) report(ctx context.Context) error {
 	for ctx.Err() == nil {
 		if t := n.keeper.Table(); t != nil {

@@ -26,8 +26,8 @@ func (w *world) recent() map[string]int64 {
 	return all
 }
 
-// The registry learns which releases are asked for, whatever the URL, and for how
-// many requests there is one write.
+// The registry learns which releases are requested, for any URL, with one write for any
+// number of requests.
 func TestReportsUsage(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -66,7 +66,8 @@ func TestReportsUsage(t *testing.T) {
 	}
 }
 
-// Requests of an hour ago count half, and what nobody asks for is left out in the end.
+// Requests from an hour ago count half, and releases without requests are left out in the
+// end.
 func TestUsageFades(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

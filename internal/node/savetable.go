@@ -7,8 +7,8 @@ import (
 	"github.com/holdfast-web/holdfast/internal/wait"
 )
 
-// said remembers that a failure was logged, so that one that comes back every
-// second is logged once a minute.
+// said remembers that a failure was logged, so that one that recurs every second is
+// logged once a minute.
 type said struct{ last time.Time }
 
 // news reports whether err should be logged now.
@@ -35,7 +35,7 @@ const (
 // until ctx ends.
 func (n *Node) saveTables(ctx context.Context) error {
 	var told said
-	again := time.NewTicker(keepRetry) // what was kept already costs nothing
+	again := time.NewTicker(keepRetry) // stored texts cost nothing
 	defer again.Stop()
 	for {
 		select {

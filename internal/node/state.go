@@ -19,12 +19,12 @@ import (
 	"github.com/holdfast-web/holdfast/internal/registry"
 )
 
-// Files of a state directory. What is in it can be got again from registry and
-// store, so whatever cannot be read is as good as not there.
+// Files of a state directory. Its contents can be fetched again from registry and store,
+// so an unreadable file counts as missing.
 const (
 	lockFile     = "lock"         // held while a node runs; names its process
 	tableFile    = "table"        // a header line with the digest of the rest, which is JSON
-	peersFile    = "peers"        // JSON: whom the node can ask
+	peersFile    = "peers"        // JSON: the known peers
 	manifestDir  = "manifests/"   // texts by digest
 	inventoryDir = "inventories/" // texts by digest
 	pagesDir     = "pages/"       // texts by digest
@@ -36,11 +36,11 @@ const (
 	// cleanAge keeps texts that nothing refers to: those of a table that is about
 	// to come are among them.
 	cleanAge = time.Hour
-	// maxStateFile bounds what is read of a file, in bytes.
+	// maxStateFile bounds how much of a file is read, in bytes.
 	maxStateFile = 256 << 20
 )
 
-// state is a directory on a local disk in which a node keeps what it needs to
+// state is a directory on a local disk in which a node stores everything it needs to
 // serve without the registry and the store.
 type state struct {
 	path    string
@@ -51,7 +51,7 @@ type state struct {
 	cleaned time.Time
 }
 
-// openState opens the directory, which is made if need be, for this node alone.
+// openState opens the directory, which is created if necessary, for this node alone.
 func openState(path string, log *slog.Logger) (*state, error) {
 	dir, err := durable.OpenDir(path)
 	if err != nil {
@@ -68,8 +68,8 @@ func openState(path string, log *slog.Logger) (*state, error) {
 	return s, nil
 }
 
-// lockState makes sure that no other node uses the directory. The system lets the
-// lock go with the process, however that ends.
+// lockState makes sure that no other node uses the directory. The system releases the
+// lock with the process.
 func lockState(dir string) (*os.File, error) {
 	name := filepath.Join(dir, lockFile)
 	f, err := durable.Lock(name, true)
@@ -107,8 +107,8 @@ func Free(path string) error {
 // Close lets the directory go.
 func (s *state) Close() error { return errors.Join(s.lock.Close(), s.dir.Close()) }
 
-// Kept returns what is in a state directory for a node to begin from although
-// registry and store are out of reach; nil if there is nothing.
+// Kept returns the contents of a state directory for a node to start from although
+// registry and store are unreachable; nil if there is nothing.
 func Kept(path string) *registry.Snapshot {
 	if _, err := os.Stat(filepath.Join(path, tableFile)); err != nil {
 		return nil
@@ -125,7 +125,7 @@ func Kept(path string) *registry.Snapshot {
 	return k.Snapshot
 }
 
-// kept is what the table file says.
+// kept is the content of the table file.
 type kept struct {
 	Read     time.Time          // when the registry was read
 	Snapshot *registry.Snapshot // as it was then
@@ -136,7 +136,7 @@ type keptText struct {
 	Snapshot json.RawMessage `json:"snapshot"`
 }
 
-// load returns what was kept. What is broken counts as nothing, and is logged.
+// load returns the stored state. Broken parts count as missing, and are logged.
 func (s *state) load() kept {
 	k, err := s.table()
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {

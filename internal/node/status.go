@@ -9,8 +9,8 @@ import (
 	"github.com/holdfast-web/holdfast/internal/wait"
 )
 
-// Status is what /readyz says. A node that serves what it knew before an outage is
-// ready: all nodes may be in its place.
+// Status is the content of /readyz. A node that serves its state from before an outage is
+// ready: all nodes may be in that situation.
 func (n *Node) Status() admin.Status {
 	t, health := n.keeper.Table(), n.keeper.Health()
 	s := admin.Status{Leader: n.leading.Load()}
@@ -45,15 +45,15 @@ func (n *Node) notEntered() string {
 	return reason
 }
 
-// Warm reports whether a release can be served from nearby: the bodies of what is live
-// on the node's side, or is its own, are there, or that took too long.
+// Warm reports whether a release can be served from nearby: the bodies of the side's live
+// release, or of the node's own, are local, or that took too long.
 func (n *Node) Warm(app holdfast.AppName, id holdfast.ReleaseID) bool {
 	t, k := n.keeper.Table(), warmKey{app, id}
 	return t != nil && liveHere(t)[k] != nil && (n.config.Warmer == nil || n.warmth.has(k))
 }
 
-// withoutStore adds why the store is not open to the reason for not being ready.
-// It is a reason of its own for a node that kept nothing.
+// withoutStore adds why the store is not open to the reasons for not being ready. For a
+// node without stored state it is a separate reason.
 func (n *Node) withoutStore(reason string) string {
 	err := n.store.err()
 	switch {
@@ -67,10 +67,10 @@ func (n *Node) withoutStore(reason string) string {
 	return "the store is out of reach: " + err.Error()
 }
 
-// lacks says which release has to be loaded before the node is ready, "" if none
-// has: those that are live on its side, and for a while all others that are served.
-// A manifest that cannot be fetched must not keep a node out permanently, and a manifest
-// that no node has must not keep all nodes out.
+// lacks names a release that has to be loaded before the node is ready, or "": those that
+// are live on its side, and for a while all others that are served. A manifest that
+// cannot be fetched must not keep a node out permanently, and a manifest that no node has
+// must not keep all nodes out.
 func (n *Node) lacks(t *live.Table) string {
 	since := n.patientSince.Load()
 	patient := since != nil && time.Since(*since) < n.config.WarmFor

@@ -10,16 +10,16 @@ import (
 
 // Holder keeps bytes, in memory or on a disk; *blob.Source is one.
 type Holder interface {
-	// Forbid has it hand out and keep nothing any more that was taken down, and remove
-	// what it has of that. After an error it is called again.
+	// Forbid drops all taken-down bytes and keeps none in the future. After an error it
+	// is called again.
 	Forbid(ctx context.Context, down *holdfast.Takedowns) error
 }
 
-// forbidFor bounds one attempt to remove what was taken down.
+// forbidFor bounds one attempt to remove taken-down bytes.
 const forbidFor = time.Minute
 
-// forbid has all holders give up what is taken down, after each change of that, and
-// then has the node's entry say so. The table answers 410 before that.
+// forbid makes all holders drop taken-down bytes after each change, and then updates the
+// node's entry. The table answers 410 before that.
 func (n *Node) forbid(ctx context.Context) error {
 	var told said
 	again := time.NewTimer(0)

@@ -14,8 +14,8 @@ import (
 
 // Warmer brings bodies near before anybody asks for them; *blob.Source is one.
 type Warmer interface {
-	// Warm gets the blobs of refs, up to parallel at one time, and returns the
-	// first error, but only after it has tried all of them or ctx has ended.
+	// Warm fetches the blobs of refs, up to parallel at a time, and returns the first
+	// error, but only after it has tried all of them or ctx has ended.
 	Warm(ctx context.Context, refs iter.Seq[blob.Ref], parallel int) (blob.WarmStats, error)
 }
 
@@ -79,9 +79,9 @@ func liveHere(t *live.Table) map[warmKey]*live.Release {
 	return all
 }
 
-// warm warms what becomes live on the side, until ctx ends. Each release has a
-// goroutine of its own, which ends when the release is live no more: a new one
-// need not wait for what nobody will ask for.
+// warm warms newly live releases of the side, until ctx ends. Each release has a separate
+// goroutine, which ends when it is no longer live: a new one need not wait for one that
+// clients no longer need.
 func (n *Node) warm(ctx context.Context) error {
 	var tasks sync.WaitGroup
 	defer tasks.Wait()

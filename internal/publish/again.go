@@ -10,9 +10,9 @@ import (
 	"github.com/holdfast-web/holdfast/internal/registry"
 )
 
-// readAsBefore takes the manifest of the release that has the ID already, if that lists
-// the very same bytes under the same paths: another version of this program may have read
-// names or types otherwise, and a build that is published again is still the same.
+// readAsBefore uses the existing release's manifest if it lists the same bytes under the
+// same paths: another version of this program may have classified names or types
+// differently, and a build that is published again is still the same.
 func (p *publication) readAsBefore(ctx context.Context) error {
 	i := slices.IndexFunc(p.releases, func(r registry.ReleaseInfo) bool { return r.ID == p.ID && r.Unpublished.IsZero() })
 	if i < 0 || p.releases[i].Manifest == p.build.Manifest.Digest() {

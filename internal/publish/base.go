@@ -10,8 +10,8 @@ import (
 	holdfast "github.com/holdfast-web/holdfast"
 )
 
-// wrongBase finds pages that stay blank because the build expects to lie at another
-// path than the app's mount.
+// wrongBase finds pages that stay blank because the build expects another path than the
+// app's mount.
 func (b *Build) wrongBase(s *Subject) []Finding {
 	votes, blank, first := make(map[string]int), 0, ""
 	for i := range b.traits.pages {
@@ -66,8 +66,8 @@ func (b *Build) expectedBase(p *page, mount holdfast.Mount) (string, bool) {
 	return slices.MaxFunc(slices.Sorted(maps.Keys(votes)), func(a, b string) int { return cmp.Compare(votes[a], votes[b]) }), true
 }
 
-// baseOf returns what stands before the path of a file of the build in the path of a
-// URL; of several such files it takes the longest path.
+// baseOf returns the part before a build file's path in the path of a URL; if several
+// files match, it uses the longest path.
 func (b *Build) baseOf(p string) (base string, ok bool) {
 	for rest := strings.TrimPrefix(p, "/"); rest != ""; {
 		if b.hasFile(withoutID(rest)) {

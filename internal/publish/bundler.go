@@ -9,10 +9,11 @@ import (
 	"strings"
 )
 
-// maxBundlerManifest bounds what is read of a file that may be a manifest.
+// maxBundlerManifest limits how much of a possible manifest is read.
 const maxBundlerManifest = 16 << 20
 
-// bundlerManifests is what the manifests that bundlers leave in a build say.
+// bundlerManifests is the combined content of the manifests that bundlers leave in a
+// build.
 type bundlerManifests struct {
 	// listed is evidence for holdfast.LogicalNames.
 	listed map[string]bool

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// changeOf returns what the file system tells of the last change to a file
-// (stat(2): st_ctim, st_dev, st_ino).
+// changeOf returns the file system's record of the last change to a file (stat(2):
+// st_ctim, st_dev, st_ino).
 func changeOf(info fs.FileInfo) change {
 	s, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {

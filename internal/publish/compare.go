@@ -10,9 +10,8 @@ import (
 	"github.com/holdfast-web/holdfast/internal/registry"
 )
 
-// sameFiles finds the release that has the very files of the build under another ID:
-// a build that failed leaves what the last one wrote. The live one counts most, then
-// the newest.
+// sameFiles finds the release that has the same files under another ID: a failed build
+// leaves the output of the last one. The live one counts most, then the newest.
 func (b *Build) sameFiles(s *Subject) []Finding {
 	var same *registry.ReleaseInfo
 	for i := range s.Releases {
@@ -57,7 +56,7 @@ func appFlag(app holdfast.AppName) string {
 	return " --app " + app.String()
 }
 
-// What is too small to be compared.
+// Differences below these are not compared.
 const (
 	leastFiles = 10
 	leastBytes = 64 << 10
@@ -65,7 +64,7 @@ const (
 	shrunkTo = 5
 )
 
-// shrunk finds a build that has lost most of what the live release has.
+// shrunk finds a build that has lost most of the live release's files.
 func (b *Build) shrunk(s *Subject) []Finding {
 	if s.Live == nil {
 		return nil
@@ -84,8 +83,8 @@ func (b *Build) shrunk(s *Subject) []Finding {
 	}}
 }
 
-// noIndex finds a build without the page that visitors begin with: the live release
-// has one, or the page lies one directory further down.
+// noIndex finds a build without a start page: the live release has one, or the page is
+// one directory further down.
 func (b *Build) noIndex(s *Subject) []Finding {
 	if b.hasFile("index.html") {
 		return nil
@@ -110,7 +109,7 @@ func (b *Build) noIndex(s *Subject) []Finding {
 	}}
 }
 
-// topmostPage is the path of a page that lies least deep.
+// topmostPage is the path of the least deeply nested page.
 func (b *Build) topmostPage() string {
 	paths := make([]string, len(b.traits.pages))
 	for i := range b.traits.pages {

@@ -20,12 +20,12 @@ type contents interface {
 	// stream is whole for a blob that is too large for memory: reading fails at
 	// the latest with the last byte if the bytes have another digest.
 	stream(ctx context.Context, d holdfast.Digest, s source) (io.ReadCloser, error)
-	// encoded returns a form of identity that is there already, verified, or nil.
+	// encoded returns an existing form of identity, verified, or nil.
 	encoded(ctx context.Context, d holdfast.Digest, s source, c holdfast.Coding, identity []byte) []byte
 	io.Closer
 }
 
-// directory is a build as Scan found it. What has changed since is an error.
+// directory is a build found by Scan. A change since then is an error.
 type directory struct {
 	fs.FS
 	io.Closer
@@ -48,7 +48,7 @@ func (d directory) stream(_ context.Context, want holdfast.Digest, s source) (io
 	return &unchanged{f, s.path, want, s.size, sha256.New()}, nil
 }
 
-// encoded takes the file that lies beside another when it decodes to that and pays.
+// encoded uses the file beside another if it decodes to that and pays.
 func (d directory) encoded(ctx context.Context, _ holdfast.Digest, s source, c holdfast.Coding, identity []byte) []byte {
 	for _, sib := range s.siblings {
 		if sib.coding != c || !coding.Pays(s.size, sib.size) {
@@ -66,7 +66,7 @@ func (d directory) encoded(ctx context.Context, _ holdfast.Digest, s source, c h
 	return nil
 }
 
-// unchanged reads a file, and fails at its end if it is not what it was.
+// unchanged reads a file, and fails at its end if it has changed.
 type unchanged struct {
 	fs.File
 	path string

@@ -10,20 +10,19 @@ import (
 	"github.com/holdfast-web/holdfast/internal/registry"
 )
 
-// Registry is what publishing needs of the registry.
+// Registry is the part of the registry that publishing needs.
 type Registry interface {
 	Leases
 	// Releases returns all releases of the app, gone ones included, newest first;
 	// nil for an app that does not exist yet.
 	Releases(ctx context.Context, app holdfast.AppName) ([]registry.ReleaseInfo, error)
-	// AddRelease binds the record in one compare-and-set that also checks the
-	// lease. check is called with what is so as of that compare-and-set, and may
-	// run more than once.
+	// AddRelease binds the record in one compare-and-set that also checks the lease.
+	// check sees the state at that compare-and-set, and may run more than once.
 	AddRelease(ctx context.Context, lease registry.PublishLease, r holdfast.Release,
 		check func(ctx context.Context, s registry.Standing) (clashes []string, err error)) (holdfast.Release, registry.AddOutcome, error)
-	// ReplaceInventory makes r.Inventory take the place of before for a release that
-	// is not gone and whose stored bytes had to be stored again under other names. check is
-	// called with the state of cleaning as of that compare-and-set.
+	// ReplaceInventory replaces before with r.Inventory, for a release that is not gone
+	// and whose bytes had to be stored again under other names. check sees the state of
+	// cleaning at that compare-and-set.
 	ReplaceInventory(ctx context.Context, lease registry.PublishLease, r holdfast.Release, before holdfast.Digest,
 		check func(ctx context.Context, s registry.Sweep) error) (holdfast.Release, error)
 	// Sweep returns the state of cleaning, which says how new objects are named.
@@ -32,7 +31,7 @@ type Registry interface {
 
 // Leases are taken while a build is stored.
 type Leases interface {
-	// BeginPublish takes the lease that makes the manifest a root.
+	// BeginPublish acquires the lease that makes the manifest a root.
 	BeginPublish(ctx context.Context, app holdfast.AppName, manifest holdfast.Digest, create bool) (registry.PublishLease, error)
 	// BeginCopy is BeginPublish for the one of several publishers of a build that
 	// stores it; the others get a *registry.CopyingError, and wait with AwaitCopier.
@@ -40,17 +39,16 @@ type Leases interface {
 	AwaitCopier(ctx context.Context, app holdfast.AppName, manifest holdfast.Digest, patience time.Duration, tell func(registry.Copier)) error
 }
 
-// Store is what publishing needs of the store. Puts are durable, verify what
-// they are given, never replace, and do nothing for what is there already.
+// Store is the part of the store that publishing needs. Puts are durable, verify their
+// input, never replace, and do nothing for existing objects.
 type Store interface {
 	Texts
 	PutObject(ctx context.Context, name holdfast.ObjectName, size int64, r io.Reader) (created bool, err error)
-	// HasObject reports whether the object is there; with another size it is
-	// ErrCorrupt.
+	// HasObject reports whether the object exists; with another size it is ErrCorrupt.
 	HasObject(ctx context.Context, name holdfast.ObjectName, size int64) (bool, error)
 }
 
-// Texts are what a store holds besides objects.
+// Texts are the items of a store besides objects.
 type Texts interface {
 	PutInventory(ctx context.Context, inv *holdfast.Inventory) error
 	PutManifest(ctx context.Context, m *holdfast.Manifest) error
@@ -66,12 +64,12 @@ type Lists interface {
 	Pages(ctx context.Context, o holdfast.Object) (*holdfast.Pages, error)
 }
 
-// Encoder makes encoded forms that are checked already; see coding.Encoder.
+// Encoder makes verified encoded forms; see coding.Encoder.
 type Encoder interface {
 	Encode(c holdfast.Coding, identity []byte) ([]byte, error)
 }
 
-// Deps is what Publish works with. It may be used concurrently.
+// Deps are the dependencies of Publish. They may be used concurrently.
 type Deps struct {
 	Store    Store
 	Registry Registry

@@ -7,13 +7,13 @@ import (
 	"github.com/holdfast-web/holdfast/internal/registry"
 )
 
-// Severity says what a finding means for the publish.
+// Severity is the effect of a finding on the publish.
 type Severity string
 
 // The severities.
 const (
 	Note    Severity = "note"    // worth knowing
-	Warning Severity = "warning" // probably not what was meant
+	Warning Severity = "warning" // probably unintended
 	Fatal   Severity = "error"   // nothing is published
 )
 
@@ -39,30 +39,30 @@ type Finding struct {
 	Code     Code     `json:"code"`
 	Severity Severity `json:"severity"`
 	Message  string   `json:"message"`
-	Hint     string   `json:"hint,omitempty"` // what to do about it
-	// Command is what to type after the program's name, where one command does it.
+	Hint     string   `json:"hint,omitempty"` // the recommended fix
+	// Command is the arguments for this program, if one command fixes it.
 	Command string `json:"command,omitempty"`
 }
 
-// Subject is what a build is judged by.
+// Subject is the context for judging a build.
 type Subject struct {
 	App      holdfast.AppName
 	Settings holdfast.Settings
 	ID       holdfast.ReleaseID // of the release it is to be
-	// Named: nobody chose ID, the build's own URLs name it.
+	// Named: ID was not chosen; the build's own URLs contain it.
 	Named    bool
 	Releases []registry.ReleaseInfo // of the app, newest first
-	// Live is the release that is live where the build may become so, and LiveFiles its
-	// manifest; nil if there is none, or if it cannot be read.
+	// Live is the live release that the build would replace, and LiveFiles its manifest;
+	// nil if there is none, or if it cannot be read.
 	Live      *registry.ReleaseInfo
 	LiveFiles *holdfast.Manifest
 	NewApp    bool // there is no such app yet
 	Activate  bool // the release is to be live at once
-	Strict    bool // what makes pages unusable is Fatal
+	Strict    bool // makes unusable pages Fatal
 	Same      bool // the files may be those of another release
 }
 
-// Inspect says what looks wrong about the build. It is pure.
+// Inspect reports problems of the build. It is pure.
 func (b *Build) Inspect(s *Subject) []Finding {
 	var all []Finding
 	all = append(all, b.sameFiles(s)...)
@@ -97,7 +97,7 @@ func (b *Build) missingFindings() []Finding {
 	return append(certain, maybe...)
 }
 
-// strictly is the severity of what makes pages unusable.
+// strictly is the severity of unusable pages.
 func (s *Subject) strictly() Severity {
 	if s.Strict {
 		return Fatal

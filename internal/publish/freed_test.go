@@ -12,8 +12,8 @@ import (
 	"github.com/holdfast-web/holdfast/internal/store/memstore"
 )
 
-// Another build may go out under an ID that was freed. The names with a hash that the
-// first one had are not free with it: browsers may hold those for a year.
+// Another build may be published under a freed ID. The hashed names of the first one are
+// not freed with it: browsers may cache those for a year.
 func TestPublishUnderAFreedID(t *testing.T) {
 	w := newWorld(t)
 	w.mustPublish(bigSite(), options("one"))
@@ -44,7 +44,7 @@ func TestPublishUnderAFreedID(t *testing.T) {
 }
 
 // While a build is being uploaded, the release whose files it reuses is unpublished: its
-// objects may be deleted from then on, so that they are stored once more.
+// objects may be deleted from then on, so they are stored again.
 func TestUnpublishedWhileReused(t *testing.T) {
 	w := newWorld(t)
 	w.mustPublish(bigSite(), options("one"))

@@ -20,7 +20,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// world has what counts and breaks its calls.
+// world has drivers that count and break its calls.
 type world struct {
 	*holdtest.World
 	now     time.Time
@@ -100,7 +100,7 @@ func bigSite() map[string]string {
 	return files
 }
 
-// mustPublishUnread leaves the store's counters alone after the publish.
+// mustPublishUnread does not change the store's counters after the publish.
 func (w *world) mustPublishUnread(files map[string]string, o Options) *Result {
 	w.T.Helper()
 	r, err := w.publish(files, o)
@@ -130,7 +130,7 @@ func mustEncode(t *testing.T, c holdfast.Coding, text string) string {
 	return string(b)
 }
 
-// checkNothingElse makes sure that no half of a release was left behind.
+// checkNothingElse makes sure that no partial release was left behind.
 func (w *world) checkNothingElse(r holdfast.Release) {
 	w.T.Helper()
 	inv, err := w.Store.Inventory(w.T.Context(), r.Inventory)

@@ -16,8 +16,8 @@ import (
 	"github.com/holdfast-web/holdfast/internal/registry"
 )
 
-// found scans a build as app shop at a mount and returns what is wrong with it, as
-// "severity code".
+// found scans a build as app shop at a mount and returns its findings, as "severity
+// code".
 func found(t *testing.T, files map[string]string, mount string, more func(*Subject)) []Finding {
 	t.Helper()
 	s := subject(t, mount)
@@ -110,7 +110,7 @@ func TestWrongBase(t *testing.T) {
 	}
 }
 
-// The texts are what minifiers left of the routers in real bundles.
+// The texts come from the minified routers in real bundles.
 func TestRouterWithoutSPA(t *testing.T) {
 	page, script := `<!doctype html><script type="module" src="./a.js"></script>`, map[string]string{
 		"React Router":      "try{kl&&(window.__reactRouterVersion=\"7.1.3\")}catch{}function x(){u.pushState(a,``,c)}",
@@ -165,7 +165,7 @@ func TestRouterWithoutSPA(t *testing.T) {
 	}
 }
 
-// A page that asks for its files by the ID of another release gets none of them.
+// A page that requests files under another release's ID gets none of them.
 func TestReleaseIDFromTheBuild(t *testing.T) {
 	next := map[string]string{
 		"index.html":                  `<!doctype html><html data-dpl-id="d2"><script src="/_next/static/chunks/main.js?dpl=d2"></script>`,
@@ -252,7 +252,7 @@ func TestStrictLetsDefaultsPass(t *testing.T) {
 	}
 }
 
-// A build that failed leaves what the last one wrote.
+// A failed build leaves the output of the last one.
 func TestSameFiles(t *testing.T) {
 	files := map[string]string{"index.html": "<!doctype html>same", "a.js": "1"}
 	digest := mustScan(t, write(t, files), ScanOptions{}).Manifest.Digest()
@@ -293,7 +293,7 @@ func TestSameFiles(t *testing.T) {
 	}
 }
 
-// Other slips show in comparison with what is live.
+// Other mistakes show in comparison with the live release.
 func TestIncompleteBuilds(t *testing.T) {
 	page := "<!doctype html>page"
 	live := mustScan(t, write(t, map[string]string{"index.html": page}), ScanOptions{}).Manifest

@@ -12,10 +12,10 @@ import (
 )
 
 const (
-	// copierPatience is how long a copier may finish nothing before a publisher that
-	// waits for it takes over: longer than a slow store takes to make a file durable.
+	// copierPatience is how long a copier may make no progress before a waiting publisher
+	// takes over: longer than a slow store needs to make a file durable.
 	copierPatience = time.Minute
-	// copierBeat is how often a copier says how far it is.
+	// copierBeat is how often a copier reports its progress.
 	copierBeat = time.Second
 	// copierLog is how often a waiting publisher logs that.
 	copierLog = 10 * time.Second
@@ -24,8 +24,8 @@ const (
 // errOvertaken: another publisher added the release after this one looked for it.
 var errOvertaken = errors.New("another publisher added the release meanwhile")
 
-// begin leases the manifest. Of several publishers that share a store one gets the
-// lease, the others a *registry.CopyingError.
+// begin leases the manifest. Of several publishers that share a store one gets the lease,
+// the others a *registry.CopyingError.
 func (p *publication) begin(ctx context.Context) (registry.PublishLease, error) {
 	if p.OwnStore {
 		return p.Registry.BeginPublish(ctx, p.App, p.build.Manifest.Digest(), p.Create)
@@ -51,7 +51,7 @@ func (p *publication) overtaken(ctx context.Context) error {
 	return nil
 }
 
-// reportTo has those that wait for this publisher see how far it is, until stop is called.
+// reportTo reports progress to waiting publishers until stop is called.
 func (p *publication) reportTo(ctx context.Context, lease registry.PublishLease) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	ended := make(chan struct{})
@@ -116,8 +116,8 @@ func untilLost(ctx context.Context, lease registry.PublishLease) (leased context
 	}
 }
 
-// lost replaces the many errors of a context that ended with the lease by the
-// one that says so.
+// lost replaces the many errors of a context that ended with the lease by one that says
+// so.
 func lost(ctx context.Context, err error) error {
 	if cause := context.Cause(ctx); err != nil && errors.Is(cause, holdfast.ErrLeaseLost) {
 		return cause

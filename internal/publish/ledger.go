@@ -29,7 +29,7 @@ type ledger struct {
 	known    map[holdfast.Digest]compared // by manifest
 }
 
-// compared is what came of comparing the build with the manifest of a release.
+// compared is the result of comparing the build with a release's manifest.
 type compared struct {
 	clashes []string // paths with other bytes that browsers may hold
 	hidden  []string // paths of that release that the new one's pinned URLs take over
@@ -156,9 +156,9 @@ func (l *ledger) compare(m *holdfast.Manifest) (c compared) {
 	return c
 }
 
-// CheckShadowed reports the paths of a build that cannot be reached because the
-// mount of another app takes them over. A mount that is a whole host of its own
-// takes over nothing: the app is reached on all others.
+// CheckShadowed reports the paths of a build that are unreachable because the mount of
+// another app hides them. A mount that covers a whole host hides nothing: the app is
+// reachable on all others.
 func CheckShadowed(m *holdfast.Manifest, app holdfast.AppName, mount holdfast.Mount, apps []*registry.AppState) error {
 	for _, a := range apps {
 		rest, shadowed := a.Settings.Mount.Shadows(mount)

@@ -85,7 +85,7 @@ func TestPublishMutable(t *testing.T) {
 	_, err := w.publish(site("console.log(2)"), o)
 	checkError(t, err, holdfast.ErrClash, []string{"big.6a1811bd.js", "holdfast app set default mutable='x/*,big.*.js'"})
 	o.Settings.Mutable = []string{"x/*", "big.*.js"}
-	o.Settings.Formerly = []string{"*.js"} // what browsers hold is accepted
+	o.Settings.Formerly = []string{"*.js"} // stale copies in browsers are accepted
 	if r := w.mustPublish(site("console.log(2)"), o); len(r.Release.Clashes) != 0 {
 		t.Errorf("clashes %q", r.Release.Clashes)
 	}
@@ -126,8 +126,8 @@ func TestPublishAgainAfterTheRulesChanged(t *testing.T) {
 	checkError(t, err, holdfast.ErrExists, []string{"other files"})
 }
 
-// What is unpinned proves nothing by its name: it changes freely, and counts as proof
-// again only where releases agree.
+// An unpinned name proves nothing: its bytes change freely, and it counts as proof again
+// only where releases agree.
 func TestPublishUnpinned(t *testing.T) {
 	w := newWorld(t)
 	unpinned := holdfast.DefaultSettings(holdfast.DefaultApp())
@@ -216,7 +216,7 @@ func TestPublishTooManyClashes(t *testing.T) {
 	if r := w.mustPublish(files(390, "2"), o); len(r.Release.Clashes) != 390 {
 		t.Errorf("%d clashes", len(r.Release.Clashes))
 	}
-	// What was published before like that need not be held once more.
+	// Earlier publications of this kind need not be checked again.
 	o.ID = options("three").ID
 	if r := w.mustPublish(files(400, "3"), o); len(r.Release.Clashes) != 10 {
 		t.Errorf("%d clashes", len(r.Release.Clashes))

@@ -14,9 +14,9 @@ import (
 	"github.com/holdfast-web/holdfast/internal/coding"
 )
 
-// LoadOptions say how Load gets the forms of a build.
+// LoadOptions select the forms that Load returns.
 type LoadOptions struct {
-	Encoder Encoder      // nil: only encoded forms that lie beside files are used
+	Encoder Encoder      // nil: only encoded files beside the originals are used
 	Logger  *slog.Logger // nil discards
 	// Keep is called with each stored form, never concurrently: data, which it may
 	// keep, or nil for a file that is too large for that; path is the file of the
@@ -24,8 +24,8 @@ type LoadOptions struct {
 	Keep func(o holdfast.Object, path string, data []byte)
 }
 
-// Load reads a build for a process that serves it from its own memory and stores
-// it nowhere. It returns the inventory of what Keep was given.
+// Load reads a build for a process that serves it from memory and stores it nowhere. It
+// returns the inventory of everything given to Keep.
 func (b *Build) Load(ctx context.Context, o LoadOptions) (*holdfast.Inventory, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -90,8 +90,7 @@ func (l *loading) load(ctx context.Context, d holdfast.Digest, s source) error {
 	return nil
 }
 
-// encode returns a form and the file that holds it; nothing if there is none and
-// none is to be made.
+// encode returns a form and its file; nothing if there is none and none is to be made.
 func (l *loading) encode(ctx context.Context, d holdfast.Digest, s source, c holdfast.Coding, identity []byte) (path string, encoded []byte, err error) {
 	if err := ctx.Err(); err != nil {
 		return "", nil, err

@@ -5,9 +5,9 @@ import (
 	"strings"
 )
 
-// mediaType returns the Content-Type of a file by the extension of its name. It
-// never asks the host, whose table would make the same build differ by machine.
-// What is not listed is application/octet-stream, which browsers download.
+// mediaType returns the Content-Type for a file name's extension. It never asks the host,
+// whose table would make the result differ by machine. An unknown extension is
+// application/octet-stream, which browsers download.
 func mediaType(p string) string {
 	base := path.Base(p)
 	if t := textType(strings.ToLower(path.Ext(base))); t != "" {

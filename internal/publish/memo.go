@@ -10,19 +10,19 @@ import (
 	holdfast "github.com/holdfast-web/holdfast"
 )
 
-// A Memo remembers what a directory held, with proof that lets a later Scan tell
-// that nothing has changed since without reading the files: for each of them path,
-// size, time of modification, and the time of the last change of any kind, device and
-// number in the file system. The second time is the kernel's own: programs that set
-// back a file's time of modification, as rsync and tar do, move it on.
+// A Memo records the contents of a directory, with evidence that lets a later Scan detect
+// changes without reading the files: for each file its path, size, modification time, and
+// the time of the last change of any kind, device and number in the file system. The
+// latter time is the kernel's: programs that set back the modification time, like rsync
+// and tar, advance it.
 type Memo struct {
 	proof    holdfast.Digest
 	manifest *holdfast.Manifest
 }
 
 const (
-	// memoHeader names the form of the text and, by its number, what Scan makes of
-	// the same files: it rises when that changes.
+	// memoHeader names the form of the text and, by its number, Scan's interpretation of
+	// the files: it increases when that changes.
 	memoHeader = "holdfast build memo 1"
 	// settling is how long nothing may have happened to a file for its times to prove
 	// anything: within one tick of a file system's clock, which is up to two seconds,
@@ -36,8 +36,8 @@ func (m *Memo) Bytes() []byte {
 	return fmt.Appendf(nil, "%s\n%s\n%s\n%s", memoHeader, m.proof, m.manifest.Digest(), m.manifest.Bytes())
 }
 
-// ParseMemo is the inverse of Bytes. What another version of the program wrote, or
-// nobody, is holdfast.ErrInvalid: the build has to be read then.
+// ParseMemo is the inverse of Bytes. Text from another version of the program, or invalid
+// text, is holdfast.ErrInvalid: the build has to be read then.
 func ParseMemo(text []byte) (*Memo, error) {
 	parts := bytes.SplitN(text, []byte("\n"), 4)
 	if len(parts) != 4 || string(parts[0]) != memoHeader {
@@ -57,8 +57,8 @@ func ParseMemo(text []byte) (*Memo, error) {
 	return &Memo{proof, manifest}, nil
 }
 
-// proof returns what a Memo of the tree has, as of a walk that began at that time;
-// false if the file system does not tell enough, or something changed just then.
+// proof returns a Memo of the tree, for a walk that began at that time; false if the file
+// system reports too little, or something changed just then.
 func (t *tree) proof(began time.Time) (holdfast.Digest, bool) {
 	var lines []string
 	for _, e := range t.entries {
@@ -75,19 +75,19 @@ func (t *tree) proof(began time.Time) (holdfast.Digest, bool) {
 	return holdfast.DigestOf([]byte(strings.Join(lines, "\n"))), true
 }
 
-// change is what a file system tells of the last change to a file.
+// change is the file system's record of the last change to a file.
 type change struct {
 	known          bool
 	at             time.Time // of contents, name, owner or mode
 	device, number uint64    // which file it is
 }
 
-// proves reports whether the time is one that a kernel's clock gave. In images that are
-// made reproducibly (squashfs, EROFS) all files have one time that somebody chose, a
-// full second, and the same numbers, whatever is in them.
+// proves reports whether the time came from a kernel's clock. In reproducible images
+// (squashfs, EROFS) all files have the same chosen time, a full second, and the same
+// numbers, whatever their content.
 func (c change) proves() bool { return c.known && c.at.Nanosecond() != 0 }
 
-// unread makes of a tree that memo is of what readAll and fill would.
+// unread gives a tree that memo describes the result of readAll and fill.
 func (b *Build) unread(memo *Memo, siblings map[string][]sibling) {
 	b.Manifest, b.Unread = memo.manifest, true
 	b.sources = make(map[holdfast.Digest]source, len(memo.manifest.Files()))

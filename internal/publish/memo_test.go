@@ -15,8 +15,8 @@ import (
 	holdfast "github.com/holdfast-web/holdfast"
 )
 
-// old makes a build and has a while go by: nothing about it is new any more. The
-// clock of a file system cannot be set, so the scan's own begins later.
+// old makes a build and lets time pass, so that nothing about it is new. The clock of a
+// file system cannot be set, so the scan's own begins later.
 func old(t *testing.T, files map[string]string) (dir string, scan func(ScanOptions) *Build) {
 	t.Helper()
 	if runtime.GOOS != "linux" {
@@ -42,8 +42,8 @@ func builtWithSiblings() map[string]string {
 	return files
 }
 
-// TestMemo: a build that nothing happened to is not read again, and what is known of
-// it is the same as if it were.
+// TestMemo: an unchanged build is not read again, and the result is the same as if it
+// were.
 func TestMemo(t *testing.T) {
 	_, scan := old(t, builtWithSiblings())
 	read := scan(ScanOptions{})
@@ -75,7 +75,7 @@ func TestMemo(t *testing.T) {
 	}
 }
 
-// TestMemoOfChanged: whatever happens to a build, it is read again.
+// TestMemoOfChanged: after any change a build is read again.
 func TestMemoOfChanged(t *testing.T) {
 	const js = "assets/dep-Xk3jP9qL.js"
 	at := func(dir, p string) string { return filepath.Join(dir, filepath.FromSlash(p)) }
@@ -128,7 +128,7 @@ func TestMemoOfChanged(t *testing.T) {
 	}
 }
 
-// TestMemoOfFresh: what was written a moment ago may change without a trace.
+// TestMemoOfFresh: files written a moment ago may change without a trace.
 func TestMemoOfFresh(t *testing.T) {
 	if b := mustScan(t, write(t, site()), ScanOptions{}); b.Memo != nil {
 		t.Error("a memo of files that were written just now")

@@ -9,11 +9,11 @@ import (
 	"github.com/holdfast-web/holdfast/internal/registry"
 )
 
-// mend looks whether the store has all of a release that is there already, and
-// stores again what it has lost. The same bytes come back under the same names,
-// for all releases that share them. Where that cannot be, because damaged bytes lie
-// there or the encoder makes others today, the release gets a new inventory; also where
-// its documents are to have other pinned variants than they have.
+// mend checks whether the store has all of an existing release, and stores lost parts
+// again. The same bytes come back under the same names, for all releases that share them.
+// If that is impossible, because the name has damaged bytes or the encoder produces
+// others today, the release gets a new inventory; also if its documents need different
+// pinned variants.
 func (p *publication) mend(ctx context.Context) (*Result, error) {
 	found, err := p.lookUp(ctx)
 	if err != nil {
@@ -62,8 +62,7 @@ func (p *publication) hasManifest(ctx context.Context) (bool, error) {
 	return err == nil, err
 }
 
-// relocate stores the texts and records where the release lies now, if that is
-// not where it lay.
+// relocate stores the texts and records where the release is now stored, if that changed.
 func (p *publication) relocate(ctx context.Context, lease registry.PublishLease, inv *holdfast.Inventory) error {
 	before, err := p.Store.Inventory(ctx, p.own.Inventory)
 	switch {
@@ -85,7 +84,7 @@ func (p *publication) relocate(ctx context.Context, lease registry.PublishLease,
 	return nil
 }
 
-// may decides whether the release may refer to what was stored for it.
+// may decides whether the release may refer to the objects stored for it.
 func (p *publication) may(ctx context.Context, now registry.Sweep) error {
 	if err := p.alive(now); err != nil {
 		return err

@@ -81,7 +81,7 @@ func TestPublishNextRestoresWhatIsLost(t *testing.T) {
 	w.checkStored(one.Release, files)
 }
 
-// What lies under a name in another size is not touched: the bytes get a new name.
+// An object of the wrong size is not touched: the bytes get a new name.
 func TestPublishAgainLeavesDamagedObjects(t *testing.T) {
 	w := newWorld(t)
 	files := bigSite()
@@ -106,7 +106,7 @@ func TestPublishAgainLeavesDamagedObjects(t *testing.T) {
 	if again := w.mustPublish(files, options("one")); again.Uploaded != 0 || again.Release.Inventory != r.Release.Inventory {
 		t.Errorf("%+v", again)
 	}
-	// Nobody knows of the damage any more that a release which is gone left behind.
+	// Damage left by a gone release is no longer known.
 	fresh := newWorld(t)
 	if err := fresh.Driver.Create(t.Context(), key(damaged[0].Name), 1, strings.NewReader("x")); err != nil {
 		t.Fatal(err)
@@ -116,9 +116,9 @@ func TestPublishAgainLeavesDamagedObjects(t *testing.T) {
 	}
 }
 
-// The store was cleaned since the release was published. What is missing comes back
-// under the names that the release's inventory lists, which stays as it is; what has
-// to lie elsewhere gets names of today.
+// The store was cleaned since the release was published. Missing objects come back under
+// the names in the release's inventory, which stays the same; objects that need other
+// names get current ones.
 func TestPublishAgainInALaterGeneration(t *testing.T) {
 	w := newWorld(t)
 	files := bigSite()
@@ -164,7 +164,7 @@ func TestPublishAgainRestoresTexts(t *testing.T) {
 	}
 }
 
-// The encoder of today makes other bytes than that of the day the release was made.
+// Today's encoder produces other bytes than when the release was made.
 func TestPublishAgainWithOtherEncoder(t *testing.T) {
 	w := newWorld(t)
 	files := bigSite()
@@ -178,7 +178,7 @@ func TestPublishAgainWithOtherEncoder(t *testing.T) {
 	}
 }
 
-// A store that does not answer says nothing about what it has.
+// A store that does not answer says nothing about its contents.
 func TestPublishAgainNeedsTheStore(t *testing.T) {
 	w := newWorld(t)
 	w.mustPublish(bigSite(), options("one"))

@@ -94,7 +94,7 @@ func (b *Build) ReleaseID(asked holdfast.ReleaseID) (id holdfast.ReleaseID, name
 	}
 	id, err = holdfast.ParseReleaseID(names[0])
 	switch {
-	case err != nil || names[0] == "undefined": // what a variable that is not set leaves there
+	case err != nil || names[0] == "undefined": // left there by an unset variable
 		return asked, false, fmt.Errorf("%w: the pages of this build ask for files of release %q, which is no ID (%s); build it again with the ID it is to have", holdfast.ErrInvalid, names[0], where)
 	case asked.IsZero():
 		return id, true, nil

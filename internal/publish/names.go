@@ -13,20 +13,19 @@ import (
 // attempts is how often a publish restarts when the store is cleaned beside it.
 const attempts = 5
 
-// errSwept: what the publish was going to refer to may be deleted. What is stored
-// already and may not is used in the next attempt.
+// errSwept: objects that the publish was going to refer to may be deleted. Stored objects
+// that are safe are reused in the next attempt.
 var errSwept = fmt.Errorf("%w: the store was cleaned meanwhile, and what was to be used again may be deleted; publish again", holdfast.ErrConflict)
 
-// names decides which names of objects may be used. Names of the current
-// generation cannot be on any condemned list that was recorded before it began, so
-// nobody is about to delete what lies there; that no later list names it is checked
-// when a release refers to it.
+// names decides which object names may be used. Names of the current generation cannot be
+// on any condemned list that was recorded before it began, so no process is about to
+// delete them; that no later list contains them is checked when a release refers to them.
 type names struct {
 	generation uint32
 	down       *holdfast.Takedowns // objects that are dead are not used again
 
 	mu     sync.Mutex
-	spoilt map[holdfast.ObjectName]bool // other bytes lie there, which nobody replaces
+	spoilt map[holdfast.ObjectName]bool // it has other bytes, which are never replaced
 }
 
 // choose returns the name under which bytes with the digest stored are put: the
@@ -47,7 +46,7 @@ func (n *names) choose(stored holdfast.Digest, listed holdfast.ObjectName) holdf
 func (n *names) usable(name holdfast.ObjectName) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	dead := n.down.Kills(name) && !n.down.Refuses(name.Digest) // what is refused has no better name
+	dead := n.down.Kills(name) && !n.down.Refuses(name.Digest) // refused bytes have no better name
 	return !n.spoilt[name] && !dead
 }
 
@@ -82,8 +81,8 @@ func (p *publication) moved(now registry.Standing) bool {
 	})
 }
 
-// spared checks that nothing this publish stored was condemned since. What other
-// releases refer to cannot be: that they still do is checked on its own.
+// spared checks that no object of this publish was condemned since. Objects of other
+// releases cannot be: that those releases still exist is checked separately.
 func (p *publication) spared(ctx context.Context, now registry.Sweep) error {
 	lists, known := now.After(p.oldest)
 	if !known {
@@ -108,7 +107,7 @@ func (p *publication) spared(ctx context.Context, now registry.Sweep) error {
 	return nil
 }
 
-// strike forgets what is on a list, and reports whether anything was.
+// strike forgets items on a list, and reports whether there were any.
 func (p *publication) strike(list *holdfast.Condemned) (found bool) {
 	for blob, objects := range p.made {
 		if slices.ContainsFunc(objects, func(o holdfast.Object) bool {

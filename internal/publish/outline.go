@@ -9,15 +9,14 @@ import (
 	holdfast "github.com/holdfast-web/holdfast"
 )
 
-// Outline is what a place holds right now, by names, sizes and times alone: no
-// file of it was read. It is for development, where the next look may find
-// something else.
+// Outline describes the current files by names, sizes and times alone, without reading
+// any. It is for development, where the next look may find something else.
 type Outline struct {
-	// Manifest has, for want of the bytes, digests of path, size and time.
+	// Manifest has digests of path, size and time, because the bytes are unread.
 	Manifest *holdfast.Manifest
 	// Inventory has identity forms only.
 	Inventory *holdfast.Inventory
-	// Files says which file each digest stands for.
+	// Files maps each digest to its file.
 	Files map[holdfast.Digest]OutlineFile
 }
 
@@ -28,8 +27,8 @@ type OutlineFile struct {
 	Modified time.Time
 }
 
-// Outline looks at what lies there. What Scan refuses without reading it is
-// refused here too; that nothing lies there is not.
+// Outline inspects the files. It refuses what Scan refuses without reading, except an
+// empty directory.
 func (p Place) Outline(ctx context.Context, o ScanOptions) (*Outline, error) {
 	t, files, err := p.walk(ctx, o)
 	if err != nil {

@@ -24,8 +24,8 @@ import (
 // of the program writes it otherwise.
 var errOtherPage = fmt.Errorf("%w: the pinned variant of a document comes out differently", holdfast.ErrConflict)
 
-// pinPages adds the pinned variants of documents to what is stored. Those that the
-// release has stay as they are, so that they do not change with versions of this program.
+// pinPages adds the pinned variants of documents to the stored objects. Existing variants
+// of the release stay, so that they do not change with versions of this program.
 func (p *publication) pinPages(ctx context.Context) error {
 	if !p.Settings.PinsPages(p.Local) {
 		return nil
@@ -49,8 +49,8 @@ func (p *publication) pagesDigest() (d holdfast.Digest) {
 	return d
 }
 
-// keptPages returns the list of the release that has the ID already, if that is of the
-// same documents and leads to where the app lies; nil if there is none to keep.
+// keptPages returns the list of the existing release, if it has the same documents and
+// matches the app's mount; nil otherwise.
 func (p *publication) keptPages(ctx context.Context) (*holdfast.Pages, error) {
 	i := slices.IndexFunc(p.releases, func(r registry.ReleaseInfo) bool {
 		return r.ID == p.ID && r.Manifest == p.build.Manifest.Digest() && r.State != holdfast.Gone && !r.Pages.IsZero()
@@ -81,7 +81,7 @@ func (p *publication) keptPages(ctx context.Context) (*holdfast.Pages, error) {
 	return kept, nil
 }
 
-// ignoreLost is nil for what the store lost: it is made again.
+// ignoreLost maps lost objects to nil: they are made again.
 func ignoreLost(err error) error {
 	if errors.Is(err, holdfast.ErrNotFound) || errors.Is(err, holdfast.ErrCorrupt) {
 		return nil
@@ -95,8 +95,8 @@ func (p *publication) pinnable(f *holdfast.File) bool {
 	return html && f.Size <= coding.MaxSize && !p.sweep.Down.Refuses(f.Digest)
 }
 
-// makePages makes the variants of all documents, one a processor at a time. Their bytes
-// are made again when they are stored: all together may be large.
+// makePages makes the variants of all documents, one per processor at a time. Their bytes
+// are made again when they are stored, because all together may be large.
 func (p *publication) makePages(ctx context.Context) error {
 	var mu sync.Mutex
 	var variants []holdfast.File
@@ -181,7 +181,7 @@ func (p *publication) usePages(list *holdfast.Pages) {
 	p.progress.restart(p.build)
 }
 
-// withPages has the variants of documents besides the files of a build.
+// withPages adds the variants of documents to the files of a build.
 type withPages struct {
 	contents
 	publication *publication
@@ -214,9 +214,9 @@ func (w *withPages) stream(ctx context.Context, d holdfast.Digest, s source) (io
 	return w.contents.stream(ctx, d, s)
 }
 
-// pins reports whether references to a file are pinned: neither to documents, to which
-// users navigate, nor to what means the live release's file under every URL, nor to what
-// browsers look up under one URL for good, such as service workers.
+// pins reports whether references to a file are pinned. Not pinned are documents, to
+// which users navigate, files that mean the live release's under every URL, and files
+// that browsers look up under one permanent URL, such as service workers.
 func (p *publication) pins(path string) bool {
 	if dir, ok := strings.CutSuffix(path, "/"); ok {
 		return p.build.hasDir(dir)
@@ -228,8 +228,8 @@ func (p *publication) pins(path string) bool {
 	return !holdfast.IsPolled(path) || p.apart[path]
 }
 
-// pinnableManifests are the web manifests that mean the same under a pinned URL: what
-// a browser opens by them later it resolves against their own URL.
+// pinnableManifests are the web manifests that mean the same under a pinned URL, although
+// browsers resolve their members against it.
 func (p *publication) pinnableManifests(ctx context.Context) map[string]bool {
 	const most = 1 << 20 // bytes
 	all := make(map[string]bool)

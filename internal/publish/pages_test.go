@@ -111,8 +111,8 @@ func TestPages(t *testing.T) {
 	}
 }
 
-// Where the app lies, and whether variants are wanted, may change: publishing the same
-// build again follows.
+// The mount and the wish for variants may change: publishing the same build again
+// follows.
 func TestPagesFollowSettings(t *testing.T) {
 	w := newWorld(t)
 	files := pageSite()
@@ -141,8 +141,7 @@ func TestPagesFollowSettings(t *testing.T) {
 	}
 }
 
-// What the store lost of variants comes back by publishing again and by repair, under
-// the same names.
+// Lost variants come back by publishing again and by repair, under the same names.
 func TestPagesAreMended(t *testing.T) {
 	for name, lost := range map[string]func(w *world, r holdfast.Release) holdfast.Object{
 		"the list": func(w *world, r holdfast.Release) holdfast.Object { return w.listOf(r) },
@@ -200,7 +199,7 @@ func TestPagesOfAnotherVersion(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// As if that version had written the page of "docs" otherwise.
+	// As if that version had written the page of "docs" differently.
 	strange := "<!doctype html>written otherwise"
 	name := holdfast.ObjectName{Digest: holdfast.DigestOf([]byte(strange))}
 	put := func(name holdfast.ObjectName, text []byte) {

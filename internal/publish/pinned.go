@@ -23,9 +23,9 @@ func hiddenBy(m *holdfast.Manifest, s *holdfast.Settings, release func(id string
 	return paths
 }
 
-// CheckPinned refuses settings under which files of a release could not be reached
-// because the shape of the app's pinned URLs takes a directory of the build for a
-// release: ErrConflict. It reads the manifests of all releases that are not gone.
+// CheckPinned refuses settings under which the shape of the app's pinned URLs would take
+// a directory of a build for a release and hide its files: ErrConflict. It reads the
+// manifests of all releases that are not gone.
 func CheckPinned(ctx context.Context, store Manifests, state *registry.AppState, changed *holdfast.Settings) error {
 	if changed.Pinned == "" {
 		return nil
@@ -54,8 +54,8 @@ func hider(path string, s *holdfast.Settings) string {
 	return id
 }
 
-// isRelease knows the IDs of releases in any state: one that is retired or gone
-// has URLs as well, which answer 410.
+// isRelease knows the IDs of releases in any state: retired and gone ones also have URLs,
+// which answer 410.
 func isRelease(releases []registry.ReleaseInfo) func(id string) bool {
 	known := make(map[string]bool, len(releases))
 	for i := range releases {
@@ -64,8 +64,8 @@ func isRelease(releases []registry.ReleaseInfo) func(id string) bool {
 	return func(id string) bool { return known[id] }
 }
 
-// checkPinned makes sure that with the app's shape of pinned URLs neither the
-// build's directories are taken for releases nor those of others for this one.
+// checkPinned makes sure that with the app's shape of pinned URLs neither the build's
+// directories are mistaken for releases nor those of other builds for this one.
 func (p *publication) checkPinned(ctx context.Context, others []registry.ReleaseInfo) error {
 	if p.Settings.Pinned == "" {
 		return nil

@@ -11,7 +11,7 @@ import (
 	"github.com/holdfast-web/holdfast/internal/store/memstore"
 )
 
-// shaped are options of an app whose pinned URLs have a shape of their own.
+// shaped are options of an app with its own shape of pinned URLs.
 func shaped(t *testing.T, id, shape string) Options {
 	t.Helper()
 	o := options(id)
@@ -50,8 +50,7 @@ func TestPublishUnderTheNameOfADirectory(t *testing.T) {
 	}
 }
 
-// A build must not have a directory with the name of a release, whatever became
-// of that.
+// A build must not have a directory with the name of a release in any state.
 func TestPublishWithADirectoryNamedAsARelease(t *testing.T) {
 	w := newWorld(t)
 	const shape = "/{release}/{path}"

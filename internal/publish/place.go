@@ -12,7 +12,7 @@ import (
 	holdfast "github.com/holdfast-web/holdfast"
 )
 
-// Place is where a build lies.
+// Place is the location of a build.
 type Place struct {
 	dir  string // of a directory
 	fsys fs.FS  // of a file system; nil for a directory

@@ -23,7 +23,7 @@ func mapFS(files map[string]string) fstest.MapFS {
 	return fsys
 }
 
-// A build is the same build wherever it lies.
+// A build is the same build in any location.
 func TestScanOfFileSystem(t *testing.T) {
 	files := site()
 	want := mustScan(t, write(t, files), ScanOptions{})
@@ -49,8 +49,8 @@ func TestScanOfFileSystemRefusesSymlinks(t *testing.T) {
 	checkError(t, err, holdfast.ErrInvalid, []string{"the file system holds no files"})
 }
 
-// What Load hands out are the bytes that the inventory names, in every coding
-// that lies there and is true, and in no other without an encoder.
+// Load returns the bytes that the inventory names, in every coding that exists and is
+// correct, and in no other without an encoder.
 func TestLoad(t *testing.T) {
 	text := holdtest.Script("load")
 	files := map[string]string{
@@ -64,7 +64,7 @@ func TestLoad(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
 		encoder Encoder
-		want    map[string]string // of a.js: where each coding lies
+		want    map[string]string // of a.js: the file of each coding
 	}{
 		{"siblings only", nil, map[string]string{"identity": "a.js", "gzip": "a.js.gz"}},
 		{"encoder", encoder, map[string]string{"identity": "a.js", "gzip": "a.js.gz", "br": ""}},

@@ -18,7 +18,7 @@ const (
 	PhaseRegister Phase = "register" // manifest, inventory, release
 )
 
-// Counts says what became of the build's distinct blobs and their stored forms.
+// Counts describes the results for the build's distinct blobs and their stored forms.
 type Counts struct {
 	Reused        int   `json:"reused"`          // blobs whose objects an earlier release stored
 	ReusedBytes   int64 `json:"reusedBytes"`     // their identity bytes
@@ -26,7 +26,7 @@ type Counts struct {
 	Verified      int   `json:"verified"`        // encoded forms found in the build, checked and used
 	Uploaded      int   `json:"uploaded"`        // objects the store did not have
 	UploadedBytes int64 `json:"uploadedBytes"`   // their stored bytes
-	Restored      int   `json:"restoredObjects"` // of the uploaded objects, those that the store had and lost
+	Restored      int   `json:"restoredObjects"` // of the uploaded objects, those that the store had lost
 }
 
 // Progress is a snapshot of a publish.
@@ -41,7 +41,7 @@ type Progress struct {
 	Counts
 }
 
-// progress collects what the workers did and reports it.
+// progress collects and reports the workers' results.
 type progress struct {
 	mu     sync.Mutex
 	now    Progress
@@ -57,7 +57,7 @@ func newProgress(report func(Progress)) *progress {
 	return &progress{report: report}
 }
 
-// restart forgets what was done of a build, but for the steps: they never go back.
+// restart resets the counts of a build, except the steps, which never go back.
 func (p *progress) restart(b *Build) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -75,7 +75,7 @@ func (p *progress) phase(phase Phase) {
 	p.report(p.now)
 }
 
-// wait reports how far another publisher is.
+// wait reports the progress of another publisher.
 func (p *progress) wait(c registry.Copier) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -83,8 +83,8 @@ func (p *progress) wait(c registry.Copier) {
 	p.report(p.now)
 }
 
-// copier returns what this publisher tells those that wait for it. Encoding a large
-// file takes minutes but cannot hang, so it always counts as a step.
+// copier returns this publisher's progress for waiting ones. Encoding a large file takes
+// minutes but cannot hang, so it always counts as a step.
 func (p *progress) copier() registry.CopierProgress {
 	if p.busy.Load() > 0 {
 		p.steps.Add(1)
@@ -107,7 +107,7 @@ func (r steppingReader) Read(b []byte) (int, error) {
 	if n > 0 {
 		r.steps.Add(1)
 	}
-	return n, err //nolint:wrapcheck // a reader returns what it gets
+	return n, err //nolint:wrapcheck // a reader returns its bytes
 }
 
 // count changes the counts without reporting.

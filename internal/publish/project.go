@@ -8,18 +8,18 @@ import (
 	"slices"
 )
 
-// Project is a directory that holds the source of a build, or the code of a server,
-// rather than what browsers are to get.
+// Project is a directory with the source of a build, or a server's code, rather than
+// files for browsers.
 type Project struct {
-	Signs []string // the files and directories that give it away
+	Signs []string // the files and directories that identify it
 	// Builds are directories in it that look like the build, the likeliest first, as
 	// slash-separated paths.
 	Builds []string
 }
 
-// FindProject reports whether a directory is a project. A package.json alone is no
-// sign: packages of npm carry their builds beside it. A directory that cannot be
-// read is none; Scan says what is wrong with it.
+// FindProject reports whether a directory is a project. A package.json alone proves
+// nothing: npm packages contain their builds beside it. An unreadable directory does not
+// count; Scan reports the error.
 func FindProject(dir string) (Project, bool) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -36,8 +36,8 @@ func FindProject(dir string) (Project, bool) {
 	return Project{signs, buildsIn(os.DirFS(dir))}, true
 }
 
-// projectSigns returns what tells a project from a build; names says which of the
-// directory's entries are directories.
+// projectSigns returns the signs of a project; names says which of the directory's
+// entries are directories.
 func projectSigns(names map[string]bool) (signs []string) {
 	if names["node_modules"] {
 		signs = append(signs, "node_modules/")
@@ -56,7 +56,8 @@ func projectSigns(names map[string]bool) (signs []string) {
 			signs = append(append(signs, "package.json"), more...)
 		}
 	}
-	// What servers of Next.js and Nitro (Nuxt, SolidStart, Analog) run: code, often with secrets.
+	// Server output of Next.js and Nitro (Nuxt, SolidStart, Analog): code, often with
+	// secrets.
 	if names["server"] && (isFile(names, "BUILD_ID") || isFile(names, "nitro.json")) {
 		signs = append(signs, "server/")
 	}

@@ -20,7 +20,7 @@ type Options struct {
 	App      holdfast.AppName
 	ID       holdfast.ReleaseID // zero: "auto", see Build.ReleaseID
 	Settings holdfast.Settings  // of the app
-	// Create makes an app that does not exist although there are others.
+	// Create creates an app that does not exist although there are others.
 	Create bool
 	Effort coding.Effort // coding.Best if empty
 	// AllowClash publishes other bytes under fingerprinted paths and records the
@@ -36,23 +36,23 @@ type Options struct {
 	// OwnStore: no other publisher stores to this store, so that waiting for one that
 	// publishes the same build is of no use.
 	OwnStore bool
-	// By says who publishes, for those that wait for it: a node, or a machine and a process.
+	// By names the publisher for waiting ones: a node, or a machine and a process.
 	By string
-	// DryRun reads what a publish would read, and writes nothing.
+	// DryRun reads like a publish, and writes nothing.
 	DryRun bool
-	// Apps returns the apps as they are now, to see that no mount takes over a
-	// path of the build; nil: that is not checked.
+	// Apps returns the current apps, to check that no mount hides a path of the build;
+	// nil: no check.
 	Apps func(ctx context.Context) ([]*registry.AppState, error)
 	// Progress is called for every blob that is done, never concurrently; may be nil.
 	Progress func(Progress)
 }
 
-// Result says what Publish did, or with Options.DryRun what it would do at most.
+// Result describes the effect of Publish, with Options.DryRun the maximum.
 type Result struct {
 	Release   holdfast.Release
 	Outcome   registry.AddOutcome
 	Unchanged bool // the release was there already; nothing was written, unless Mended
-	Mended    bool // what the store had lost of an unchanged release was stored again
+	Mended    bool // lost objects of an unchanged release were stored again
 	Repinned  bool // an unchanged release has other pinned variants now
 	Pages     int  // how many documents have pinned variants
 	// Lacking are files whose bytes Repair could not get from the store; sorted.
@@ -60,13 +60,13 @@ type Result struct {
 	Counts
 }
 
-// Publish makes the build a release of the app. Killed at any point it leaves
-// nothing that anybody sees, and the next publish finishes the work. What the
-// store has lost of a release that is there already is stored again.
+// Publish makes the build a release of the app. Killed at any point it leaves nothing
+// visible, and the next publish finishes the work. Objects of an existing release that
+// the store has lost are stored again.
 //
-// Errors: ErrExists (the ID is bound to another build), ErrTakenDown, ErrClash, ErrConflict
-// (the build changed meanwhile, or what was reused was swept), ErrLeaseLost, and
-// those of store and registry.
+// Errors: ErrExists (the ID is bound to another build), ErrTakenDown, ErrClash,
+// ErrConflict (the build changed meanwhile, or reused objects were swept), ErrLeaseLost,
+// and those of store and registry.
 func Publish(ctx context.Context, d Deps, b *Build, o Options) (*Result, error) {
 	for {
 		p, err := newPublication(ctx, d, b, o)
@@ -83,14 +83,14 @@ func Publish(ctx context.Context, d Deps, b *Build, o Options) (*Result, error) 
 		case !errors.Is(err, errOvertaken):
 			return result, err
 		}
-		// What is there now is found by reading everything again.
+		// The current state is found by reading everything again.
 	}
 }
 
 // run publishes, or returns a *registry.CopyingError or errOvertaken.
 func (p *publication) run(ctx context.Context) (*Result, error) {
 	defer p.contents.Close() //nolint:errcheck // nothing was written
-	// A node that starts again with what it brought goes on without what was taken down.
+	// A restarted node with its build continues without taken-down files.
 	p.lenient = p.own != nil && p.Local
 	if err := p.refused(p.sweep.Down); err != nil {
 		return nil, err
@@ -114,8 +114,8 @@ func (p *publication) run(ctx context.Context) (*Result, error) {
 	return p.finish(ctx, p.attempt)
 }
 
-// finish makes attempts, while the publication's manifest is a root, until one is
-// not overtaken by whoever cleans the store.
+// finish makes attempts, while the publication's manifest is a root, until one is not
+// overtaken by a prune.
 func (p *publication) finish(ctx context.Context, attempt func(context.Context, registry.PublishLease) error) (*Result, error) {
 	lease, err := p.begin(ctx)
 	if err != nil {
@@ -151,7 +151,7 @@ func (p *publication) finish(ctx context.Context, attempt func(context.Context, 
 	}
 }
 
-// attempt stores what is missing and adds the release.
+// attempt stores missing objects and adds the release.
 func (p *publication) attempt(ctx context.Context, lease registry.PublishLease) error {
 	found, err := p.lookUp(ctx)
 	if err != nil {
@@ -180,8 +180,8 @@ type publication struct {
 	manifests sync.Once       // has read the web manifests
 	apart     map[string]bool // those of them that may be pinned
 
-	// own is the release itself if it is there already and servable; lenient leaves
-	// blobs of it that cannot be had as they are listed.
+	// own is the release itself if it exists and is servable; lenient leaves its
+	// unavailable blobs as listed.
 	own     *registry.ReleaseInfo
 	lenient bool
 
@@ -196,8 +196,8 @@ type publication struct {
 	named     []holdfast.Object                     // in that
 }
 
-// newPublication reads what is published already. A taken ID is found out here,
-// before any work; AddRelease has the last word.
+// newPublication reads the published releases. It detects a taken ID before any work;
+// AddRelease decides.
 func newPublication(ctx context.Context, d Deps, b *Build, o Options) (_ *publication, err error) {
 	o.Effort = cmp.Or(o.Effort, coding.Best)
 	o.ID, err = o.idOf(b)
@@ -231,7 +231,7 @@ func newPublication(ctx context.Context, d Deps, b *Build, o Options) (_ *public
 	return p, nil
 }
 
-// idOf returns the ID that the release of a build gets.
+// idOf returns the ID for the release of a build.
 func (o *Options) idOf(b *Build) (holdfast.ReleaseID, error) {
 	id, _, err := b.ReleaseID(o.ID)
 	if err != nil && o.AnyID {
@@ -240,8 +240,8 @@ func (o *Options) idOf(b *Build) (holdfast.ReleaseID, error) {
 	return id, err
 }
 
-// readRegistry reads what is published and how new objects are named, in that order: what
-// is condemned later than the names is found when the release is added.
+// readRegistry reads the published releases and the current names, in that order: a later
+// condemned list is found when the release is added.
 func (p *publication) readRegistry(ctx context.Context) (err error) {
 	p.progress.restart(p.build)
 	clear(p.reusedFrom)
@@ -334,8 +334,8 @@ func (p *publication) check(ctx context.Context, now registry.Standing) ([]strin
 		holdfast.ErrClash, listed(clashes, func(p string) string { return p }), p.App, strings.Join(p.mutable(clashes), ","))
 }
 
-// mutable returns the app's setting of that name with globs for paths that clash, few of
-// them: what their names have in common is what stands around the hash.
+// mutable returns the app's setting of that name with a few globs for paths that clash:
+// the common parts of their names around the hash.
 func (p *publication) mutable(clashes []string) []string {
 	const most = 3
 	all := slices.Clone(p.Settings.Mutable)

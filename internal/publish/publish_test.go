@@ -187,7 +187,7 @@ func TestPublishNoticesChange(t *testing.T) {
 	}
 }
 
-// Files too large to encode are streamed, and watched as well.
+// Files too large to encode are streamed, and also checked for changes.
 func TestPublishLargeFile(t *testing.T) {
 	w := newWorld(t)
 	dir := write(t, map[string]string{"big.txt": "start"})
@@ -258,8 +258,8 @@ func TestPublishNoticesThatReusedReleaseIsGone(t *testing.T) {
 	}
 }
 
-// What a publish has stored is condemned before its release is added: it stores
-// that, and only that, once more, under names that are on no list.
+// Objects of a publish are condemned before its release is added: it stores those, and
+// only those, again under names that are on no list.
 func TestPublishStoresCondemnedAgain(t *testing.T) {
 	w := newWorld(t)
 	files := bigSite()
@@ -320,7 +320,7 @@ func (w *world) condemn(ctx context.Context, name holdfast.ObjectName) error {
 	return err
 }
 
-// What the store says reaches the caller, with the file's name.
+// The store's error reaches the caller, with the file's name.
 func TestPublishReportsStoreFailure(t *testing.T) {
 	w := newWorld(t)
 	full := errors.New("no space left on device")
@@ -352,9 +352,8 @@ func testPublishEndsWithLease(t *testing.T) {
 	checkError(t, err, holdfast.ErrLeaseLost, []string{"publish again"})
 }
 
-// The publisher is killed at its n-th call of the store or the registry, for
-// every n. Nobody ever sees a release that is not whole, and publishing again
-// ends as if nothing had happened.
+// The publisher is killed at its n-th call of the store or the registry, for every n. No
+// partial release is ever visible, and publishing again succeeds.
 func TestPublishKilledAnywhere(t *testing.T) {
 	files := bigSite()
 	for _, side := range []string{"before", "after"} {
@@ -378,7 +377,7 @@ func killedAt(t *testing.T, files map[string]string, n int, holds bool) (survive
 	step := func(ctx context.Context) error {
 		switch i := calls.Add(1); {
 		case i == int64(n) && holds:
-			kill() // what is under way may still be done
+			kill() // a call in progress may still be executed
 		case i >= int64(n):
 			kill()
 			return context.Canceled

@@ -24,8 +24,8 @@ type scanned struct {
 	clues  clues
 }
 
-// read hashes a file and looks into it if it can refer to others. A file that
-// is not what the walk saw, or changes under the reader's eyes, is an error.
+// read hashes a file and searches it for references if its type can have them. A file
+// that differs from the walk, or changes while it is read, is an error.
 func (t *tree) read(e entry) (scanned, error) {
 	f, err := t.fsys.Open(e.path)
 	if err != nil {
@@ -75,8 +75,8 @@ func sum(h hash.Hash) (d holdfast.Digest) {
 	return d
 }
 
-// analyserOf returns what finds the references in a file, by its media type, or
-// nil for files that have none.
+// analyserOf returns the function that finds references in a file, by its media type, or
+// nil for types without any.
 func analyserOf(p string) func([]byte) clues {
 	base, _, _ := strings.Cut(mediaType(p), ";")
 	switch base {

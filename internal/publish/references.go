@@ -25,7 +25,7 @@ func (m MissingReference) String() string {
 	return fmt.Sprintf("%s refers to %q (%s)", m.From, m.Ref, m.Resolved)
 }
 
-// clues are what a file says of others, and of how it was built.
+// clues are a file's hints about other files, and about how it was built.
 type clues struct {
 	// relative: it has, or may have, references relative to its own URL.
 	relative bool
@@ -42,7 +42,7 @@ type clues struct {
 	absolute []string
 	// deployments are the release IDs that the file asks for by name, other than in refs.
 	deployments []string
-	// generator is what a page says made it.
+	// generator is the tool named by a page.
 	generator string
 	// marks are the traces that build tools and routers left in the text.
 	marks marks
@@ -57,15 +57,15 @@ func (f *clues) add(ref string) {
 	}
 }
 
-// note takes a reference that only tells whether the file is relative.
+// note adds a reference that only tells whether the file is relative.
 func (f *clues) note(ref string) {
 	if isRelative(ref) {
 		f.relative = true
 	}
 }
 
-// isRelative reports whether a reference (RFC 3986, section 4.2) depends on the
-// path of the URL it stands under.
+// isRelative reports whether a reference (RFC 3986, section 4.2) depends on the path of
+// its own file's URL.
 func isRelative(ref string) bool {
 	if ref == "" || ref[0] == '/' || ref[0] == '#' {
 		return false
@@ -74,7 +74,7 @@ func isRelative(ref string) bool {
 	return colon < 0 || strings.ContainsAny(ref[:colon], "/?#") // else a scheme
 }
 
-// findInCSS collects what a style sheet loads.
+// findInCSS collects the files that a style sheet loads.
 func findInCSS(text []byte) (f clues) {
 	refs, unread := references.CSS(text)
 	f.relative = unread
@@ -84,7 +84,8 @@ func findInCSS(text []byte) (f clues) {
 	return f
 }
 
-// findInJS collects what a script loads, and what makes it depend on its own URL.
+// findInJS collects the files that a script loads, and reasons why it depends on its own
+// URL.
 func findInJS(text []byte) clues {
 	found := references.Script(text)
 	f := clues{relative: found.Relative, deployments: found.Deployments, marks: marksIn(text)}
@@ -160,7 +161,7 @@ func follow(mount holdfast.Mount, from, base, ref string) (*url.URL, bool) {
 	return references.Follow(mount.Path(), from, base, ref)
 }
 
-// cutPinned takes a path below the mount apart that names its release: "@<id>/<path>".
+// cutPinned splits a path below the mount that names its release: "@<id>/<path>".
 func cutPinned(p string) (id, below string, ok bool) {
 	if !strings.HasPrefix(p, "@") {
 		return "", "", false

@@ -12,8 +12,8 @@ import (
 	"github.com/holdfast-web/holdfast/internal/references"
 )
 
-// findInHTML collects what a browser loads with a document. Links that a user
-// may follow are not checked: an application answers many of them by itself.
+// findInHTML collects the files that a browser loads with a document. Links for users are
+// not checked: many applications answer them without a file.
 func findInHTML(text []byte) (f clues) {
 	f.marks = marksIn(text)
 	tags(text, func(name string, attributes map[string]string) {
@@ -34,7 +34,7 @@ func findInHTML(text []byte) (f clues) {
 	return f
 }
 
-// inspectTag takes what single elements say of the whole page.
+// inspectTag reads elements that affect the whole page.
 func (f *clues) inspectTag(name string, attributes map[string]string) {
 	switch name {
 	case "base":
@@ -58,8 +58,8 @@ func (f *clues) inspectTag(name string, attributes map[string]string) {
 	}
 }
 
-// findInSVG only tells whether the image is relative: what it refers to is
-// loaded when it stands alone, and not inside an <img>.
+// findInSVG only tells whether the image is relative: its references are loaded when it
+// is shown alone, and not inside an <img>.
 func findInSVG(text []byte) (f clues) {
 	tags(text, func(_ string, attributes map[string]string) {
 		f.note(attributes["href"])
@@ -85,8 +85,8 @@ func hasRelativeURL(text []byte) bool {
 	}
 }
 
-// tags calls visit for every start tag, names in lower case, values decoded.
-// What the lexer hands over as a whole (inline SVG) is searched in turn.
+// tags calls visit for every start tag, names in lower case, values decoded. Text that
+// the lexer returns as a whole (inline SVG) is also searched.
 func tags(text []byte, visit func(name string, attributes map[string]string)) {
 	l := html.NewLexer(parse.NewInputBytes(bytes.Clone(text)))
 	var name string
@@ -108,8 +108,8 @@ func tags(text []byte, visit func(name string, attributes map[string]string)) {
 	}
 }
 
-// inlineTags steps over the first tag's name, which makes the lexer swallow the
-// whole element, and visits what is inside.
+// inlineTags skips the first tag's name, which makes the lexer return the whole element,
+// and visits its contents.
 func inlineTags(data []byte, visit func(name string, attributes map[string]string)) {
 	if end := bytes.IndexByte(data, '>'); end > 0 {
 		tags(data[end+1:], visit)

@@ -9,8 +9,8 @@ import (
 	"github.com/holdfast-web/holdfast/internal/registry"
 )
 
-// Repairer stores again what the store has lost or damaged of releases, from the
-// same bytes in another form. Its methods are not called concurrently.
+// Repairer stores lost or damaged objects of releases again, from the same bytes in
+// another form. Its methods are not called concurrently.
 type Repairer struct {
 	deps    Deps
 	from    Objects
@@ -18,8 +18,8 @@ type Repairer struct {
 	made    *remade
 }
 
-// NewRepairer returns a Repairer of the releases that d.Registry has. What lies under
-// the damaged names are other bytes than they say: that only reading finds out.
+// NewRepairer returns a Repairer of the releases in d.Registry. The objects with damaged
+// names have wrong bytes, which only reading shows.
 func NewRepairer(d Deps, from Objects, damaged map[holdfast.ObjectName]bool) *Repairer {
 	d.Store = from
 	return &Repairer{d, from, damaged, newRemade()}
@@ -27,11 +27,11 @@ func NewRepairer(d Deps, from Objects, damaged map[holdfast.ObjectName]bool) *Re
 
 func newRemade() *remade { return &remade{forms: make(map[holdfast.Digest][]holdfast.Object)} }
 
-// Repair gives a release that is not gone a new inventory, with new objects in the
-// place of damaged ones; what is missing altogether comes back under its own name.
-// others are further releases that may share blobs with it. It does what publishing
-// the same build again would do, and as safely; blobs that cannot be had from the
-// store stay as they are listed, and Result.Lacking names a file of each.
+// Repair gives a release that is not gone a new inventory, with new objects replacing
+// damaged ones; missing ones come back under their own names. others are further releases
+// that may share blobs with it. It is equivalent to publishing the same build again, and
+// as safe; blobs that the store does not have in any form stay as listed, and
+// Result.Lacking names a file of each.
 func (r *Repairer) Repair(ctx context.Context, info *registry.ReleaseInfo, others []registry.ReleaseInfo, o Options) (*Result, error) {
 	b, err := storedBuild(ctx, r.from, info, others, r.made)
 	if err != nil {

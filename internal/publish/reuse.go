@@ -15,16 +15,16 @@ import (
 )
 
 const (
-	// maxLookups bounds how many inventories a publish reads in search of what it
-	// can reuse. What lies further back is encoded again, to the same bytes.
+	// maxLookups limits how many inventories a publish reads in search of reusable
+	// objects. Older ones are encoded again, to the same bytes.
 	maxLookups = 64
 	// looksAtOnce is how many objects are looked at at one time.
 	looksAtOnce = 32
 )
 
-// stock is what the store has already of a build.
+// stock is the part of a build that the store already has.
 type stock struct {
-	objects []holdfast.Object         // of blobs that are there, in all listed forms
+	objects []holdfast.Object         // of existing blobs, in all listed forms
 	fresh   []holdfast.Digest         // the other blobs, the largest first
 	hurt    map[holdfast.Digest]forms // those of fresh that a release has, of which the store lost something
 }
@@ -85,11 +85,11 @@ func (fs forms) countLost() (n int) {
 	return n
 }
 
-// lookUp finds the blobs of the build in the inventories of releases that are
-// not gone, and looks whether the store still has them: what is remembered of an
-// earlier publish proves nothing. The objects are roots, and so are swept by
-// nobody; that no such release goes until the new one is added is checked with it.
-// Reused blobs keep the encoded forms they have, whatever effort made those.
+// lookUp finds the blobs of the build in the inventories of releases that are not gone,
+// and checks that the store still has them: the record of an earlier publish proves
+// nothing. The objects are roots, and so are not swept; adding the release checks that
+// none of those releases was removed meanwhile. Reused blobs keep their encoded forms,
+// whatever effort made those.
 func (p *publication) lookUp(ctx context.Context) (*stock, error) {
 	listed, err := p.listed(ctx)
 	if err != nil {
@@ -124,8 +124,8 @@ func (p *publication) lookUp(ctx context.Context) (*stock, error) {
 	return found, nil
 }
 
-// listed returns what the inventories list of the build's blobs; the first one
-// that has a blob decides.
+// listed returns the inventories' entries for the build's blobs; the first inventory with
+// a blob decides.
 func (p *publication) listed(ctx context.Context) (map[holdfast.Digest]forms, error) {
 	listed, missing := make(map[holdfast.Digest]forms), maps.Clone(p.build.sources)
 	for d := range p.made {
@@ -137,7 +137,7 @@ func (p *publication) listed(ctx context.Context) (map[holdfast.Digest]forms, er
 		}
 		inv, err := p.Store.Inventory(ctx, r.Inventory)
 		if errors.Is(err, holdfast.ErrNotFound) && p.Local {
-			continue // another node brought it, and has it in a store of its own
+			continue // another node brought it, and has it in its own store
 		}
 		if errors.Is(err, holdfast.ErrNotFound) || errors.Is(err, holdfast.ErrCorrupt) {
 			p.Logger.WarnContext(ctx, "inventory cannot be used again", "release", r.ID, "error", err)

@@ -2,9 +2,8 @@ package publish
 
 import "fmt"
 
-// unroutedPages finds a build whose routes exist in the browser alone, where the app
-// does not answer them with its one page. The evidence must be strong: a build with
-// a page for each route needs no such setting.
+// unroutedPages finds a build with browser-only routes whose app has no SPA fallback. The
+// evidence must be strong: a build with a page for each route needs no such setting.
 func (b *Build) unroutedPages(s *Subject) []Finding {
 	if s.Settings.SPA || !b.hasOnePage() {
 		return nil
@@ -36,8 +35,8 @@ func (b *Build) hasOnePage() bool {
 	return true
 }
 
-// router names the router that the build has and that changes the path of URLs, or
-// returns "". Those that change the fragment alone ("#/about") need nothing.
+// router names the build's router if that changes the path of URLs, or returns "". A
+// router that changes only the fragment ("#/about") needs nothing.
 func (b *Build) router() string {
 	switch {
 	case b.hasBlazor():

@@ -16,13 +16,13 @@ import (
 	holdfast "github.com/holdfast-web/holdfast"
 )
 
-// Limits on a build where ScanOptions set none.
+// Limits on a build if ScanOptions sets none.
 const (
 	DefaultMaxFiles = 100_000
 	DefaultMaxBytes = 5 << 30
 )
 
-// ScanOptions say what belongs to a build and how strictly it is checked.
+// ScanOptions say which files belong to a build and how strictly it is checked.
 type ScanOptions struct {
 	Mount      holdfast.Mount      // of the app: which absolute references point into the release
 	Pinned     string              // the app's own shape of pinned URLs, if it has one
@@ -30,13 +30,13 @@ type ScanOptions struct {
 	Strict     bool                // missing references are an error
 	MaxFiles   int                 // DefaultMaxFiles if 0
 	MaxBytes   int64               // DefaultMaxBytes if 0
-	// Memo is of an earlier Scan. If nothing has changed since, no file is read, and
-	// none is searched for references. Nil for none; without effect if Strict.
+	// Memo is of an earlier Scan. If nothing has changed since, no file is read or
+	// searched for references. Nil for none; ignored if Strict.
 	Memo *Memo
 }
 
-// Build is what Scan found in a place. The bytes stay there: nothing may
-// change them until the build is published, and Publish notices if something does.
+// Build is the result of Scan. The bytes stay in place: they must not change until the
+// build is published, and Publish notices if they do.
 type Build struct {
 	Manifest *holdfast.Manifest
 	LeftOut  []LeftOut          // sorted by path
@@ -46,10 +46,10 @@ type Build struct {
 	Unread   bool               // the files were not read, since ScanOptions.Memo is of them
 
 	place   Place
-	traits  traits // none of a build that was not read
+	traits  traits // none for an unread build
 	sources map[holdfast.Digest]source
 	files   map[holdfast.Digest]source // of sources, those of files, where there are others
-	from    *stored                    // takes the place of place, if it is not nil
+	from    *stored                    // replaces place, if it is not nil
 }
 
 // open returns where the bytes are. The caller closes it.
@@ -64,7 +64,7 @@ func (b *Build) open(logger *slog.Logger) (contents, error) {
 	return directory{fsys, files, logger}, nil
 }
 
-// source is where the bytes of a blob lie in the build.
+// source is the location of a blob in the build.
 type source struct {
 	path     string
 	size     int64
@@ -85,9 +85,9 @@ func Scan(ctx context.Context, dir string, o ScanOptions) (*Build, error) {
 	return Dir(dir).Scan(ctx, o)
 }
 
-// Scan reads the build that lies there. Every refusal is one error that says what
-// is wrong and what to do; it wraps holdfast.ErrNotFound or holdfast.ErrInvalid
-// unless the file system itself failed.
+// Scan reads the build at a place. Every refusal is one error that says what is wrong and
+// what to do; it wraps holdfast.ErrNotFound or holdfast.ErrInvalid unless the file system
+// itself failed.
 func (p Place) Scan(ctx context.Context, o ScanOptions) (*Build, error) {
 	return p.scan(ctx, o, time.Now())
 }
@@ -119,13 +119,13 @@ func (p Place) scan(ctx context.Context, o ScanOptions, now time.Time) (*Build, 
 	if err := b.fill(t, read, siblings, o); err != nil {
 		return nil, err
 	}
-	if proved && len(b.traits.names) == 0 { // a memo does not say which ID the build wants
+	if proved && len(b.traits.names) == 0 { // a memo does not contain the ID that the build expects
 		b.Memo = &Memo{proof, b.Manifest}
 	}
 	return b, nil
 }
 
-// fill draws the conclusions from what all files say together.
+// fill derives facts from all files together.
 func (b *Build) fill(t *tree, files []scanned, siblings map[string][]sibling, o ScanOptions) error {
 	bundled := t.readBundlerManifests()
 	if err := b.makeManifest(files, bundled.listed); err != nil {
@@ -145,7 +145,7 @@ func (b *Build) fill(t *tree, files []scanned, siblings map[string][]sibling, o 
 	return nil
 }
 
-// addSource notes where the bytes of a blob lie: best where encoded forms do as well.
+// addSource records the location of a blob, preferring one with encoded forms beside it.
 func (b *Build) addSource(d holdfast.Digest, s source) {
 	if have, ok := b.sources[d]; !ok || len(have.siblings) == 0 {
 		b.sources[d] = s

@@ -83,8 +83,8 @@ func TestScanManifest(t *testing.T) {
 	}
 }
 
-// Every wrong input gives one error of the right kind whose text names the
-// culprit and what to do.
+// Every wrong input gives one error of the right kind whose text names the culprit and
+// the fix.
 func TestScanRefuses(t *testing.T) {
 	tests := []struct {
 		name  string
@@ -153,8 +153,8 @@ func TestScanNamesUnreadableFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer files.Close()
-	// The tests may run as a user whom no permission stops: what the walk saw
-	// vanishes instead before it is read.
+	// The tests may run as a user without permission limits: a walked file vanishes
+	// instead before it is read.
 	if _, err := tr.read(entry{path: "gone.js"}); err == nil || !strings.Contains(err.Error(), filepath.Join(dir, "gone.js")) {
 		t.Errorf("%v", err)
 	}
@@ -333,8 +333,8 @@ func mkfifo(t *testing.T, p string) {
 	}
 }
 
-// listen makes a socket by a relative name: those of temporary directories can
-// be longer than a socket's address may be.
+// listen makes a socket by a relative name: paths of temporary directories can be longer
+// than a socket's address may be.
 func listen(t *testing.T, dir string) {
 	t.Helper()
 	t.Chdir(dir)

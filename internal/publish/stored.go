@@ -18,7 +18,7 @@ import (
 // errNoBytes: no intact object of the store holds the bytes.
 var errNoBytes = fmt.Errorf("%w in any form in the store", holdfast.ErrNotFound)
 
-// Objects is what a store gives to those who have no build at hand.
+// Objects is the store's interface for callers without a build.
 type Objects interface {
 	Store
 	OpenObject(ctx context.Context, name holdfast.ObjectName, off, n int64) (io.ReadCloser, error)
@@ -27,11 +27,10 @@ type Objects interface {
 	Incarnations(ctx context.Context, d holdfast.Digest) ([]holdfast.Object, error)
 }
 
-// stored takes the blobs of a release from what the store has of them, in whatever
-// form: objects of the release's own inventory first, then objects with the very
-// digest, whoever they belong to, then forms that other releases list. It reads
-// objects that it may not refer to: what is read is compared with its digest. Peers
-// will be one more place to ask, after these.
+// stored gets the blobs of a release from the store, in any form: objects of the
+// release's own inventory first, then objects with the same digest, whichever release
+// owns them, then forms that other releases list. It reads objects that it may not refer
+// to, and compares them with their digest.
 type stored struct {
 	Objects
 	manifest *holdfast.Manifest
@@ -88,7 +87,7 @@ func storedBuild(ctx context.Context, from Objects, r *registry.ReleaseInfo, oth
 	return b, err
 }
 
-// remember notes what was stored, for those who come after; a directory needs no memory.
+// remember records stored objects for later readers; a directory needs no memory.
 func (b *Build) remember(made []holdfast.Object) {
 	if b.from != nil {
 		b.from.made.add(made)
@@ -124,7 +123,7 @@ func (s *stored) known(d holdfast.Digest) []holdfast.Object {
 	return all
 }
 
-// candidates yields where the blob may lie, the likely places first.
+// candidates yields possible locations of the blob, the likely ones first.
 func (s *stored) candidates(ctx context.Context, d holdfast.Digest) iter.Seq[holdfast.Object] {
 	return func(yield func(holdfast.Object) bool) {
 		tried := make(map[holdfast.ObjectName]bool)
@@ -141,7 +140,7 @@ func (s *stored) candidates(ctx context.Context, d holdfast.Digest) iter.Seq[hol
 	}
 }
 
-// incarnations are no reason to fail: other places are asked as well.
+// incarnations must not fail the search: other places are tried as well.
 func (s *stored) incarnations(ctx context.Context, d holdfast.Digest) []holdfast.Object {
 	all, err := s.Incarnations(ctx, d)
 	if err != nil {
@@ -150,7 +149,7 @@ func (s *stored) incarnations(ctx context.Context, d holdfast.Digest) []holdfast
 	return all
 }
 
-// elsewhere returns what is known when other releases were asked.
+// elsewhere returns what is known after other releases were searched.
 func (s *stored) elsewhere(ctx context.Context, d holdfast.Digest) []holdfast.Object {
 	if s.readInventories(ctx) != nil {
 		return nil // the run ends
@@ -158,7 +157,7 @@ func (s *stored) elsewhere(ctx context.Context, d holdfast.Digest) []holdfast.Ob
 	return s.known(d)
 }
 
-// readInventories reads the inventories of other releases, once; who comes meanwhile waits.
+// readInventories reads the inventories of other releases, once; concurrent callers wait.
 func (s *stored) readInventories(ctx context.Context) error {
 	s.asking.Lock()
 	defer s.asking.Unlock()

@@ -17,8 +17,8 @@ func (p *publication) refused(down *holdfast.Takedowns) error {
 	return Refused(p.build.Manifest, down)
 }
 
-// Refused returns an error that wraps holdfast.ErrTakenDown, and names the files, if
-// some of a manifest must not be published.
+// Refused returns an error that wraps holdfast.ErrTakenDown, and names the files, if some
+// of a manifest must not be published.
 func Refused(m *holdfast.Manifest, down *holdfast.Takedowns) error {
 	var files []*holdfast.File
 	for i := range m.Files() {
@@ -33,8 +33,8 @@ func Refused(m *holdfast.Manifest, down *holdfast.Takedowns) error {
 		listed(files, func(f *holdfast.File) string { return f.Path + " (" + f.Digest.String() + ")" }))
 }
 
-// alive checks that nothing is dead of what the release is about to refer to: what was
-// stored before its bytes were taken down, and allowed again, may be deleted.
+// alive checks that no object of the release is dead: one stored before its bytes were
+// taken down, and allowed again, may be deleted.
 func (p *publication) alive(now registry.Sweep) error {
 	if err := p.refused(now.Down); err != nil {
 		return err

@@ -12,7 +12,7 @@ import (
 	"github.com/holdfast-web/holdfast/internal/store/memstore"
 )
 
-// takeDown takes contents down, with the forms that a release has of them.
+// takeDown takes contents down, with a release's forms of them.
 func (w *world) takeDown(r holdfast.Release, contents ...string) {
 	w.T.Helper()
 	var infos []registry.TakedownInfo
@@ -79,8 +79,8 @@ func TestPublishRefusesWhatWasTakenDown(t *testing.T) {
 	w.checkStored(w.mustPublish(renamed, options("two")).Release, renamed)
 }
 
-// What is taken down while a publish of the same bytes goes on is not added; what is
-// taken down and allowed meanwhile is stored once more.
+// Bytes taken down during a publish of them are not added; bytes taken down and allowed
+// meanwhile are stored again.
 func TestTakenDownDuringPublish(t *testing.T) {
 	for _, allow := range []bool{false, true} {
 		w := newWorld(t)
@@ -115,8 +115,8 @@ func TestTakenDownDuringPublish(t *testing.T) {
 	}
 }
 
-// Neither a repair nor an undelete brings bytes back that were taken down, from
-// whatever form the store still has; all else is repaired.
+// Neither a repair nor an undelete restores taken-down bytes from any form in the store;
+// everything else is repaired.
 func TestRepairLeavesWhatWasTakenDown(t *testing.T) {
 	w := newWorld(t)
 	files := bigSite()
@@ -153,8 +153,8 @@ func TestRepairLeavesWhatWasTakenDown(t *testing.T) {
 	}
 }
 
-// A node that starts again with the build it brought starts although a file of that
-// was taken down, and gets it back when it is allowed.
+// A restarted node whose build contains a taken-down file starts without it, and gets it
+// back when it is allowed.
 func TestBroughtBuildWithoutWhatWasTakenDown(t *testing.T) {
 	w := newWorld(t)
 	files := bigSite()

@@ -14,8 +14,8 @@ import (
 	"github.com/holdfast-web/holdfast/internal/registry"
 )
 
-// TestPublishTogether: of five publishers of one build that begin at once one encodes and
-// stores it, and the others find it there.
+// TestPublishTogether: of five publishers that start at once with the same build one
+// encodes and stores it, and the others find it there.
 func TestPublishTogether(t *testing.T) {
 	files := map[string]string{"a.js": holdtest.Script("1"), "b.js": holdtest.Script("2"), "c.css": holdtest.Script("3")}
 	alone := newWorld(t)
@@ -101,7 +101,7 @@ func TestStuckCopierIsReplaced(t *testing.T) {
 	})
 }
 
-// TestSlowEncoderIsNotStuck: a file that takes minutes to encode is progress.
+// TestSlowEncoderIsNotStuck: a file that takes minutes to encode counts as progress.
 func TestSlowEncoderIsNotStuck(t *testing.T) {
 	p := newProgress(nil)
 	before := p.copier()

@@ -2,7 +2,7 @@ package publish
 
 import "strings"
 
-// tool is the program that made a build, as far as its traces tell.
+// tool is the program that made a build, as identified by its traces.
 type tool string
 
 // The tools whose option for the base path is known.
@@ -52,7 +52,7 @@ func (b *Build) tool() tool {
 	return unknownTool
 }
 
-// generator is what the first page that says so was made with.
+// generator is the tool named by the first page that names one.
 func (b *Build) generator() string {
 	for i := range b.traits.pages {
 		if g := b.traits.pages[i].generator; g != "" {
@@ -78,7 +78,7 @@ func (b *Build) looksLikeParcel() bool {
 	return named > 0
 }
 
-// baseOption says how the tool is told the path, "" for the root, that a build is for.
+// baseOption describes how the tool is told the path, "" for the root, of a build.
 func (t tool) baseOption(path string) string {
 	slash, bare := path+"/", path
 	if bare == "" {

@@ -10,7 +10,7 @@ import (
 	holdfast "github.com/holdfast-web/holdfast"
 )
 
-// traits are what the files of a build say together about how it was built.
+// traits are facts about how a build was made, derived from all files.
 type traits struct {
 	pages  []page // HTML documents, sorted by path
 	marks  marks  // of all files
@@ -28,7 +28,7 @@ type page struct {
 	base      string
 	code      []string // references without which it stays blank
 	generator string
-	relative  bool // it finds its files wherever it lies
+	relative  bool // it finds its files under any path
 }
 
 func (b *Build) traitsOf(files []scanned, o ScanOptions) (t traits) {
@@ -74,8 +74,8 @@ func (b *Build) Relocatable() bool {
 	return first != nil && first.relative
 }
 
-// marks are traces that build tools and routers leave in what they make, also after
-// names were shortened: each bit stands for a text.
+// marks are traces of build tools and routers in their output that survive minification:
+// each bit stands for a text.
 type marks uint32
 
 const (
@@ -173,7 +173,7 @@ func (b *Build) hasFile(p string) bool {
 	return ok
 }
 
-// depth sorts paths by how deep they lie, then by name.
+// depth sorts paths by depth, then by name.
 func depth(a, b string) int {
 	return cmp.Or(cmp.Compare(strings.Count(a, "/"), strings.Count(b, "/")), strings.Compare(path.Dir(a), path.Dir(b)))
 }

@@ -12,13 +12,13 @@ import (
 	"github.com/holdfast-web/holdfast/internal/registry"
 )
 
-// Undelete publishes a release that is gone once more, with the files that the store
-// still has: for as long as they are condemned, and not deleted yet, nobody needs the
-// build. Objects of its own are copied to names that nobody is about to delete.
-// Clashes are recorded, not refused: browsers have seen this release before.
+// Undelete publishes a gone release again, from the files that the store still has: while
+// they are condemned, and not yet deleted, the build is not needed. Its unshared objects
+// are copied to safe names. Clashes are recorded, not refused: browsers have seen this
+// release before.
 //
-// Errors: ErrNotFound if there is no such release, or bytes of it are deleted
-// already; ErrConflict if it is not gone; and those of Publish.
+// Errors: ErrNotFound if there is no such release, or bytes of it are already deleted;
+// ErrConflict if it is not gone; and those of Publish.
 func Undelete(ctx context.Context, d Deps, from Objects, o Options) (*Result, error) {
 	releases, err := d.Registry.Releases(ctx, o.App)
 	if err != nil {

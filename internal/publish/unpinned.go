@@ -13,8 +13,8 @@ import (
 // script names by an absolute path.
 type nameInScript struct{ script, path string }
 
-// absolutePaths returns what scripts name by absolute paths, each path once: no rewriting
-// of pages reaches these.
+// absolutePaths returns the absolute paths in scripts, each once: rewriting pages does
+// not affect these.
 func (b *Build) absolutePaths(files []scanned, o ScanOptions) (all []nameInScript) {
 	for i := range files {
 		for _, text := range files[i].clues.absolute {
@@ -29,7 +29,7 @@ func (b *Build) absolutePaths(files []scanned, o ScanOptions) (all []nameInScrip
 	return slices.CompactFunc(all, func(a, b nameInScript) bool { return a.path == b.path })
 }
 
-// lostInPages reports whether a plain URL of what lies at a path leads out of a pinned page.
+// lostInPages reports whether a plain URL of that path leads out of a pinned page.
 func (b *Build) lostInPages(path string) bool {
 	if dir, ok := strings.CutSuffix(path, "/"); ok || path == "" {
 		return path == "" || b.hasDir(dir)
@@ -38,8 +38,8 @@ func (b *Build) lostInPages(path string) bool {
 	return ok && !holdfast.IsDocument(f.MediaType) && !holdfast.IsPolled(path) && !holdfast.IsSourceMap(path)
 }
 
-// proven reports whether all that a script names in that way has a hash in its name: then
-// what a plain URL gives is the right file, whatever is live.
+// proven reports whether all paths that a script names this way have a hash in their
+// names: then a plain URL returns the right file, whichever release is live.
 func (b *Build) proven(n nameInScript) bool {
 	if f, ok := b.Manifest.Lookup(n.path); ok {
 		return f.Fingerprinted()
@@ -55,8 +55,7 @@ func (b *Build) proven(n nameInScript) bool {
 	return true
 }
 
-// unpinned finds what the pages of an app whose documents are pinned still load from
-// whatever is live.
+// unpinned finds files that an app's pinned pages still load from the live release.
 func (b *Build) unpinned(s *Subject) []Finding {
 	if !s.Settings.PinsPages(false) {
 		return nil
@@ -64,7 +63,7 @@ func (b *Build) unpinned(s *Subject) []Finding {
 	return b.Unpinned(&s.Settings, s.ID)
 }
 
-// Unpinned finds what the pinned pages of the release still load from whatever is live.
+// Unpinned finds files that the release's pinned pages still load from the live release.
 // A build that was not read again has no findings.
 func (b *Build) Unpinned(s *holdfast.Settings, id holdfast.ReleaseID) []Finding {
 	names := slices.DeleteFunc(slices.Clone(b.traits.absolute), func(n nameInScript) bool { return registry.IsUnpinned(s, n.path) })
@@ -85,8 +84,8 @@ func (b *Build) Unpinned(s *holdfast.Settings, id holdfast.ReleaseID) []Finding 
 	return []Finding{f}
 }
 
-// relativeOption says how the tool is told to name files relative to what refers to them,
-// or, where it cannot, below base, which names the release.
+// relativeOption describes how the tool is told to name files relative to the referring
+// file or, if it cannot, below base, which names the release.
 func (t tool) relativeOption(base string) string {
 	bare := strings.TrimSuffix(base, "/")
 	switch t {

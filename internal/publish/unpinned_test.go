@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// What pinned pages cannot reach is found, with the option of the tool that mends it.
+// References outside pinned pages are found, with the tool option that fixes them.
 func TestUnpinnedPaths(t *testing.T) {
 	const page = `<!doctype html><script type="module" crossorigin src="/assets/index-Ab3dEf99.js"></script>`
 	for _, c := range []struct {

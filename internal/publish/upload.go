@@ -16,7 +16,7 @@ import (
 	"github.com/holdfast-web/holdfast/internal/coding"
 )
 
-// upload stores what the store lacks and returns where everything lies.
+// upload stores missing objects and returns the location of all.
 func (p *publication) upload(ctx context.Context, found *stock) (*holdfast.Inventory, error) {
 	p.progress.phase(PhaseUpload)
 	p.result.Lacking = nil
@@ -94,8 +94,7 @@ type blob struct {
 	listed forms // in the inventory of a release, some of them lost
 }
 
-// store puts the identity bytes and every encoded form that pays, but for what is
-// there already.
+// store puts the identity bytes and every encoded form that pays, except existing ones.
 func (b blob) store(ctx context.Context) ([]holdfast.Object, error) {
 	if b.size > coding.MaxSize {
 		return b.storeLarge(ctx)
@@ -133,23 +132,23 @@ func (b blob) store(ctx context.Context) ([]holdfast.Object, error) {
 	return objects, nil
 }
 
-// smallerBrotli reports whether there is a brotli form of at most so many bytes. A
-// zstd form would never be sent then: whoever takes zstd takes brotli as well, and
-// gets the smaller one (docs/decisions/0012).
+// smallerBrotli reports whether there is a brotli form of at most that many bytes. A zstd
+// form would never be sent then: clients that accept zstd also accept brotli, and get the
+// smaller one (docs/decisions/0012).
 func smallerBrotli(made []holdfast.Object, size int64) bool {
 	return slices.ContainsFunc(made, func(o holdfast.Object) bool { return o.Coding == holdfast.Brotli && o.Size <= size })
 }
 
 // codings are those worth trying for the blob.
 func (s source) codings() []holdfast.Coding {
-	const smallest = 64 // bytes; coding.Pays wants to save as many
+	const smallest = 64 // bytes; coding.Pays requires that saving
 	if s.bare || s.size <= smallest || s.size > coding.MaxSize || !coding.Worthwhile(s.media, s.path) {
 		return nil
 	}
 	return []holdfast.Coding{holdfast.Brotli, holdfast.Gzip, holdfast.Zstd}
 }
 
-// encode takes an encoded form that is there already, and makes one otherwise.
+// encode uses an existing encoded form, or makes one.
 func (b blob) encode(ctx context.Context, c holdfast.Coding, identity []byte) ([]byte, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -205,9 +204,9 @@ func (b blob) putFrom(ctx context.Context, c holdfast.Coding, stored holdfast.Di
 	}
 }
 
-// distrusts reports whether an object that was there already has other bytes than its
-// name says. Those of which a scrub knows are named otherwise, and a publisher's own
-// bytes are as good as the disk: this is for what came to lie beside them unseen.
+// distrusts reports whether an existing object has wrong bytes. Scrub already renames
+// those it knows, and a publisher's own objects are as good as the disk: this covers
+// objects that appeared unseen.
 func (b blob) distrusts(ctx context.Context, o holdfast.Object) bool {
 	if b.build.from == nil || o.Name == b.listed.name(o.Coding) {
 		return false
@@ -215,8 +214,7 @@ func (b blob) distrusts(ctx context.Context, o holdfast.Object) bool {
 	return errors.Is(b.build.from.VerifyObject(ctx, o.Name, o.Size), holdfast.ErrCorrupt)
 }
 
-// damaged reports whether what the store holds under the object's name is of
-// another size.
+// damaged reports whether the stored object has another size.
 func (b blob) damaged(ctx context.Context, o holdfast.Object) bool {
 	_, err := b.Store.HasObject(ctx, o.Name, o.Size)
 	return errors.Is(err, holdfast.ErrCorrupt)
@@ -230,8 +228,8 @@ func (b blob) storeLarge(ctx context.Context) ([]holdfast.Object, error) {
 	return []holdfast.Object{o}, err
 }
 
-// forecast counts what upload would do. Whether an object that no inventory
-// names is in the store, or an encoded form pays, is not found out.
+// forecast counts the effect of upload, without finding out whether an object that no
+// inventory names is stored, or an encoded form pays.
 func (p *publication) forecast(found *stock) *Result {
 	for _, d := range found.fresh {
 		s, listed := p.build.sources[d], found.hurt[d]

@@ -39,8 +39,8 @@ func (c *decider) redirect() {
 	c.text("the path needs a slash at its end")
 }
 
-// escaped encodes what a client may have sent as it stands although no URL can
-// hold it (RFC 3986, section 2).
+// escaped encodes characters that a client may have sent unescaped although no URL can
+// contain them (RFC 3986, section 2).
 func escaped(s string) string {
 	const digits = "0123456789ABCDEF"
 	var b strings.Builder

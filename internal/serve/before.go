@@ -7,9 +7,9 @@ import (
 	"github.com/holdfast-web/holdfast/internal/live"
 )
 
-// Before returns a handler that answers for files, and for all URLs of our own
-// forms whether they lead to a file or not, and leaves the rest to next: what is
-// no file, and documents under their plain paths, which next makes itself.
+// Before returns a handler that answers for files, and for all URLs of our own forms
+// whether or not they lead to a file, and leaves the rest to next: paths without a file,
+// and documents under their plain paths, which next makes itself.
 func (h *Handler) Before(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
@@ -22,8 +22,8 @@ func (h *Handler) Before(next http.Handler) http.Handler {
 	})
 }
 
-// claims reports whether a request is for h to answer, and decides it if so. What
-// decides is where the URL leads, whatever the method.
+// claims reports whether a request is for h to answer, and if so decides it. The URL
+// alone matters, not the method.
 func (h *Handler) claims(r *http.Request, d *Decision) (req Request, ours bool) {
 	req = h.requestOf(r)
 	probe := req
@@ -45,8 +45,8 @@ func (h *Handler) claims(r *http.Request, d *Decision) (req Request, ours bool) 
 	return req, true
 }
 
-// ours reports whether next must not see the request for a path. What may be a file
-// and cannot be told right now is among that: next could only say that it is none.
+// ours reports whether next must not see the request for a path. That includes a possible
+// file that cannot be resolved right now: next could only answer that it does not exist.
 func (d *Decision) ours(path string) bool {
 	return d.Form || d.File != nil && !d.File.Document || d.Status == http.StatusServiceUnavailable && looksLikeFile(d.App, path)
 }

@@ -25,8 +25,8 @@ func middlewareSite() site {
 	}
 }
 
-// TestBefore: the app's own pages and routes stay the app's, whatever the build
-// holds; files, and what can only be ours, never reach it.
+// TestBefore: the app's own pages and routes stay the app's, whatever the build contains;
+// files, and paths that can only be ours, never reach it.
 func TestBefore(t *testing.T) {
 	s := middlewareSite()
 	k := &keeper{table: table(t, "main", s)}
@@ -109,8 +109,8 @@ func TestBeforeWaitsForFilesOnly(t *testing.T) {
 	}
 }
 
-// TestBeforeSaysWhatItCannotTell: what may be a file never reaches the app while a
-// release is being loaded, or the registry does not answer; pages do.
+// TestBeforeSaysWhatItCannotTell: a possible file never reaches the app while a release
+// is being loaded, or the registry does not answer; pages do.
 func TestBeforeSaysWhatItCannotTell(t *testing.T) {
 	loading, whole := middlewareSite(), middlewareSite()
 	loading.absent = map[string]bool{"v1": true}

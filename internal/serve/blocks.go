@@ -20,9 +20,9 @@ type Field struct{ Name, Value string }
 // answers it belongs to. A nil Block is empty.
 type Block struct {
 	fields []Field
-	values [][]string             // of fields, in the form net/http wants
+	values [][]string             // of fields, in net/http's form
 	wire   []byte                 // the fields as HTTP/1.1 sends them
-	hpack  atomic.Pointer[[]byte] // the fields as HTTP/2 sends them, once somebody wanted them
+	hpack  atomic.Pointer[[]byte] // the fields as HTTP/2 sends them, once needed
 }
 
 func newBlock(fields ...Field) *Block {
@@ -67,7 +67,7 @@ type codingTag struct {
 	tag    string // with its quotes
 }
 
-// prepared is what serving derives from an entry once; its slices are parallel
+// prepared is the data that serving derives from an entry once; its slices are parallel
 // to the entry's variants.
 type prepared struct {
 	tags  []codingTag
@@ -78,8 +78,8 @@ type prepared struct {
 	page  []*Block // body of an error answer: no validators, no ranges
 }
 
-// prepare returns what was derived from e, deriving it if it is asked for first.
-// Two requests may do so at once; their results are equal.
+// prepare returns the data derived from e, deriving it on first use. Concurrent callers
+// may both compute it; the results are identical.
 func prepare(e *live.Entry) *prepared {
 	if p, ok := e.Memo.Load().(*prepared); ok {
 		return p
@@ -121,7 +121,7 @@ func entityTag(e *live.Entry, v *live.Variant) string {
 	return tag + `"`
 }
 
-// class is the part of a header that depends on how a file was asked for.
+// class is the part of a header that depends on how a file was requested.
 type class struct {
 	block    *Block
 	modified stamp
@@ -152,11 +152,11 @@ type releaseClasses struct {
 	plainForEver, plainChecked   class
 	selected, document, notFound class
 	unproven                     class  // the URL names no release, or another one, that may come to have the file
-	selectedFailed               *Block // what the release that the request header selected lacks
+	selectedFailed               *Block // selected by the request header, but lacks the file
 }
 
-// classesOf returns the classes for a release of an app. A table that changes
-// the settings of an app makes new Release values, so that none are stale.
+// classesOf returns the classes for a release of an app. A table that changes the
+// settings of an app makes new Release values, so that none are stale.
 func classesOf(a *live.App, r *live.Release) *releaseClasses {
 	if c, ok := r.Memo.Load().(*releaseClasses); ok {
 		return c
@@ -209,7 +209,7 @@ func newClass(cache, vary, tags string, modified time.Time, more ...Field) class
 	return cl
 }
 
-// newForEver makes a class of answers whose URL never means other bytes.
+// newForEver makes a class for URLs that never mean other bytes.
 func newForEver(deltas holdfast.Deltas, tags string, modified time.Time, more ...Field) class {
 	cl := newClass(cacheForEver, varyCoding, tags, modified, more...)
 	if deltas == holdfast.DeltasOff {
@@ -224,9 +224,9 @@ func newForEver(deltas holdfast.Deltas, tags string, modified time.Time, more ..
 	return cl
 }
 
-// appClasses are the parts of headers that depend on an app's settings alone.
+// appClasses are the parts of headers that depend only on an app's settings.
 type appClasses struct {
-	asset       []Field // what every asset carries for other origins
+	asset       []Field // sent with every asset for other origins
 	content     class
 	polled      class // of content URLs
 	client      class

@@ -19,7 +19,7 @@ func TestClientHelper(t *testing.T) {
 		{"/~client.js", func(r *Request) { r.IfMatch = `"x"` }, "412"},
 		{"/~client.js", func(r *Request) { r.IfModifiedSince = "Sun, 01 Mar 2026 12:00:07 GMT" }, "200 checked"},
 
-		// What the helper relies on: no release has a file of that name.
+		// The helper relies on this: no release has a file of that name.
 		{"/@old/~client.js", nil, "404"},
 		{"/@live/~client.js", nil, "404"},
 		{"/@next/~client.js", nil, "404"},
@@ -68,7 +68,7 @@ func TestPartsOfTheClientHelper(t *testing.T) {
 	}
 }
 
-// TestClientHelperIsSmall holds what docs/client.md says of it.
+// TestClientHelperIsSmall checks the size stated in docs/client.md.
 func TestClientHelperIsSmall(t *testing.T) {
 	if len(clientScript) > 2500 {
 		t.Errorf("the client helper has %d bytes", len(clientScript))
@@ -78,9 +78,9 @@ func TestClientHelperIsSmall(t *testing.T) {
 	}
 }
 
-// TestAbsenceIsNeverCached: 410 is for URLs that name a release which is retired
-// or gone, 404 for all else, under every form of URL and however it is asked for.
-// No cache keeps either, and scripts of all origins may read which it is.
+// TestAbsenceIsNeverCached: 410 is for URLs that name a retired or gone release, 404 for
+// everything else, under every form of URL and for any request. No cache keeps either,
+// and scripts of all origins may read which it is.
 func TestAbsenceIsNeverCached(t *testing.T) {
 	tab := table(t, "main", shop())
 	for path, want := range map[string]int{
@@ -104,8 +104,8 @@ func TestAbsenceIsNeverCached(t *testing.T) {
 	}
 }
 
-// TestPagesTellTheirRelease: whatever document is shown says whose it is in a
-// field that its own scripts can read; assets of other origins' pages do not.
+// TestPagesTellTheirRelease: every document names its release in a field that its own
+// scripts can read; assets of other origins' pages do not.
 func TestPagesTellTheirRelease(t *testing.T) {
 	tab := table(t, "main", shop())
 	for path, want := range map[string]string{

@@ -19,8 +19,7 @@ func stampOf(t time.Time) stamp {
 	return stamp{t.UTC().Format(http.TimeFormat), t.Unix()}
 }
 
-// is reports whether a date field names exactly this stamp. Dates that cannot be
-// read name none.
+// is reports whether a date field names exactly this stamp. Unreadable dates name none.
 func (s stamp) is(date string) bool {
 	if s.text == "" || date == "" {
 		return false
@@ -38,7 +37,7 @@ func (s stamp) after(date string) bool {
 	return err == nil && s.unix > t.Unix()
 }
 
-// nextTag takes the first entity tag off a list (RFC 9110, section 8.8.3).
+// nextTag cuts the first entity tag off a list (RFC 9110, section 8.8.3).
 func nextTag(list string) (tag string, weak bool, rest string, ok bool) {
 	list = strings.TrimLeft(list, " \t,")
 	list, weak = strings.CutPrefix(list, "W/")

@@ -24,8 +24,8 @@ func longSite() site {
 	}}
 }
 
-// TestConditions goes through every combination of the condition fields, and
-// compares with RFC 9110, section 13.2.2, written down as it stands there.
+// TestConditions goes through every combination of the condition fields, and compares
+// with RFC 9110, section 13.2.2, transcribed literally.
 func TestConditions(t *testing.T) {
 	tab := table(t, "main", longSite())
 	zstd, gzip, stamp := tagOf(long, holdfast.Zstd), tagOf(long, holdfast.Gzip), at(1).Format(time.RFC1123)
@@ -88,7 +88,7 @@ func TestNotModifiedTag(t *testing.T) {
 		{"zstd, gzip", br, ""},
 		{"zstd, gzip", id, id},
 		{"zstd, gzip, identity;q=0", id, ""},
-		{"identity;q=0", id, id}, // refused, and sent all the same: there is nothing else
+		{"identity;q=0", id, id}, // refused, and still sent: there is nothing else
 		{"*;q=0", `"x",` + id, id},
 		{"", zstd, ""},
 		{"", id, id},
@@ -256,7 +256,7 @@ func TestRanges(t *testing.T) {
 	}
 }
 
-// TestRangesOfCodings: the bytes are counted in what is sent.
+// TestRangesOfCodings: ranges count the bytes of the form that is sent.
 func TestRangesOfCodings(t *testing.T) {
 	tab := table(t, "main", longSite())
 	size := int64(len(encoded(long, holdfast.Gzip)))

@@ -11,8 +11,8 @@ import (
 // Decision is the answer to a request.
 type Decision struct {
 	Status int
-	// Entry, Class and Offer are the prepared header; each may be nil. What depends on
-	// the request alone is in the fields that follow.
+	// Entry, Class and Offer are the prepared header; each may be nil. The following
+	// fields depend only on the request.
 	Entry, Class, Offer *Block
 
 	ContentLength int64  // of the body, or of the one a GET would get; -1: in Entry, or none
@@ -29,26 +29,26 @@ type Decision struct {
 	Length int64
 	Text   string
 
-	// Upgrade, if it has a Dictionary, is what the client would take a delta of, in
+	// Upgrade, if it has a Dictionary, is the delta that the client would accept, in
 	// Coding, instead of the body. SendDelta makes it the answer, and Delta its body;
 	// AwaitDelta says that there is none yet.
 	Upgrade live.Upgrade
 	Coding  holdfast.Coding
 	Delta   []byte
 
-	// Wait, when not empty, names what the table does not know and the registry
-	// may: the caller should wait for a read of the registry and decide again,
-	// with Waited set. Where that read cannot be had, a failure (404) must become
-	// Unavailable, since what was asked for may exist; a success stands.
-	// Guess: nothing speaks for the name but that somebody asks for it; the answer
-	// stands then as well. Else anybody could have a node say that it is unavailable.
+	// Wait, when not empty, names something that the table does not know and the registry
+	// may: the caller should wait for a read of the registry and decide again, with
+	// Waited set. If that read fails, a failure (404) must become Unavailable, since the
+	// file may exist; a success stands. Guess: nothing suggests that the name exists
+	// except the request; then the answer also stands. Otherwise any client could make a
+	// node report that it is unavailable.
 	Wait  string
 	Guess bool
 
-	App     *live.App     // whose mount the request falls under; nil for none
-	Release *live.Release // whose file, or whose state, the answer gives; nil for none
-	Asked   *live.Release // that the URL names, where Release is another one; nil for none
-	File    *live.Entry   // that was asked for; nil if there is none
+	App     *live.App     // whose mount matches the request; nil for none
+	Release *live.Release // whose file, or state, the answer is about; nil for none
+	Asked   *live.Release // named by the URL, if Release is another one; nil for none
+	File    *live.Entry   // that was requested; nil if there is none
 	Form    bool          // the URL has one of our own forms: it can mean nothing else
 
 	upgraded, meanwhile *Block // the Class of the delta, and that of the file while there is none
@@ -68,8 +68,8 @@ type decider struct {
 	chosen   *live.Release // by the request header
 }
 
-// Decide answers r from t. It does no I/O, takes no lock and, for a file that is
-// found under its own name, allocates nothing. t may be nil: no table yet.
+// Decide answers r from t. It does no I/O, takes no lock and, for a file that is found
+// under its own name, allocates nothing. t may be nil: no table yet.
 func Decide(t *live.Table, r *Request, d *Decision) {
 	*d = Decision{ContentLength: -1, Close: r.HasBody}
 	c := decider{r: r, d: d}
@@ -165,9 +165,8 @@ func (c *decider) resolve(rest string) {
 	}
 }
 
-// named takes a path apart that names its release: "@<release>/<path>", or the
-// app's own shape. Many paths can have that shape, so there the release must be
-// a known one.
+// named splits a path that names its release: "@<release>/<path>", or the app's own
+// shape. Many paths can have that shape, so there the release must be a known one.
 func (c *decider) named(rest string) (id, below string, slash, ok bool) {
 	if rest != "" && rest[0] == '@' {
 		id, below, slash = strings.Cut(rest[1:], "/")
@@ -179,8 +178,8 @@ func (c *decider) named(rest string) (id, below string, slash, ok bool) {
 	return id, below, true, ok
 }
 
-// namesRelease reports whether some segment of an absolute path is reserved: it
-// is a pinned or a content URL of an app that lies anywhere.
+// namesRelease reports whether some segment of an absolute path is reserved: a pinned or
+// content URL of an app with any mount.
 func namesRelease(p string) bool {
 	for segment := range strings.SplitSeq(p[1:], "/") {
 		if holdfast.IsReserved(segment) {

@@ -15,8 +15,8 @@ const (
 
 func hexOf(content string) string { return holdfast.DigestOf([]byte(content)).String() }
 
-// shop is an app with a release in every state. What a file holds says which
-// release has it first.
+// shop is an app with a release in every state. A file's content names the first release
+// that has it.
 func shop(settings ...string) site {
 	s := site{app: "default", settings: map[string]string{}, sides: map[string]string{"main": "live", "b": "other"}}
 	for _, kv := range settings {
@@ -49,8 +49,8 @@ func shop(settings ...string) site {
 	return s
 }
 
-// summary says of an answer what matters most: the status, what the body holds,
-// how it may be cached, which release it names, and what it waits for that is no guess.
+// summary describes the essence of an answer: the status, the body, its cacheability, the
+// release it names, and what it waits for that is not a guess.
 func summary(d *Decision, contents map[holdfast.ObjectName]string) string {
 	h := headers(d)
 	words := []string{fmt.Sprint(d.Status)}
@@ -76,8 +76,8 @@ func summary(d *Decision, contents map[holdfast.ObjectName]string) string {
 	return strings.Join(words, " ")
 }
 
-// decision is one case: a request line such as "/a?b", what else it has, and the
-// summary of its answer.
+// decision is one case: a request line such as "/a?b", other parts of the request, and
+// the summary of its answer.
 type decision struct {
 	path string
 	with func(*Request)
@@ -275,8 +275,8 @@ func TestContent(t *testing.T) {
 	}, shop())
 }
 
-// TestAmbiguousContent needs two contents whose digests begin alike: found by
-// search, they share 16 bits, so the entries are asked directly.
+// TestAmbiguousContent needs two contents whose digests begin alike: found by search,
+// they share 16 bits, so the entries are resolved directly.
 func TestAmbiguousContent(t *testing.T) {
 	seen := map[string]string{}
 	for i := 0; ; i++ {
@@ -327,7 +327,7 @@ func TestPlain(t *testing.T) {
 		{"/assets/none-Zz9yXw87.js", waited, "404"},
 		{"/app.js.map", nil, "404"},
 
-		// HTML is the live release's alone.
+		// Only the live release has HTML.
 		{"/index.html", nil, `200 "live index" checked id=live`},
 		{"/only-old.html", nil, `404 "live 404" id=live`},
 		{"/only-old", nil, `404 "live 404" id=live`},

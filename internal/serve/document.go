@@ -32,8 +32,8 @@ func (c *decider) document(p string) {
 	c.missing(side, p)
 }
 
-// find looks a path up in a release, with the ways documents may be asked for.
-// redirect: the path is a directory and lacks its final slash.
+// find looks a path up in a release, with the ways to request documents. redirect: the
+// path is a directory without its final slash.
 func find(rel *live.Release, p string) (e *live.Entry, redirect bool) {
 	if e, ok := rel.Lookup(p); ok {
 		return e, false
@@ -49,8 +49,8 @@ func find(rel *live.Release, p string) (e *live.Entry, redirect bool) {
 	return nil, redirect
 }
 
-// isNavigation reports whether a browser wants to show what is at p, and p
-// cannot be meant as an asset: no servable manifest has such an extension.
+// isNavigation reports whether a browser wants to display p, and p cannot be an asset: no
+// servable manifest has such an extension.
 func (c *decider) isNavigation(p string) bool {
 	if !c.r.navigates() {
 		return false
@@ -59,8 +59,8 @@ func (c *decider) isNavigation(p string) bool {
 	return ext == "" || !c.a.HasExtension(ext)
 }
 
-// mayShowPage reports whether the app's own page may say that p is missing. That
-// page answers whoever asks for a page, but never a request for an asset.
+// mayShowPage reports whether the app's own page may say that p is missing. That page
+// answers requests for pages, but never a request for an asset.
 func (c *decider) mayShowPage(p string) bool {
 	if mayBePage(p) {
 		return c.r.FetchMode == "" || c.r.FetchMode == "navigate"
@@ -81,8 +81,9 @@ func extension(p string) string {
 	return path.Ext(p[strings.LastIndexByte(p, '/')+1:])
 }
 
-// missing answers for what the table does not have. What is no page may be of a release
-// the table does not know, whatever its name: bundlers change how they name files.
+// missing answers for a path that the table does not have. Unless it is a page, it may
+// belong to a release the table does not know, whatever its name: bundlers change how
+// they name files.
 func (c *decider) missing(side *live.Release, p string) {
 	if c.a.Incomplete() {
 		c.unavailable("some release is being loaded")
@@ -105,7 +106,7 @@ func (c *decider) missing(side *live.Release, p string) {
 	}
 }
 
-// missingText says that p is missing. Whoever navigates in an app with one page has
+// missingText says that p is missing. A browser that navigates in a single-page app has
 // probably met a route that only the app's router knows.
 func (c *decider) missingText(side *live.Release, p string) string {
 	if c.a.Settings.SPA || !side.OnlyPage() || !c.isNavigation(p) {

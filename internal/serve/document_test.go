@@ -26,7 +26,7 @@ func TestDocuments(t *testing.T) {
 		{"/docs/a.b", nil, `200 "live a.b" checked id=live`},
 		{"/404.html", nil, `200 "live 404" checked id=live`},
 
-		{"/no.js", navigate, "404"}, // an asset's name, whoever asks
+		{"/no.js", navigate, "404"}, // an asset's name, for any client
 		{"/no/such.png", navigate, "404"},
 		{"/no", script, "404"},
 		{"/no", func(r *Request) { r.FetchMode, r.Accept = "cors", "text/html" }, "404"},
@@ -69,7 +69,8 @@ func TestDocuments(t *testing.T) {
 	})
 }
 
-// TestGuesses: what waits although nothing speaks for its name, and what does not wait.
+// TestGuesses: requests that wait although nothing supports their name, and requests that
+// do not wait.
 func TestGuesses(t *testing.T) {
 	s := shop("spa=on")
 	s.releases[3].files["_next/static/chunks/0d08b4ab5bbd8b1f.js"] = "chunk"
@@ -81,7 +82,7 @@ func TestGuesses(t *testing.T) {
 		want string
 	}{
 		{"/nothing.js", script, guess},
-		{"/nothing.js", nil, guess}, // a client that does not say what it wants
+		{"/nothing.js", nil, guess}, // a client that does not say what it accepts
 		{"/fonts/new.woff2", script, guess},
 		{"/data/new", script, guess},
 		{"/new.html", script, guess},
@@ -115,7 +116,7 @@ func TestGuesses(t *testing.T) {
 			t.Errorf("%s %s: %s, want %s", c.path, r.FetchMode, got, c.want)
 		}
 	}
-	for path, want := range map[string]bool{"/new.js": true, "/new": false, "/new.html": false} { // no app lies there
+	for path, want := range map[string]bool{"/new.js": true, "/new": false, "/new.html": false} { // no app is mounted there
 		only := table(t, "main", site{app: "below", settings: map[string]string{"mount": "only.example.com/"}})
 		if d := decideLawfully(t, only, get(path)); d.Guess != want || (d.Wait != "") != want {
 			t.Errorf("%s: waits for %q", path, d.Wait)

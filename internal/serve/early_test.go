@@ -6,8 +6,8 @@ import (
 	holdfast "github.com/holdfast-web/holdfast"
 )
 
-// TestNoStampAheadOfTheClock: stamps of quick flips may lie ahead; Last-Modified
-// never lies behind Date, and what is not said cannot be compared with.
+// TestNoStampAheadOfTheClock: stamps of rapid activations may be in the future;
+// Last-Modified is never later than Date, and an omitted stamp cannot be compared with.
 func TestNoStampAheadOfTheClock(t *testing.T) {
 	tab := table(t, "main", site{
 		app: "default", sides: map[string]string{"main": "v1"},

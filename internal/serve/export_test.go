@@ -28,9 +28,9 @@ func AnswerAlike(t *testing.T, start func(t *testing.T, h *Handler, secure bool)
 // opening one waits until Open is closed or the caller gives up.
 type Gate struct {
 	shelf
-	Waiting chan string // gets the path of each file that is waited for
+	Waiting chan string // receives the path of each file that is waited for
 	Release chan struct{}
-	GivenUp chan struct{} // gets a value for each wait that ended early
+	GivenUp chan struct{} // receives a value for each wait that ended early
 	cold    map[holdfast.ObjectName]string
 }
 

@@ -15,7 +15,7 @@ func (c *decider) file(e *live.Entry, cl *class) {
 	cl = cl.at(c.r.Now)
 	p, accepted := prepare(e), parseAcceptEncoding(c.r.AcceptEncoding)
 	i := accepted.choose(e.Variants)
-	accepted[e.Variants[i].Coding] |= 1 // it is what this request gets, also where it refuses all
+	accepted[e.Variants[i].Coding] |= 1 // this is the answer, even if the request refuses all codings
 	if !c.preconditions(p.tags[i:i+1], cl, &accepted) {
 		c.fail(412, "a precondition of the request does not hold")
 		return
@@ -44,8 +44,8 @@ func (c *decider) file(e *live.Entry, cl *class) {
 	c.body(p.refs[i], s)
 }
 
-// preconditions reports whether If-Match, else If-Unmodified-Since, holds for
-// what would be sent: its tag, and the stamp of its class.
+// preconditions reports whether If-Match, else If-Unmodified-Since, holds for the
+// selected form: its tag, and the stamp of its class.
 func (c *decider) preconditions(chosen []codingTag, cl *class, accepted *acceptance) bool {
 	switch {
 	case c.r.IfMatch == "*":
@@ -58,8 +58,8 @@ func (c *decider) preconditions(chosen []codingTag, cl *class, accepted *accepta
 	return true
 }
 
-// notModified returns the index of the variant that the client holds, or -1.
-// chosen is what it would be sent.
+// notModified returns the index of the variant that the client has, or -1. chosen is the
+// one it would be sent.
 func (c *decider) notModified(p *prepared, cl *class, accepted *acceptance, chosen int) int {
 	field := c.r.IfNoneMatch
 	switch {

@@ -81,8 +81,8 @@ func mediaType(path, content string) string {
 	return "application/octet-stream"
 }
 
-// encoded is the stand-in for the bytes of a coding: Decide only names them.
-// Short contents have no codings but identity; of the others, zstd is smallest.
+// encoded is the stand-in for the bytes of a coding: Decide only names them. Short
+// contents have no codings except identity; for others, zstd is smallest.
 func encoded(content string, c holdfast.Coding) string {
 	if c == holdfast.Identity {
 		return content
@@ -106,7 +106,7 @@ func objects(sites ...site) map[holdfast.ObjectName]string {
 	return m
 }
 
-// table makes the table that a node of side sees.
+// table makes the table of a node on side.
 func table(t testing.TB, side string, sites ...site) *live.Table {
 	t.Helper()
 	store := texts{map[holdfast.Digest]*holdfast.Manifest{}, map[holdfast.Digest]*holdfast.Inventory{}, map[holdfast.Digest]*holdfast.Pages{}}
@@ -229,7 +229,7 @@ func objectsOf(content string) (all []holdfast.Object) {
 	return all
 }
 
-// variants are the pinned variants of an app at "/", and what lists them.
+// variants are the pinned variants of an app at "/", and their list.
 func (r rel) variants(t testing.TB) (objects []holdfast.Object, list *holdfast.Pages) {
 	t.Helper()
 	if r.pages == nil {

@@ -2,8 +2,8 @@ package serve
 
 import "net/http"
 
-// forget drops what a client says of what it holds: in development that may be of
-// other bytes under the same name. A range it wanted on that condition goes as well.
+// forget drops the client's validators: in development they may be of other bytes under
+// the same name. A range requested on that condition is also dropped.
 func (r *Request) forget() {
 	if r.IfRange != "" {
 		r.Range = ""
@@ -12,7 +12,7 @@ func (r *Request) forget() {
 	r.AvailableDictionary = ""
 }
 
-// freshen makes an answer one that nobody keeps, or asks about later.
+// freshen makes an answer uncacheable, without validators.
 func freshen(h http.Header) {
 	h["Cache-Control"] = []string{cacheNever}
 	delete(h, "Etag")

@@ -15,7 +15,7 @@ import (
 	"github.com/holdfast-web/holdfast/internal/live"
 )
 
-// fuzzTables are tables of all kinds; the first is none at all.
+// fuzzTables are tables of all kinds; the first is nil.
 func fuzzTables(f *testing.F) []*live.Table {
 	lagging := shop()
 	lagging.absent = map[string]bool{"old": true}
@@ -66,7 +66,7 @@ func FuzzDecide(f *testing.F) {
 	})
 }
 
-// slowDecodePath says what decodePath should, one rule after the other.
+// slowDecodePath is decodePath's specification, one rule after the other.
 func slowDecodePath(raw string) (string, bool) {
 	if !strings.HasPrefix(raw, "/") || len(raw) > 4*holdfast.MaxPath || strings.ContainsAny(raw, `\#`) {
 		return "", false

@@ -17,8 +17,8 @@ import (
 type Tables interface {
 	// Table returns the current table, or nil before the first.
 	Table() *live.Table
-	// Await waits for a read of the registry that began after the call. A guess is a
-	// name that nothing speaks for: where many wait, it is turned away first.
+	// Await waits for a read of the registry that began after the call. A guess is a name
+	// without supporting evidence: when many wait, it is rejected first.
 	Await(ctx context.Context, name string, guess bool) error
 }
 
@@ -33,14 +33,15 @@ type Blobs interface {
 // Deltas is where deltas between files come from (RFC 9842); *delta.Maker is one.
 type Deltas interface {
 	// Find returns the delta in coding c, and its digest; none if none is worth sending.
-	// It does no I/O: one that is not known yet may be made for the requests that follow.
+	// It does no I/O: a missing one may be made for later requests.
 	Find(c holdfast.Coding, u live.Upgrade) (delta []byte, digest holdfast.Digest, known bool)
 }
 
-// Meter counts answers; *metrics.Metrics is one. It must not block, and keeps nothing of d.
+// Meter counts answers; *metrics.Metrics is one. It must not block, and keeps no part of
+// d.
 type Meter interface {
-	// Observe is told of an answer, of how many bytes of its body were sent, and of how
-	// long that took since the request was read.
+	// Observe is called with an answer, the bytes of its body that were sent, and the
+	// time since the request was read.
 	Observe(d *Decision, sent int64, took time.Duration)
 }
 
@@ -49,7 +50,7 @@ type Options struct {
 	Logger *slog.Logger // nil discards
 	// Access is called after each answer, if set. It must not block.
 	Access func(*http.Request, Access)
-	// Meter counts answers; nil for nobody.
+	// Meter counts answers; nil for none.
 	Meter Meter
 	// Node is the name that debug headers give; "" leaves debug headers out.
 	Node string
@@ -59,12 +60,12 @@ type Options struct {
 	Wait, Fetch, Stall time.Duration
 	// Deltas are sent to browsers that have an earlier version of a file; nil for none.
 	Deltas Deltas
-	// Fresh is for development: conditions of requests are ignored, and every
-	// answer says that it must not be stored, and has no validators.
+	// Fresh is for development: conditions of requests are ignored, and every answer says
+	// that it must not be stored, and has no validators.
 	Fresh bool
 }
 
-// Access is what an access log says of an answer.
+// Access is an access log's record of an answer.
 type Access struct {
 	Status   int
 	Sent     int64 // bytes of the body
@@ -75,7 +76,7 @@ type Access struct {
 	Duration time.Duration
 }
 
-// Handler answers over net/http what Decide decides.
+// Handler answers over net/http with the decisions of Decide.
 type Handler struct {
 	tables  Tables
 	blobs   Blobs
@@ -112,7 +113,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func (h *Handler) answer(w http.ResponseWriter, r *http.Request, req *Request, d *Decision, start time.Time) {
 	if !r.ProtoAtLeast(1, 1) {
-		d.Close = true // net/http drops Transfer-Encoding there: what follows may be no request
+		d.Close = true // net/http drops Transfer-Encoding there: the following bytes may not be a request
 	}
 	body := h.body(r.Context(), req, d)
 	defer body.Close()
@@ -127,14 +128,14 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, req *Request, d
 	}
 }
 
-// count notes that a release was asked for.
+// count records a request for a release.
 func (d *Decision) count() {
 	if asked := cmp.Or(d.Asked, d.Release); asked != nil && asked.Asked != nil {
 		asked.Asked.Add()
 	}
 }
 
-// decide decides, and once more after a wait for what only the registry may know.
+// decide decides, and again after waiting for the registry if necessary.
 func (h *Handler) decide(ctx context.Context, req *Request, d *Decision) {
 	Decide(h.tables.Table(), req, d)
 	if d.Wait != "" {
@@ -155,7 +156,7 @@ func (h *Handler) await(ctx context.Context, req *Request, d *Decision) {
 	Decide(h.tables.Table(), req, d)
 }
 
-// requestOf takes from r what matters for the answer.
+// requestOf extracts from r the parts that matter for the answer.
 func (h *Handler) requestOf(r *http.Request) Request {
 	target := r.RequestURI
 	if target == "" { // made by a program, which calls the handler itself

@@ -8,7 +8,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// fieldsWith returns what assets carry for other origins, and more: pairs of name and value.
+// fieldsWith returns the fields of assets for other origins, and more: pairs of name and
+// value.
 func fieldsWith(base map[string]string, more ...string) map[string]string {
 	m := maps.Clone(base)
 	for i := 0; i < len(more); i += 2 {
@@ -19,7 +20,7 @@ func fieldsWith(base map[string]string, more ...string) map[string]string {
 	return m
 }
 
-// TestHeaders compares whole headers: what is not listed must not be there.
+// TestHeaders compares whole headers: unlisted fields must be absent.
 func TestHeaders(t *testing.T) {
 	cors := map[string]string{
 		"Access-Control-Allow-Origin": "*", "Access-Control-Expose-Headers": "X-Deployment-Id",
@@ -136,14 +137,14 @@ func TestSelectedByHeader(t *testing.T) {
 		{"/turned", header("live"), `200 "live data" private vary id=live`},
 		{"/returned", header("old"), `200 "<!doctype html>live" checked id=live`},
 
-		// What is not servable or no ID does not select.
+		// A release that is not servable, or an invalid ID, does not select.
 		{"/app.js", header("dead"), `200 "live app" checked vary`},
 		{"/app.js", header("tomb"), `200 "live app" checked vary`},
 		{"/app.js", header("null"), `200 "live app" checked vary`},
 		{"/app.js", header("old, live"), `200 "live app" checked vary`},
 		{"/app.js", header("a/../b"), `200 "live app" checked vary`},
 
-		// What is not known may be of a release this node has yet to hear of.
+		// An unknown release may be one that this node has not heard of yet.
 		{"/app.js", header("nobody"), `200 "live app" checked vary wait default/@nobody`},
 		{"/app.js", func(r *Request) { r.DeploymentID, r.Waited = "nobody", true }, `200 "live app" checked vary`},
 		{"/" + hashed, header("nobody"), `200 "main" forever`},

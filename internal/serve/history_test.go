@@ -11,8 +11,8 @@ import (
 	"github.com/holdfast-web/holdfast/internal/live"
 )
 
-// A walk is the history of an app with two sides, and the browsers that were
-// there: what they hold, and with which validators.
+// A walk is the history of an app with two sides, and its browsers, with their copies and
+// validators.
 type walk struct {
 	site  site
 	clock int
@@ -66,7 +66,7 @@ func (w *walk) retire(t *rapid.T) {
 	}
 }
 
-// settle derives the states of what is or was live.
+// settle derives the states of present and former live releases.
 func (w *walk) settle() {
 	for i := range w.site.releases {
 		r := &w.site.releases[i]

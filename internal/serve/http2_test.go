@@ -43,7 +43,7 @@ func frames(t testing.TB, h *serve.Handler, settings ...http2.Setting) (*client,
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(l) }()
 	t.Cleanup(func() {
-		_ = s.Close() // what is cut off was left open by the test
+		_ = s.Close() // the test left the rest open
 		if err := <-served; !errors.Is(err, http.ErrServerClosed) {
 			t.Error(err)
 		}
@@ -96,8 +96,7 @@ func (c *client) get(id uint32, path string, more ...string) {
 	c.must(c.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: request("GET", path, more...), EndStream: true, EndHeaders: true}))
 }
 
-// until reads frames until done says so of one, and returns that. It does not answer
-// PINGs.
+// until reads frames until done accepts one, and returns that. It does not answer PINGs.
 func (c *client) until(done func(f http2.Frame) bool) http2.Frame {
 	c.t.Helper()
 	for {
@@ -151,7 +150,7 @@ const mega = 1 << 20
 // The text has no coding that the test's client accepts.
 func text(n int) string { return strings.Repeat("0123456789abcdef", n/16) }
 
-// TestHTTP2KeepsToWindows: not a byte more is sent than the client takes.
+// TestHTTP2KeepsToWindows: not a byte more is sent than the client accepts.
 func TestHTTP2KeepsToWindows(t *testing.T) {
 	h, _ := serve.NewGate(t, map[string]string{"a.js": text(mega), "b.js": text(64)})
 	c, _ := frames(t, h, http2.Setting{ID: http2.SettingInitialWindowSize, Val: 10})
@@ -185,7 +184,7 @@ func TestHTTP2KeepsToWindows(t *testing.T) {
 	}
 }
 
-// TestHTTP2Priorities: what is urgent is sent first; pieces that are of use by
+// TestHTTP2Priorities: urgent bodies are sent first; bodies whose pieces are useful by
 // themselves take turns (RFC 9218).
 func TestHTTP2Priorities(t *testing.T) {
 	h, _ := serve.NewGate(t, map[string]string{"a.js": text(mega)})
@@ -219,8 +218,8 @@ func TestHTTP2Priorities(t *testing.T) {
 	}
 }
 
-// TestHTTP2WaitsForOneAlone: what has to wait holds up nobody else, and ends when its
-// client loses interest.
+// TestHTTP2WaitsForOneAlone: an answer that has to wait delays no other, and ends when
+// its client loses interest.
 func TestHTTP2WaitsForOneAlone(t *testing.T) {
 	h, g := serve.NewGate(t, map[string]string{"cold.js": text(128), "hot.js": text(256)}, "cold.js")
 	c, _ := frames(t, h)
@@ -281,7 +280,7 @@ func TestHTTP2Content(t *testing.T) {
 	c.ping()
 }
 
-// TestHTTP2Shutdown: a client is told to go, and what it asks before it hears that is
+// TestHTTP2Shutdown: a client is told to go, and its requests before it hears that are
 // answered.
 func TestHTTP2Shutdown(t *testing.T) {
 	h, g := serve.NewGate(t, map[string]string{"cold.js": text(128), "a.js": text(256)}, "cold.js")
@@ -321,8 +320,8 @@ func TestHTTP2Shutdown(t *testing.T) {
 	}
 }
 
-// TestHTTP2Floods: a client that makes work without asking for anything is sent away,
-// and so is one that never ends a header.
+// TestHTTP2Floods: a client that causes work without requests is disconnected, and so is
+// one that never ends a header.
 func TestHTTP2Floods(t *testing.T) {
 	h, _ := serve.NewGate(t, map[string]string{"a.js": text(128)})
 	for name, send := range map[string]func(c *client, i int) error{
@@ -349,7 +348,7 @@ func TestHTTP2Floods(t *testing.T) {
 			go func() {
 				for i := range 12_000 {
 					if send(c, i) != nil {
-						return // sent away
+						return // disconnected
 					}
 				}
 			}()
@@ -370,10 +369,10 @@ func TestHTTP2Floods(t *testing.T) {
 	}
 }
 
-// TestH2spec runs the conformance suite of github.com/summerwind/h2spec. One case
-// fails in cleartext, where HTTP/1.1 is spoken on the same port: what is no preface of
-// HTTP/2 is taken for a malformed request of HTTP/1.1, and gets an answer before the
-// connection is closed.
+// TestH2spec runs the conformance suite of github.com/summerwind/h2spec. One case fails
+// in cleartext, where HTTP/1.1 is spoken on the same port: an invalid HTTP/2 preface is
+// treated as a malformed HTTP/1.1 request, and gets an answer before the connection is
+// closed.
 func TestH2spec(t *testing.T) {
 	path := os.Getenv("HOLDFAST_TOOLS") + "/h2spec"
 	if _, err := os.Stat(path); err != nil {

@@ -12,7 +12,7 @@ import (
 	"github.com/holdfast-web/holdfast/internal/live"
 )
 
-// law returns what is wrong with an answer whatever was asked, or nil.
+// law returns which invariant an answer to any request violates, or nil.
 func law(r *Request, d *Decision) error {
 	h, err := fieldsOf(d)
 	if err != nil {
@@ -162,8 +162,8 @@ func lawOfParts(r *Request, d *Decision, h map[string]string) error {
 	return nil
 }
 
-// lawOfDeltas: what may be sent as a delta, or is offered as a dictionary, never means
-// anything else, and says in Vary what its form depends on. Neither is part of a file.
+// lawOfDeltas: a file sent as a delta, or offered as a dictionary, has an immutable URL,
+// and Vary names everything its form depends on. Neither is part of a file.
 func lawOfDeltas(r *Request, d *Decision, h map[string]string) error {
 	offered, u := h["Use-As-Dictionary"], d.Upgrade
 	if offered == "" && u.Dictionary == nil {

@@ -100,9 +100,9 @@ func malformedHeaders() []malformed {
 	}
 }
 
-// TestMalformed sends what no client library would, in plain HTTP/1.x. After
-// each a second request stands in the same connection: where the first one is
-// refused, or its end may be in doubt, that must not be answered.
+// TestMalformed sends requests that no client library would, in plain HTTP/1.x. A second
+// request follows each in the same connection: if the first one is refused, or its end is
+// ambiguous, the second must not be answered.
 func TestMalformed(t *testing.T) {
 	h := NewHandler(&keeper{table: table(t, "main", shop())}, &shelf{contents: objects(shop()), hot: true}, Options{})
 	s := httptest.NewUnstartedServer(h)

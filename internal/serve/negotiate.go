@@ -7,9 +7,9 @@ import (
 	"github.com/holdfast-web/holdfast/internal/live"
 )
 
-// acceptance is how much a client wants each coding (RFC 9110, section 12.5.3):
-// twice the thousandths of the q-value, 0 for refused. Identity that the client
-// does not name is accepted below all that it does name.
+// acceptance is a client's preference for each coding (RFC 9110, section 12.5.3): twice
+// the thousandths of the q-value, 0 for refused. Identity that the client does not name
+// is accepted below every coding that it does name.
 type acceptance [6]uint16
 
 func parseAcceptEncoding(s string) acceptance {

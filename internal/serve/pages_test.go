@@ -22,7 +22,7 @@ func pinning(settings ...string) site {
 	return s
 }
 
-// Every way to a document leads to its pinned variant, but for those that prove bytes.
+// Every URL of a document leads to its pinned variant, except those that prove bytes.
 func TestPinnedPages(t *testing.T) {
 	decisions(t, "main", []decision{
 		{"/", nil, `200 "pinned index" checked id=live`},
@@ -49,8 +49,8 @@ func TestPinnedPages(t *testing.T) {
 	decisions(t, "main", []decision{{"/", nil, `200 "index" checked id=live`}, {"/@old/", nil, `200 "old index" checked id=old`}}, pinning("documents", "plain"))
 }
 
-// The validators are those of the variant: a client that holds the document as it was
-// built gets the variant.
+// The validators are those of the variant: a client that has the document as built gets
+// the variant.
 func TestPinnedPageValidators(t *testing.T) {
 	tab := table(t, "main", pinning())
 	tag := func(content string) string { return `"` + hexOf(content)[:32] + `"` }

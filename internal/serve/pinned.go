@@ -7,7 +7,7 @@ import (
 	"github.com/holdfast-web/holdfast/internal/live"
 )
 
-// pinned answers with the file of one release, whatever is live. slash is unset
+// pinned answers with the file of one release, regardless of the live one. slash is unset
 // when the path names the release and ends there.
 func (c *decider) pinned(id, below string, slash bool) {
 	rel, ok := c.release(id)
@@ -51,10 +51,10 @@ func (c *decider) proves(e *live.Entry) bool {
 	return ok && res.Immutable && res.Entry.Digest == e.Digest
 }
 
-// queried answers for a path with "?dpl=<release>". Tools write such queries against
-// caches as well, with what is no release: then a URL that proves its bytes is answered
-// as without it. A release of that ID may come, and with --allow-clash it may have other
-// bytes there, so that such an answer is checked each time.
+// queried answers for a path with "?dpl=<release>". Tools also write such queries as
+// cache busters, with something other than a release: then a URL that proves its bytes is
+// answered as without it. A release of that ID may come, and with --allow-clash it may
+// have other bytes there, so such an answer is revalidated each time.
 func (c *decider) queried(id, rest string) {
 	if _, known := c.a.Release(id); known {
 		c.pinned(id, rest, true)
@@ -90,9 +90,9 @@ func (c *decider) proven(rest string) (live.Resolved, bool) {
 	return res, found && res.Immutable && c.public(res.Entry)
 }
 
-// answersUnpinned answers for a file of which every form of URL means what is live on
-// this side, if path is of one and that is there. path may begin with a digest; id is
-// the release that the URL names, or "".
+// answersUnpinned answers for a file of which every URL form means the live one on this
+// side, if path is one and the file exists. path may begin with a digest; id is the
+// release that the URL names, or "".
 func (c *decider) answersUnpinned(id, path string) bool {
 	if path != "" && path[0] == '~' {
 		if digest, file, ok := strings.Cut(path, "/"); ok && holdfast.IsReserved(digest) {
@@ -129,7 +129,7 @@ func (c *decider) release(id string) (*live.Release, bool) {
 	return nil, false
 }
 
-// cutFull takes "~<8 to 64 hex>/<path>" apart.
+// cutFull splits "~<8 to 64 hex>/<path>".
 func cutFull(below string) (prefix, file string, ok bool) {
 	if below == "" || below[0] != '~' {
 		return "", "", false

@@ -5,8 +5,8 @@ import (
 	"github.com/holdfast-web/holdfast/internal/live"
 )
 
-// plain answers for a path that names no release. The request header may name
-// one, but neither for documents nor for what is the same in all releases.
+// plain answers for a path that names no release. The request header may name one, but
+// neither for documents nor for files that are the same in all releases.
 func (c *decider) plain(p string) {
 	res, found := c.a.Plain(p)
 	if found && !c.public(res.Entry) {

@@ -7,8 +7,8 @@ import (
 	holdfast "github.com/holdfast-web/holdfast"
 )
 
-// notices is an app whose pages ask for news: what each tool writes for that, in a release
-// that is live, one that drains, one that is retired and one that was never live.
+// notices is an app whose pages poll for news: the files that each tool writes for that,
+// in a release that is live, one draining, one retired and one never live.
 func notices(settings ...string) site {
 	s := shop(settings...)
 	for i := range s.releases {
@@ -25,7 +25,7 @@ func notices(settings ...string) site {
 	return s
 }
 
-// What does the same for every release can be answered where the release is not known.
+// A file that is the same for every release can be answered when the release is unknown.
 func TestQueriesOfOthers(t *testing.T) {
 	x := hexOf("old app")
 	decisions(t, "main", []decision{
@@ -81,7 +81,7 @@ func TestPolledFilesAreNeverKept(t *testing.T) {
 	decisions(t, "main", cases[:5], notices("unpinned=", "immutable=**"))
 }
 
-// TestUnpinned: whatever release or digest the URL names, and the header selects.
+// TestUnpinned: for any release or digest in the URL, and any header selection.
 func TestUnpinned(t *testing.T) {
 	for _, side := range []string{"main", "b"} {
 		live := map[string]string{"main": "live", "b": "other"}[side]
@@ -100,10 +100,10 @@ func TestUnpinned(t *testing.T) {
 	decisions(t, "main", []decision{
 		{"/@old/app.js", nil, `200 "live app" checked id=live`},
 		{"/" + hashed, nil, `200 "main" checked id=live`},
-		{"/@old/", nil, `200 "old index" checked id=old`}, // a page is what its URL says
+		{"/@old/", nil, `200 "old index" checked id=old`}, // a page is the one its URL names
 		{"/@old/app.js.map", nil, "404"},
 		{"/@next/app.js.map", nil, "404"},
-		// What is live lacks it, and may have it later.
+		// The live release lacks it, and may have it later.
 		{"/@old/config.json", nil, `200 "old config.json" checked`},
 		{"/@old/~" + hexOf("old config.json")[:16] + "/config.json", nil, `200 "old config.json" checked`},
 		{"/~" + hexOf("old config.json")[:16] + "/config.json", nil, `200 "old config.json" checked`},
@@ -128,7 +128,7 @@ func TestUnpinnedCountsForTheReleaseNamed(t *testing.T) {
 	}
 }
 
-// What is live there differs by side, and the validators with it.
+// The live file differs by side, and so do the validators.
 func TestUnpinnedValidators(t *testing.T) {
 	tab := table(t, "main", notices())
 	path := "/@old/_app/version.json"

@@ -16,10 +16,10 @@ const (
 	unsatisfiable                     // 416
 )
 
-// parseRange reads a Range field for a body of size bytes (RFC 9110, section
-// 14). Other units, several ranges and bad syntax are ignored, as the RFC
-// allows, and so is any range of an empty body: some clients put one into every
-// request. Numbers too large for any body are clamped. The span is what to send.
+// parseRange reads a Range field for a body of size bytes (RFC 9110, section 14). Other
+// units, several ranges and bad syntax are ignored, as the RFC allows, and so is any
+// range of an empty body: some clients put one into every request. Numbers too large for
+// any body are clamped. The span is the range to send.
 func parseRange(field string, size int64) (span, rangeOutcome) {
 	s, outcome := readRange(field, size)
 	if outcome == wholeBody || size == 0 {
@@ -66,7 +66,7 @@ func suffixRange(digits string, size int64) (span, rangeOutcome) {
 	return span{size - n, n}, partOfBody
 }
 
-// clampedNumber reads decimal digits; what does not fit becomes MaxInt64.
+// clampedNumber reads decimal digits; a number that does not fit becomes MaxInt64.
 func clampedNumber(s string) (int64, bool) {
 	if s == "" {
 		return 0, false

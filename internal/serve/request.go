@@ -13,7 +13,7 @@ import (
 	holdfast "github.com/holdfast-web/holdfast"
 )
 
-// Request is what of a request matters for the answer. The strings may alias a
+// Request is the part of a request that matters for the answer. The strings may alias a
 // connection's buffer: Decide keeps none of them.
 type Request struct {
 	Method string
@@ -41,8 +41,8 @@ type Request struct {
 	Range               string
 }
 
-// navigates reports whether a browser wants to show what it asks for, or, where
-// it does not say, whether the request wants HTML by name.
+// navigates reports whether a browser wants to display the response or, if it does not
+// say, whether the request accepts HTML by name.
 func (r *Request) navigates() bool {
 	if r.FetchMode != "" {
 		return r.FetchMode == "navigate"
@@ -87,8 +87,8 @@ func decodePath(raw string) (string, bool) {
 	return percentDecode(raw)
 }
 
-// badSegment reports whether the segment that rest begins with is empty (and not
-// the last one), "." or "..".
+// badSegment reports whether the segment that rest begins with is empty (and not the last
+// one), "." or "..".
 func badSegment(rest string) bool {
 	switch {
 	case rest == "":
@@ -145,7 +145,7 @@ func hostName(s string) string {
 	return strings.ToLower(strings.TrimSuffix(s, "."))
 }
 
-// queryRelease finds the parameter dpl: its value, and how often it stands there.
+// queryRelease finds the parameter dpl: its value, and how often it occurs.
 func queryRelease(query string) (id string, count int) {
 	for query != "" {
 		var parameter string

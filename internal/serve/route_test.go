@@ -7,8 +7,8 @@ import (
 	holdfast "github.com/holdfast-web/holdfast"
 )
 
-// Whoever opens a route that only the app's router knows is told how it is served,
-// where that is likely what is missing.
+// A user who opens a route that only the app's router knows is told how to serve it, if
+// that is the likely cause.
 func TestHintForRouters(t *testing.T) {
 	one := func(more map[string]string, settings map[string]string) site {
 		files := map[string]string{"index.html": "<!doctype html>app", "app.js": "1"}
@@ -40,7 +40,7 @@ func TestHintForRouters(t *testing.T) {
 	}
 }
 
-// "?dpl=<release>" previews the routes of an app as well, whose pages have absolute URLs.
+// "?dpl=<release>" also previews the routes of an app whose pages have absolute URLs.
 func TestPreviewOfRoutes(t *testing.T) {
 	for setting, want := range map[string]string{"on": `200 "old index" checked id=old`, "off": "404"} {
 		decisions(t, "main", []decision{

@@ -20,8 +20,8 @@ type Payload struct {
 	off, n  int64
 }
 
-// body returns the body of the answer d, before anything is sent, so that a failure
-// can still be told: then d becomes the answer that says so.
+// body returns the body of the answer d, before anything is sent, so that a failure can
+// still be reported: then d becomes the failure.
 func (h *Handler) body(ctx context.Context, req *Request, d *Decision) Payload {
 	h.upgrade(req, d)
 	p, err := h.open(ctx, req, d)
@@ -100,9 +100,8 @@ func (p *Payload) Close() {
 // pieceSize is how much of a body is sent under one deadline.
 const pieceSize = 256 << 10
 
-// send sends the body. What takes no time to get and fits one piece is left to
-// the server's own deadline; anything else gets one for each piece. net/http
-// drops it when the answer is complete.
+// send sends the body. If it is at hand and fits one piece, the server's own deadline
+// applies; otherwise each piece gets one. net/http drops it when the answer is complete.
 func (h *Handler) send(w http.ResponseWriter, p *Payload) (sent int64, err error) {
 	if p.n <= pieceSize && p.content == nil {
 		if p.n == 0 {
@@ -169,7 +168,8 @@ func (r Range) String() string {
 	return "bytes " + strconv.FormatInt(r.Start, 10) + "-" + strconv.FormatInt(r.End, 10) + "/" + strconv.FormatInt(r.Total, 10)
 }
 
-// debug yields what tells an operator who answered, and from where.
+// debug yields fields that tell an operator which node answered, and the origin of the
+// bytes.
 func (h *Handler) debug(d *Decision, hot bool, yield func(name, value string)) {
 	status := quoted(h.options.Node) // Cache-Status, RFC 9211, section 2
 	switch {

@@ -221,7 +221,7 @@ func TestBlobFailure(t *testing.T) {
 	}
 }
 
-// TestNoBodyIsFetchedInVain: what sends no bytes of a file asks for none.
+// TestNoBodyIsFetchedInVain: an answer without a body fetches none.
 func TestNoBodyIsFetchedInVain(t *testing.T) {
 	s := &shelf{contents: objects(shop())}
 	h := NewHandler(&keeper{table: table(t, "main", shop())}, s, Options{})
@@ -301,7 +301,7 @@ func TestDebugHeaders(t *testing.T) {
 	}
 }
 
-// TestTornBody: a body that breaks off must not look whole to the client.
+// TestTornBody: a body that breaks off must not look complete to the client.
 func TestTornBody(t *testing.T) {
 	s := &shelf{contents: objects(shop()), cut: 3}
 	h := NewHandler(&keeper{table: table(t, "main", shop())}, s, Options{})

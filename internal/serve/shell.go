@@ -30,7 +30,7 @@ func RequestFields() []RequestField {
 	}
 }
 
-// Answer decides r, and gets the body: all that a shell other than net/http needs,
+// Answer decides r, and gets the body: everything that a shell other than net/http needs,
 // which sends AppendHeader's bytes and then the body. A wait for the registry or for
 // bytes ends with ctx. The caller closes the payload.
 func (h *Handler) Answer(ctx context.Context, r *Request, d *Decision) Payload {
@@ -40,8 +40,8 @@ func (h *Handler) Answer(ctx context.Context, r *Request, d *Decision) Payload {
 	return p
 }
 
-// AnswerNow is Answer for a request that need not wait, neither for the registry nor for
-// bytes. It is false, with d undefined, if this one must.
+// AnswerNow is Answer for a request that need not wait for the registry or for bytes. It
+// is false, with d undefined, if this one must.
 func (h *Handler) AnswerNow(r *Request, d *Decision) (Payload, bool) {
 	Decide(h.tables.Table(), r, d)
 	if d.Wait != "" {
@@ -55,9 +55,9 @@ func (h *Handler) AnswerNow(r *Request, d *Decision) (Payload, bool) {
 	return p, ok
 }
 
-// Report tells the meter and the access log, as far as there are any, of an answer that
-// took so long and of whose body so many bytes were sent. request makes the request as
-// net/http has it; the log keeps nothing of it.
+// Report passes an answer to the meter and the access log, if there are any, with its
+// duration and the bytes sent. request makes the request for net/http; the log keeps no
+// part of it.
 func (h *Handler) Report(d *Decision, p *Payload, sent int64, took time.Duration, request func() *http.Request) {
 	if h.options.Meter != nil {
 		h.options.Meter.Observe(d, sent, took)
@@ -75,8 +75,8 @@ func (h *Handler) Report(d *Decision, p *Payload, sent int64, took time.Duration
 	h.options.Access(request(), a)
 }
 
-// AppendHeader appends the status line and the header of d, whose body is p, as
-// HTTP/1.1 sends them (RFC 9112, section 2.1), but for Date and the empty line.
+// AppendHeader appends the status line and the header of d, whose body is p, for HTTP/1.1
+// (RFC 9112, section 2.1), without Date and the empty line.
 func (h *Handler) AppendHeader(b []byte, d *Decision, p *Payload) []byte {
 	b = append(b, statusLine(d.Status)...)
 	b = d.Entry.appendTo(b)
@@ -100,7 +100,7 @@ func appendField(b []byte, name, value string) []byte {
 	return append(b, "\r\n"...)
 }
 
-// statusLine is ready-made for what is answered often.
+// statusLine is ready-made for frequent statuses.
 func statusLine(status int) string {
 	switch status {
 	case http.StatusOK:
@@ -115,8 +115,8 @@ func statusLine(status int) string {
 	return "HTTP/1.1 " + strconv.Itoa(status) + " " + http.StatusText(status) + "\r\n"
 }
 
-// Refuse makes d the answer to what is no request, in the form of every failure: it
-// is never cached, and the connection is closed.
+// Refuse makes d the answer to an invalid request, in the form of every failure: it is
+// never cached, and the connection is closed.
 func Refuse(d *Decision, status int, why string) {
 	*d = Decision{ContentLength: -1, Close: true}
 	c := decider{r: &Request{Method: http.MethodGet}, d: d}

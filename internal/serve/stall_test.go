@@ -123,7 +123,7 @@ func TestSlowAndStalledClients(t *testing.T) {
 	}
 }
 
-// TestSlowFetch: the time that the store takes is not taken from the client's.
+// TestSlowFetch: the store's time does not count against the client's.
 func TestSlowFetch(t *testing.T) {
 	tab, contents := table(t, "main", bigSite(16)), objects(bigSite(16))
 	synctest.Test(t, func(t *testing.T) {

@@ -32,8 +32,8 @@ func leaky(settings ...string) site {
 	return s
 }
 
-// Bytes that were taken down are 410 under every URL, whatever the request asks for,
-// and nobody may keep that answer; other bytes are answered as ever.
+// Taken-down bytes are 410 under every URL, for any request, and no cache may keep that
+// answer; other bytes are answered as usual.
 func TestTakenDown(t *testing.T) {
 	leak, page := hexOf(version(1)), hexOf("<!doctype html><title>leak</title>")
 	tb := table(t, "main", leaky())
@@ -109,7 +109,7 @@ func TestTakenDownFallback(t *testing.T) {
 	}
 }
 
-// What was taken down is neither a dictionary nor the target of a delta; it is not
+// Taken-down bytes are neither a dictionary nor the target of a delta, and are not
 // prepared for either.
 func TestTakenDownDeltas(t *testing.T) {
 	s := versions()

@@ -167,7 +167,7 @@ func wireRequests() []wire {
 	return append(list, wire{method: "HEAD", target: "/app.js", fields: []string{"Range", "bytes=0-1"}}, wire{method: "DELETE", target: "/"}, wire{method: "PUT", target: "/app.js", body: "x"})
 }
 
-// request is what requestOf should make of it.
+// request is the expected result of requestOf.
 func (w wire) request() *Request {
 	h := http.Header{}
 	for i := 0; i < len(w.fields); i += 2 {
@@ -183,8 +183,8 @@ func (w wire) request() *Request {
 	}
 }
 
-// TestAllTransportsAnswerAlike compares status, header and body of every kind of
-// answer with what Decide says, over every protocol, from memory and not.
+// TestAllTransportsAnswerAlike compares status, header and body of every kind of answer
+// with Decide's, over every protocol, from memory and not.
 func TestAllTransportsAnswerAlike(t *testing.T) {
 	answerAlike(t, func(t *testing.T, h *Handler) []transport { return transports(t, h) })
 }

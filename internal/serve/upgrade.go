@@ -11,7 +11,7 @@ import (
 	"github.com/holdfast-web/holdfast/internal/live"
 )
 
-// form is the shape of a URL, as far as it tells the URLs of later versions of a file.
+// form is the part of a URL's shape that identifies the URLs of later versions of a file.
 type form uint8
 
 const (
@@ -24,8 +24,9 @@ const (
 	forms
 )
 
-// asset answers with a file that is all that its URL can ever mean. Browsers keep such
-// a file for a year: they may be sent later versions as deltas to it, and are told so.
+// asset answers with a file that is the only possible meaning of its URL. Browsers cache
+// such a file for a year; the answer tells them that later versions may come as deltas to
+// it.
 func (c *decider) asset(e *live.Entry, cl *class) {
 	if cl.varied == nil || !e.Upgradable() {
 		c.file(e, cl)
@@ -43,8 +44,8 @@ func (c *decider) asset(e *live.Entry, cl *class) {
 	}
 }
 
-// upgrade notes which delta the client would take, if it wants one no less than what it
-// would get. A brotli one is smaller.
+// upgrade records the delta that the client would accept, if it prefers one at least as
+// much as the selected form. A brotli one is smaller.
 func (c *decider) upgrade(e *live.Entry, cl *class) {
 	digest, ok := parseDictionary(c.r.AvailableDictionary)
 	if !ok {
@@ -85,8 +86,8 @@ func parseDictionary(field string) (d holdfast.Digest, ok bool) {
 // SendDelta makes d, which has an Upgrade, the answer with that delta, or a 304 if the
 // request's If-None-Match names it. digest is that of the delta itself.
 //
-// A client that holds another delta of the file is sent this one: it may be a cache,
-// which would hand what it holds to a browser that cannot decode it.
+// A client that has another delta of the file is sent this one: it may be a cache, which
+// would pass its copy to a browser that cannot decode it.
 func (d *Decision) SendDelta(delta []byte, digest holdfast.Digest, ifNoneMatch string) {
 	e := d.Upgrade.Target
 	tag := entityTag(e, &live.Variant{Coding: d.Coding, Name: holdfast.ObjectName{Digest: digest}})
@@ -104,8 +105,8 @@ func (d *Decision) SendDelta(delta []byte, digest holdfast.Digest, ifNoneMatch s
 	)
 }
 
-// AwaitDelta makes d, which has an Upgrade, an answer for this client alone: caches
-// would give the whole file to all who have the dictionary, long after there is a delta.
+// AwaitDelta makes d, which has an Upgrade, an answer for this client only: caches would
+// return the whole file to all clients with the dictionary, long after there is a delta.
 func (d *Decision) AwaitDelta() { d.Class = d.meanwhile }
 
 // upgrade sends a delta where there is one.
@@ -138,8 +139,8 @@ func offerOf(a *live.App, e *live.Entry, f form) *Block {
 	return o[f]
 }
 
-// matchOf returns the part of a URL Pattern below the mount that later versions of e
-// have URLs of, in that form; "" for none.
+// matchOf returns the URL Pattern, below the mount, of later versions of e in that form;
+// "" for none.
 func matchOf(s *holdfast.Settings, e *live.Entry, f form) string {
 	switch {
 	case f == plainForm && e.Fingerprinted:

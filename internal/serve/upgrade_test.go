@@ -41,8 +41,7 @@ func has(content, accept string) func(*Request) {
 	return func(r *Request) { r.AvailableDictionary, r.AcceptEncoding = available(content), accept }
 }
 
-// What a URL can never mean two things by is offered as a dictionary for the URLs of
-// later versions.
+// Immutable files are offered as dictionaries for the URLs of later versions.
 func TestOffers(t *testing.T) {
 	two := hexOf(version(2))
 	for _, c := range []struct{ path, settings, want string }{
@@ -146,7 +145,7 @@ func oneToTwo() *drawer {
 	return &drawer{coding: holdfast.DeltaBrotli, from: version(1), to: version(2), delta: "1 becomes 2"}
 }
 
-// A delta that is there is sent, with a header of its own.
+// An existing delta is sent, with its own header.
 func TestSendDelta(t *testing.T) {
 	deltas := oneToTwo()
 	h, accesses := deltas.handler(t, versions())
@@ -177,8 +176,8 @@ func TestSendDelta(t *testing.T) {
 	}
 }
 
-// While there is no delta the whole file is sent, and no cache keeps it for others: they
-// would never get the delta. Where none is worth it, caches keep the file.
+// While there is no delta the whole file is sent, and no cache keeps it for others, which
+// would never get the delta. If none is worth it, caches keep the file.
 func TestNoDelta(t *testing.T) {
 	for _, setting := range []string{"deltas=private", "deltas=shared"} {
 		for knows, cache := range map[bool]string{false: cacheForOne, true: cacheForEver} {
@@ -199,7 +198,7 @@ func TestNoDelta(t *testing.T) {
 	}
 }
 
-// Only a client that has this very delta, and can decode it, is told that it has it.
+// Only a client that has this exact delta, and can decode it, gets a 304.
 func TestDeltaNotModified(t *testing.T) {
 	deltas := oneToTwo()
 	h, _ := deltas.handler(t, versions())
