@@ -17,6 +17,7 @@ func (l law) checks() map[string]func([]*source) []string {
 		"apart":    l.reached,
 		"globals":  l.globals,
 		"nils":     l.nils,
+		"servers":  l.extraServers,
 		"sizes":    l.sizes,
 		"spread":   l.spread,
 	}

@@ -25,6 +25,8 @@ type law struct {
 	wiring  string
 	// apart lists what a package must not even reach through others of this module.
 	apart map[string]string
+	// servers may make an http.Server.
+	servers string
 	// blank lists what may be imported for its side effects.
 	blank string
 	// fixed lists the calls whose result a package variable may hold, since
@@ -161,9 +163,10 @@ func theLaw() law {
 			"internal/serve": "internal/publish internal/kv/etcdkv internal/kv/memkv internal/kv/sqlitekv internal/kv/zkkv " +
 				"internal/store/bucketstore internal/store/dirstore internal/store/memstore",
 		},
-		blank:  "embed",
-		fixed:  "errors.New fmt.Errorf regexp.MustCompile",
-		linked: "cmd/holdfast.version cmd/holdfast.testFloor",
-		limits: limits{function: 80, file: 400, methods: 5, median: 10, p90: 35},
+		servers: "internal/front bench/... examples/... test/...",
+		blank:   "embed",
+		fixed:   "errors.New fmt.Errorf regexp.MustCompile",
+		linked:  "cmd/holdfast.version cmd/holdfast.testFloor",
+		limits:  limits{function: 80, file: 400, methods: 5, median: 10, p90: 35},
 	}
 }

@@ -12,12 +12,11 @@ import (
 	"time"
 
 	"github.com/holdfast-web/holdfast/examples/cluster/load"
-	"github.com/holdfast-web/holdfast/internal/holdtest"
 	"github.com/holdfast-web/holdfast/test/program"
 	"github.com/holdfast-web/holdfast/test/services"
 )
 
-func TestMain(m *testing.M) { os.Exit(program.Main(holdtest.Waiting(m, 4))) }
+func TestMain(m *testing.M) { os.Exit(program.Main(m)) }
 
 const (
 	bucket   = "holdfast"

@@ -21,7 +21,6 @@ import (
 // TestExample runs the example as its README says: to its end, and until Ctrl-C.
 // Neither leaves anything behind.
 func TestExample(t *testing.T) {
-	t.Parallel()
 	run := func(flips string) *example {
 		return runExample(t, "../../examples/cluster/run.sh", fmt.Sprintf("CLUSTER_PORT=%d", freeRange(t, 50)), flips)
 	}

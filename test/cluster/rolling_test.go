@@ -10,7 +10,6 @@ import (
 // TestRollingExample runs the rolling update as its README says, and until Ctrl-C.
 // Its own verdict decides; here is looked at what it counted.
 func TestRollingExample(t *testing.T) {
-	t.Parallel()
 	run := func() *example {
 		return runExample(t, "../../examples/rolling/run.sh", fmt.Sprintf("ROLLING_PORT=%d", freeRange(t, 10)))
 	}
