@@ -47,7 +47,6 @@ func settingsHelp() string {
 }
 
 func (c *cli) appShowCommand() *cobra.Command {
-	var asJSON bool
 	cmd := &cobra.Command{
 		Use: "show NAME",
 		ValidArgsFunction: func(cmd *cobra.Command, args []string, start string) ([]cobra.Completion, cobra.ShellCompDirective) {
@@ -69,15 +68,15 @@ JSON keys: app, mount, sides, settings.`,
 				if err != nil {
 					return err
 				}
-				if asJSON {
-					return c.ui.json(listingOf(state))
+				if c.ui.report(listingOf(state)) {
+					return nil
 				}
 				c.showSettings(name, state.Settings)
 				return nil
 			})
 		},
 	}
-	jsonFlag(cmd.Flags(), &asJSON)
+	jsonFlag(cmd.Flags())
 	return cmd
 }
 
@@ -118,7 +117,7 @@ value, previous), settings (all of them).`,
 		},
 	}
 	createFlag(cmd.Flags(), &mayCreate, "the app")
-	reportFlag(cmd.Flags())
+	jsonFlag(cmd.Flags())
 	return cmd
 }
 

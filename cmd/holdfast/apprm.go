@@ -60,7 +60,7 @@ tabs may be on), nodes (total, ready, lagging: node, address, why).`,
 	flags.BoolVar(&r.options.Force, "force", false, "also if nodes serve it, or open tabs need it")
 	waitFlag(flags, &r.wait)
 	r.reason.flags(flags)
-	reportFlag(flags)
+	jsonFlag(flags)
 	return cmd
 }
 

@@ -12,7 +12,6 @@ import (
 )
 
 func (c *cli) appsCommand() *cobra.Command {
-	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "apps",
 		Short: "List the apps and where they lie",
@@ -24,10 +23,10 @@ JSON keys: apps (app, mount, sides, settings: all of them).`,
   holdfast apps --json`,
 		Args: exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return c.withRegistry(cmd.Context(), func(b *backends) error { return c.apps(cmd.Context(), b, asJSON) })
+			return c.withRegistry(cmd.Context(), func(b *backends) error { return c.apps(cmd.Context(), b) })
 		},
 	}
-	jsonFlag(cmd.Flags(), &asJSON)
+	jsonFlag(cmd.Flags())
 	return cmd
 }
 
@@ -43,7 +42,7 @@ type appListing struct {
 	changed  []string
 }
 
-func (c *cli) apps(ctx context.Context, b *backends, asJSON bool) error {
+func (c *cli) apps(ctx context.Context, b *backends) error {
 	snap, err := b.registry.Refresh(ctx, nil)
 	if err != nil {
 		return fmt.Errorf("list apps: %w", err)
@@ -52,8 +51,8 @@ func (c *cli) apps(ctx context.Context, b *backends, asJSON bool) error {
 	for _, state := range snap.Apps {
 		listings = append(listings, listingOf(state))
 	}
-	if asJSON {
-		return c.ui.json(appList{listings})
+	if c.ui.report(appList{listings}) {
+		return nil
 	}
 	if len(listings) == 0 {
 		c.ui.say("no app yet; the first publish makes one")

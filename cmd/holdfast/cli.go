@@ -281,12 +281,10 @@ func releaseFlag(flags *pflag.FlagSet, into *holdfast.ReleaseID, name, help stri
 	flags.Var(&value[holdfast.ReleaseID]{into, holdfast.ParseReleaseID, "ID", ""}, name, help)
 }
 
-func jsonFlag(flags *pflag.FlagSet, into *bool) {
-	flags.BoolVar(into, "json", false, "print one JSON document instead of text")
+// jsonFlag adds --json; ui knows whether it was given.
+func jsonFlag(flags *pflag.FlagSet) {
+	flags.Bool("json", false, "print one JSON document instead of text")
 }
-
-// reportFlag is jsonFlag for commands that use ui.report.
-func reportFlag(flags *pflag.FlagSet) { jsonFlag(flags, new(bool)) }
 
 func durationFlag(flags *pflag.FlagSet, into *time.Duration, name string, normal time.Duration, help string) {
 	*into = normal

@@ -230,8 +230,8 @@ func (c *cli) id(id holdfast.ReleaseID) string { return bold.paint(id.String(), 
 // it fail: the flip was made.
 func (c *cli) finish(ctx context.Context, b *backends, f *flip, o flipOptions) error {
 	c.awaitFlip(ctx, b, f, o.after())
-	if o.json {
-		return c.ui.json(f)
+	if c.ui.report(f) {
+		return nil
 	}
 	c.tell(f)
 	return nil

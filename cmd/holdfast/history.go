@@ -16,10 +16,9 @@ import (
 const historyDepth = 10_000
 
 type historyOptions struct {
-	app    holdfast.AppName
-	side   holdfast.Side
-	limit  int
-	asJSON bool
+	app   holdfast.AppName
+	side  holdfast.Side
+	limit int
 }
 
 func (c *cli) historyCommand() *cobra.Command {
@@ -45,7 +44,7 @@ commit, branch, run, op).`,
 	appFlag(flags, &o.app)
 	flags.Var(&value[holdfast.Side]{&o.side, holdfast.ParseSide, "name", ""}, "side", "this side alone")
 	flags.IntVar(&o.limit, "limit", 20, "how many to show at most, a `number`")
-	jsonFlag(flags, &o.asJSON)
+	jsonFlag(flags)
 	return cmd
 }
 
@@ -66,8 +65,8 @@ func (c *cli) history(ctx context.Context, b *backends, o historyOptions) error 
 			return err
 		}
 	}
-	if o.asJSON {
-		return c.ui.json(historyList{o.app, each(entries, docOfActivation)})
+	if c.ui.report(historyList{o.app, each(entries, docOfActivation)}) {
+		return nil
 	}
 	if len(entries) == 0 {
 		c.ui.say("nothing of app %s was ever live%s", o.app, onSide(o.side))

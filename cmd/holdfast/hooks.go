@@ -166,7 +166,7 @@ event: id, event, app, side, release, previous, time, by).`,
 	flags.Var(&value[holdfast.AppName]{&app, holdfast.ParseAppName, "name", ""}, "app", "this app alone")
 	flags.Var(&value[string]{&retry, parseEventID, "event", ""}, "retry", "run again what was given up, or this event alone")
 	flags.Lookup("retry").NoOptDefVal = anyEvent
-	reportFlag(flags)
+	jsonFlag(flags)
 	return cmd
 }
 

@@ -51,7 +51,7 @@ type, logical, fingerprinted, relative, url (left out for private source maps).`
 	}
 	choiceFlag(cmd.Flags(), &format, "format", "the form of the output", "json", "html", "importmap")
 	t.flags(cmd.Flags())
-	jsonFlag(cmd.Flags(), new(bool))
+	jsonFlag(cmd.Flags())
 	return cmd
 }
 
@@ -74,7 +74,8 @@ func (c *cli) printManifest(ctx context.Context, b *backends, l *urls.Links, inf
 		c.ui.say("%s", text)
 		return nil
 	}
-	return c.ui.json(listing(l, info))
+	c.ui.document = listing(l, info) // --format json is the default
+	return nil
 }
 
 type manifestListing struct {

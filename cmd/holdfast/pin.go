@@ -31,7 +31,7 @@ JSON keys: app, release, pinned.`,
 		},
 	}
 	appFlag(cmd.Flags(), &app)
-	reportFlag(cmd.Flags())
+	jsonFlag(cmd.Flags())
 	return cmd
 }
 
@@ -59,7 +59,7 @@ JSON keys: app, release, pinned.`,
 		},
 	}
 	appFlag(cmd.Flags(), &app)
-	reportFlag(cmd.Flags())
+	jsonFlag(cmd.Flags())
 	return cmd
 }
 

@@ -27,7 +27,7 @@ func pruneFloor() (time.Duration, error) {
 
 type pruneOptions struct {
 	prune.Options
-	objects, asJSON bool
+	objects bool
 }
 
 func (c *cli) pruneCommand() *cobra.Command {
@@ -76,7 +76,7 @@ verdict: referenced, young, waiting or unreferenced; app, release).`,
 	flags.BoolVar(&o.Urgent, "urgent", false, "the store is running full: retired releases lose their bytes now")
 	flags.Var(&list[holdfast.AppName]{into: &o.Apps, parse: holdfast.ParseAppName, kind: "name"}, "app", "only releases of this app; may be given more than once (all apps)")
 	flags.BoolVar(&o.objects, "objects", false, "list each stored object with the reason why it stays or goes")
-	jsonFlag(flags, &o.asJSON)
+	jsonFlag(flags)
 	return cmd
 }
 
@@ -108,8 +108,8 @@ func (c *cli) prune(ctx context.Context, b *backends, o pruneOptions) error {
 		c.ui.warn("holdfast prune --urgent takes the bytes of retired releases at once", "the store is running full: %s free of %s",
 			humanSize(int64(space.Free)), humanSize(int64(space.Total))) //nolint:gosec // no file system is that large
 	}
-	if o.asJSON {
-		return errors.Join(err, c.ui.json(pruned{r, objects}))
+	if c.ui.report(pruned{r, objects}) {
+		return err
 	}
 	c.tellPruned(r, err == nil)
 	c.tellHeld(r)

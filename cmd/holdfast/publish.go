@@ -156,7 +156,7 @@ func (c *cli) publish(ctx context.Context, b *backends, dir string, o publishOpt
 		return err
 	}
 	p.Seconds = time.Since(start).Seconds()
-	if !o.flip.json {
+	if !c.ui.wantsJSON {
 		c.tellPublished(p)
 	}
 	if !o.activate.IsZero() && !o.dryRun {
@@ -165,8 +165,8 @@ func (c *cli) publish(ctx context.Context, b *backends, dir string, o publishOpt
 			return err
 		}
 	}
-	if o.flip.json {
-		return c.ui.json(p)
+	if c.ui.report(p) {
+		return nil
 	}
 	c.tellAfterPublish(p, o)
 	return nil

@@ -30,16 +30,16 @@ const (
 
 // flipOptions are the flags that all commands that flip have.
 type flipOptions struct {
-	wait        time.Duration
-	force, json bool
-	reason      reasonFlags
+	wait   time.Duration
+	force  bool
+	reason reasonFlags
 }
 
 func (o *flipOptions) flags(flags *pflag.FlagSet) {
 	durationFlag(flags, &o.wait, "wait", prepareWait, "how long nodes may take to load the release; 0s: do not wait")
 	flags.BoolVar(&o.force, "force", false, "activate at once, also if running nodes cannot load the release")
 	o.reason.flags(flags)
-	jsonFlag(flags, &o.json)
+	jsonFlag(flags)
 }
 
 // after is how long the nodes may take to pick up a change.

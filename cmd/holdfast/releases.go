@@ -14,7 +14,6 @@ import (
 
 func (c *cli) releasesCommand() *cobra.Command {
 	var app holdfast.AppName
-	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "releases",
 		Short: "List the releases of an app",
@@ -48,8 +47,8 @@ recent), share (from 0 to 1), action, reasons (cause, detail, until), at).`,
 					return err
 				}
 				list := releaseList{app, kept(state, usage[app], time.Now())}
-				if asJSON {
-					return c.ui.json(list)
+				if c.ui.report(list) {
+					return nil
 				}
 				c.listReleases(state, list.Releases)
 				return nil
@@ -57,7 +56,7 @@ recent), share (from 0 to 1), action, reasons (cause, detail, until), at).`,
 		},
 	}
 	appFlag(cmd.Flags(), &app)
-	jsonFlag(cmd.Flags(), &asJSON)
+	jsonFlag(cmd.Flags())
 	return cmd
 }
 

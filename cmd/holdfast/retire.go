@@ -60,7 +60,7 @@ stillServed (same and other: path, releases).`,
 	before.flags(cmd.Flags())
 	waitFlag(cmd.Flags(), &wait)
 	why.flags(cmd.Flags())
-	reportFlag(cmd.Flags())
+	jsonFlag(cmd.Flags())
 	return cmd
 }
 

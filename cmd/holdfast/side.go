@@ -70,7 +70,7 @@ lagging: node, address, why).`,
 	flags.BoolVar(&r.options.Force, "force", false, "also if nodes serve it, or nothing is live elsewhere")
 	waitFlag(flags, &r.wait)
 	r.reason.flags(flags)
-	reportFlag(flags)
+	jsonFlag(flags)
 	return cmd
 }
 

@@ -21,6 +21,7 @@ func on(t *testing.T, machine clock.ID, skew time.Duration, dir string, args ...
 		ui: newUI(&out, &err, noEnv), env: noEnv, called: "holdfast",
 		clock: func() time.Time { return time.Now().Add(skew) }, clockID: machine,
 	}
+	c.ui.wantsJSON = wantsJSON(args)
 	root := c.rootCommand()
 	root.SetArgs(append([]string{"--data", dir}, args...))
 	code = c.ui.finish(c.execute(t.Context(), root))

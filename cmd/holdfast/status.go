@@ -124,7 +124,7 @@ also rounds, again), problems (problem, verdict, next).`,
 	flags.BoolVar(&o.check, "check", false, "for scripts: exit code 3 if degraded, 4 if down")
 	flags.BoolVar(&o.watch, "watch", false, "look again every two seconds, until Ctrl-C")
 	flags.BoolVar(&o.all, "all", false, "cut nothing to the size of the terminal")
-	reportFlag(flags)
+	jsonFlag(flags)
 	return cmd
 }
 

@@ -36,7 +36,6 @@ type storeShown struct {
 }
 
 func (c *cli) storeCommand() *cobra.Command {
-	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "store",
 		Short: "Show which store the registry's releases are in",
@@ -50,21 +49,20 @@ JSON keys: id, place, since.`,
   holdfast store adopt --store s3://assets-eu/holdfast`,
 		Args: exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return c.withRegistry(cmd.Context(), func(b *backends) error { return c.showStore(cmd.Context(), b, asJSON) })
+			return c.withRegistry(cmd.Context(), func(b *backends) error { return c.showStore(cmd.Context(), b) })
 		},
 	}
-	jsonFlag(cmd.Flags(), &asJSON)
+	jsonFlag(cmd.Flags())
 	cmd.AddCommand(c.adoptCommand())
 	return cmd
 }
 
-func (c *cli) showStore(ctx context.Context, b *backends, asJSON bool) error {
+func (c *cli) showStore(ctx context.Context, b *backends) error {
 	s, err := b.registry.Store(ctx)
 	switch {
 	case err != nil:
 		return err
-	case asJSON:
-		return c.ui.json(storeShown{StoreInfo: s})
+	case c.ui.report(storeShown{StoreInfo: s}):
 	case s.ID == "":
 		c.ui.say("no store yet: the next command or node that uses one makes it the registry's; nodes without a shared store have their own")
 	default:
@@ -73,7 +71,7 @@ func (c *cli) showStore(ctx context.Context, b *backends, asJSON bool) error {
 	return nil
 }
 
-type adoption struct{ force, json bool }
+type adoption struct{ force bool }
 
 func (c *cli) adoptCommand() *cobra.Command {
 	var o adoption
@@ -96,7 +94,7 @@ JSON keys: id, place, since, before (id, place, since).`,
 		},
 	}
 	cmd.Flags().BoolVar(&o.force, "force", false, "also if releases that are served are not in it: they answer 503 until they are published again")
-	jsonFlag(cmd.Flags(), &o.json)
+	jsonFlag(cmd.Flags())
 	return cmd
 }
 
@@ -122,8 +120,8 @@ func (c *cli) adopt(ctx context.Context, b *backends, o adoption) error {
 	if err != nil {
 		return err
 	}
-	if o.json {
-		return c.ui.json(storeShown{now, &before})
+	if c.ui.report(storeShown{now, &before}) {
+		return nil
 	}
 	switch {
 	case now.ID == before.ID && now.Place == before.Place && now.ID != "":

@@ -82,7 +82,7 @@ address, why).`,
 	flags.BoolVar(&o.list, "list", false, "show what is taken down")
 	flags.StringVar(&o.allow, "allow", "", "let these bytes be published again: a `digest` of the list, or its first 8 digits")
 	waitFlag(flags, &o.wait)
-	reportFlag(flags)
+	jsonFlag(flags)
 	return cmd
 }
 

@@ -136,19 +136,13 @@ func (u *ui) typed(advice string) string {
 	return strings.TrimPrefix(u.commands.Replace(" "+advice), " ")
 }
 
-// json has finish write v, a struct, as the one JSON document of the command, whether
-// --json was given or not.
-func (u *ui) json(v any) error {
-	u.document = v
-	return nil
-}
-
-// report has finish write v if --json was given. What the command says besides is
-// text for people, which is dropped then.
-func (u *ui) report(v any) {
+// report has finish write v, a struct, as the one JSON document of the command, if --json
+// was given, and says whether it was: text for people is then dropped.
+func (u *ui) report(v any) bool {
 	if u.wantsJSON {
 		u.document = v
 	}
+	return u.wantsJSON
 }
 
 // table writes rows in columns below a header. No row at all writes nothing.

@@ -43,7 +43,7 @@ verified, uploaded, uploadedBytes, restoredObjects.`,
 		},
 	}
 	appFlag(cmd.Flags(), &app)
-	reportFlag(cmd.Flags())
+	jsonFlag(cmd.Flags())
 	return cmd
 }
 

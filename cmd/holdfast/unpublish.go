@@ -47,7 +47,7 @@ JSON keys: app, release, nodes (total, ready, lagging: node, address, why), purg
 	cmd.Flags().BoolVar(&force, "force", false, "also if somebody asked for its files")
 	waitFlag(cmd.Flags(), &wait)
 	why.flags(cmd.Flags())
-	reportFlag(cmd.Flags())
+	jsonFlag(cmd.Flags())
 	return cmd
 }
 

@@ -91,7 +91,7 @@ JSON keys: app, release, path, form, url.`,
 	}
 	choiceFlag(cmd.Flags(), &form, "form", "the form of the URL", "pinned", "full", "content", "plain")
 	t.flags(cmd.Flags())
-	reportFlag(cmd.Flags())
+	jsonFlag(cmd.Flags())
 	return cmd
 }
 

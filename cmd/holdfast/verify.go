@@ -16,8 +16,8 @@ import (
 
 // verifyOptions are the flags of verify.
 type verifyOptions struct {
-	repair, asJSON bool
-	rate           int64 // bytes a second; 0: no limit
+	repair bool
+	rate   int64 // bytes a second; 0: no limit
 }
 
 func (c *cli) verifyCommand() *cobra.Command {
@@ -58,7 +58,7 @@ seconds.`,
 	flags := cmd.Flags()
 	flags.BoolVar(&o.repair, "repair", false, "store again what is missing or corrupt, from what else there is")
 	rateFlag(flags, &o.rate, "rate", "", "read no faster than this, such as 50MB/s (no limit)")
-	jsonFlag(flags, &o.asJSON)
+	jsonFlag(flags)
 	return cmd
 }
 
@@ -109,9 +109,7 @@ func (c *cli) verify(ctx context.Context, b *backends, o verifyOptions) error {
 	if err == nil && !report.Unread() {
 		err = b.registry.RecordScrub(ctx, scrubbed(report))
 	}
-	if o.asJSON {
-		err = errors.Join(err, c.ui.json(verified{report, took.Seconds()}))
-	} else {
+	if !c.ui.report(verified{report, took.Seconds()}) {
 		c.tellVerified(report, o, took)
 	}
 	if report.Left() > 0 && err == nil {

@@ -79,6 +79,6 @@ JSON keys: version, commit, date, modified, go, platform.`,
 			return nil
 		},
 	}
-	reportFlag(cmd.Flags())
+	jsonFlag(cmd.Flags())
 	return cmd
 }
