@@ -62,3 +62,4 @@ if [ ! -x "$tools/h2spec" ]; then
 fi
 
 test/corpora.sh
+test/pages.sh

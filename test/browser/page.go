@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 )
@@ -93,6 +94,14 @@ func BeforeScripts(t testing.TB, tab context.Context, source string) {
 	p := page.AddScriptToEvaluateOnNewDocumentParams{Source: source}
 	if err := call(tab, page.AddScriptToEvaluateOnNewDocument, p); err != nil {
 		t.Fatalf("add script: %v", err)
+	}
+}
+
+// WithoutCache has every document of the tab fetch all of its files from now on.
+func WithoutCache(t testing.TB, tab context.Context) {
+	t.Helper()
+	if err := call(tab, network.SetCacheDisabled, network.SetCacheDisabledParams{CacheDisabled: true}); err != nil {
+		t.Fatalf("disable cache: %v", err)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -13,13 +14,28 @@ import (
 // its own.
 func StartNginx(t testing.TB, server string) (base string) {
 	t.Helper()
+	return startNginx(t, "", "proxy_pass "+server+"; proxy_http_version 1.1; proxy_cache z; add_header X-Cache $upstream_cache_status always;")
+}
+
+// StartBalancer starts an nginx that sends each request to the next of some servers,
+// host:port, whoever asks, and returns its address.
+func StartBalancer(t testing.TB, servers ...string) (base string) {
+	t.Helper()
+	var upstream strings.Builder
+	for _, s := range servers {
+		fmt.Fprintf(&upstream, "server %s; ", s)
+	}
+	return startNginx(t, "upstream nodes { "+upstream.String()+"}", "proxy_pass http://nodes; proxy_http_version 1.1; proxy_set_header Host $http_host;")
+}
+
+// startNginx starts one with directives of its http block and of its one location.
+func startNginx(t testing.TB, global, location string) (base string) {
+	t.Helper()
 	dir, address := t.TempDir(), "127.0.0.1:"+loopbackPort(t)
 	config := fmt.Sprintf("daemon off; master_process off; pid %[1]s/pid; error_log stderr warn;\nevents {}\nhttp {\n"+
 		"  access_log off; proxy_cache_path %[1]s/cache keys_zone=z:10m; client_body_temp_path %[1]s/1; proxy_temp_path %[1]s/2;\n"+
-		"  fastcgi_temp_path %[1]s/3; uwsgi_temp_path %[1]s/4; scgi_temp_path %[1]s/5;\n"+
-		"  server { listen %[2]s; location / {\n"+
-		"    proxy_pass %[3]s; proxy_http_version 1.1; proxy_cache z; add_header X-Cache $upstream_cache_status always;\n"+
-		"  } }\n}\n", dir, address, server)
+		"  fastcgi_temp_path %[1]s/3; uwsgi_temp_path %[1]s/4; scgi_temp_path %[1]s/5;\n  %[3]s\n"+
+		"  server { listen %[2]s; location / {\n    %[4]s\n  } }\n}\n", dir, address, global, location)
 	file := filepath.Join(dir, "nginx.conf")
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		t.Fatal(err)

@@ -1,0 +1,1 @@
+export const build = process.env.BUILD;

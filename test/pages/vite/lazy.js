@@ -1,0 +1,2 @@
+import "./lazy.css";
+export const build = import.meta.env.VITE_BUILD;

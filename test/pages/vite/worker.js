@@ -1,0 +1,1 @@
+self.postMessage(import.meta.env.VITE_BUILD);
