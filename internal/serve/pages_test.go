@@ -22,7 +22,7 @@ func pinning(settings ...string) site {
 	return s
 }
 
-// Every URL of a document leads to its pinned variant, except those that prove bytes.
+// Plain URLs of documents, and whoever navigates to a pinned one, get the pinned variant.
 func TestPinnedPages(t *testing.T) {
 	decisions(t, "main", []decision{
 		{"/", nil, `200 "pinned index" checked id=live`},
@@ -33,8 +33,11 @@ func TestPinnedPages(t *testing.T) {
 		{"/no/such/page", navigate, `404 "pinned lost" id=live`},
 		{"/app.js", nil, `200 "app" checked vary`},
 		{"/@live/", navigate, `200 "pinned index" checked id=live`},
-		{"/@old/index.html", nil, `200 "pinned old index" checked id=old`},
-		{"/?dpl=old", nil, `200 "pinned old index" checked id=old`},
+		{"/@live/", nil, `200 "index" checked id=live`}, // a program that compares bytes
+		{"/@live/index.html", script, `200 "index" checked id=live`},
+		{"/@old/index.html", navigate, `200 "pinned old index" checked id=old`},
+		{"/@old/index.html", accept("text/html"), `200 "pinned old index" checked id=old`},
+		{"/?dpl=old", navigate, `200 "pinned old index" checked id=old`},
 		{"/@next/", navigate, `200 "pinned next index" private id=next`},
 		{"/@live/app.js", nil, `200 "app" forever`},
 		{"/@live/~" + hexOf("index")[:8] + "/index.html", nil, `200 "index" forever`},

@@ -27,8 +27,10 @@ func (c *decider) pinned(id, below string, slash bool) {
 		c.redirect()
 	case e == nil || !c.visible(e, rel):
 		c.fail(404, "this release has no such file")
-	case e.Document:
+	case e.Document && c.r.navigates():
 		c.file(rel.Page(e), &classesOf(c.a, rel).pinnedDocument)
+	case e.Document: // the file as it was built, whoever wants to read or compare it
+		c.file(e, &classesOf(c.a, rel).pinnedDocument)
 	case rel.Rebound && !c.proves(e):
 		c.file(e, &classesOf(c.a, rel).pinnedPolled)
 	default:
