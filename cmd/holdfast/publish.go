@@ -259,18 +259,6 @@ func advisePublish(err error, app holdfast.AppName) error {
 	return err
 }
 
-// settings returns the settings of an app, or those that it will be made with.
-func (b *backends) settings(ctx context.Context, app holdfast.AppName) (holdfast.Settings, error) {
-	state, err := b.registry.App(ctx, app)
-	switch {
-	case errors.Is(err, holdfast.ErrNotFound):
-		return holdfast.DefaultSettings(app), nil
-	case err != nil:
-		return holdfast.Settings{}, err
-	}
-	return state.Settings, nil
-}
-
 func outcome(r *publish.Result) string {
 	switch r.Outcome {
 	case registry.Unchanged:
