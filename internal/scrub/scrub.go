@@ -308,12 +308,20 @@ func (s *scrubber) blame(ctx context.Context, r *registry.ReleaseInfo) {
 		return
 	}
 	files := make(map[holdfast.ObjectName][]string)
-	if m, err := s.Store.Manifest(ctx, r.Manifest); err == nil {
-		for i := range m.Files() {
-			f := &m.Files()[i]
-			for _, name := range hit[f.Digest] {
-				files[name] = append(files[name], f.Path)
+	name := func(list []holdfast.File, suffix string) {
+		for i := range list {
+			for _, object := range hit[list[i].Digest] {
+				files[object] = append(files[object], list[i].Path+suffix)
 			}
+		}
+	}
+	if m, err := s.Store.Manifest(ctx, r.Manifest); err == nil {
+		name(m.Files(), "")
+	}
+	if list, ok := inv.Pages(r.Pages); ok {
+		name([]holdfast.File{{Digest: list.Digest, Path: "the list of pinned pages"}}, "")
+		if pages, err := s.Store.Pages(ctx, list); err == nil {
+			name(pages.Variants(), " (pinned page)")
 		}
 	}
 	s.mu.Lock()
