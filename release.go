@@ -14,11 +14,14 @@ type Release struct {
 	// Pages is the digest of the list of pinned variants (see Pages), an object of the
 	// inventory; zero if the release has none.
 	Pages Digest `json:"pages,omitzero"`
-	// Published is the publication stamp: UTC, whole seconds, unique and increasing among
+	// Published is the publication stamp: UTC, whole seconds except for packs, unique and increasing among
 	// all stamps of the app. It becomes Last-Modified.
 	Published time.Time `json:"published"`
 	Files     int       `json:"files"`
 	Bytes     int64     `json:"bytes"` // identity bytes
+	// Pack is the name of a pack: a release that a node added while it ran. Only URLs that
+	// name its ID lead to its files. Zero for other releases.
+	Pack PackName `json:"pack,omitzero"`
 	// Clashes are fingerprinted paths that were published although other bytes had been
 	// published under them. They are never served as immutable.
 	Clashes []string `json:"clashes,omitempty"`

@@ -57,6 +57,10 @@ type Cluster struct {
 	Name string
 	// Address is host:port by which this program is reached. The cluster only shows it.
 	Address string
+	// Host identifies the machine that this program runs on. Copies of builds and packs go
+	// to other hosts than their owner's first. "": programs on one kernel are on one host;
+	// name hosts where virtual machines share more than that, such as a rack.
+	Host string
 	// DataDir is a directory on a local disk, for this program alone, made if need be.
 	// It keeps what is needed to start while the registry, the store or both are out
 	// of reach: in node the last table with its manifests, in cache what was fetched
@@ -141,10 +145,7 @@ func (m *member) checkBuild() error {
 	if err != nil {
 		return err
 	}
-	address := m.Address
-	if m.Peers != nil {
-		address = cmp.Or(address, m.Peers.Address, m.Peers.Listen)
-	}
+	address := m.identityAddress()
 	if m.Identity == assembly.AddressIdentity {
 		if err := assembly.CheckAddress(address); err != nil {
 			return fmt.Errorf("identity: %w", err)
@@ -156,6 +157,14 @@ func (m *member) checkBuild() error {
 		Scan: publish.FS(m.Build).Scan, Logger: m.log,
 	}
 	return nil
+}
+
+// identityAddress is the address that the identity "address" is made of.
+func (m *member) identityAddress() string {
+	if m.Peers == nil {
+		return m.Address
+	}
+	return cmp.Or(m.Address, m.Peers.Address, m.Peers.Listen)
 }
 
 // openOrigin opens registry and store. kept says that DataDir has something to begin from.

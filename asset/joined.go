@@ -142,7 +142,7 @@ func (j *joined) assembled() assembly.Config {
 	data := assembly.DataDir(j.DataDir)
 	c := assembly.Config{
 		Node: node.Config{
-			Name: j.Name, Address: j.Address, Version: version(), Side: j.side, Logger: j.log,
+			Name: j.Name, Address: j.Address, Host: j.Host, Version: version(), Side: j.side, Logger: j.log,
 			Poll: j.Poll, Drain: peersDrain, StateDir: data.State(),
 		},
 		Backends: j.origin, Memory: j.Memory, Spool: data.Spool(), Cache: data.Objects(), CacheBytes: j.CacheBytes,

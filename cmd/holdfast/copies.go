@@ -21,13 +21,15 @@ import (
 type copyOptions struct {
 	copies int
 	rate   int64
+	host   string
 }
 
 func (o *copyOptions) flags(flags *pflag.FlagSet) {
 	o.copies, o.rate = assembly.Copies, assembly.Rate
 	flags.Var(&value[int]{&o.copies, parseCopies, "number", "2"}, "copies", "without a shared store: on how many other nodes each build of a node should be; 0: this node copies nothing")
 	flags.Var(&value[int64]{&o.rate, parseCopyRate, "rate", "32MiB/s"}, "copy-rate", "how fast this node copies builds of others, at most")
-	configurable(flags, "copies", "copy-rate")
+	flags.StringVar(&o.host, "host-id", "", "what identifies this node's machine: copies go to other machines first (nodes on one kernel are on one machine)")
+	configurable(flags, "copies", "copy-rate", "host-id")
 }
 
 func parseCopies(text string) (int, error) {

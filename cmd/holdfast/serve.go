@@ -250,12 +250,24 @@ func isAddress(text string) bool {
 }
 
 // listen opens a node with its listeners. Whoever ran the node closes it.
-func (c *cli) listen(ctx context.Context, from *assembly.Backends, o serveOptions, log *slog.Logger) (*assembly.Node, error) {
+func (c *cli) listen(ctx context.Context, from *assembly.Backends, o serveOptions, log *slog.Logger) (n *assembly.Node, err error) {
 	config, err := c.assembled(from, o, log)
 	if err != nil {
 		return nil, err
 	}
-	n, err := assembly.Open(ctx, config)
+	if config.Node.Admin != "" || config.Node.Inherited.Admin != nil {
+		api, err := c.packAPI()
+		if err != nil {
+			return nil, err
+		}
+		config.Node.Packs = api
+		defer func() {
+			if err == nil {
+				api.Use(c.packs(n, &config, o))
+			}
+		}()
+	}
+	n, err = assembly.Open(ctx, config)
 	if errors.Is(err, syscall.EADDRINUSE) && o.reusePort {
 		err = hinted(err, "what listens there shares its addresses with nobody: a node that hands over was started with --reuse-port itself, by the same user; or choose other addresses with --listen and --admin")
 	}
@@ -272,7 +284,7 @@ func (c *cli) assembled(from *assembly.Backends, o serveOptions, log *slog.Logge
 			Name: o.name, Version: programVersion(), Side: o.side, Logger: log, Own: o.build.own,
 			Listen: o.listen, Admin: o.admin, ReusePort: o.reusePort, Inherited: o.inherited, Certificates: o.certificates, ProxyProtocol: o.clients.protocolProxies(),
 			Standard: o.http == "standard", DebugHeaders: o.debugHeaders, Access: o.access, Poll: o.poll, Drain: o.drain, Notice: o.notice,
-			StateDir: c.stateDir(), AcceptRegistry: o.accept,
+			StateDir: c.stateDir(), AcceptRegistry: o.accept, Host: o.copies.host,
 		},
 		Backends: from, Memory: o.memory, Spool: c.dataDir().Spool(), DeltaMemory: o.deltas,
 		LocalStore: c.ownStore(), Copies: o.copies.copies, CopyRate: o.copies.rate,

@@ -23,9 +23,13 @@ type Status struct {
 
 // Handler answers /healthz (the process runs) and /readyz (200 when status says
 // ready, else 503), both with one JSON object and never cached, and /metrics with
-// metrics, which may be nil.
-func Handler(status func() Status, metrics http.Handler) http.Handler {
+// metrics and /packs with packs, each of which may be nil.
+func Handler(status func() Status, metrics, packs http.Handler) http.Handler {
 	mux := http.NewServeMux()
+	if packs != nil {
+		mux.Handle("/packs", packs)
+		mux.Handle("/packs/", packs)
+	}
 	if metrics != nil {
 		mux.Handle("GET /metrics", metrics)
 	}

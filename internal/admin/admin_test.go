@@ -32,7 +32,7 @@ func TestHandler(t *testing.T) {
 	} {
 		t.Run(c.method+" "+c.path, func(t *testing.T) {
 			w := httptest.NewRecorder()
-			Handler(func() Status { return c.status }, nil).ServeHTTP(w, httptest.NewRequest(c.method, c.path, nil))
+			Handler(func() Status { return c.status }, nil, nil).ServeHTTP(w, httptest.NewRequest(c.method, c.path, nil))
 			if w.Code != c.code {
 				t.Errorf("status %d, want %d", w.Code, c.code)
 			}
@@ -57,7 +57,7 @@ func TestEachRequestAsksAnew(t *testing.T) {
 	s := httptest.NewServer(Handler(func() Status {
 		asked++
 		return Status{Ready: asked > 1}
-	}, nil))
+	}, nil, nil))
 	defer s.Close()
 	code := func(method, path string) (int, string) {
 		r, err := http.NewRequestWithContext(t.Context(), method, s.URL+path, nil)

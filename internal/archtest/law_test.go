@@ -56,7 +56,7 @@ func theLaw() law {
 			"asset/local":     ". asset internal/kv internal/kv/sqlitekv internal/store internal/store/dirstore",
 			"asset/s3":        ". asset internal/store internal/store/bucketstore",
 			"asset/zookeeper": ". asset internal/kv internal/kv/zkkv",
-			"cmd/holdfast": ". asset internal/admin internal/blob internal/assembly internal/clock internal/coding internal/delta internal/durable internal/fastpath internal/front internal/hook " +
+			"cmd/holdfast": ". asset internal/admin internal/blob internal/assembly internal/clock internal/coding internal/delta internal/durable internal/fastpath internal/front internal/hook internal/packapi " +
 				"internal/kv internal/kv/etcdkv internal/kv/memkv internal/kv/sqlitekv internal/kv/zkkv internal/lifecycle internal/metrics internal/urls " +
 				"internal/live internal/node internal/peer internal/prune internal/publish internal/registry internal/replica internal/scrub internal/serve " +
 				"internal/store internal/store/bucketstore internal/store/dirstore internal/store/memstore internal/wait",
@@ -64,7 +64,8 @@ func theLaw() law {
 			"internal/admin":      ". internal/lifecycle internal/live internal/registry",
 			"internal/archtest":   "",
 			"internal/blob":       ". internal/durable internal/hangpool internal/wait",
-			"internal/assembly":   ". internal/blob internal/coding internal/delta internal/durable internal/live internal/metrics internal/node internal/prune internal/publish internal/registry internal/replica internal/store internal/store/dirstore internal/wait",
+			"internal/assembly":   ". internal/blob internal/coding internal/delta internal/durable internal/live internal/metrics internal/node internal/peer internal/prune internal/publish internal/registry internal/replica internal/store internal/store/dirstore internal/urls internal/wait",
+			"internal/packapi":    ". internal/assembly internal/node internal/publish internal/urls",
 			"internal/clock":      "",
 			"internal/coding":     ".",
 			"internal/delta":      ". internal/blob internal/coding internal/live internal/wait",
@@ -118,7 +119,7 @@ func theLaw() law {
 			"database/sql":   "internal/kv/sqlitekv",
 			"log":            "", // log/slog, injected
 			"log/slog":       "*",
-			"net/http":       "asset cmd/holdfast internal/admin internal/blob internal/fastpath internal/front internal/hook internal/metrics internal/node internal/peer internal/serve internal/store/bucketstore examples/... bench/... test/...",
+			"net/http":       "asset cmd/holdfast internal/admin internal/blob internal/fastpath internal/front internal/hook internal/metrics internal/node internal/packapi internal/peer internal/serve internal/store/bucketstore examples/... bench/... test/...",
 			"net/http/pprof": "", // registers itself
 			"os/exec":        "cmd/holdfast internal/hook bench/... test/...",
 			"plugin":         "",

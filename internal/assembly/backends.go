@@ -49,6 +49,8 @@ type Backends struct {
 	Bytes     blob.Fetcher
 	// Store returns the store, opening it if nobody did so yet.
 	Store func(context.Context) (*store.Store, error)
+	// Truth returns the registry itself: ErrUnavailable while it was never reached.
+	Truth func(context.Context) (*registry.Registry, error)
 	Reach func(context.Context) error // see node.Config; nil if the store is open
 
 	// What was open when the node began; nil for what was out of reach.
@@ -62,6 +64,7 @@ type Backends struct {
 func BackendsOf(r *registry.Registry, s *store.Store, held ...io.Closer) *Backends {
 	return &Backends{
 		Registry: r, Manifests: s, Bytes: s, Store: func(context.Context) (*store.Store, error) { return s, nil },
+		Truth:  func(context.Context) (*registry.Registry, error) { return r, nil },
 		Opened: r, OpenedStore: s, held: held,
 	}
 }

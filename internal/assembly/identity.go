@@ -33,12 +33,20 @@ func ParseIdentity(text string) (Identity, error) {
 func (i Identity) String() string { return i.text }
 
 // release returns the ID of the release that a build is on a node.
-func (i Identity) release(m *holdfast.Manifest, name, address string) (holdfast.ReleaseID, error) {
+// A pack never has the ID of a build with the same files, whose plain URLs lead to it.
+func (i Identity) release(m *holdfast.Manifest, pack bool, name, address string) (holdfast.ReleaseID, error) {
+	kind := ""
+	if pack {
+		kind = "\npack"
+	}
 	with := func(what string) holdfast.ReleaseID {
-		return holdfast.DigestOf([]byte(m.Digest().String() + "\n" + what)).AutoID()
+		return holdfast.DigestOf([]byte(m.Digest().String() + "\n" + what + kind)).AutoID()
 	}
 	switch i.text {
 	case ContentIdentity:
+		if pack {
+			return with(""), nil
+		}
 		return m.Digest().AutoID(), nil
 	case NodeIdentity:
 		return with(name), nil

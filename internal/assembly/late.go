@@ -3,6 +3,7 @@ package assembly
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 
@@ -31,7 +32,7 @@ func newLate(c Cluster, opened *registry.Registry) *late {
 
 // origin is one whose store, and whose registry if opened is nil, come later.
 func (l *late) origin(r node.Registry, opened *registry.Registry, held ...io.Closer) *Backends {
-	return &Backends{Registry: r, Manifests: l, Bytes: l, Store: l.open, Reach: l.reach, Opened: opened, held: held}
+	return &Backends{Registry: r, Manifests: l, Bytes: l, Store: l.open, Truth: l.truth, Reach: l.reach, Opened: opened, held: held}
 }
 
 // Close closes what was opened.
@@ -63,6 +64,20 @@ func (l *late) registry() node.Registry {
 		l.held, l.opened = append(l.held, closer), r
 		return r, nil
 	})
+}
+
+// truth returns the registry if it is open.
+func (l *late) truth(ctx context.Context) (*registry.Registry, error) {
+	select {
+	case <-l.gate:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	defer func() { l.gate <- struct{}{} }()
+	if l.opened == nil {
+		return nil, fmt.Errorf("%w: the registry was not reached since this node began", holdfast.ErrUnavailable)
+	}
+	return l.opened, nil
 }
 
 // reach opens the store.

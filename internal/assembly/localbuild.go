@@ -26,28 +26,41 @@ type LocalBuild struct {
 	Scan func(context.Context, publish.ScanOptions) (*publish.Build, error)
 	// Logger gets what is wrong with the build, and yet no reason to refuse it.
 	Logger *slog.Logger
+
+	pack  holdfast.PackName  // that it is; zero for a build
+	known *registry.Snapshot // of the registry; nil: it is read
 }
 
 // Publish stores what the store lacks of the build and adds the release, unless it is
 // there. Errors: those of publish.Publish, and registry.ErrPublished.
 func (b LocalBuild) Publish(ctx context.Context, r *registry.Registry, s *store.Store) (*publish.Result, error) {
-	snap, err := r.Refresh(ctx, nil)
-	if err != nil {
-		return nil, err
+	result, _, _, err := b.publish(ctx, r, s)
+	return result, err
+}
+
+// publish also returns what was published, and the settings of the app. Packs are small:
+// waiting for another node that publishes the same one takes longer than doing it.
+func (b LocalBuild) publish(ctx context.Context, r *registry.Registry, s *store.Store) (*publish.Result, *publish.Build, *holdfast.Settings, error) {
+	snap, err := b.known, error(nil)
+	if snap == nil {
+		if snap, err = r.Refresh(ctx, nil); err != nil {
+			return nil, nil, nil, err
+		}
 	}
 	settings := snap.Settings(b.App)
 	build, id, err := b.read(ctx, &settings)
 	if err != nil {
-		return nil, err
+		return nil, nil, nil, err
 	}
 	if err := r.TakeBuilds(ctx, b.App, b.Create); err != nil { // before there is a release that could be a published one
-		return nil, err
+		return nil, nil, nil, err
 	}
 	b.tellUnpinned(ctx, build, &settings, id)
-	return publish.Publish(ctx, publish.Deps{Store: s, Registry: r, Logger: b.Logger}, build, publish.Options{
+	result, err := publish.Publish(ctx, publish.Deps{Store: s, Registry: r, Logger: b.Logger}, build, publish.Options{
 		App: b.App, ID: id, Settings: settings, Effort: coding.Fast, Local: true, Apps: r.Apps,
-		OwnStore: b.Own != nil, By: "node " + b.Name,
+		Pack: b.pack, OwnStore: b.Own != nil || !b.pack.IsZero(), By: "node " + b.Name,
 	})
+	return result, build, &settings, err
 }
 
 // tellUnpinned logs what the build's pages load from other releases although they are pinned.
@@ -110,7 +123,7 @@ func (b LocalBuild) read(ctx context.Context, s *holdfast.Settings) (*publish.Bu
 	if err != nil {
 		return nil, holdfast.ReleaseID{}, err
 	}
-	id, err := b.Identity.release(build.Manifest, b.Name, b.Address)
+	id, err := b.Identity.release(build.Manifest, !b.pack.IsZero(), b.Name, b.Address)
 	return build, id, err
 }
 

@@ -12,6 +12,7 @@ import (
 	holdfast "github.com/holdfast-web/holdfast"
 	"github.com/holdfast-web/holdfast/internal/blob"
 	"github.com/holdfast-web/holdfast/internal/durable"
+	"github.com/holdfast-web/holdfast/internal/peer"
 	"github.com/holdfast-web/holdfast/internal/replica"
 	"github.com/holdfast-web/holdfast/internal/store"
 	"github.com/holdfast-web/holdfast/internal/store/dirstore"
@@ -107,6 +108,41 @@ func (l lent) OpenLocal(ctx context.Context, ref blob.Ref) (blob.Content, error)
 		return nil, errors.Join(holdfast.ErrNotFound, err)
 	}
 	return l.Open(ctx, ref)
+}
+
+// texts are those in the store. Lists of pages are objects there, and found by their names.
+type texts struct{ open opener }
+
+// textTimeout bounds reading one: the store is on a local disk.
+const textTimeout = 5 * time.Second
+
+// Text implements peer.Texts.
+func (t texts) Text(kind peer.Kind, d holdfast.Digest) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), textTimeout)
+	defer cancel()
+	s, err := t.open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	switch kind {
+	case peer.Manifest:
+		m, err := s.Manifest(ctx, d)
+		if err != nil {
+			return nil, err
+		}
+		return m.Bytes(), nil
+	case peer.Inventory:
+		inv, err := s.Inventory(ctx, d)
+		if err != nil {
+			return nil, err
+		}
+		return inv.Bytes(), nil
+	}
+	p, err := s.Pages(ctx, holdfast.Object{Name: holdfast.ObjectName{Digest: d}, Digest: d})
+	if err != nil {
+		return nil, err
+	}
+	return p.Bytes(), nil
 }
 
 // dead removes from the store what was taken down.

@@ -132,7 +132,7 @@ func (n *Node) config(c Config, log *slog.Logger) node.Config {
 		nc.Holders = append(nc.Holders, dead{from.Store})
 		nc.Replica = own.replica(from.Store, c.Copies, cmp.Or(c.CopyRate, Rate), c.Floor, log)
 		if nc.Peering != nil {
-			nc.Peering.Objects = lent{n.Blobs, from.Store}
+			nc.Peering.Objects, nc.Peering.Texts = lent{n.Blobs, from.Store}, texts{from.Store}
 		}
 	}
 	if nc.NoElection = c.Lead == nil; !nc.NoElection {

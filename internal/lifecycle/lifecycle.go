@@ -103,11 +103,12 @@ type assessor struct {
 }
 
 // ranks numbers releases among those that `keep` compares, from 1: formerly live ones,
-// the most recently live first, and those never live, newest first.
+// the most recently live first, and those never live, newest first. Packs are not among
+// them: each is needed until its last owner has left, and a node may own a thousand.
 func ranks(infos []registry.ReleaseInfo) map[holdfast.ReleaseID]int {
 	rank := make(map[holdfast.ReleaseID]int, len(infos))
 	number := func(states ...holdfast.State) {
-		some := slices.DeleteFunc(slices.Clone(infos), func(r registry.ReleaseInfo) bool { return !slices.Contains(states, r.State) })
+		some := slices.DeleteFunc(slices.Clone(infos), func(r registry.ReleaseInfo) bool { return !r.Pack.IsZero() || !slices.Contains(states, r.State) })
 		slices.SortStableFunc(some, func(a, b registry.ReleaseInfo) int {
 			return cmp.Or(-cmp.Compare(liveFirst(a), liveFirst(b)), b.Drained.Compare(a.Drained), since(&b).Compare(since(&a)))
 		})
@@ -182,7 +183,7 @@ func (a *assessor) fixed(r *registry.ReleaseInfo) []Reason {
 // served returns the reasons to keep a release that is served and not live.
 func (a *assessor) served(r *registry.ReleaseInfo, keep func(Cause, time.Time, string, ...any)) {
 	s := &a.app.Settings
-	if n := a.rank[r.ID]; n <= s.Keep {
+	if n, ranked := a.rank[r.ID]; ranked && n <= s.Keep {
 		if r.State == holdfast.Published {
 			keep(Recent, time.Time{}, "number %d of the %d newest that were never live", n, s.Keep)
 		} else {

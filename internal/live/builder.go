@@ -3,6 +3,7 @@ package live
 import (
 	"cmp"
 	"slices"
+	"time"
 
 	holdfast "github.com/holdfast-web/holdfast"
 	"github.com/holdfast-web/holdfast/internal/registry"
@@ -128,7 +129,7 @@ func (ab *appBuilder) update(side holdfast.Side, state *registry.AppState, build
 	}
 	for id, s := range ab.slots {
 		app.releases[id.String()] = s.release
-		if s.release.State == holdfast.Live {
+		if s.release.State == holdfast.Live && !s.release.Pack {
 			app.lives = append(app.lives, s.release)
 		}
 	}
@@ -159,7 +160,11 @@ func (ab *appBuilder) wanted(side holdfast.Side, state *registry.AppState, build
 	wanted, incomplete := make(map[holdfast.ReleaseID]*Release, len(state.Releases)), false
 	for i := range state.Releases {
 		info := &state.Releases[i]
-		r := &Release{ID: info.ID, State: info.State, Published: info.Published, Plain: info.Published, Rebound: info.Rebound(), Asked: ab.counter(info.ID)}
+		r := &Release{ID: info.ID, State: info.State, Published: info.Published, Plain: info.Published, Rebound: info.Rebound(), Pack: !info.Pack.IsZero(), Asked: ab.counter(info.ID)}
+		if r.Pack { // whose stamps have fractions, which Last-Modified has not
+			r.Published = r.Published.Truncate(time.Second)
+			r.Plain = r.Published
+		}
 		if !info.Activated.IsZero() {
 			r.Plain = info.Activated
 		}
@@ -251,6 +256,9 @@ func (r *Release) sameContent(o *Release) bool {
 // to content URLs only if content is set.
 func (ab *appBuilder) hold(s *slot, paths touched, content bool) {
 	before, now := s.held, s.release.build
+	if s.release.Pack { // no URL without its ID leads to its files
+		now = nil
+	}
 	paths.build(before, content)
 	if before == now {
 		return

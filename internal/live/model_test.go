@@ -128,7 +128,7 @@ func (m *model) snapshot() *registry.Snapshot {
 		})
 	}
 	slices.Reverse(s.Releases)
-	if m.state == nil || !gocmp.Equal(m.state, s, gocmp.AllowUnexported(holdfast.AppName{}, holdfast.Side{}, holdfast.ReleaseID{}, holdfast.Mount{}, holdfast.Settings{})) {
+	if m.state == nil || !gocmp.Equal(m.state, s, gocmp.AllowUnexported(holdfast.AppName{}, holdfast.Side{}, holdfast.ReleaseID{}, holdfast.Mount{}, holdfast.PackName{}, holdfast.Settings{})) {
 		m.state = s
 	}
 	return &registry.Snapshot{Registry: "r1", Revision: int64(m.clock), Apps: []*registry.AppState{m.state}}

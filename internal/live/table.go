@@ -152,8 +152,10 @@ type Release struct {
 	Plain time.Time
 	// Rebound: the ID named other files before, so that it does not prove any bytes.
 	Rebound bool
-	Memo    atomic.Value // for the serving layer
-	Asked   *Asked       // shared by all values of one release on this node
+	// Pack: only URLs that name the ID lead to its files.
+	Pack  bool
+	Memo  atomic.Value // for the serving layer
+	Asked *Asked       // shared by all values of one release on this node
 
 	build *Contents
 	pages map[string]*Entry // pinned variants of documents by path, where these are served

@@ -163,7 +163,7 @@ func (a *App) Upgrades(back int) (all []Upgrade) {
 // the one that is live on this one.
 func (a *App) former(n int) (all []*Release) {
 	for r := range a.Releases {
-		if r != a.side && r.Loaded() && (r.State == holdfast.Live || r.State == holdfast.Draining) {
+		if r != a.side && !r.Pack && r.Loaded() && (r.State == holdfast.Live || r.State == holdfast.Draining) {
 			all = append(all, r)
 		}
 	}

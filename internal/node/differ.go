@@ -30,7 +30,7 @@ func differences(t *live.Table, own map[holdfast.AppName]holdfast.ReleaseID) map
 		}
 		var found []registry.Difference
 		for theirs := range app.Releases {
-			if theirs.SameBuild(ours) || theirs.State != holdfast.Live || !theirs.Loaded() || len(found) == differMost {
+			if theirs.Pack || theirs.SameBuild(ours) || theirs.State != holdfast.Live || !theirs.Loaded() || len(found) == differMost {
 				continue
 			}
 			if d := difference(ours, theirs); d.Differ > 0 {

@@ -119,7 +119,7 @@ func (n *Node) servers(ctx context.Context) (all []*server) {
 		}
 	}
 	if n.admin != nil {
-		add(n.admin, front.ServerConfig{Handler: admin.Handler(n.Status, n.config.Metrics)})
+		add(n.admin, front.ServerConfig{Handler: admin.Handler(n.Status, n.config.Metrics, n.config.Packs)})
 	}
 	if n.peers != nil {
 		add(n.peers, n.peerServer())

@@ -78,6 +78,13 @@ type Config struct {
 	Meter   serve.Meter
 	Metrics http.Handler
 
+	// Packs answers /packs on Admin; nil for a node without.
+	Packs http.Handler
+
+	// Host identifies the machine that the node runs on, for copies: those on one host are
+	// lost together. "": nodes whose clock is the same are on one host.
+	Host string
+
 	Standard     bool          // net/http answers all requests of the sites
 	DebugHeaders bool          // which node answered, and the origin of the bytes
 	Poll         time.Duration // of the registry, on top of its hints (5 s)
@@ -138,6 +145,7 @@ type Node struct {
 	warmth    warmth
 	ahead     ahead
 	usage     usage
+	packs     packs
 	missing   missing
 	newcomer  atomic.Pointer[registry.NodeInfo] // the node's entry, while others may not know its build
 	store     reason                            // open

@@ -42,6 +42,7 @@ type Peering struct {
 	Client  *peer.Client // for requests to other nodes; Blobs should use the same
 	Secrets peer.Secrets
 	Objects peer.Objects // to answer from
+	Texts   peer.Texts   // to answer from besides what the node kept; nil for none
 }
 
 // NewPeering returns the peering of a node that answers on listen, and is known to others
@@ -93,11 +94,25 @@ func (n *Node) PeerAddr() string {
 
 func (n *Node) peerServer() front.ServerConfig {
 	p := n.config.Peering
-	c := peer.ServerConfig{Secrets: p.Secrets, Address: p.Address, Objects: p.Objects, Logger: n.config.Logger}
-	if n.state != nil {
+	c := peer.ServerConfig{Secrets: p.Secrets, Address: p.Address, Objects: p.Objects, Texts: p.Texts, Logger: n.config.Logger}
+	switch {
+	case n.state != nil && p.Texts != nil:
+		c.Texts = either{n.state, p.Texts}
+	case n.state != nil:
 		c.Texts = n.state
 	}
 	return front.ServerConfig{Handler: peer.NewServer(c), TLS: p.TLS, HTTP1: true, HeaderBytes: peerHeaderBytes}
+}
+
+// either has the texts of both: what a node just stored it may not have kept yet.
+type either struct{ first, second peer.Texts }
+
+func (e either) Text(kind peer.Kind, d holdfast.Digest) ([]byte, error) {
+	data, err := e.first.Text(kind, d)
+	if errors.Is(err, holdfast.ErrNotFound) {
+		return e.second.Text(kind, d)
+	}
+	return data, err
 }
 
 // meet keeps the list of peers, until ctx ends. With the registry out of reach the

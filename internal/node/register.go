@@ -60,6 +60,13 @@ func (n *Node) registered(ctx context.Context) error {
 		return fmt.Errorf("register node: %w", err)
 	}
 	defer entry.Close()
+	call, cancel = context.WithTimeout(ctx, registryCall)
+	err = n.packs.register(call, entry)
+	cancel()
+	if err != nil {
+		return err
+	}
+	defer n.packs.unregister()
 	info := entry.Info()
 	defer n.introduce(&info)()
 	for {
@@ -114,7 +121,7 @@ func (n *Node) info() registry.NodeInfo {
 		peer = n.config.Peering.Address
 	}
 	return registry.NodeInfo{
-		Name: n.config.Name, Side: n.config.Side, Address: n.address(), Peer: peer, Version: n.config.Version,
+		Name: n.config.Name, Side: n.config.Side, Address: n.address(), Peer: peer, Host: n.config.Host, Version: n.config.Version,
 		Own: n.config.Own, Started: n.started, Seen: time.Now().UTC(), Revision: t.Revision, Ready: n.readyOf(t), Asked: n.usage.asked(),
 		Differs: differences(t, n.config.Own), Copies: n.copies(), Prepares: true, Beat: int(math.Ceil(n.config.Report.Seconds())), Failing: n.failing(t), TakenDown: n.takenDown.Load(),
 	}
@@ -129,7 +136,7 @@ func (n *Node) readyOf(t *live.Table) map[holdfast.AppName][]holdfast.ReleaseID 
 			if r == app.Live() && n.config.Warmer != nil && !n.warmth.has(warmKey{app.Name, r.ID}) {
 				continue
 			}
-			if r.Loaded() && (r.State == holdfast.Live || r.State == holdfast.Draining) {
+			if r.Loaded() && !r.Pack && (r.State == holdfast.Live || r.State == holdfast.Draining) {
 				ready[app.Name] = append(ready[app.Name], r.ID)
 			}
 		}

@@ -42,6 +42,9 @@ func (p *publication) findOwn() error {
 		case r.Manifest != p.build.Manifest.Digest():
 			return fmt.Errorf("release %s of app %s %w with other files: an ID is never bound to another build; choose another ID, or auto",
 				p.ID, p.App, holdfast.ErrExists)
+		case r.Pack.IsZero() != p.Pack.IsZero():
+			return fmt.Errorf("release %s of app %s %w, and a pack cannot share its ID with a release that is none: give it another identity",
+				p.ID, p.App, holdfast.ErrExists)
 		case r.State.Servable():
 			p.own = r
 			p.result.Release, p.result.Outcome, p.result.Unchanged = r.Release, registry.Unchanged, true

@@ -33,6 +33,8 @@ type Options struct {
 	Local bool
 	// damaged are objects that hold other bytes than they say.
 	damaged map[holdfast.ObjectName]bool
+	// Pack is the name of the pack that the build is; zero for none. See holdfast.Release.
+	Pack holdfast.PackName
 	// OwnStore: no other publisher stores to this store, so that waiting for one that
 	// publishes the same build is of no use.
 	OwnStore bool
@@ -210,7 +212,7 @@ func newPublication(ctx context.Context, d Deps, b *Build, o Options) (_ *public
 	p := &publication{Deps: d, Options: o, build: b, reusedFrom: make(map[holdfast.ReleaseID]holdfast.Digest), made: make(map[holdfast.Digest][]holdfast.Object), progress: newProgress(o.Progress)}
 	p.ledger = ledger{store: d.Store, release: o.ID, build: b.Manifest, settings: o.Settings, known: make(map[holdfast.Digest]compared)}
 	p.result = &Result{Release: holdfast.Release{
-		App: o.App, ID: o.ID, Manifest: b.Manifest.Digest(), Files: len(b.Manifest.Files()), Bytes: b.Manifest.Size(),
+		App: o.App, ID: o.ID, Pack: o.Pack, Manifest: b.Manifest.Digest(), Files: len(b.Manifest.Files()), Bytes: b.Manifest.Size(),
 	}}
 	if err := p.readRegistry(ctx); err != nil {
 		return nil, err

@@ -194,7 +194,7 @@ func remove(t testing.TB, d kv.Driver, key string) {
 // plain lets cmp compare the values of this package.
 func plain() cmp.Option {
 	return cmp.Options{
-		cmpopts.EquateComparable(holdfast.AppName{}, holdfast.ReleaseID{}, holdfast.Side{}, holdfast.Mount{}),
+		cmpopts.EquateComparable(holdfast.AppName{}, holdfast.ReleaseID{}, holdfast.Side{}, holdfast.Mount{}, holdfast.PackName{}),
 		cmpopts.IgnoreUnexported(holdfast.Settings{}),
 		cmpopts.EquateEmpty(),
 	}

@@ -31,6 +31,7 @@ type head struct {
 	Flags       map[holdfast.ReleaseID]flags        `json:"flags,omitempty"`
 	Tombstones  int64                               `json:"burials,omitempty"`     // sequence number of the last one
 	Local       bool                                `json:"local,omitempty"`       // nodes bring builds, or once did
+	Packs       bool                                `json:"packs,omitempty"`       // nodes own packs, or once did
 	Recent      []HistoryEntry                      `json:"recent,omitempty"`      // the last activations, oldest first
 	Retirements int64                               `json:"retirements,omitempty"` // sequence number of the last one
 	Hooks       map[holdfast.HookName]EventPosition `json:"hooks,omitempty"`       // the start position of each
@@ -98,6 +99,19 @@ func (h *head) stamp(now, least time.Time) time.Time {
 		if next.Before(t) {
 			next = t
 		}
+	}
+	if whole := next.Truncate(time.Second); !whole.Equal(next) { // after that of a pack
+		next = whole.Add(time.Second)
+	}
+	h.Stamp = next.UTC()
+	return h.Stamp
+}
+
+// stampPack assigns the next stamp to a pack.
+func (h *head) stampPack(now time.Time) time.Time {
+	next := now.UTC().Truncate(time.Microsecond)
+	if least := h.Stamp.Add(time.Microsecond); next.Before(least) {
+		next = least
 	}
 	h.Stamp = next.UTC()
 	return h.Stamp

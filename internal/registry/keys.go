@@ -23,6 +23,7 @@ const (
 	prepareDir  = "holdfast/prepare"
 	sightDir    = "holdfast/sighted"
 	uploadDir   = "holdfast/upload"
+	packsDir    = "holdfast/packs"
 	usageDir    = "holdfast/usage"
 )
 

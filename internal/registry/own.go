@@ -54,8 +54,8 @@ func (r *Registry) readOwners(ctx context.Context, rd *reading) error {
 	if !marksLocal(rd.head.Value) {
 		return nil
 	}
-	keys, got, err := r.ownKeys(ctx, rd.app)
-	if err != nil || len(keys) == 0 {
+	keys, got, err := r.ownKeys(ctx, ownDir(rd.app))
+	if err != nil {
 		return err
 	}
 	rd.owners = make(map[holdfast.ReleaseID]int)
@@ -68,15 +68,14 @@ func (r *Registry) readOwners(ctx context.Context, rd *reading) error {
 		rd.owners[id]++
 		rd.seen = append(rd.seen, seen{key, e.Token})
 	}
-	return nil
+	return r.readPacks(ctx, rd)
 }
 
-// ownKeys reads the keys of the nodes that own releases of app, as a snapshot: the list
+// ownKeys reads the keys of the nodes that own releases, as a snapshot: the list
 // is from one instant, and keys that were listed and still exist have not changed since.
 // If one was deleted in between, its node may have been replaced by another, which is not
 // listed.
-func (r *Registry) ownKeys(ctx context.Context, app holdfast.AppName) ([]string, map[string]kv.Entry, error) {
-	dir := ownDir(app)
+func (r *Registry) ownKeys(ctx context.Context, dir string) ([]string, map[string]kv.Entry, error) {
 	for range tries {
 		names, err := r.db.list(ctx, dir)
 		if err != nil {
@@ -91,7 +90,7 @@ func (r *Registry) ownKeys(ctx context.Context, app holdfast.AppName) ([]string,
 			return keys, got, err
 		}
 	}
-	return nil, nil, fmt.Errorf("read owners of app %s: %w: they change faster than they can be read", app, holdfast.ErrUnavailable)
+	return nil, nil, fmt.Errorf("read owners in %s: %w: they change faster than they can be read", dir, holdfast.ErrUnavailable)
 }
 
 // own plans the change of the head for a node that starts to own a release, if the head

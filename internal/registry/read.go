@@ -19,6 +19,7 @@ type reading struct {
 	versions []version
 	seen     []seen
 	owners   map[holdfast.ReleaseID]int // how many nodes own a release
+	packs    map[string]packsEntry      // by the IDs of the nodes that own them
 }
 
 // seen is a key with its token.
@@ -155,6 +156,7 @@ func (r *Registry) state(ctx context.Context, rd reading, h *head) (*AppState, [
 	}
 	sides := h.resolve(rd.complete(h), rd.head.Modified, func(id holdfast.ReleaseID) bool { return known[id] })
 	state := &AppState{Name: rd.app, Settings: settings, Local: h.Local, Releases: derive(h, sides, releases, history, rd.owners)}
+	addOwners(state.Releases, rd.packs)
 	if h.Removed != nil {
 		state.Removed = h.Removed.At
 	}

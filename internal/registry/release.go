@@ -124,7 +124,7 @@ func (a *addition) add(ctx context.Context, e *edit) error {
 		return err
 	}
 	rel := a.rel
-	rel.Clashes, rel.Published = clashes, e.stamp(time.Time{})
+	rel.Clashes, rel.Published = clashes, e.published(rel)
 	rec := record{rel, a.op, len(e.head.freed[rel.ID])}
 	e.createJSON(bindingKey(e.app, rec.binding()), rec)
 	if rec.Freed == 0 {
@@ -135,6 +135,16 @@ func (a *addition) add(ctx context.Context, e *edit) error {
 	e.publish(rel.ID)
 	a.result, a.outcome = rel, Added
 	return nil
+}
+
+// published returns the publication stamp. A node may add hundreds of packs in a second, so
+// theirs have fractions: they would run ahead of the clock by a second each.
+func (e *edit) published(rel holdfast.Release) time.Time {
+	if rel.Pack.IsZero() {
+		return e.stamp(time.Time{})
+	}
+	e.dirty, e.timed = true, true
+	return e.head.stampPack(e.r.clock())
 }
 
 // restore plans serving a retired or gone release again.

@@ -100,5 +100,7 @@ func fold(history []HistoryEntry, unrecorded []*sideState) map[holdfast.ReleaseI
 
 // newestFirst sorts by publication; stamps of an app are unique.
 func newestFirst(releases []holdfast.Release) {
-	slices.SortFunc(releases, func(a, b holdfast.Release) int { return b.Published.Compare(a.Published) })
+	slices.SortFunc(releases, func(a, b holdfast.Release) int {
+		return b.Published.Compare(a.Published)
+	})
 }

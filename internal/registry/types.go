@@ -21,6 +21,7 @@
 //	holdfast/prepare/<id>            a release that is about to become live, leased; JSON
 //	holdfast/sighted/<node id>       a registered node, until it shuts down cleanly; JSON
 //	holdfast/own/<app>/<node id>     a release that the node owns, plain text, leased
+//	holdfast/packs/<app>/<node id>   packs of the app that the node owns, leased; JSON
 //	holdfast/leader                  the node elected for cluster work, leased; JSON
 //	holdfast/epoch                   the term of the last election, plain text
 //	holdfast/scrub                   the last complete read of the store; JSON
@@ -57,8 +58,10 @@ type ReleaseInfo struct {
 	Sides []holdfast.Side `json:"sides,omitempty"` // on which it is live, sorted
 	// Owners is how many registered nodes brought it; it is live as long as there are
 	// any.
-	Owners int  `json:"owners,omitempty"`
-	Pinned bool `json:"pinned,omitempty"`
+	Owners int `json:"owners,omitempty"`
+	// OwnedBy are the IDs of the nodes that own a pack, sorted.
+	OwnedBy []string `json:"ownedBy,omitempty"`
+	Pinned  bool     `json:"pinned,omitempty"`
 	// Activated is the stamp of the last activation on any side; zero if never live.
 	Activated time.Time `json:"activated,omitzero"`
 	// Drained is when it left its last side or its last owner left; zero unless draining
@@ -219,6 +222,9 @@ type NodeInfo struct {
 	// Own are the releases that the node brought; they are live while its entry exists.
 	// Update cannot change it.
 	Own map[holdfast.AppName]holdfast.ReleaseID `json:"own,omitempty"`
+	// Host names the machine that the node runs on: copies that are on one host are lost
+	// together. "" from nodes of earlier versions.
+	Host string `json:"host,omitempty"`
 	// Differs says, per app, how the node's build differs from those of other running
 	// nodes.
 	Differs map[holdfast.AppName][]Difference `json:"differs,omitempty"`

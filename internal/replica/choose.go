@@ -30,7 +30,7 @@ func Stand(app holdfast.AppName, r *registry.ReleaseInfo, nodes []registry.NodeI
 	var s Standing
 	var able, refusing []registry.NodeInfo
 	for _, n := range latest(nodes) {
-		owns := n.Own[app] == r.ID
+		owns := ownedBy(&n, app, r)
 		if owns {
 			s.Owners = append(s.Owners, n)
 		}
@@ -52,12 +52,21 @@ func Stand(app holdfast.AppName, r *registry.ReleaseInfo, nodes []registry.NodeI
 		}
 	}
 	// A refusing node keeps trying if there are not enough others.
-	s.Chosen = choose(r.Manifest, able, s.copies)
-	s.Chosen = append(s.Chosen, choose(r.Manifest, refusing, s.copies-len(s.Chosen))...)
+	taken := make(map[string]bool)
+	for _, n := range s.Owners {
+		taken[hostOf(&n)] = true
+	}
+	s.Chosen = choose(r.Manifest, able, s.copies, taken)
+	s.Chosen = append(s.Chosen, choose(r.Manifest, refusing, s.copies-len(s.Chosen), taken)...)
 	if s.copies > 0 {
 		s.Wanted = s.copies + min(len(s.Owners), 1)
 	}
 	return s
+}
+
+// ownedBy reports whether a node brought a release, or added it as a pack.
+func ownedBy(n *registry.NodeInfo, app holdfast.AppName, r *registry.ReleaseInfo) bool {
+	return n.Own[app] == r.ID || slices.Contains(r.OwnedBy, n.ID)
 }
 
 // holds reports whether a node claims to have all of a release in its current form.
@@ -86,8 +95,10 @@ func (s *Standing) lacking() bool {
 
 // choose returns k of the candidates by rendezvous hashing: nodes that come or go move
 // nothing between the others. It hashes names, which nodes keep when their addresses
-// change; addresses only distinguish nodes with the same name.
-func choose(manifest holdfast.Digest, candidates []registry.NodeInfo, k int) []registry.NodeInfo {
+// change; addresses only distinguish nodes with the same name. Hosts that are not taken
+// come first, each once: nodes of one host are lost together. Where there are not enough
+// hosts, copies on one protect at least from the loss of a process or a disk.
+func choose(manifest holdfast.Digest, candidates []registry.NodeInfo, k int, taken map[string]bool) []registry.NodeInfo {
 	rank := func(n *registry.NodeInfo) uint64 {
 		sum := sha256.Sum256(append(manifest[:], n.Name...))
 		return binary.BigEndian.Uint64(sum[:8])
@@ -95,8 +106,21 @@ func choose(manifest holdfast.Digest, candidates []registry.NodeInfo, k int) []r
 	slices.SortFunc(candidates, func(a, b registry.NodeInfo) int {
 		return cmp.Or(cmp.Compare(rank(&a), rank(&b)), strings.Compare(a.Name, b.Name), strings.Compare(a.Peer, b.Peer))
 	})
-	return candidates[:min(k, len(candidates))]
+	var chosen, others []registry.NodeInfo
+	for _, n := range candidates {
+		host := hostOf(&n)
+		if len(chosen) == k || host != "" && taken[host] {
+			others = append(others, n)
+			continue
+		}
+		chosen = append(chosen, n)
+		taken[host] = true
+	}
+	return append(chosen, others[:min(max(k-len(chosen), 0), len(others))]...)
 }
+
+// hostOf identifies the machine of a node; "" if it says nothing about that.
+func hostOf(n *registry.NodeInfo) string { return cmp.Or(n.Host, string(n.Clock)) }
 
 // same reports whether two entries belong to one node, possibly restarted.
 func same(a, b *registry.NodeInfo) bool { return a.Name == b.Name && a.Peer == b.Peer }

@@ -104,7 +104,7 @@ func (c *Copier) drops(app holdfast.AppName, r *registry.ReleaseInfo, nodes, sel
 		return false
 	}
 	for _, n := range selves {
-		if n.Own[app] == r.ID {
+		if ownedBy(&n, app, r) {
 			return false
 		}
 	}

@@ -34,7 +34,7 @@ func TestMutants(t *testing.T) {
 		{Name: "the owner is not asked first", File: "copy.go", From: "slices.Concat(s.Owners, s.Holders)", To: "slices.Concat(s.Holders[:0], s.Chosen)", Test: "TestLiar"},
 		{Name: "a failed look-up counts as one that found all", File: "survey.go", From: "if !j.complete {\n			j.looked = time.Time{}", To: "if j.complete {\n			j.looked = time.Time{}", Test: "TestNothingKnown"},
 		{Name: "a node whose disk is full is chosen all the same", File: "choose.go", From: "case refuses(&n, app, r):", To: "case false && refuses(&n, app, r):", Test: "TestFullDisk"},
-		{Name: "who refused is given up where nobody else is left", File: "choose.go", From: "choose(r.Manifest, refusing, s.copies-len(s.Chosen))", To: "choose(r.Manifest, refusing, 0)", Test: "TestFullEverywhere"},
+		{Name: "who refused is given up where nobody else is left", File: "choose.go", From: "choose(r.Manifest, refusing, s.copies-len(s.Chosen), taken)", To: "choose(r.Manifest, refusing, 0, taken)", Test: "TestFullEverywhere"},
 		{Name: "one failure of the store is enough", File: "refuse.go", From: "j.strikes < refuseAfter", To: "j.strikes < 1", Test: "TestFullDisk"},
 		{Name: "who refused never tries again", File: "refuse.go", From: "if j.refused.IsZero() ||", To: "if true ||", Test: "TestFullDisk"},
 		{Name: "who refused tries again at once", File: "refuse.go", From: "c.Clock().Sub(j.refused) < refusal(j.refusals)", To: "false", Test: "TestNearlyFullDisk"},

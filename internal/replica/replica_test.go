@@ -9,6 +9,7 @@ import (
 	"time"
 
 	holdfast "github.com/holdfast-web/holdfast"
+	"github.com/holdfast-web/holdfast/internal/clock"
 	"github.com/holdfast-web/holdfast/internal/registry"
 )
 
@@ -29,7 +30,7 @@ func (c *cluster) wantHolders(id, names string) {
 
 // ranked returns the names in the order of choice for a release.
 func (c *cluster) ranked(id string) (names []string) {
-	for _, n := range choose(c.release(id).Manifest, c.nodes(), len(c.members)) {
+	for _, n := range choose(c.release(id).Manifest, c.nodes(), len(c.members), make(map[string]bool)) {
 		if n.Own[c.app.Name].String() != id {
 			names = append(names, n.Name)
 		}
@@ -164,8 +165,8 @@ func TestChoose(t *testing.T) {
 	count := make(map[string]int)
 	for i := range 1000 {
 		d := holdfast.DigestOf([]byte(fmt.Sprint(i)))
-		all := choose(d, slices.Clone(nodes), 3)
-		fewer := choose(d, slices.Clone(nodes[1:]), 3)
+		all := choose(d, slices.Clone(nodes), 3, make(map[string]bool))
+		fewer := choose(d, slices.Clone(nodes[1:]), 3, make(map[string]bool))
 		kept := 0
 		for _, n := range all {
 			count[n.Name]++
@@ -403,4 +404,54 @@ func TestAwaited(t *testing.T) {
 			t.Errorf("copied, and it waits %v", w)
 		}
 	})
+}
+
+// TestChooseHosts: copies go to hosts that have none first, and where there are not
+// enough hosts, to what there is.
+func TestChooseHosts(t *testing.T) {
+	app := holdfast.DefaultApp()
+	id, err := holdfast.ParseReleaseID("v1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &registry.ReleaseInfo{Release: holdfast.Release{ID: id, Manifest: holdfast.DigestOf([]byte("m"))}, OwnedBy: []string{"a0"}}
+	var nodes []registry.NodeInfo
+	for _, host := range []string{"a", "b", "c"} {
+		for i := range 4 {
+			name := fmt.Sprint(host, i)
+			nodes = append(nodes, registry.NodeInfo{ID: name, Name: name, Peer: name, Host: host, Copies: &registry.Copies{Wanted: 2}})
+		}
+	}
+	hosts := func(nodes []registry.NodeInfo) (all string) {
+		s := Stand(app, r, nodes)
+		if len(s.Owners) != 1 || s.Owners[0].Name != "a0" {
+			t.Errorf("owners %v", s.Owners)
+		}
+		var chosen []string
+		for _, n := range s.Chosen {
+			chosen = append(chosen, n.Host)
+		}
+		slices.Sort(chosen)
+		return strings.Join(chosen, "")
+	}
+	if got := hosts(nodes); got != "bc" {
+		t.Errorf("three hosts: %s", got)
+	}
+	if got := hosts(nodes[:8]); got != "ab" {
+		t.Errorf("two hosts: %s", got)
+	}
+	if got := hosts(nodes[:4]); got != "aa" {
+		t.Errorf("one host: %s", got)
+	}
+	for i := range nodes {
+		nodes[i].Clock, nodes[i].Host = clock.ID(nodes[i].Host), ""
+	}
+	if got := len(Stand(app, r, nodes).Chosen); got != 2 {
+		t.Errorf("%d chosen", got)
+	}
+	for _, n := range Stand(app, r, nodes).Chosen {
+		if n.Clock == "a" {
+			t.Error("a copy lies on the owner's kernel")
+		}
+	}
 }

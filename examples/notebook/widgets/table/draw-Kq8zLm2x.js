@@ -1,0 +1,1 @@
+export function draw(into, what) { into.textContent = "a table: " + what; }
