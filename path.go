@@ -64,6 +64,10 @@ func IsReserved(top string) bool {
 // IsSourceMap reports whether the file at p is a source map, by its name.
 func IsSourceMap(p string) bool { return strings.HasSuffix(p, ".map") }
 
+// IsDocumentExtension reports whether files with this extension, which has no dot, are
+// HTML documents.
+func IsDocumentExtension(ext string) bool { return equalsAny(ext, "html", "htm", "xhtml", "xht") }
+
 // IsDocument reports whether a media type is that of an HTML document.
 func IsDocument(mediaType string) bool {
 	base, _, _ := strings.Cut(mediaType, ";")

@@ -23,7 +23,7 @@ func isLookedUpByName(p, base string) bool {
 	dot := strings.LastIndexByte(base, '.')
 	stem, ext := base[:max(dot, 0)], base[dot+1:]
 	switch {
-	case equalsAny(ext, "html", "htm", "xhtml", "xht", "webmanifest"):
+	case IsDocumentExtension(ext), equalsAny(ext, "webmanifest"):
 		return true
 	case equalsAny(ext, "json"):
 		return hasPrefixFold(stem, "manifest") || tellsOfVersion(p, base)

@@ -9,6 +9,8 @@ import (
 	"os/exec"
 	"os/signal"
 	"slices"
+	"strconv"
+	"strings"
 	"syscall"
 )
 
@@ -61,5 +63,9 @@ func wantsJSON(args []string) bool {
 	if i := slices.Index(args, "--"); i >= 0 {
 		args = args[:i]
 	}
-	return slices.Contains(args, "--json") || slices.Contains(args, "--json=true")
+	return slices.ContainsFunc(args, func(arg string) bool {
+		value, _ := strings.CutPrefix(arg, "--json=")
+		given, _ := strconv.ParseBool(value) // what is no boolean fails as a flag
+		return given || arg == "--json"
+	})
 }

@@ -79,9 +79,10 @@ func sum(h hash.Hash) (d holdfast.Digest) {
 // nil for types without any.
 func analyserOf(p string) func([]byte) clues {
 	base, _, _ := strings.Cut(mediaType(p), ";")
-	switch base {
-	case "text/html", "application/xhtml+xml":
+	if holdfast.IsDocument(base) {
 		return findInHTML
+	}
+	switch base {
 	case "text/css":
 		return findInCSS
 	case "text/javascript":

@@ -70,11 +70,8 @@ func (c *decider) mayShowPage(p string) bool {
 
 // mayBePage reports whether a path ends as that of a page does.
 func mayBePage(p string) bool {
-	switch extension(p) {
-	case "", ".html", ".htm", ".xhtml":
-		return true
-	}
-	return false
+	ext := extension(p)
+	return ext == "" || holdfast.IsDocumentExtension(ext[1:])
 }
 
 func extension(p string) string {
