@@ -22,6 +22,7 @@ packages=(
   nftables=/usr/sbin/nft
   nginx=/usr/sbin/nginx
   haproxy=/usr/sbin/haproxy
+  varnish=/usr/sbin/varnishd
 )
 
 missing=()

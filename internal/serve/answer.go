@@ -28,15 +28,20 @@ func (c *decider) fail(status int, why string) {
 	c.text(why)
 }
 
-// redirect sends the client to the same path with a slash at its end. The path
-// starts with one slash and holds no empty segment, so it names no other host.
-func (c *decider) redirect() {
+// redirect sends the client to the same path with or without a slash at its end. The
+// path starts with one slash and holds no empty segment, so it names no other host.
+func (c *decider) redirect(s slash) {
 	c.d.Status, c.d.Class = 308, redirectBlock()
-	c.d.Location = escaped(c.r.Path) + "/"
+	c.d.Location = escaped(strings.TrimSuffix(c.r.Path, "/"))
+	why := "the page has no slash at the end of its path"
+	if s == added {
+		c.d.Location += "/"
+		why = "the path needs a slash at its end"
+	}
 	if c.r.Query != "" {
 		c.d.Location += "?" + escaped(c.r.Query)
 	}
-	c.text("the path needs a slash at its end")
+	c.text(why)
 }
 
 // escaped encodes characters that a client may have sent unescaped although no URL can

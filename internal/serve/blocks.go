@@ -56,6 +56,8 @@ const (
 	cacheNever     = "no-store"
 	varyCoding     = "Accept-Encoding"
 	varyDeployment = "Accept-Encoding, X-Deployment-Id"
+	// varyNavigation is for apps with a fallback page: all that Request.navigates reads.
+	varyNavigation = "Accept-Encoding, Accept, Sec-Fetch-Dest, Sec-Fetch-Mode"
 	varyDictionary = "Accept-Encoding, Available-Dictionary"
 	allowedMethods = "GET, HEAD, OPTIONS"
 	textPlain      = "text/plain; charset=utf-8"
@@ -151,6 +153,7 @@ type releaseClasses struct {
 	pinnedPolled                 class
 	plainForEver, plainChecked   class
 	selected, document, notFound class
+	fallback, pinnedFallback     class  // pages for routes that only the app knows
 	unproven                     class  // the URL names no release, or another one, that may come to have the file
 	selectedFailed               *Block // selected by the request header, but lacks the file
 }
@@ -180,7 +183,9 @@ func classesOf(a *live.App, r *live.Release) *releaseClasses {
 		selected:       newClass(cachePrivate, varyDeployment, tagged, r.Published, append(id[:1:1], asset...)...),
 		selectedFailed: newBlock(slices.Concat(failureFields(), asset, id[:1])...),
 		document:       newClass(cacheChecked, varyCoding, tagged, r.Plain, id...),
-		notFound:       newClass(cacheNever, varyCoding, "", time.Time{}, append(id, asset...)...),
+		fallback:       newClass(cacheChecked, varyNavigation, tagged, r.Plain, id...),
+		pinnedFallback: newClass(preview, varyNavigation, tagged, r.Published, id...),
+		notFound:       newClass(cacheNever, varyNavigation, "", time.Time{}, append(id, asset...)...),
 	}
 	r.Memo.Store(c)
 	return c
@@ -246,6 +251,10 @@ func appClassesOf(a *live.App) *appClasses {
 	if origin == "" {
 		exposed, methods, headers, age = "", "", "", ""
 	}
+	navigation := ""
+	if s.SPA {
+		navigation = varyNavigation
+	}
 	asset := []Field{
 		{"Access-Control-Allow-Origin", origin},
 		{"Access-Control-Expose-Headers", exposed},
@@ -258,7 +267,7 @@ func appClassesOf(a *live.App) *appClasses {
 		polled:      newClass(cacheChecked, varyCoding, a.Name.String(), time.Time{}, asset...),
 		client:      newClass(cacheChecked, varyCoding, a.Name.String(), time.Time{}, asset...),
 		clientEntry: clientEntry(),
-		failed:      newBlock(append(failureFields(), asset...)...),
+		failed:      newBlock(append(failureFields(), append(asset[:len(asset):len(asset)], Field{"Vary", navigation})...)...),
 		preflight: newBlock(
 			Field{"Allow", allowedMethods},
 			Field{"Access-Control-Allow-Origin", origin},

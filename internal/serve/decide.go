@@ -110,6 +110,8 @@ func (c *decider) route(t *live.Table) {
 	app, rest, slashless := t.Route(hostName(c.r.Host), decoded)
 	c.a, c.d.App = app, app
 	switch {
+	case !ok && app != nil && c.fallsBack() && isRoute(c.r.Path):
+		c.document(rest)
 	case !ok:
 		c.fail(404, "no such path")
 	case app == nil:
@@ -121,7 +123,7 @@ func (c *decider) route(t *live.Table) {
 			c.guess(decoded)
 		}
 	case slashless:
-		c.redirect()
+		c.redirect(added)
 	default:
 		c.resolve(rest)
 	}

@@ -168,7 +168,7 @@ func TestPinned(t *testing.T) {
 		{"/@next/", nil, `200 "next index" private id=next`},
 		{"/@next/soon", nil, `200 "next page" private id=next`},
 		{"/@live/about", script, `200 "live about" checked id=live`},
-		{"/@live/about/", nil, "404"},
+		{"/@live/about/", nil, "308 /@live/about"},
 		{"/@live/docs", nil, "308 /@live/docs/"},
 		{"/@live/docs?a=1&b=/", nil, "308 /@live/docs/?a=1&b=/"},
 		{"/@live/docs/", nil, `200 "live docs" checked id=live`},

@@ -17,36 +17,81 @@ func (c *decider) document(p string) {
 		return
 	}
 	c.d.Release = side
-	e, redirect := find(side, p)
+	e, slash := find(side, p)
 	switch {
-	case redirect:
-		c.redirect()
-		return
-	case e == nil && c.a.Settings.SPA && c.isNavigation(p):
-		e, _ = side.Lookup("index.html")
-	}
-	if e != nil && e.Document {
+	case slash != asGiven:
+		c.redirect(slash)
+	case e != nil && e.Document:
 		c.file(side.Page(e), &classesOf(c.a, side).document)
-		return
+	case c.fallback(side, &classesOf(c.a, side).fallback):
+		c.awaitFile(p)
+	default:
+		c.missing(side, p)
 	}
-	c.missing(side, p)
 }
 
-// find looks a path up in a release, with the ways to request documents. redirect: the
-// path is a directory without its final slash.
-func find(rel *live.Release, p string) (e *live.Entry, redirect bool) {
-	if e, ok := rel.Lookup(p); ok {
-		return e, false
+// fallsBack reports whether the app's fallback page answers the request if no file does.
+func (c *decider) fallsBack() bool { return c.a.Settings.SPA && c.r.navigates() }
+
+// fallback answers with the page that shows the routes of a single-page app, and reports
+// whether rel has one: 200.html, which SvelteKit and Nuxt write beside a prerendered
+// index.html, or index.html.
+func (c *decider) fallback(rel *live.Release, cl *class) bool {
+	if !c.fallsBack() {
+		return false
 	}
-	if p == "" || p[len(p)-1] == '/' {
-		e, _ = rel.Lookup(p + "index.html")
-		return e, false
+	for _, name := range []string{"200.html", "index.html"} {
+		if e, ok := rel.Lookup(name); ok && e.Document {
+			c.file(rel.Page(e), cl)
+			return true
+		}
+	}
+	return false
+}
+
+// awaitFile waits for a file that a newer release may have at p, where the fallback page
+// answers until then. Nobody waits for names that only a route can have.
+func (c *decider) awaitFile(p string) {
+	switch {
+	case mayBePage(p) || !c.a.HasExtension(extension(p)):
+	case holdfast.LooksHashed(p) || c.a.MayCome(p):
+		c.wait("", p)
+	default:
+		c.guess(p)
+	}
+}
+
+// slash says how a path must change before it leads to a document.
+type slash uint8
+
+const (
+	asGiven slash = iota
+	added         // a directory needs a slash at the end
+	removed       // a page does not: Next.js, Docusaurus and VitePress write about.html for /about
+)
+
+// find looks a path up in a release, with the ways to request documents.
+func find(rel *live.Release, p string) (*live.Entry, slash) {
+	if e, ok := rel.Lookup(p); ok {
+		return e, asGiven
+	}
+	page, isDirectory := strings.CutSuffix(p, "/")
+	if p == "" || isDirectory {
+		if e, ok := rel.Lookup(p + "index.html"); ok || p == "" {
+			return e, asGiven
+		}
+		if e, ok := rel.Lookup(page + ".html"); ok && e.Document {
+			return nil, removed
+		}
+		return nil, asGiven
 	}
 	if e, ok := rel.Lookup(p + ".html"); ok {
-		return e, false
+		return e, asGiven
 	}
-	_, redirect = rel.Lookup(p + "/index.html")
-	return nil, redirect
+	if _, ok := rel.Lookup(p + "/index.html"); ok {
+		return nil, added
+	}
+	return nil, asGiven
 }
 
 // isNavigation reports whether a browser wants to display p, and p cannot be an asset: no
@@ -63,7 +108,7 @@ func (c *decider) isNavigation(p string) bool {
 // answers requests for pages, but never a request for an asset.
 func (c *decider) mayShowPage(p string) bool {
 	if mayBePage(p) {
-		return c.r.FetchMode == "" || c.r.FetchMode == "navigate"
+		return c.r.FetchMode == "" && c.r.FetchDest == "" || c.r.navigates()
 	}
 	return c.isNavigation(p)
 }

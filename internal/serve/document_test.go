@@ -26,8 +26,11 @@ func TestDocuments(t *testing.T) {
 		{"/docs/a.b", nil, `200 "live a.b" checked id=live`},
 		{"/404.html", nil, `200 "live 404" checked id=live`},
 
-		{"/no.js", navigate, "404"}, // an asset's name, for any client
-		{"/no/such.png", navigate, "404"},
+		{"/no.js", script, "404"},
+		{"/no/such.png", script, "404"},
+		{"/about/", navigate, "308 /about"}, // as Next.js, Docusaurus and VitePress write pages
+		{"/about/?a=b", script, "308 /about?a=b"},
+		{"/app.js/", script, "404"},
 		{"/no", script, "404"},
 		{"/no", func(r *Request) { r.FetchMode, r.Accept = "cors", "text/html" }, "404"},
 	}
@@ -39,7 +42,33 @@ func TestDocuments(t *testing.T) {
 	}{
 		{"/no", navigate, page, spa},
 		{"/no/", navigate, page, spa},
-		{"/about/", navigate, page, spa},
+		{"/no.js", navigate, "404", spa},
+		{"/no/such.png", navigate, "404", spa},
+		{"/no.js", within("object"), "404", "404"},
+		{"/no.js", within("embed"), "404", "404"},
+		{"/no.js", dest("script"), "404", "404"},
+		{"/no", within("iframe"), page, spa},
+		{"/no", dest("document"), page, spa},
+		{"/no", dest("image"), "404", "404"},
+		{"/@alice", navigate, "404 wait default/@alice", spa + " wait default/@alice"},
+		{"/@alice/followers", navigate, "404 wait default/@alice", spa + " wait default/@alice"},
+		{"/@alice", script, "404 wait default/@alice", "404 wait default/@alice"},
+		{"/item/a%2Fb", navigate, "404", spa},
+		{"/item/a%5Cb", navigate, "404", spa},
+		{"/item/v1%2E2", navigate, "404", spa},
+		{"/item/a%0Ab", navigate, "404", spa},
+		{"/item/%E9", navigate, "404", spa},
+		{"/item/a%2Fb", script, "404", "404"},
+		{"/foo//bar", navigate, "404", spa},
+		{"//foo", navigate, "404", spa},
+		{"/view/https://example.com/x", navigate, "404", spa},
+		{"/search/100%", navigate, "404", spa},
+		{"/search/%zz", navigate, "404", spa},
+		{"/search/" + strings.Repeat("x", 5000), navigate, "404", spa},
+		{"/foo/%2e%2E/bar", navigate, "404", "404"},
+		{"/foo/../bar", navigate, "404", "404"},
+		{"/foo\\bar", navigate, "404", "404"},
+		{"/files/notes.txt", navigate, "404", spa},
 		{"/no/such", accept("text/html"), page, spa},
 		{"/no", accept("application/xhtml+xml, TEXT/HTML;q=0.9"), page, spa},
 		{"/no", accept("text/html;q=0"), page, page},
@@ -49,10 +78,11 @@ func TestDocuments(t *testing.T) {
 		{"/john.doe", navigate, page, spa},
 		{"/john.doe", nil, "404", "404"},
 		{"/v1.2/x", navigate, page, spa},
-		{"/no.html", navigate, page, page},
+		{"/no.html", navigate, page, spa},
 		{"/no.html", nil, page, page},
 		{"/no.html", script, "404", "404"},
 		{"/x/y-Ab3dEf99.zip", navigate, page + " wait default/x/y-Ab3dEf99.zip", spa},
+		{"/y-Ab3dEf99.js", navigate, "404 wait default/y-Ab3dEf99.js", spa + " wait default/y-Ab3dEf99.js"},
 	}
 	withSPA := append([]decision{}, cases...)
 	for _, m := range missing {
@@ -61,6 +91,18 @@ func TestDocuments(t *testing.T) {
 	}
 	t.Run("spa=off", func(t *testing.T) { decisions(t, "main", cases, shop()) })
 	t.Run("spa=on", func(t *testing.T) { decisions(t, "main", withSPA, shop("spa=on")) })
+	t.Run("200.html", func(t *testing.T) {
+		generated := site{app: "default", settings: map[string]string{"spa": "on"}, sides: map[string]string{"main": "r"}, releases: []rel{
+			{id: "r", state: holdfast.Live, files: map[string]string{"index.html": "home", "200.html": "fallback", "a.js": "a"}},
+		}}
+		decisions(t, "main", []decision{
+			{"/", navigate, `200 "home" checked id=r`},
+			{"/user/1", navigate, `200 "fallback" checked id=r`},
+			{"/user/1?dpl=r", navigate, `200 "fallback" checked id=r`},
+			{"/@alice", navigate, `200 "fallback" checked id=r wait default/@alice`},
+			{"/user/1", script, "404"},
+		}, generated)
+	})
 	t.Run("without index", func(t *testing.T) {
 		bare := site{app: "default", settings: map[string]string{"spa": "on"}, sides: map[string]string{"main": "r"}, releases: []rel{
 			{id: "r", state: holdfast.Live, files: map[string]string{"a.js": "a"}},
@@ -68,6 +110,29 @@ func TestDocuments(t *testing.T) {
 		decisions(t, "main", []decision{{"/", navigate, "404"}, {"/x", navigate, "404"}, {"/a.js", navigate, `200 "a" checked vary`}}, bare)
 	})
 }
+
+// TestVaryOfPages: where a page answers navigations and something else answers other
+// requests, both say what decides. So a cache sends neither in place of the other.
+func TestVaryOfPages(t *testing.T) {
+	tab := table(t, "main", shop("spa=on"))
+	for _, path := range []string{"/no.js", "/no", "/@alice", "/item/a%2Fb", "/foo//bar", "/files/notes.txt", "/user/1?dpl=old"} {
+		for name, with := range map[string]func(*Request){"navigation": navigate, "script": script, "accept": accept("text/html"), "other": accept("*/*")} {
+			r := get(path)
+			with(r)
+			d := decideLawfully(t, tab, r)
+			h, err := fieldsOf(d)
+			if err != nil || h["Vary"] != varyNavigation {
+				t.Errorf("%s, %s: %d, Vary %q, %v", path, name, d.Status, h["Vary"], err)
+			}
+		}
+	}
+}
+
+func within(dest string) func(*Request) {
+	return func(r *Request) { r.FetchMode, r.FetchDest = "navigate", dest }
+}
+
+func dest(d string) func(*Request) { return func(r *Request) { r.FetchDest = d } }
 
 // TestGuesses: requests that wait although nothing supports their name, and requests that
 // do not wait.

@@ -171,6 +171,7 @@ func (h *Handler) requestOf(r *http.Request) Request {
 		AcceptEncoding:      field(header, "Accept-Encoding"),
 		AvailableDictionary: field(header, "Available-Dictionary"),
 		DeploymentID:        field(header, "X-Deployment-Id"),
+		FetchDest:           field(header, "Sec-Fetch-Dest"),
 		FetchMode:           field(header, "Sec-Fetch-Mode"),
 		IfMatch:             field(header, "If-Match"),
 		IfModifiedSince:     field(header, "If-Modified-Since"),

@@ -59,7 +59,7 @@ func TestHeaders(t *testing.T) {
 		{"412", "/@old/app.js", func(r *Request) { r.IfMatch = `"x"` }, failure},
 		{"404", "/nothing.js", nil, failure},
 		{"404 of no path", "//", nil, failure},
-		{"404 with a page", "/nothing", navigate, fieldsWith(cors, "Cache-Control", "no-store", "Content-Type", "text/html; charset=utf-8", "Vary", "Accept-Encoding", "Content-Length", "8", "X-Deployment-Id", "live", "Server-Timing", `holdfast;desc="live"`)},
+		{"404 with a page", "/nothing", navigate, fieldsWith(cors, "Cache-Control", "no-store", "Content-Type", "text/html; charset=utf-8", "Vary", varyNavigation, "Content-Length", "8", "X-Deployment-Id", "live", "Server-Timing", `holdfast;desc="live"`)},
 		{"410", "/@dead/dead.js", nil, failure},
 		{"redirect", "/docs", nil, map[string]string{"Cache-Control": "no-cache", "Content-Type": "text/plain; charset=utf-8", "X-Content-Type-Options": "nosniff"}},
 		{"preflight", "/app.js", func(r *Request) { r.Method = "OPTIONS" }, map[string]string{

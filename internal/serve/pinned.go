@@ -18,13 +18,14 @@ func (c *decider) pinned(id, below string, slash bool) {
 		c.full(rel, prefix, file)
 		return
 	}
-	e, redirect := find(rel, below)
-	if e == nil && !redirect && c.form == noForm && c.a.Settings.SPA && c.isNavigation(below) {
-		e, _ = rel.Lookup("index.html") // a preview of a route that only the app knows
-	}
+	e, change := find(rel, below)
 	switch {
-	case !slash || redirect:
-		c.redirect()
+	case !slash:
+		c.redirect(added)
+	case change != asGiven:
+		c.redirect(change)
+	case e == nil && c.form == noForm && c.mayPreview(rel) && c.fallback(rel, &classesOf(c.a, rel).pinnedFallback):
+		// a preview of a route that only the app knows
 	case e == nil || !c.visible(e, rel):
 		c.fail(404, "this release has no such file")
 	case e.Document && c.r.navigates():
@@ -119,8 +120,7 @@ func (c *decider) release(id string) (*live.Release, bool) {
 	c.d.Release = rel
 	switch {
 	case !known:
-		c.fail(404, "no such release")
-		c.wait("@", id)
+		c.unknown(id)
 	case !rel.State.Servable():
 		c.fail(410, "this release is retired")
 	case !rel.Loaded():
@@ -129,6 +129,18 @@ func (c *decider) release(id string) (*live.Release, bool) {
 		return rel, true
 	}
 	return nil, false
+}
+
+// unknown answers for a path that begins with the ID of no release. In a single-page app
+// it may be a route such as /@alice. A release of that name may come, so it waits.
+func (c *decider) unknown(id string) {
+	side := c.a.Live()
+	if c.form != pinnedForm || side == nil || !c.fallback(side, &classesOf(c.a, side).fallback) {
+		c.fail(404, "no such release")
+	} else {
+		c.d.Release = side
+	}
+	c.wait("@", id)
 }
 
 // cutFull splits "~<8 to 64 hex>/<path>".
@@ -187,6 +199,10 @@ func (c *decider) public(e *live.Entry) bool {
 // visible is public for a file of one release: documents of a release that was
 // never live may be hidden.
 func (c *decider) visible(e *live.Entry, rel *live.Release) bool {
-	hidden := e.Document && rel.State == holdfast.Published && !c.a.Settings.Preview
-	return !hidden && c.public(e)
+	return (!e.Document || c.mayPreview(rel)) && c.public(e)
+}
+
+// mayPreview reports whether documents of rel may be shown.
+func (c *decider) mayPreview(rel *live.Release) bool {
+	return rel.State != holdfast.Published || c.a.Settings.Preview
 }

@@ -32,6 +32,7 @@ type Request struct {
 	AcceptEncoding      string
 	AvailableDictionary string
 	DeploymentID        string // X-Deployment-Id
+	FetchDest           string // Sec-Fetch-Dest
 	FetchMode           string // Sec-Fetch-Mode
 	IfMatch             string
 	IfModifiedSince     string
@@ -41,11 +42,18 @@ type Request struct {
 	Range               string
 }
 
-// navigates reports whether a browser wants to display the response or, if it does not
-// say, whether the request accepts HTML by name.
+// navigates reports whether a browser will show the answer as a page (Fetch Metadata,
+// sections 2.1 and 2.2). <object> and <embed> also navigate, but they load assets. A
+// client that sends no fetch metadata navigates if it accepts text/html by name. The
+// answers that depend on this have varyNavigation.
 func (r *Request) navigates() bool {
-	if r.FetchMode != "" {
-		return r.FetchMode == "navigate"
+	switch {
+	case r.FetchDest == "document" || r.FetchDest == "iframe" || r.FetchDest == "frame":
+		return true
+	case r.FetchMode != "":
+		return r.FetchMode == "navigate" && r.FetchDest != "object" && r.FetchDest != "embed"
+	case r.FetchDest != "":
+		return false
 	}
 	for accept := r.Accept; accept != ""; {
 		var item string
@@ -63,7 +71,8 @@ func (r *Request) navigates() bool {
 // can have it: the path must be absolute, without empty, "." or ".." segments,
 // encoded slashes, dots or backslashes, control characters, invalid UTF-8, or
 // the "#" that ends a path and that no client sends.
-// It allocates only where something is encoded.
+// It allocates only where something is encoded. Routes of single-page apps may contain
+// more: see isRoute.
 func decodePath(raw string) (string, bool) {
 	if raw == "" || raw[0] != '/' || len(raw) > 4*holdfast.MaxPath {
 		return "", false
@@ -85,6 +94,30 @@ func decodePath(raw string) (string, bool) {
 		return raw, !high || utf8.ValidString(raw)
 	}
 	return percentDecode(raw)
+}
+
+// isRoute reports whether raw, which is the path of no file, can be a route of a
+// single-page app. A route carries data: empty segments, and bytes that are encoded in
+// any way (RFC 3986, section 2.2). Dot segments and raw control characters never come
+// from a browser.
+func isRoute(raw string) bool {
+	if raw == "" || raw[0] != '/' {
+		return false
+	}
+	for i := range len(raw) {
+		if c := raw[i]; c < ' ' || c == 0x7f || c == '\\' || c == '#' {
+			return false
+		}
+	}
+	for segment := range strings.SplitSeq(raw, "/") {
+		for _, dot := range []string{"%2e", "%2E"} {
+			segment = strings.ReplaceAll(segment, dot, ".")
+		}
+		if segment == "." || segment == ".." {
+			return false
+		}
+	}
+	return true
 }
 
 // badSegment reports whether the segment that rest begins with is empty (and not the last

@@ -28,7 +28,7 @@ func TestHintForRouters(t *testing.T) {
 		{one(nil, nil), "/shop/about", nil, plain},
 		{one(nil, nil), "/shop/gone.js", navigate, plain},
 		{one(map[string]string{"about.html": "<!doctype html>about"}, nil), "/shop/no", navigate, plain},
-		{one(nil, map[string]string{"spa": "on"}), "/shop/gone.js", navigate, plain},
+		{one(nil, map[string]string{"spa": "on"}), "/shop/gone.js", script, plain},
 	} {
 		r, d := &Request{Method: "GET", Path: c.path}, Decision{}
 		if c.with != nil {
@@ -46,7 +46,8 @@ func TestPreviewOfRoutes(t *testing.T) {
 		decisions(t, "main", []decision{
 			{"/user/1?dpl=old", navigate, want},
 			{"/user/1?dpl=old", script, "404"},
-			{"/user/1.js?dpl=old", navigate, "404"},
+			{"/user/1.js?dpl=old", navigate, want},
+			{"/user/1.js?dpl=old", script, "404"},
 			{"/@old/user/1", navigate, "404"}, // relative URLs would not find their files
 		}, shop("spa="+setting))
 	}

@@ -20,6 +20,7 @@ func RequestFields() []RequestField {
 		{"Accept-Encoding", func(r *Request) *string { return &r.AcceptEncoding }},
 		{"Available-Dictionary", func(r *Request) *string { return &r.AvailableDictionary }},
 		{"X-Deployment-Id", func(r *Request) *string { return &r.DeploymentID }},
+		{"Sec-Fetch-Dest", func(r *Request) *string { return &r.FetchDest }},
 		{"Sec-Fetch-Mode", func(r *Request) *string { return &r.FetchMode }},
 		{"If-Match", func(r *Request) *string { return &r.IfMatch }},
 		{"If-Modified-Since", func(r *Request) *string { return &r.IfModifiedSince }},

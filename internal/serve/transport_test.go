@@ -177,7 +177,7 @@ func (w wire) request() *Request {
 	path, query, _ := strings.Cut(w.target, "?")
 	return &Request{
 		Method: w.method, Host: w.hostOr(), Path: path, Query: query, HasBody: w.body != "", Waited: true,
-		Accept: join("Accept"), AcceptEncoding: join("Accept-Encoding"), DeploymentID: join("X-Deployment-Id"), FetchMode: join("Sec-Fetch-Mode"),
+		Accept: join("Accept"), AcceptEncoding: join("Accept-Encoding"), DeploymentID: join("X-Deployment-Id"), FetchDest: join("Sec-Fetch-Dest"), FetchMode: join("Sec-Fetch-Mode"),
 		IfMatch: join("If-Match"), IfModifiedSince: join("If-Modified-Since"), IfNoneMatch: join("If-None-Match"), IfRange: join("If-Range"),
 		IfUnmodifiedSince: join("If-Unmodified-Since"), Range: join("Range"),
 	}

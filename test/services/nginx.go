@@ -14,7 +14,7 @@ import (
 // its own.
 func StartNginx(t testing.TB, server string) (base string) {
 	t.Helper()
-	return startNginx(t, "", "proxy_pass "+server+"; proxy_http_version 1.1; proxy_cache z; add_header X-Cache $upstream_cache_status always;")
+	return startNginx(t, "", cachingLocation(server))
 }
 
 // StartBalancer starts an nginx that sends each request to the next of some servers,
@@ -50,6 +50,17 @@ func startNginx(t testing.TB, global, location string) (base string) {
 		return resp.Body.Close()
 	})
 	return "http://" + address
+}
+
+// StartStubbornNginx is StartNginx that keeps every answer for a minute, also those that
+// say that nothing may be kept. It obeys Vary alone.
+func StartStubbornNginx(t testing.TB, server string) (base string) {
+	t.Helper()
+	return startNginx(t, "", cachingLocation(server)+" proxy_ignore_headers Cache-Control Expires; proxy_cache_valid any 1m;")
+}
+
+func cachingLocation(server string) string {
+	return "proxy_pass " + server + "; proxy_http_version 1.1; proxy_cache z; add_header X-Cache $upstream_cache_status always;"
 }
 
 // nginx is where Debian puts it, which is not on every PATH.
