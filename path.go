@@ -62,7 +62,30 @@ func IsReserved(top string) bool {
 }
 
 // IsSourceMap reports whether the file at p is a source map, by its name.
-func IsSourceMap(p string) bool { return strings.HasSuffix(p, ".map") }
+func IsSourceMap(p string) bool {
+	for _, suffix := range []string{".br", ".gz", ".zst"} { // an encoded form tells as much
+		p = strings.TrimSuffix(p, suffix)
+	}
+	return strings.HasSuffix(p, ".map")
+}
+
+// MediaTypeBrotli is the media type of a file that holds brotli as its own content, such as
+// a download. There is no registered one.
+const MediaTypeBrotli = "application/x-brotli"
+
+// EncodedInItself returns the coding that a file is in as a whole, so that its media type is
+// that of what it holds: "game.wasm.br" has the type application/wasm, and is sent with
+// Content-Encoding: br to everybody. It is Identity for all other files, also for those
+// that hold compressed data as such: "data.csv.gz" has the type application/gzip.
+func EncodedInItself(p, mediaType string) Coding {
+	switch {
+	case strings.HasSuffix(p, ".br") && mediaType != MediaTypeBrotli:
+		return Brotli
+	case strings.HasSuffix(p, ".gz") && mediaType != "application/gzip", strings.HasSuffix(p, ".svgz"):
+		return Gzip
+	}
+	return Identity
+}
 
 // IsDocumentExtension reports whether files with this extension, which has no dot, are
 // HTML documents.

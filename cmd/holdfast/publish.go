@@ -58,10 +58,10 @@ it the name may be a typo. So is a side that the app does not have.
 
 Refused are: other files under an ID that is taken, other bytes under a name that
 carries a hash (browsers keep such files for a year; --allow-clash publishes them
-all the same and never lets them be cached for long again), symlinks that leave
-the directory, and names that differ only in case. Refused as well are a project
-instead of its build, and a build whose pages ask for the files of another release
-(--as-is publishes them); and with --activate the files that another release has
+all the same and never lets them be cached for long again), and symlinks that
+leave the directory. Refused as well are a project instead of its build, and a
+build whose pages ask for the files of another release (--as-is publishes them);
+and with --activate the files that another release has
 already, under a new ID (--same).
 
 JSON keys: app, release, outcome (added, unchanged, restored), dryRun, manifest,

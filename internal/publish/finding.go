@@ -31,6 +31,7 @@ const (
 	FoundNoIndex   Code = "no-index"          // it has no index.html where one is expected
 	FoundNoContent Code = "no-content"        // a browser can do nothing with its files
 	FoundClash     Code = "clash"             // names with a hash had other bytes before
+	FoundCase      Code = "case"              // names differ only in the case of letters
 	FoundAbsolute  Code = "absolute-path"     // scripts name files in a way that cannot be pinned
 )
 
@@ -73,7 +74,20 @@ func (b *Build) Inspect(s *Subject) []Finding {
 	all = append(all, b.shrunk(s)...)
 	all = append(all, b.unroutedPages(s)...)
 	all = append(all, b.unpinned(s)...)
+	all = append(all, b.alike()...)
 	return append(all, b.missingFindings()...)
+}
+
+// alike finds names that URLs tell apart, and some disks do not.
+func (b *Build) alike() []Finding {
+	if len(b.traits.alike) == 0 {
+		return nil
+	}
+	return []Finding{{
+		Code: FoundCase, Severity: Warning,
+		Message: "names differ only in the case of letters: " + listed(b.traits.alike, func(p [2]string) string { return p[0] + " and " + p[1] }),
+		Hint:    "they are different files here, but a build on a disk that ignores case (macOS, Windows) has only one of the two",
+	}}
 }
 
 // missingFindings are the references that lead nowhere, the certain ones first.

@@ -3,13 +3,29 @@ package publish
 import (
 	"path"
 	"strings"
+
+	holdfast "github.com/holdfast-web/holdfast"
 )
 
-// mediaType returns the Content-Type for a file name's extension. It never asks the host,
-// whose table would make the result differ by machine. An unknown extension is
-// application/octet-stream, which browsers download.
-func mediaType(p string) string {
+// mediaType returns the Content-Type of a file by the extension of its name. It
+// never asks the host, whose table would make the same build differ by machine.
+// What is not listed is application/octet-stream, which browsers download.
+//
+// A file that is encoded in itself, with no plain file beside it, has the type of what it
+// holds; see holdfast.EncodedInItself. beside: there is a plain file.
+func mediaType(p string, beside bool) string {
 	base := path.Base(p)
+	switch inner, ext := strings.TrimSuffix(p, path.Ext(p)), path.Ext(base); {
+	case ext == ".br" && !beside && isProgramData(inner), ext == ".gz" && !beside && isProgramData(inner):
+		return mediaType(inner, false)
+	case ext == ".br":
+		return holdfast.MediaTypeBrotli
+	case ext == ".svgz":
+		return mediaType(inner+".svg", false)
+	}
+	if t := wellKnownType(p); t != "" {
+		return t
+	}
 	if t := textType(strings.ToLower(path.Ext(base))); t != "" {
 		return t + "; charset=utf-8"
 	}
@@ -23,6 +39,54 @@ func mediaType(p string) string {
 	return "application/octet-stream"
 }
 
+// readableType is the media type of a file whose bytes can be read as such.
+func readableType(p string) string {
+	if t := mediaType(p, true); holdfast.EncodedInItself(p, t) == holdfast.Identity {
+		return t
+	}
+	return "application/octet-stream"
+}
+
+// isProgramData reports whether a file is of those that loaders fetch in encoded form and
+// use as they are, as the Unity loader does. Others, such as "data.csv.gz", are downloads.
+func isProgramData(p string) bool {
+	switch path.Ext(p) {
+	case ".js", ".mjs", ".css", ".wasm", ".data", ".json", ".unityweb", ".symbols":
+		return true
+	}
+	return false
+}
+
+// wellKnownType knows files whose names have no extension, or none that says what they are.
+func wellKnownType(p string) string {
+	switch strings.TrimPrefix(p, ".well-known/") {
+	case "apple-app-site-association": // also at the root
+		return "application/json"
+	}
+	name, ok := strings.CutPrefix(p, ".well-known/")
+	if !ok {
+		return ""
+	}
+	switch name {
+	case "openid-configuration", "oauth-authorization-server", "oauth-protected-resource", "matrix/client", "matrix/server", "matrix/support",
+		"nostr", "smart-configuration", "uma2-configuration", "jwks", "gpc", "passkey-endpoints", "webauthn":
+		return "application/json"
+	case "webfinger", "host-meta.jrd":
+		return "application/jrd+json" // RFC 7033, section 10.2
+	case "host-meta":
+		return "application/xrd+xml" // RFC 6415, section 3
+	}
+	if !strings.Contains(path.Base(name), ".") {
+		switch {
+		case strings.HasPrefix(name, "openid-"), strings.HasPrefix(name, "oauth-"), strings.HasPrefix(name, "matrix/"):
+			return "application/json"
+		case strings.HasPrefix(name, "acme-challenge/"), name == "change-password", strings.HasPrefix(name, "pki-validation/"):
+			return "text/plain; charset=utf-8"
+		}
+	}
+	return ""
+}
+
 func textType(ext string) string {
 	switch ext {
 	case ".html", ".htm":
@@ -33,6 +97,10 @@ func textType(ext string) string {
 		return "text/css"
 	case ".txt", ".text", ".log":
 		return "text/plain"
+	case ".vcf":
+		return "text/vcard"
+	case ".tsv":
+		return "text/tab-separated-values"
 	case ".md", ".markdown":
 		return "text/markdown"
 	case ".csv":
@@ -49,6 +117,12 @@ func textType(ext string) string {
 
 // binaryType also names types that say themselves which charset they have.
 func binaryType(ext string) string {
+	if t := archiveType(ext); t != "" {
+		return t
+	}
+	if t := officeType(ext); t != "" {
+		return t
+	}
 	switch ext {
 	case ".json", ".map":
 		return "application/json"
@@ -68,10 +142,6 @@ func binaryType(ext string) string {
 		return "application/atom+xml"
 	case ".pdf":
 		return "application/pdf"
-	case ".zip":
-		return "application/zip"
-	case ".gz", ".tgz":
-		return "application/gzip"
 	case ".yaml", ".yml":
 		return "application/yaml"
 	case ".glb":
@@ -83,6 +153,76 @@ func binaryType(ext string) string {
 		return t
 	}
 	return soundAndFontType(ext)
+}
+
+func archiveType(ext string) string {
+	switch ext {
+	case ".zip":
+		return "application/zip"
+	case ".gz", ".tgz":
+		return "application/gzip"
+	case ".zst":
+		return "application/zstd"
+	case ".pkpass":
+		return "application/vnd.apple.pkpass"
+	case ".pkpasses":
+		return "application/vnd.apple.pkpasses"
+	case ".mobileconfig":
+		return "application/x-apple-aspen-config"
+	case ".apk":
+		return "application/vnd.android.package-archive"
+	case ".usdz":
+		return "model/vnd.usdz+zip"
+	case ".jrd":
+		return "application/jrd+json"
+	case ".webbundle", ".wbn":
+		return "application/webbundle"
+	case ".epub":
+		return "application/epub+zip"
+	case ".rtf":
+		return "application/rtf"
+	case ".7z":
+		return "application/x-7z-compressed"
+	case ".tar":
+		return "application/x-tar"
+	case ".bz2":
+		return "application/x-bzip2"
+	case ".xz":
+		return "application/x-xz"
+	case ".jar":
+		return "application/java-archive"
+	case ".opf":
+		return "application/oebps-package+xml"
+	}
+	return ""
+}
+
+func officeType(ext string) string {
+	switch ext {
+	case ".kml":
+		return "application/vnd.google-earth.kml+xml"
+	case ".kmz":
+		return "application/vnd.google-earth.kmz"
+	case ".gpx":
+		return "application/gpx+xml"
+	case ".doc":
+		return "application/msword"
+	case ".docx":
+		return "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
+	case ".xls":
+		return "application/vnd.ms-excel"
+	case ".xlsx":
+		return "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+	case ".ppt":
+		return "application/vnd.ms-powerpoint"
+	case ".pptx":
+		return "application/vnd.openxmlformats-officedocument.presentationml.presentation"
+	case ".odt":
+		return "application/vnd.oasis.opendocument.text"
+	case ".ods":
+		return "application/vnd.oasis.opendocument.spreadsheet"
+	}
+	return ""
 }
 
 func imageType(ext string) string {
@@ -107,6 +247,12 @@ func imageType(ext string) string {
 		return "image/vnd.microsoft.icon"
 	case ".bmp":
 		return "image/bmp"
+	case ".heic":
+		return "image/heic"
+	case ".heif":
+		return "image/heif"
+	case ".psd":
+		return "image/vnd.adobe.photoshop"
 	case ".tif", ".tiff":
 		return "image/tiff"
 	}

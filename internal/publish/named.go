@@ -28,7 +28,7 @@ func (b *Build) namings(files []scanned, o ScanOptions, pages bool) namings {
 	n := make(namings)
 	for i := range files {
 		f := &files[i]
-		from, document := f.entry.path, holdfast.IsDocument(mediaType(f.entry.path))
+		from, document := f.entry.path, holdfast.IsDocument(readableType(f.entry.path))
 		if pages && !document {
 			continue
 		}

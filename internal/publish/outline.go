@@ -35,7 +35,7 @@ func (p Place) Outline(ctx context.Context, o ScanOptions) (*Outline, error) {
 		return nil, err
 	}
 	defer files.Close() //nolint:errcheck // nothing was written
-	t.takeSiblings()
+	t.findSiblings()
 	seen := &Outline{Files: make(map[holdfast.Digest]OutlineFile, len(t.entries))}
 	list, objects := make([]scanned, len(t.entries)), make([]holdfast.Object, len(t.entries))
 	for i, e := range t.entries {
@@ -45,7 +45,7 @@ func (p Place) Outline(ctx context.Context, o ScanOptions) (*Outline, error) {
 		seen.Files[d] = OutlineFile{e.path, e.size, e.modified}
 	}
 	var b Build
-	if err := b.makeManifest(list, t.readBundlerManifests().listed); err != nil {
+	if err := b.makeManifest(t, list, t.readBundlerManifests().listed); err != nil {
 		return nil, err
 	}
 	seen.Manifest = b.Manifest

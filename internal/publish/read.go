@@ -78,7 +78,7 @@ func sum(h hash.Hash) (d holdfast.Digest) {
 // analyserOf returns the function that finds references in a file, by its media type, or
 // nil for types without any.
 func analyserOf(p string) func([]byte) clues {
-	base, _, _ := strings.Cut(mediaType(p), ";")
+	base, _, _ := strings.Cut(readableType(p), ";")
 	if holdfast.IsDocument(base) {
 		return findInHTML
 	}

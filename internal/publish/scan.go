@@ -99,7 +99,7 @@ func (p Place) scan(ctx context.Context, o ScanOptions, now time.Time) (*Build, 
 		return nil, err
 	}
 	defer files.Close() //nolint:errcheck // nothing was written
-	siblings := t.takeSiblings()
+	siblings := t.findSiblings()
 	t.dropSourceMaps(o.SourceMaps, siblings)
 	if len(t.entries) == 0 {
 		return nil, fmt.Errorf("%w: %s holds no files to publish; has the build run?", holdfast.ErrInvalid, p)
@@ -128,15 +128,16 @@ func (p Place) scan(ctx context.Context, o ScanOptions, now time.Time) (*Build, 
 // fill derives facts from all files together.
 func (b *Build) fill(t *tree, files []scanned, siblings map[string][]sibling, o ScanOptions) error {
 	bundled := t.readBundlerManifests()
-	if err := b.makeManifest(files, bundled.listed); err != nil {
+	if err := b.makeManifest(t, files, bundled.listed); err != nil {
 		return err
 	}
 	b.sources = make(map[holdfast.Digest]source, len(files))
 	for _, f := range files {
-		b.addSource(f.digest, source{path: f.entry.path, size: f.entry.size, media: mediaType(f.entry.path), siblings: siblings[f.entry.path]})
+		b.addSource(f.digest, source{path: f.entry.path, size: f.entry.size, media: t.mediaType(f.entry.path), siblings: siblings[f.entry.path]})
 	}
 	b.Missing = b.missing(files, bundled, o.Mount)
 	b.traits = b.traitsOf(files, o)
+	b.traits.alike = t.alike
 	must := slices.DeleteFunc(slices.Clone(b.Missing), func(m MissingReference) bool { return m.Maybe })
 	if o.Strict && len(must) > 0 {
 		return fmt.Errorf("%w: references lead nowhere (%d): %s; fix them, or publish without strict checks",
@@ -152,7 +153,7 @@ func (b *Build) addSource(d holdfast.Digest, s source) {
 	}
 }
 
-func (b *Build) makeManifest(files []scanned, confirmed map[string]bool) (err error) {
+func (b *Build) makeManifest(t *tree, files []scanned, confirmed map[string]bool) (err error) {
 	paths := make([]string, len(files))
 	for i, f := range files {
 		paths[i] = f.entry.path
@@ -162,7 +163,7 @@ func (b *Build) makeManifest(files []scanned, confirmed map[string]bool) (err er
 	for i, f := range files {
 		p := f.entry.path
 		list[i] = holdfast.File{
-			Path: p, Digest: f.digest, Size: f.entry.size, MediaType: mediaType(p),
+			Path: p, Digest: f.digest, Size: f.entry.size, MediaType: t.mediaType(p),
 			Logical: cmp.Or(logical[p], p), Relative: f.clues.relative,
 		}
 	}
@@ -172,28 +173,32 @@ func (b *Build) makeManifest(files []scanned, confirmed map[string]bool) (err er
 	return nil
 }
 
-// takeSiblings moves the files that are named as encoded forms of others out of
-// the entries: "a.js.br" where there is an "a.js".
-func (t *tree) takeSiblings() map[string][]sibling {
+// findSiblings returns the files that are named as encoded forms of others, by the path of
+// the other: "a.js.br" where there is an "a.js". They are used as such where they decode to
+// it, and stay files of their own: some are downloads, or hold something else.
+func (t *tree) findSiblings() map[string][]sibling {
 	plain := make(map[string]bool, len(t.entries))
 	for _, e := range t.entries {
 		plain[e.path] = true
 	}
 	found := make(map[string][]sibling)
-	t.filter(func(e entry) (reason string) {
+	t.beside = make(map[string]bool)
+	for _, e := range t.entries {
 		for _, c := range []struct {
 			suffix string
 			coding holdfast.Coding
 		}{{".br", holdfast.Brotli}, {".gz", holdfast.Gzip}, {".zst", holdfast.Zstd}} {
 			if of, ok := strings.CutSuffix(e.path, c.suffix); ok && plain[of] {
 				found[of] = append(found[of], sibling{c.coding, e.path, e.size})
-				return ReasonEncoded
+				t.beside[e.path] = true
 			}
 		}
-		return ""
-	})
+	}
 	return found
 }
+
+// mediaType is that of a file of the tree.
+func (t *tree) mediaType(p string) string { return mediaType(p, t.beside[p]) }
 
 func (t *tree) dropSourceMaps(policy holdfast.SourceMaps, siblings map[string][]sibling) {
 	if policy != holdfast.SourceMapsDrop {

@@ -106,8 +106,6 @@ func TestScanRefuses(t *testing.T) {
 		{"backslash", func(t *testing.T, dir string) { put(t, dir, `a\b.js`, "x") }, ScanOptions{}, holdfast.ErrInvalid, []string{"rename"}},
 		{"control character", func(t *testing.T, dir string) { put(t, dir, "a\nb.js", "x") }, ScanOptions{}, holdfast.ErrInvalid, []string{"rename"}},
 		{"not UTF-8", func(t *testing.T, dir string) { put(t, dir, "a\xff.js", "x") }, ScanOptions{}, holdfast.ErrInvalid, []string{"not UTF-8"}},
-		{"case only", func(t *testing.T, dir string) { put(t, dir, "LOGO.svg", "x") }, ScanOptions{}, holdfast.ErrInvalid, []string{`"LOGO.svg"`, `"logo.svg"`, "case"}},
-		{"Unicode case only", func(t *testing.T, dir string) { put(t, dir, "ſ.js", "x"); put(t, dir, "S.js", "x") }, ScanOptions{}, holdfast.ErrInvalid, []string{"case"}},
 		{"too many files", nothing, ScanOptions{MaxFiles: 5}, holdfast.ErrInvalid, []string{"more than 5 files", "limit"}},
 		{"too many bytes", sparse(6 << 30), ScanOptions{}, holdfast.ErrInvalid, []string{fmt.Sprint(int64(DefaultMaxBytes)), "bytes", "limit"}},
 		{"path too long", deep, ScanOptions{}, holdfast.ErrInvalid, []string{"longer than 1024"}},
@@ -204,19 +202,16 @@ func TestScanLeavesOut(t *testing.T) {
 		{".env", ReasonDotfile},
 		{".git/", ReasonDotfile},
 		{"assets/.DS_Store", ReasonDotfile},
-		{"assets/dep-Xk3jP9qL.js.br", ReasonEncoded},
-		{"assets/dep-Xk3jP9qL.js.gz", ReasonEncoded},
 	}
-	more := []LeftOut{{"assets/dep-Xk3jP9qL.js.map.gz", ReasonEncoded}, {"logo.svg.zst", ReasonEncoded}}
-	maps := []LeftOut{{"assets/dep-Xk3jP9qL.js.map", ReasonSourceMap}}
+	maps := []LeftOut{{"assets/dep-Xk3jP9qL.js.map", ReasonSourceMap}, {"assets/dep-Xk3jP9qL.js.map.gz", ReasonSourceMap}}
 	for policy, want := range map[holdfast.SourceMaps][]LeftOut{
-		"": join(always, more), holdfast.SourceMapsPublic: join(always, more), holdfast.SourceMapsDrop: join(always, maps, more),
+		"": always, holdfast.SourceMapsPublic: always, holdfast.SourceMapsDrop: join(always, maps),
 	} {
 		b := mustScan(t, dir, ScanOptions{SourceMaps: policy})
 		if diff := cmp.Diff(want, b.LeftOut); diff != "" {
 			t.Errorf("%q: %s", policy, diff)
 		}
-		for _, p := range []string{".well-known/security.txt", "archive.tar.gz", "orphan.br"} {
+		for _, p := range []string{".well-known/security.txt", "archive.tar.gz", "orphan.br", "assets/dep-Xk3jP9qL.js.br", "assets/dep-Xk3jP9qL.js.gz", "logo.svg.zst"} {
 			if _, ok := b.Manifest.Lookup(p); !ok {
 				t.Errorf("%s is missing", p)
 			}
@@ -288,15 +283,35 @@ func TestScanStopsWithContext(t *testing.T) {
 	}
 }
 
+// TestScanTellsCaseApart: URLs do, so that is no reason to refuse a build.
+func TestScanTellsCaseApart(t *testing.T) {
+	b := mustScan(t, write(t, map[string]string{"index.html": "<!doctype html>", "struct.Command.html": "1", "struct.command.html": "2", "É.js": "3", "é.js": "4"}), ScanOptions{})
+	var found []string
+	for _, f := range b.Inspect(&Subject{}) {
+		if f.Code == FoundCase {
+			found = append(found, f.Message)
+		}
+	}
+	want := []string{"names differ only in the case of letters: struct.Command.html and struct.command.html, É.js and é.js"}
+	if diff := cmp.Diff(want, found); diff != "" || len(b.Manifest.Files()) != 5 {
+		t.Errorf("%d files, %s", len(b.Manifest.Files()), diff)
+	}
+}
+
 func TestMediaType(t *testing.T) {
 	for p, want := range map[string]string{
 		"a.js": "text/javascript; charset=utf-8", "a.MJS": "text/javascript; charset=utf-8", "a.css": "text/css; charset=utf-8",
 		"a.html": "text/html; charset=utf-8", "a.js.map": "application/json", "a.wasm": "application/wasm", "a.svg": "image/svg+xml",
 		"a.webmanifest": "application/manifest+json", "a.woff2": "font/woff2", "a.avif": "image/avif", "a.mp4": "video/mp4",
 		"a.txt": "text/plain; charset=utf-8", "LICENSE": "text/plain; charset=utf-8", "a": "application/octet-stream",
+		"Build/g.framework.js.br": "text/javascript; charset=utf-8", "Build/g.wasm.gz": "application/wasm", "Build/g.data.br": "application/octet-stream",
+		"data.csv.gz": "application/gzip", "sitemap.xml.gz": "application/gzip", "orphan.br": "application/x-brotli", "a.svgz": "image/svg+xml", "a.js.zst": "application/zstd",
+		"apple-app-site-association": "application/json", ".well-known/apple-app-site-association": "application/json", ".well-known/matrix/client": "application/json",
+		".well-known/openid-configuration": "application/json", ".well-known/webfinger": "application/jrd+json", ".well-known/security.txt": "text/plain; charset=utf-8",
+		"a.pkpass": "application/vnd.apple.pkpass", "a.mobileconfig": "application/x-apple-aspen-config", "a.usdz": "model/vnd.usdz+zip", "a.apk": "application/vnd.android.package-archive",
 		"a.bin": "application/octet-stream", "a.tar.gz": "application/gzip", "x.js/y": "application/octet-stream", "a.opus": "audio/ogg",
 	} {
-		if got := mediaType(p); got != want {
+		if got := mediaType(p, false); got != want {
 			t.Errorf("%s: %q, want %q", p, got, want)
 		}
 	}

@@ -19,6 +19,7 @@ type traits struct {
 	// absolute are the files of the build, or their directories with a slash at the end,
 	// that scripts name by absolute paths.
 	absolute []nameInScript
+	alike    [][2]string // paths that differ only in the case of letters
 }
 
 // page is an HTML document.
@@ -35,7 +36,7 @@ func (b *Build) traitsOf(files []scanned, o ScanOptions) (t traits) {
 	for i := range files {
 		f := &files[i]
 		t.marks |= f.clues.marks
-		if !holdfast.IsDocument(mediaType(f.entry.path)) {
+		if !holdfast.IsDocument(readableType(f.entry.path)) {
 			continue
 		}
 		c := &f.clues

@@ -19,7 +19,6 @@ import (
 const (
 	ReasonDotfile   = "dotfile"
 	ReasonSourceMap = "source map"
-	ReasonEncoded   = "encoded form of a file beside it"
 )
 
 // LeftOut is a file, or with a slash at its end a directory, that was left out.
@@ -45,6 +44,8 @@ type tree struct {
 	entries []entry
 	leftOut []LeftOut
 	folded  map[string]string // case-folded path → path
+	alike   [][2]string       // paths that differ only in the case of letters
+	beside  map[string]bool   // paths of files that are named as encoded forms of others
 	bytes   int64
 }
 
@@ -149,8 +150,7 @@ func (t *tree) add(e entry) error {
 	}
 	key := foldCase(e.path)
 	if other, taken := t.folded[key]; taken {
-		return fmt.Errorf("%w: %q and %q differ only in the case of letters, which many systems cannot tell apart; rename one of them",
-			holdfast.ErrInvalid, min(other, e.path), max(other, e.path))
+		t.alike = append(t.alike, [2]string{min(other, e.path), max(other, e.path)})
 	}
 	t.folded[key] = e.path
 	t.entries = append(t.entries, e)

@@ -141,8 +141,8 @@ func smallerBrotli(made []holdfast.Object, size int64) bool {
 
 // codings are those worth trying for the blob.
 func (s source) codings() []holdfast.Coding {
-	const smallest = 64 // bytes; coding.Pays requires that saving
-	if s.bare || s.size <= smallest || s.size > coding.MaxSize || !coding.Worthwhile(s.media, s.path) {
+	const smallest = 64 // bytes; coding.Pays wants to save as many
+	if s.bare || holdfast.EncodedInItself(s.path, s.media) != holdfast.Identity || s.size <= smallest || s.size > coding.MaxSize || !coding.Worthwhile(s.media, s.path) {
 		return nil
 	}
 	return []holdfast.Coding{holdfast.Brotli, holdfast.Gzip, holdfast.Zstd}

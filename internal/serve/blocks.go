@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"cmp"
 	"net/http"
 	"slices"
 	"strconv"
@@ -92,7 +93,7 @@ func prepare(e *live.Entry) *prepared {
 		tag := entityTag(e, v)
 		contentType := Field{"Content-Type", e.MediaType}
 		length := Field{"Content-Length", strconv.FormatInt(v.Size, 10)}
-		encoding := Field{"Content-Encoding", contentEncoding(v.Coding)}
+		encoding := Field{"Content-Encoding", contentEncoding(cmp.Or(v.Coding, holdfast.EncodedInItself(e.Path, e.MediaType)))}
 		etag := Field{"Etag", tag}
 		ranges := Field{"Accept-Ranges", "bytes"}
 		p.tags = append(p.tags, codingTag{v.Coding, tag})
