@@ -41,12 +41,11 @@ func broughtOf(state *registry.AppState, nodes []registry.NodeInfo) (all []broug
 		if r.State != holdfast.Live && r.State != holdfast.Draining {
 			continue
 		}
-		b := brought{Release: r.ID, Nodes: []string{}, Differs: []registry.Difference{}}
+		b := brought{Release: r.ID, Differs: []registry.Difference{}}
 		b.stand(replica.Stand(state.Name, r, nodes))
 		b.whose = whoseStores(nodes)
 		for _, n := range nodes {
 			if n.Own[state.Name] == r.ID {
-				b.Nodes = append(b.Nodes, n.Name)
 				b.Differs = append(b.Differs[:0], n.Differs[state.Name]...) // all who brought it say the same
 			}
 			if n.Copies == nil {
@@ -65,7 +64,10 @@ func broughtOf(state *registry.AppState, nodes []registry.NodeInfo) (all []broug
 }
 
 func (b *brought) stand(s replica.Standing) {
-	b.Copies, b.Making, b.Refused, b.Wanted = []string{}, []making{}, []string{}, s.Wanted
+	b.Nodes, b.Copies, b.Making, b.Refused, b.Wanted = []string{}, []string{}, []making{}, []string{}, s.Wanted
+	for _, n := range s.Owners {
+		b.Nodes = append(b.Nodes, n.Name)
+	}
 	for _, n := range s.Holders {
 		b.Copies = append(b.Copies, n.Name)
 	}

@@ -241,3 +241,22 @@ func TestPublishWithoutStore(t *testing.T) {
 	c.global.store = "dir:/mnt/releases"
 	refused("with --store", false)
 }
+
+// TestBroughtPack: the nodes that own a pack are named as those that brought a build.
+func TestBroughtPack(t *testing.T) {
+	app, name := holdfast.DefaultApp(), holdfast.PackName{}
+	if err := name.UnmarshalText([]byte("chart")); err != nil {
+		t.Fatal(err)
+	}
+	state := &registry.AppState{Name: app, Local: true, Releases: []registry.ReleaseInfo{{
+		Release: holdfast.Release{App: app, ID: holdtest.ID("p1"), Pack: name}, State: holdfast.Live, OwnedBy: []string{"id-of-n1"},
+	}}}
+	nodes := []registry.NodeInfo{{ID: "id-of-n1", Name: "n1"}, {ID: "id-of-n2", Name: "n2"}}
+	if all := broughtOf(state, nodes); len(all) != 1 || all[0].text() != "brought by n1, in the store" {
+		t.Errorf("%+v", all)
+	}
+	s := newNodeStatus(nodes[1], nil, &registry.Snapshot{Apps: []*registry.AppState{state}}, time.Now())
+	if s.wants != 0 || len(s.Lacks) != 0 {
+		t.Errorf("nodes should say that they have loaded a pack: %+v", s)
+	}
+}

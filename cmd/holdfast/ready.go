@@ -143,8 +143,8 @@ func newNodeStatus(n registry.NodeInfo, before []registry.NodeInfo, snap *regist
 	}
 	for _, app := range snap.Apps {
 		for _, r := range app.Releases {
-			if r.State != holdfast.Live && r.State != holdfast.Draining {
-				continue
+			if !r.Pack.IsZero() || r.State != holdfast.Live && r.State != holdfast.Draining {
+				continue // of packs, nodes do not say it
 			}
 			s.wants++
 			if !slices.Contains(n.Ready[app.Name], r.ID) {
