@@ -2,8 +2,10 @@ package asset_test
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -135,6 +137,7 @@ func TestPackLatency(t *testing.T) {
 	eachCluster(t, func(t *testing.T, joined func(string) *asset.Assets, _ asset.Cluster) {
 		a, b := joined("a"), joined("b")
 		var took, adds []time.Duration
+		before := costsNow(t)
 		for i := range n {
 			text := strings.Repeat("export default 'a widget';\n", 40) + string(rune('a'+i%26)) + time.Now().String()
 			start := time.Now()
@@ -145,7 +148,43 @@ func TestPackLatency(t *testing.T) {
 		}
 		slices.Sort(took)
 		slices.Sort(adds)
+		after := costsNow(t)
+		t.Logf("%d packs on two nodes of one process: %d kB of memory each on a node, %d more goroutines, %d more descriptors", n,
+			(after.heap-before.heap)/2/int64(n)/1000, after.goroutines-before.goroutines, after.descriptors-before.descriptors)
 		t.Logf("%d packs: add %v median; answered by another node after %v median, %v p95", n, adds[n/2], took[n/2], took[n*95/100])
+	})
+}
+
+// costs are what packs may cost a process.
+type costs struct {
+	heap                    int64
+	goroutines, descriptors int
+}
+
+func costsNow(t *testing.T) costs {
+	t.Helper()
+	runtime.GC()
+	runtime.GC() // finalizers have run, and what they held is free
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	open, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Skip(err)
+	}
+	return costs{int64(m.HeapAlloc), runtime.NumGoroutine(), len(open)} //nolint:gosec // far below
+}
+
+// TestPacksCostNothing: packs cost a node no goroutines and no descriptors.
+func TestPacksCostNothing(t *testing.T) {
+	a := join(t, with(onDisk(t), "a", version("1")), asset.Options{})
+	const packs = 30
+	before := costsNow(t)
+	for i := range packs {
+		add(t, a, fmt.Sprint("w", i), "w.js", map[string]string{"w.js": fmt.Sprint("widget ", i)})
+	}
+	holdtest.Eventually(t, "nothing is left of them", func() bool {
+		now := costsNow(t)
+		return now.goroutines < before.goroutines+packs/2 && now.descriptors < before.descriptors+packs/2
 	})
 }
 

@@ -52,14 +52,20 @@ func (b LocalBuild) publish(ctx context.Context, r *registry.Registry, s *store.
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	if err := r.TakeBuilds(ctx, b.App, b.Create); err != nil { // before there is a release that could be a published one
-		return nil, nil, nil, err
+	if a := appOf(snap.Apps, b.App); a == nil || !a.Local {
+		if err := r.TakeBuilds(ctx, b.App, b.Create); err != nil { // before there is a release that could be a published one
+			return nil, nil, nil, err
+		}
 	}
 	b.tellUnpinned(ctx, build, &settings, id)
-	result, err := publish.Publish(ctx, publish.Deps{Store: s, Registry: r, Logger: b.Logger}, build, publish.Options{
+	o := publish.Options{
 		App: b.App, ID: id, Settings: settings, Effort: coding.Fast, Local: true, Apps: r.Apps,
-		Pack: b.pack, OwnStore: b.Own != nil || !b.pack.IsZero(), By: "node " + b.Name,
-	})
+		OwnStore: b.Own != nil, By: "node " + b.Name,
+	}
+	if !b.pack.IsZero() { // no other mount takes over URLs that name a release
+		o.Pack, o.OwnStore, o.Apps = b.pack, true, nil
+	}
+	result, err := publish.Publish(ctx, publish.Deps{Store: s, Registry: r, Logger: b.Logger}, build, o)
 	return result, build, &settings, err
 }
 

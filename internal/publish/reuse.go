@@ -18,6 +18,8 @@ const (
 	// maxLookups limits how many inventories a publish reads in search of reusable
 	// objects. Older ones are encoded again, to the same bytes.
 	maxLookups = 64
+	// packLookups is as many for a pack: it is small, and shares files with few others.
+	packLookups = 4
 	// looksAtOnce is how many objects are looked at at one time.
 	looksAtOnce = 32
 )
@@ -177,7 +179,11 @@ func (p *publication) candidates() []registry.ReleaseInfo {
 		}
 		return same(a) - same(b)
 	})
-	return alive[:min(len(alive), maxLookups)]
+	most := maxLookups
+	if !p.Pack.IsZero() {
+		most = packLookups
+	}
+	return alive[:min(len(alive), most)]
 }
 
 // lookAt asks the store for every listed object and marks those that are lost.
