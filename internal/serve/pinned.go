@@ -28,14 +28,25 @@ func (c *decider) pinned(id, below string, slash bool) {
 		// a preview of a route that only the app knows
 	case e == nil || !c.visible(e, rel):
 		c.fail(404, "this release has no such file")
-	case e.Document && c.r.navigates():
-		c.file(rel.Page(e), &classesOf(c.a, rel).pinnedDocument)
-	case e.Document: // the file as it was built, whoever wants to read or compare it
-		c.file(e, &classesOf(c.a, rel).pinnedDocument)
+	case e.Document:
+		c.pinnedPage(e, rel)
 	case rel.Rebound && !c.proves(e):
 		c.file(e, &classesOf(c.a, rel).pinnedPolled)
 	default:
 		c.pinnedAsset(e, rel)
+	}
+}
+
+// pinnedPage answers with a document of one release. Navigations get the page that pins
+// itself, if there is one. Everybody else wants to read or compare the file as it was built.
+func (c *decider) pinnedPage(e *live.Entry, rel *live.Release) {
+	switch page := rel.Page(e); {
+	case page == e:
+		c.file(e, &classesOf(c.a, rel).pinnedDocument)
+	case c.r.navigates():
+		c.file(page, &classesOf(c.a, rel).pinnedFallback)
+	default:
+		c.file(e, &classesOf(c.a, rel).pinnedFallback)
 	}
 }
 
