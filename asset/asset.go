@@ -19,10 +19,10 @@ type Form = urls.Form
 
 // The forms of URLs, below the app's mount.
 const (
-	Pinned  = urls.Pinned  // /@RELEASE/PATH: that release's file, whatever is live
+	Pinned  = urls.Pinned  // /@RELEASE/PATH: that release's file, whichever is live
 	Full    = urls.Full    // /@RELEASE/~DIGEST/PATH: as pinned, and the URL proves the bytes
 	Content = urls.Content // /~DIGEST/PATH: the same URL in every release with the same file
-	Plain   = urls.Plain   // /PATH: what is live
+	Plain   = urls.Plain   // /PATH: the live release's file
 )
 
 // Encoder makes encoded forms of files. Package asset/compress has one.
@@ -35,16 +35,16 @@ type Encoder interface {
 type Options struct {
 	// App is the name of the app, "default" by default.
 	App string
-	// Mount is where the app's files lie: "/" (the default), "/static", or
-	// "static.example.com/". The handler compares it with the URL as it was sent:
-	// no http.StripPrefix.
+	// Mount is the app's mount path: "/" (the default), "/static", or
+	// "static.example.com/". The handler compares it with the URL as sent: do not use
+	// http.StripPrefix.
 	Mount string
-	// Origin is put before each URL that the helpers give, such as
+	// Origin is put before each URL that the helpers return, such as
 	// "https://cdn.example.com"; "" for none.
 	Origin string
-	// Form of the URLs that the helpers give, Pinned by default. Files with
-	// relative references of their own get the pinned form instead of Full or
-	// Content, which would lead their references astray.
+	// Form of the URLs that the helpers return, Pinned by default. Files with relative
+	// references get the pinned form instead of Full or Content, from which the
+	// references would not resolve.
 	Form Form
 	// SPA answers a navigation that finds no file with index.html.
 	SPA bool
@@ -56,27 +56,27 @@ type Options struct {
 	// whose URLs the helpers give; by default that is the live one.
 	Release string
 
-	// Dev reads the build again for each request and each helper, gives plain URLs
-	// without integrity, and has every answer say that it must not be stored.
+	// Dev reads the build again for each request and each helper, returns plain URLs
+	// without integrity, and makes every answer uncacheable.
 	Dev bool
 
-	// Encoder encodes files at the start; by default only those encoded forms are
-	// sent that lie beside the files (app.js.br, app.js.gz, app.js.zst).
+	// Encoder encodes files at startup; by default only existing encoded files beside
+	// them are sent (app.js.br, app.js.gz, app.js.zst).
 	Encoder Encoder
-	// Memory bounds the bytes of files kept in memory, 256 MiB by default. What is
-	// beyond it, or larger than a sixteenth of it, is read from where it lies when
-	// it is asked for, and verified.
+	// Memory bounds the file bytes kept in memory, 256 MiB by default. Files beyond it,
+	// or larger than a sixteenth of it, are read from their source on each request, and
+	// verified.
 	Memory int64
 	// EarlyHints says when Preload sends an answer ahead of the answer.
 	EarlyHints EarlyHints
-	// Logger gets what goes wrong beside requests; nil discards.
+	// Logger receives problems outside of requests; nil discards.
 	Logger *slog.Logger
 }
 
 // defaultMemory is Options.Memory by default.
 const defaultMemory = 256 << 20
 
-// site is what serves a build and says which release pages refer to.
+// site serves a build and knows the release for pages.
 type site interface {
 	release() (*Release, error)
 	// handler answers for the app's files, and leaves the rest to next if that is
@@ -134,7 +134,7 @@ type config struct {
 	Options
 	app      holdfast.AppName
 	settings holdfast.Settings
-	id       holdfast.ReleaseID // zero: of the build, or what is live
+	id       holdfast.ReleaseID // zero: of the build, or the live release
 	links    urls.Options
 	log      *slog.Logger
 }
@@ -161,8 +161,7 @@ func (o Options) check() (c config, err error) {
 	return c, c.set()
 }
 
-// set makes the app's settings. The mount of an app that is alone is the root,
-// whatever its name.
+// set builds the app's settings. A single app is mounted at the root, whatever its name.
 func (c *config) set() error {
 	c.settings = holdfast.DefaultSettings(c.app)
 	if err := c.settings.Set("mount", cmp.Or(c.Mount, "/")); err != nil {
@@ -178,14 +177,13 @@ func (c *config) set() error {
 	return nil
 }
 
-// ServeHTTP answers every request: what the app has no file for gets 404, or,
-// with Options.SPA, the app's page.
+// ServeHTTP answers every request: a path without a file gets 404, or, with Options.SPA,
+// the app's page.
 func (a *Assets) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.handler.ServeHTTP(w, r) }
 
-// Handler returns a handler that answers for the app's files, and for every URL
-// of the forms that name a release or a digest, and leaves all else to next:
-// what is no file, and documents (HTML) under their plain paths, which next
-// makes itself.
+// Handler returns a handler that answers for the app's files, and for every URL that
+// names a release or a digest, and leaves everything else to next: paths without a file,
+// and documents (HTML) under their plain paths, which next makes itself.
 func (a *Assets) Handler(next http.Handler) http.Handler { return a.site.handler(next) }
 
 // Release returns the release that pages refer to now. A page that is made with
@@ -193,8 +191,8 @@ func (a *Assets) Handler(next http.Handler) http.Handler { return a.site.handler
 // is being made.
 func (a *Assets) Release() (*Release, error) { return a.site.release() }
 
-// Close ends what serving needs, and takes a program that joined a cluster off the
-// list of its nodes. No request may be under way. It may be called twice.
+// Close frees everything needed for serving, and removes a program that joined a cluster
+// from its list of nodes. No request may be in progress. It may be called twice.
 func (a *Assets) Close() error { return a.end() }
 
 // URL is Release.URL of the release that pages refer to now.

@@ -75,8 +75,8 @@ func ask(h http.Handler, target string, fields ...string) *httptest.ResponseReco
 const longScript = "export const list = [" + "'one', 'two', 'three', 'four', 'five', 'six', 'seven', 'eight', 'nine', 'ten'," +
 	"'one', 'two', 'three', 'four', 'five', 'six', 'seven', 'eight', 'nine', 'ten'];"
 
-// TestForms: whatever URL a helper gives leads to the file, in every form and
-// under every mount, and the answer says how long it may be kept.
+// TestForms: every URL that a helper returns leads to the file, in every form and under
+// every mount, and the answer says how long it may be cached.
 func TestForms(t *testing.T) {
 	files := map[string]string{"index.html": "<!doctype html>", "app.js": longScript, "sp ace&.txt": "space", "rel.js": `import "./app.js"`}
 	for _, mount := range []string{"/", "/static", "/a b", "cdn.example.com/", "cdn.example.com/x"} {
@@ -147,8 +147,8 @@ func TestConditionsAndRanges(t *testing.T) {
 	}
 }
 
-// TestCodings: encoded forms beside files are used if they are true; others are
-// made only where that is asked for.
+// TestCodings: encoded files beside the originals are used if they are correct; others
+// are made only on request.
 func TestCodings(t *testing.T) {
 	encoder, err := compress.New(compress.Best)
 	if err != nil {
@@ -204,8 +204,8 @@ func TestCodings(t *testing.T) {
 	}
 }
 
-// TestBeyondMemory: what is not kept in memory is answered all the same, and bytes
-// that changed behind the back of a process are never served as what they were.
+// TestBeyondMemory: files not in memory are served as well, and bytes that changed on
+// disk are never served as the original ones.
 func TestBeyondMemory(t *testing.T) {
 	dir := t.TempDir()
 	big := strings.Repeat("0123456789abcdef", 16<<10)
@@ -318,8 +318,8 @@ func TestTags(t *testing.T) {
 	}
 }
 
-// TestTemplates: what the functions give survives html/template as it is, and a
-// file that there is not stops the page.
+// TestTemplates: the functions' results survive html/template unchanged, and a missing
+// file stops the page.
 func TestTemplates(t *testing.T) {
 	a := open(t, mapFS(map[string]string{"a+b.js": "1", "app.js": "2"}), asset.Options{Release: "v1"})
 	page := func(text string) (string, error) {
@@ -386,7 +386,7 @@ func TestConcurrentUse(t *testing.T) {
 	tasks.Wait()
 }
 
-// TestDev: what changes is there at once, is never a 304, and is never kept.
+// TestDev: changes are visible at once, and answers are never a 304 and never cached.
 func TestDev(t *testing.T) {
 	dir := t.TempDir()
 	put(t, dir, "index.html", `<script type="module" src="/app.js"></script>`)

@@ -29,8 +29,8 @@ type Registry interface {
 
 // Opening says how a registry is opened.
 type Opening struct {
-	// Create: what is not there yet may be made. A program that brings a build may be
-	// the first of its cluster.
+	// Create: missing backends may be created. A program with a build may be the first of
+	// its cluster.
 	Create bool
 	Logger *slog.Logger
 }
@@ -41,11 +41,11 @@ type Store interface {
 	OpenStore(ctx context.Context, log *slog.Logger) (store.Driver, error)
 }
 
-// Cluster is what Join joins. Registry is required, and one of Store and Peers.
+// Cluster is the argument of Join. Registry is required, and one of Store and Peers.
 type Cluster struct {
 	Registry Registry
-	// Store is one that all nodes share. Without it this program has one of its own, in
-	// DataDir, and Peers. Nodes of one cluster do the same, "holdfast serve" among them.
+	// Store is shared by all nodes. Without it this program has its own store, in
+	// DataDir, and Peers. All nodes of a cluster do the same, including "holdfast serve".
 	Store Store
 	// Peers has nodes fetch from each other; nil: they do not.
 	Peers *Peers
@@ -72,22 +72,21 @@ type Cluster struct {
 	// DeltaBytes bounds the memory for deltas, which browsers get that have an earlier
 	// release; 32 MiB by default. None are made for apps with the setting deltas=off.
 	DeltaBytes int64
-	// Poll is how often the registry is read without being told to; 5 s by default.
+	// Poll is how often the registry is read without a hint; 5 s by default.
 	Poll time.Duration
 
-	// Build is the build that this program brings with it, often an embed.FS below
-	// its top directory; nil for none. It becomes a release of Options.App that is
-	// live while a program that brought it has joined; afterwards it drains. This
-	// program's pages and plain URLs refer to it. Apps whose releases are published
-	// take no builds.
+	// Build is the build of this program, often an embed.FS below its top directory; nil
+	// for none. It becomes a release of Options.App that is live while a program that
+	// brought it has joined; afterwards it drains. This program's pages and plain URLs
+	// refer to it. Apps whose releases are published accept no builds.
 	Build fs.FS
-	// Identity is what the ID of that release is made of: "content" (the default)
-	// makes it of the build alone, so that programs with the same one share it;
-	// "node" of the build and Name, "address" of the build and Address, or else the
-	// address of Peers. Anything else is the ID.
+	// Identity says what the ID of that release is derived from: "content" (the default)
+	// uses only the build, so that programs with the same one share it; "node" uses the
+	// build and Name, "address" the build and Address, or else the address of Peers.
+	// Anything else is the ID itself.
 	Identity string
-	// Create makes the app of Build where it does not exist although others do. The
-	// first app needs no Create. Without it a typo in Options.App is an error.
+	// Create creates the app of Build if it does not exist although others do. The first
+	// app needs no Create. Without it a typo in Options.App is an error.
 	Create bool
 }
 
@@ -96,7 +95,7 @@ type member struct {
 	config
 	Cluster
 	side holdfast.Side
-	own  *assembly.LocalBuild // nil if the program brings none
+	own  *assembly.LocalBuild // nil if the program has none
 
 	peering *node.Peering        // nil if nodes do not fetch from each other
 	place   *assembly.LocalStore // of the program's own store; nil if it shares one
@@ -218,7 +217,7 @@ func (m *member) openStore(ctx context.Context) (*store.Store, io.Closer, error)
 	return store.New(driver), closerOf(driver), nil
 }
 
-// claim makes sure that registry and store are each other's.
+// claim makes sure that registry and store belong to each other.
 func (m *member) claim(ctx context.Context, r *registry.Registry, s *store.Store) error {
 	claim := assembly.Claim
 	if m.Store == nil {
@@ -230,7 +229,7 @@ func (m *member) claim(ctx context.Context, r *registry.Registry, s *store.Store
 	return nil
 }
 
-// closerOf returns what closes a driver, which may need no closing.
+// closerOf returns a driver's Close, which may do nothing.
 func closerOf(driver any) io.Closer {
 	if closer, ok := driver.(io.Closer); ok {
 		return closer

@@ -219,7 +219,7 @@ func testJoin(t *testing.T, where asset.Cluster) {
 			t.Errorf("%s: %d %q, want %q", target, w.Code, w.Body, want)
 		}
 	}
-	where.DataDir = "" // which is a's alone
+	where.DataDir = "" // only a has it
 	fixed, err := asset.Join(t.Context(), where, asset.Options{Release: "r1", Origin: "https://cdn.example.com"})
 	if url, err := opened(t, fixed, err).URL("app.js"); err != nil || url != "https://cdn.example.com/@r1/app.js" {
 		t.Errorf("URL of a fixed release: %s %v", url, err)

@@ -15,8 +15,8 @@ import (
 	holdfast "github.com/holdfast-web/holdfast"
 )
 
-// TestDeltas: a program that joined sends what changed to browsers that have another
-// release, and one that stands alone offers no dictionaries.
+// TestDeltas: a program that joined sends changes to browsers that have another release,
+// and a standalone one offers no dictionaries.
 func TestDeltas(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 1))
 	var words strings.Builder

@@ -70,7 +70,7 @@ func (d *dev) handler(next http.Handler) http.Handler {
 	})
 }
 
-// broken tells the developer, who asked, what is wrong with the build.
+// broken tells the developer, who made the request, what is wrong with the build.
 func (d *dev) broken(w http.ResponseWriter, err error) {
 	d.config.log.Error("build not served", "error", err)
 	w.Header().Set("Cache-Control", "no-store")
@@ -92,8 +92,8 @@ var _ serve.Blobs = sight{}
 // Hot implements serve.Blobs.
 func (sight) Hot(blob.Ref) ([]byte, bool) { return nil, false }
 
-// Open implements serve.Blobs. A file that is not what the look saw has a length
-// that was not announced.
+// Open implements serve.Blobs. A file that changed since the outline has an unannounced
+// length.
 func (s sight) Open(_ context.Context, ref blob.Ref) (blob.Content, error) {
 	was := s.seen.Files[ref.Name.Digest]
 	f, err := s.place.Open(was.Path)

@@ -20,12 +20,12 @@ import (
 	"github.com/holdfast-web/holdfast/asset/local"
 )
 
-// "all:" takes the bundler's .vite directory in as well.
+// "all:" includes the bundler's .vite directory.
 //
 //go:embed all:testdata/dist
 var embedded embed.FS
 
-// build returns the files of the build, as they lie below its mount.
+// build returns the files of the build, below its mount.
 func build() fs.FS {
 	dist, err := fs.Sub(embedded, "testdata/dist")
 	if err != nil {
@@ -59,7 +59,7 @@ func ExampleNew() {
 	// /nope.js 404 no-store
 }
 
-// A server that makes its pages itself, and leaves their files to Assets.
+// A server that makes its own pages, and leaves their files to Assets.
 func ExampleAssets_Handler() {
 	assets, err := asset.New(build(), asset.Options{Release: "v7"})
 	if err != nil {
@@ -145,8 +145,8 @@ func ExampleRelease_WithNonce() {
 	// <script nonce="NONCE" type="module" src="/@v7/assets/vendor-Dk4q8w1z.js" integrity="sha256-yPNnUAsi/fedPc+0qEsZSnULPc96g21qfRycV9IQSeg=" crossorigin="anonymous"></script>
 }
 
-// Two programs, each with a build of its own, in one cluster: here of a registry and a
-// store in a directory.
+// Two programs, each with its own build, in one cluster: here with a registry and a store
+// in a directory.
 func ExampleJoin() {
 	dir, err := os.MkdirTemp("", "cluster")
 	if err != nil {
@@ -187,9 +187,9 @@ func ExampleJoin() {
 	// 200 one <nil>
 }
 
-// Two programs that share a registry and no store: each keeps its build in a directory of
-// its own, and copies that of the other one. On machines of their own they would have a
-// registry of package zookeeper or etcd, and all the same port.
+// Two programs that share a registry and no store: each stores its build in its own
+// directory, and copies the other one's. On separate machines they would have a registry
+// of package zookeeper or etcd, and the same port.
 func ExampleJoin_peers() {
 	dir, err := os.MkdirTemp("", "cluster")
 	if err != nil {
@@ -218,7 +218,7 @@ func ExampleJoin_peers() {
 		log.Fatal(err)
 	}
 	copies := before.Status().Copies
-	for ; copies.Held < 2; copies = before.Status().Copies { // until then its end takes the build along
+	for ; copies.Held < 2; copies = before.Status().Copies { // until then its end removes the build
 		time.Sleep(50 * time.Millisecond)
 	}
 	if err := before.Close(); err != nil {
@@ -239,7 +239,7 @@ func ExampleAssets_URL() {
 	}
 	defer assets.Close()
 	fmt.Println(assets.URL("img/logo.svg"))
-	fmt.Println(assets.URL("assets/index-*.js")) // whatever hash it has
+	fmt.Println(assets.URL("assets/index-*.js")) // whatever its hash
 	fmt.Println(assets.URL("assets/index.js"))
 	// Output:
 	// /@v7/img/logo.svg <nil>

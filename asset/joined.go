@@ -29,14 +29,14 @@ const (
 	// callTimeout bounds calls to registry and store beside requests.
 	callTimeout = 10 * time.Second
 	renewRetry  = time.Second
-	// peersDrain is how long answers to other nodes may take when the program leaves.
-	// They ask another one for what is cut off.
+	// peersDrain is how long answers to other nodes may take when the program leaves. If
+	// cut off, they ask another node.
 	peersDrain = 5 * time.Second
 	// readyPoll is how often Join looks whether the program is ready.
 	readyPoll = 10 * time.Millisecond
 )
 
-// joined serves what is in a cluster, as a node of it.
+// joined serves the releases of a cluster, as a node of it.
 type joined struct {
 	member
 	ownID  holdfast.ReleaseID // of the build that the program brings; zero without
@@ -45,16 +45,16 @@ type joined struct {
 	server *serve.Handler
 
 	view  atomic.Pointer[Release]
-	shown viewed // what view was made from; of follow alone
+	shown viewed // the source of view; used by follow only
 
 	stop  context.CancelFunc
-	ended chan error    // gets what the node's Run returned
+	ended chan error    // receives the result of the node's Run
 	idle  chan struct{} // closed when follow has ended
 }
 
 var _ site = (*joined)(nil)
 
-// viewed is what a view depends on.
+// viewed is the input of a view.
 type viewed struct {
 	id       holdfast.ReleaseID
 	manifest holdfast.Digest
@@ -65,23 +65,22 @@ func (v viewed) same(o viewed) bool {
 	return v.id == o.id && v.manifest == o.manifest && slices.Equal(v.settings, o.settings)
 }
 
-// Join makes the program a node of a cluster: all releases of the cluster are served,
-// from the store that nodes share, or from those of each other; the program is listed
-// among the nodes, activations wait for it, and its requests count when releases are
-// retired. The helpers give URLs of Cluster.Build if there is one, else of
-// Options.Release, else of the release that is live on the side. What becomes live is
-// taken up as it does.
+// Join makes the program a node of a cluster: it serves all releases of the cluster, from
+// the shared store or from other nodes' stores; it is listed among the nodes, activations
+// wait for it, and its requests count when releases are retired. The helpers return URLs
+// of Cluster.Build if there is one, else of Options.Release, else of the side's live
+// release. It picks up activations automatically.
 //
-// Mount, settings and the rest of what Options say of the build come from the
-// registry: it is an error to set them. ctx bounds the joining, not what follows:
-// Close ends that, and takes the program off the list of nodes.
+// Mount, settings and the other Options of the build come from the registry: setting them
+// is an error. ctx bounds only the joining: Close ends the membership, and removes the
+// program from the list of nodes.
 //
 // Join returns when the program is ready: with a build, when that is in a store, the
-// program is registered as an owner, and its files are near. Without one it does not
-// wait longer than 15 s; Assets.Ready says what is missing then. A registry in which
-// nothing is published is an error without a build; an app of which nothing is live
-// yet is not, but then Release says so. While the registry is out of reach, a program
-// starts with what it has in DataDir, if that shows that its build is known.
+// program is registered as an owner, and its files are local. Without one it does not
+// wait longer than 15 s; Assets.Ready then says what is missing. Without a build, a
+// registry without releases is an error; an app without a live release is not, but then
+// Release returns one. While the registry is unreachable, a program starts from DataDir,
+// if that shows that its build is known.
 func Join(ctx context.Context, where Cluster, o Options) (*Assets, error) {
 	m, err := where.check(o)
 	if err != nil {
@@ -112,7 +111,7 @@ func (j *joined) join(ctx context.Context) (err error) {
 	return j.await(ctx)
 }
 
-// bring makes the program's build known.
+// bring registers the program's build.
 func (j *joined) bring(ctx context.Context) (err error) {
 	if j.own == nil {
 		return nil
@@ -127,7 +126,7 @@ func (j *joined) bring(ctx context.Context) (err error) {
 	return err
 }
 
-// open makes the node, and what answers beside it.
+// open creates the node and its handlers.
 func (j *joined) open(ctx context.Context) (err error) {
 	j.node, err = assembly.Open(ctx, j.assembled())
 	if err != nil {
@@ -137,7 +136,7 @@ func (j *joined) open(ctx context.Context) (err error) {
 	return nil
 }
 
-// assembled says what the options make of a node.
+// assembled converts the options to a node's configuration.
 func (j *joined) assembled() assembly.Config {
 	data := assembly.DataDir(j.DataDir)
 	c := assembly.Config{
@@ -153,9 +152,9 @@ func (j *joined) assembled() assembly.Config {
 	}
 	if j.place != nil {
 		c.Copies, c.CopyRate = max(cmp.Or(j.Peers.Copies, assembly.Copies), 0), j.Peers.CopyRate
-		// Where nodes share no store, nothing in one has to be swept or verified, and what is
-		// left is policy. A program runs no hooks: while an app names any, it leaves the lead
-		// to holdfast serve.
+		// If nodes share no store, there is nothing to sweep or verify, and only policy
+		// remains. A program runs no hooks: while an app names any, it leaves the lead to
+		// holdfast serve.
 		c.Lead = &assembly.Lead{If: hookless, Chores: []node.Chore{c.Prune(pruneEvery)}}
 	}
 	return c
@@ -238,7 +237,7 @@ func (j *joined) wanted() (*live.App, *live.Release) {
 	return app, release
 }
 
-// renew makes the view of what pages should refer to, if it would be another one.
+// renew replaces the view if pages should refer to another release.
 func (j *joined) renew(ctx context.Context) error {
 	app, release := j.wanted()
 	if release == nil {

@@ -23,7 +23,7 @@ import (
 )
 
 // onDisk is a cluster of a registry in SQLite and a store in a directory, neither of
-// which is there yet.
+// which exists yet.
 func onDisk(t *testing.T) asset.Cluster {
 	dir := t.TempDir()
 	return asset.Cluster{Registry: local.Registry{Path: filepath.Join(dir, "registry.db")}, Store: local.Store{Dir: filepath.Join(dir, "store")}}
@@ -60,7 +60,7 @@ func urlOf(t *testing.T, a *asset.Assets, path string) string {
 	return url
 }
 
-// release returns what the registry says of a release of app default.
+// release returns the registry's record of a release of app default.
 func (p *publisher) release(id string) registry.ReleaseInfo {
 	p.t.Helper()
 	info, err := p.registry.Release(p.t.Context(), holdfast.DefaultApp(), holdtest.ID(id))
@@ -137,7 +137,7 @@ func TestBuilds(t *testing.T) {
 	gives(t, b, ofB, "2")
 }
 
-// TestIdentities: what the ID is made of says who shares a release.
+// TestIdentities: Identity decides which programs share a release.
 func TestIdentities(t *testing.T) {
 	t.Parallel()
 	where := onDisk(t)
@@ -174,7 +174,7 @@ func TestIdentities(t *testing.T) {
 	}
 }
 
-// TestBuildOfPublishedApp: an app whose releases are published takes no builds.
+// TestBuildOfPublishedApp: an app whose releases are published accepts no builds.
 func TestBuildOfPublishedApp(t *testing.T) {
 	where := inMemory().cluster()
 	newPublisher(t, where).publish("v1", version("1"))
@@ -235,9 +235,9 @@ func (f faulty) Watch(ctx context.Context, dir string) (<-chan struct{}, error) 
 
 func (f faulty) Close() error { return f.Driver.(io.Closer).Close() }
 
-// TestRestartWithoutCluster: a program that kept what it served starts although
-// registry and store are out of reach, says so, and registers once they are back; with
-// another build it does not start.
+// TestRestartWithoutCluster: a program with stored state starts although registry and
+// store are unreachable, says so, and registers once they are back; with another build it
+// does not start.
 func TestRestartWithoutCluster(t *testing.T) {
 	t.Parallel()
 	for name, down := range map[string]struct{ registry, store bool }{
@@ -282,7 +282,7 @@ func TestRestartWithoutCluster(t *testing.T) {
 	}
 }
 
-// TestRestartOfPublished: so does one that brings no build, with the pages that it had.
+// TestRestartOfPublished: the same for one without a build, with its earlier pages.
 func TestRestartOfPublished(t *testing.T) {
 	s := &switched{memory: inMemory()}
 	where := asset.Cluster{Registry: s, Store: s, DataDir: t.TempDir(), Poll: 50 * time.Millisecond}
@@ -330,8 +330,8 @@ func TestFirstStartWithoutCluster(t *testing.T) {
 	}
 }
 
-// TestUnknownReleaseWaits: a request for what was published a moment ago waits for a
-// look at the registry, even if nobody told the program.
+// TestUnknownReleaseWaits: a request for a release published a moment ago waits for a
+// read of the registry, even without a hint.
 func TestUnknownReleaseWaits(t *testing.T) {
 	t.Parallel()
 	s := &switched{memory: inMemory()}

@@ -6,7 +6,7 @@ import (
 	"github.com/holdfast-web/holdfast/internal/registry"
 )
 
-// pruneEvery is how often a program that leads retires what policy does not keep.
+// pruneEvery is how often a leading program retires releases that policy does not keep.
 const pruneEvery = time.Hour
 
 func hookless(snap *registry.Snapshot) bool {

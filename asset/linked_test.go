@@ -37,8 +37,8 @@ func TestLinked(t *testing.T) {
 	}
 }
 
-// TestAloneLinksNoNode: a program that serves its build alone holds nothing of what
-// joining a cluster takes, although package asset has it.
+// TestAloneLinksNoNode: a program that serves its build alone links none of the packages
+// for joining a cluster, although package asset does.
 func TestAloneLinksNoNode(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {

@@ -78,9 +78,8 @@ var _ serve.Tables = fixed{}
 func (f fixed) Table() *live.Table                        { return f.table }
 func (f fixed) Await(context.Context, string, bool) error { return nil }
 
-// tableOf makes the table of one app with one release, which is live. It has no
-// stamps, and so no Last-Modified: processes with the same build answer alike,
-// whenever they began.
+// tableOf makes the table of one app with one live release. It has no stamps, and so no
+// Last-Modified: processes with the same build answer alike, whenever they started.
 func tableOf(ctx context.Context, c config, m *holdfast.Manifest, inv *holdfast.Inventory) *live.Table {
 	side := holdfast.DefaultSide()
 	record := holdfast.Release{

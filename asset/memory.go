@@ -16,9 +16,9 @@ import (
 // sent from there, and not copied.
 const inPlace = 64 << 10
 
-// memory holds the bytes of a build. What it does not keep is either part of the
-// program, or fetched from the file system by a blob.Source, which verifies it.
-// It does not change once it is open.
+// memory holds the bytes of a build. Other files are either part of the program, or
+// fetched from the file system by a blob.Source, which verifies them. It does not change
+// once it is open.
 type memory struct {
 	place publish.Place
 	limit int64
@@ -41,7 +41,7 @@ func newMemory(p publish.Place, limit int64) *memory {
 	}
 }
 
-// add takes a stored form in while the build is loaded; see publish.LoadOptions.
+// add stores a form while the build is loaded; see publish.LoadOptions.
 func (m *memory) add(o holdfast.Object, path string, data []byte) {
 	ref := blob.Ref{Name: o.Name, Size: o.Size}
 	if path != "" && o.Size >= inPlace {
@@ -51,7 +51,7 @@ func (m *memory) add(o holdfast.Object, path string, data []byte) {
 		}
 	}
 	fits := o.Size <= m.limit/16 && m.used+o.Size <= m.limit
-	if data != nil && (fits || path == "") { // what was made is nowhere else
+	if data != nil && (fits || path == "") { // a generated form exists nowhere else
 		m.held[ref], m.used = data, m.used+o.Size
 		return
 	}
@@ -59,9 +59,8 @@ func (m *memory) add(o holdfast.Object, path string, data []byte) {
 }
 
 // ofProgram returns the file at path if its bytes are part of the program or of its
-// memory, as those of an embed.FS are: the file can be read anywhere, and has
-// neither a time nor a system behind it. The bytes were verified when the build was
-// read, and stay.
+// memory, like those of an embed.FS: the file can be read anywhere, and has neither a
+// time nor a system behind it. The bytes were verified when the build was read, and stay.
 func (m *memory) ofProgram(path string) io.ReaderAt {
 	f, err := m.place.Open(path)
 	if err != nil {
@@ -76,7 +75,7 @@ func (m *memory) ofProgram(path string) io.ReaderAt {
 	return nil
 }
 
-// open makes ready what fetches the files that are not kept.
+// open creates the source of files that are not in memory.
 func (m *memory) open(log *slog.Logger) (err error) {
 	if len(m.paths) > 0 {
 		m.rest, err = blob.New(m, blob.Options{Memory: m.limit, Logger: log})
@@ -137,7 +136,7 @@ type section struct {
 	io.Closer
 }
 
-// content is a file that is read where it lies.
+// content is a file that is read from its source.
 type content struct {
 	io.ReaderAt
 	size int64

@@ -59,7 +59,7 @@ func TestNonce(t *testing.T) {
 	}
 }
 
-// TestNonceRefused: what is no nonce could end the attribute, or the field.
+// TestNonceRefused: an invalid nonce could end the attribute, or the field.
 func TestNonceRefused(t *testing.T) {
 	r, err := open(t, build(), asset.Options{}).Release()
 	if err != nil {

@@ -13,39 +13,39 @@ import (
 	"github.com/holdfast-web/holdfast/internal/store"
 )
 
-// Peers makes a program one of the nodes that fetch from each other. Listen and Secret
-// are required, and Cluster.DataDir.
+// Peers makes a program fetch from other nodes, and serve them. Listen and Secret are
+// required, and Cluster.DataDir.
 //
-// Without Cluster.Store that is how nodes get what the others brought, and each build
-// is copied to Copies nodes besides those that brought it, so that any of these may die.
-// With it, nodes ask each other for what the store does not give, or not in time.
+// Without Cluster.Store that is how nodes get other nodes' builds, and each build is
+// copied to Copies nodes besides those that brought it, so that any of these may die.
+// With it, nodes ask each other when the store fails or is too slow.
 type Peers struct {
 	// Listen is host:port on which this program answers the other nodes. Open the port
 	// between nodes only.
 	Listen string
-	// Address is host:port by which they reach it; needed if Listen has no host that
-	// they could connect to, as ":7946" has none.
+	// Address is the host:port for other nodes; needed if Listen has no host that they
+	// could connect to, as in ":7946".
 	Address string
-	// Secret is what all nodes of the cluster share: 16 characters at least, such as
-	// "openssl rand -hex 32" makes them. To change it, give several, one a line, to one
+	// Secret is shared by all nodes of the cluster: at least 16 characters, such as the
+	// output of "openssl rand -hex 32". To change it, give several, one per line, to one
 	// node after the other: requests are signed with the first, and all are accepted.
-	// "holdfast serve" has it from --peer-secret-file.
+	// "holdfast serve" reads it from --peer-secret-file.
 	Secret string
-	// TLS, if not nil, has nodes speak TLS with each other. It needs RootCAs and a
-	// certificate: each node shows one to the other. Nil: what is asked for and the
-	// answers can be read on the way.
+	// TLS, if not nil, makes nodes speak TLS with each other. It needs RootCAs and a
+	// certificate: each node shows one to the other. Nil: requests and answers are
+	// readable on the network.
 	TLS *tls.Config
 
 	// Copies is, without a Store, on how many other nodes each build should be: 2 by
-	// default, none if negative: then this program copies nothing. Where nodes differ,
-	// the largest number counts.
+	// default, none if negative: then this program copies nothing. If nodes differ, the
+	// largest number counts.
 	Copies int
 	// CopyRate bounds how fast this program copies builds of others, in bytes a second:
 	// 32 MiB by default, 1 MiB at least.
 	CopyRate int64
 }
 
-// checkPeers refuses what cannot work, and makes of Peers what the node needs.
+// checkPeers rejects invalid settings, and converts Peers for the node.
 func (m *member) checkPeers() (err error) {
 	p := m.Peers
 	switch {
@@ -62,7 +62,7 @@ func (m *member) checkPeers() (err error) {
 	case p.Copies > assembly.MostCopies:
 		return fmt.Errorf("%w: %d Copies: want at most %d", holdfast.ErrInvalid, p.Copies, assembly.MostCopies)
 	case p.CopyRate != 0 && p.CopyRate < replica.LeastRate:
-		return fmt.Errorf("%w: CopyRate %d: want at least %d bytes a second: a node that gives less is taken for broken by the others", holdfast.ErrInvalid, p.CopyRate, replica.LeastRate)
+		return fmt.Errorf("%w: CopyRate %d: want at least %d bytes a second: other nodes treat a slower node as broken", holdfast.ErrInvalid, p.CopyRate, replica.LeastRate)
 	}
 	secrets, err := peer.ParseSecrets(p.Secret)
 	if err != nil {
@@ -77,10 +77,10 @@ func (m *member) checkPeers() (err error) {
 	return m.peering.Check()
 }
 
-// ownStore is the store of a program that shares none.
+// ownStore is the store of a program without a shared one.
 func (m *member) ownStore(ctx context.Context) (store.Driver, error) { return m.place.Open(ctx, m.log) }
 
-// copies is how far copying is, nil where nothing is copied.
+// copies is the progress of copying, nil if nothing is copied.
 func (j *joined) copies() *Copies {
 	if j.place == nil {
 		return nil

@@ -27,13 +27,13 @@ import (
 
 const peerSecret = "sixteen bytes or more"
 
-// peered returns a cluster that shares a registry alone.
+// peered returns a cluster that shares only a registry.
 func peered(t *testing.T) asset.Cluster {
 	return asset.Cluster{Registry: local.Registry{Path: filepath.Join(t.TempDir(), "registry.db")}}
 }
 
-// brings returns the cluster for a program with a name, a build, a directory and a
-// listener of its own.
+// brings returns the cluster for a program with its own name, build, directory and
+// listener.
 func brings(t *testing.T, where asset.Cluster, name string, files map[string]string) asset.Cluster {
 	where = with(where, name, files)
 	where.DataDir, where.Peers = t.TempDir(), &asset.Peers{Listen: "127.0.0.1:0", Secret: peerSecret}
@@ -59,9 +59,8 @@ func nodesIn(t *testing.T, where asset.Cluster) []registry.NodeInfo {
 	return nodes
 }
 
-// TestPeers: three programs without a shared store bring builds of their own. Each
-// answers for all, also when the one that brought a build has gone, and its directory
-// with it.
+// TestPeers: three programs without a shared store have different builds. Each answers
+// for all, even when the one that brought a build has gone, with its directory.
 func TestPeers(t *testing.T) {
 	t.Parallel()
 	where := peered(t)
@@ -115,7 +114,7 @@ func TestPeers(t *testing.T) {
 	all([]*asset.Assets{fourth})
 }
 
-// TestPeersTLS: with certificates on both sides, and at addresses that are told.
+// TestPeersTLS: with certificates on both sides, and at announced addresses.
 func TestPeersTLS(t *testing.T) {
 	t.Parallel()
 	where := peered(t)
@@ -135,8 +134,8 @@ func TestPeersTLS(t *testing.T) {
 	gives(t, a, urlOf(t, b, "only-2.js"), "2")
 }
 
-// TestPeersBesideStore: where nodes share a store, peers are for what it does not give,
-// and nothing is copied.
+// TestPeersBesideStore: with a shared store, peers are used when it fails, and nothing is
+// copied.
 func TestPeersBesideStore(t *testing.T) {
 	t.Parallel()
 	m := inMemory()
@@ -169,8 +168,8 @@ func emptied(t *testing.T, from *memstore.Driver) *memstore.Driver {
 	return d
 }
 
-// TestPeersRestart: a program starts while the registry is out of reach, with the URLs
-// that it had, and registers when that is back. With another build it does not.
+// TestPeersRestart: a program starts while the registry is unreachable, with its earlier
+// URLs, and registers when that is back. With another build it does not.
 func TestPeersRestart(t *testing.T) {
 	t.Parallel()
 	s := &switched{memory: inMemory()}
@@ -202,7 +201,7 @@ func TestPeersRestart(t *testing.T) {
 	if err := again.Close(); err != nil {
 		t.Fatal(err)
 	}
-	// What nobody else need have must be there.
+	// Anything that no other node need have must exist here.
 	s.registryDown.Store(true)
 	if err := os.RemoveAll(filepath.Join(where.DataDir, "store", "objects")); err != nil {
 		t.Fatal(err)
@@ -240,8 +239,8 @@ func tree(t *testing.T, dir string) string {
 	return names.String()
 }
 
-// TestPeersWithOtherSecret: who has another secret gets nothing, and each side says so
-// in one line.
+// TestPeersWithOtherSecret: a node with another secret gets nothing, and each side logs
+// that in one line.
 func TestPeersWithOtherSecret(t *testing.T) {
 	t.Parallel()
 	where := peered(t)
@@ -282,7 +281,7 @@ func TestPeersWithOtherSecret(t *testing.T) {
 	}
 }
 
-// TestPeersClose: Close ends in time although another node does not take what it asked for.
+// TestPeersClose: Close ends in time although another node does not read its answer.
 func TestPeersClose(t *testing.T) {
 	t.Parallel()
 	where := peered(t)
@@ -324,7 +323,7 @@ func (n never) OpenRegistry(context.Context, asset.Opening) (kv.Driver, error) {
 	return nil, holdfast.ErrUnavailable
 }
 
-// TestPeersRefuses: what cannot work is one clear error, before anything is opened.
+// TestPeersRefuses: impossible settings are one clear error, before anything is opened.
 func TestPeersRefuses(t *testing.T) {
 	for says, change := range map[string]func(*asset.Cluster){
 		"needs a Store that all nodes share, or Peers":            func(c *asset.Cluster) { c.Peers = nil },

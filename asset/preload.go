@@ -21,11 +21,11 @@ const (
 // refuse answers whose header is too long, some beyond 4 kB.
 const maxHints = 2 << 10
 
-// Preload tells the browser what a page loads before it has read the page: it
-// adds Link fields for the entries, which are as Tags has them, to the header of
-// w, and where the client copes sends them at once, with the status 103, while
-// the page is still being made. Call it before anything is written; a page made
-// with Tags of the same entries loads each file once.
+// Preload tells the browser which files a page loads before it has read the page: it adds
+// Link fields for the entries, which are the same as for Tags, to the header of w, and if
+// the client supports it sends them at once, with the status 103, while the page is still
+// being made. Call it before anything is written; a page made with Tags of the same
+// entries loads each file once.
 func (r *Release) Preload(w http.ResponseWriter, req *http.Request, entries ...string) error {
 	set, err := r.set(entries)
 	if err != nil {
@@ -62,9 +62,9 @@ func (a *Assets) Preload(w http.ResponseWriter, r *http.Request, entries ...stri
 	return release.Preload(w, r, entries...)
 }
 
-// copes reports whether the client of a request can take an answer ahead of the
-// answer. HTTP/1.0 knows none (RFC 9110, section 15.2), and what is not going to
-// be shown as a page has no use for it.
+// copes reports whether the client of a request supports an early answer. HTTP/1.0 does
+// not (RFC 9110, section 15.2), and a response that is not displayed as a page has no use
+// for it.
 func (e EarlyHints) copes(r *http.Request) bool {
 	if r.Method != http.MethodGet {
 		return false

@@ -22,7 +22,7 @@ type Release struct {
 	nonce string
 }
 
-// view is what all pages share that refer to a release.
+// view is the data shared by all pages that refer to a release.
 type view struct {
 	id     holdfast.ReleaseID
 	links  *urls.Links
@@ -35,7 +35,7 @@ type view struct {
 	sets map[string]*tagSet // by entries
 }
 
-// reference is what a page needs to refer to a file.
+// reference is the data for a page's reference to a file.
 type reference struct{ url, integrity string }
 
 // newRelease makes the view of a release. read returns the bytes of a file.
@@ -110,9 +110,9 @@ func (r *Release) unknown(p string) error {
 	return fmt.Errorf("%w: release %s has no file %q%s", holdfast.ErrNotFound, r.id, p, hint)
 }
 
-// ImportMap returns an import map: the logical names of all scripts to their URLs
-// and, but in development, the integrity of each. It is JSON that can stand in a
-// script element.
+// ImportMap returns an import map: the logical names of all scripts to their URLs and,
+// except in development, the integrity of each. It is JSON that is safe in a script
+// element.
 func (r *Release) ImportMap() (template.JS, error) {
 	text, err := json.Marshal(r.links.ImportMap()) // escapes < for use in a script element
 	if err != nil {
@@ -139,7 +139,7 @@ func (r *Release) parsedNonce() (urls.Nonce, error) {
 	return urls.ParseNonce(r.nonce)
 }
 
-// tagSet is what the entries of a page come to, each tag and each hint once.
+// tagSet collects the tags and hints of a page's entries, each once.
 type tagSet struct {
 	tags []urls.Tag
 	html template.HTML // without a nonce

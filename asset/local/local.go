@@ -1,5 +1,5 @@
-// Package local lets a program join what lies on its own machine, or on a file
-// system that it shares with others: a registry in SQLite, a store in a directory.
+// Package local lets a program join a cluster on its own machine, or on a shared file
+// system: a registry in SQLite, a store in a directory.
 //
 //	asset.Join(ctx, asset.Cluster{
 //		Registry: local.Registry{Path: "holdfast-data/registry.db"},

@@ -96,7 +96,7 @@ func (c *cli) activate(ctx context.Context, b *backends, a activation, o flipOpt
 	defer prepared.Close() //nolint:errcheck // a lease, which ends by itself
 	entry, changed, err := b.registry.Activate(ctx, a.app, a.release, a.options)
 	if errors.Is(err, holdfast.ErrConflict) {
-		return hinted(err, "did somebody else change it? holdfast history%s shows who", flipFlags(a.app, a.options.Side))
+		return hinted(err, "holdfast history%s shows the latest changes", flipFlags(a.app, a.options.Side))
 	}
 	if err != nil {
 		return b.adviseOnRelease(ctx, a.app, a.release, b.adviseOnName(ctx, err))

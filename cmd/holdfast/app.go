@@ -18,7 +18,7 @@ func (c *cli) appCommand() *cobra.Command {
 		Use:   "app",
 		Short: "Show and change the settings of an app, or remove it",
 		Long: `Shows and changes the settings of an app. They are kept in the registry, so that
-all nodes agree; running nodes take a change up at once. Removes an app.
+all nodes agree; running nodes pick up a change at once. Also removes an app.
 
 ` + settingsHelp(),
 		Example: `  holdfast app show shop
@@ -86,13 +86,13 @@ func (c *cli) appSetCommand() *cobra.Command {
 		Use:               "set NAME KEY=VALUE...",
 		ValidArgsFunction: c.completeSettings,
 		Short:             "Change settings of an app",
-		Long: `Changes settings of an app. All settings are changed together or none is. An app
-that does not exist is made if it is the first one, or with --create; one that was
-removed has the settings that it had.
+		Long: `Changes settings of an app, all together or none. An app that does not exist is
+created if it is the first one, or with --create; a removed app gets its earlier
+settings back.
 
-A mount that would take over paths which servable releases of other apps use is
-refused, as is one below which own files would be out of reach, and as is a shape
-of pinned URLs that takes a directory of a build for a release.
+Refused are a mount that would hide paths of other apps' servable releases, one
+under which the app's own files would be unreachable, and a shape of pinned URLs
+that would mistake a directory of a build for a release.
 
 ` + settingsHelp() + `
 
@@ -121,7 +121,7 @@ value, previous), settings (all of them).`,
 	return cmd
 }
 
-// appSetDoc is what app set prints with --json.
+// appSetDoc is the JSON output of app set.
 type appSetDoc struct {
 	App      holdfast.AppName  `json:"app"`
 	Created  bool              `json:"created"`
@@ -161,8 +161,8 @@ func (c *cli) withApp(ctx context.Context, o opening, name string, do func(*back
 
 type pair struct{ key, value string }
 
-// parsePairs checks KEY=VALUE arguments as far as that can be done without the
-// registry, so that wrong use is told from a change that failed.
+// parsePairs checks KEY=VALUE arguments without the registry, so that wrong use is
+// distinguished from a failed change.
 func parsePairs(name string, args []string) ([]pair, error) {
 	app, err := holdfast.ParseAppName(name)
 	if err != nil {
@@ -243,7 +243,7 @@ func (c *cli) tellChanges(name holdfast.AppName, before, after []holdfast.Settin
 		}
 	}
 	if changed == 0 {
-		c.ui.say("app %s has these settings already; nothing changed", name)
+		c.ui.say("app %s already has these settings. Nothing changed.", name)
 	}
 }
 

@@ -9,9 +9,9 @@ import (
 	"github.com/holdfast-web/holdfast/internal/registry"
 )
 
-// checkMounts fails if, with these settings of app, a file of a servable release
-// could not be reached because another app lies over it: the releases of the
-// others are checked against the new mount, its own against theirs.
+// checkMounts fails if, with these settings of app, another app would hide a file of a
+// servable release: the releases of the others are checked against the new mount, its own
+// against theirs.
 func (b *backends) checkMounts(ctx context.Context, all []*registry.AppState, app holdfast.AppName, changed holdfast.Settings) error {
 	moved := []*registry.AppState{{Name: app, Settings: changed}}
 	for _, state := range all {
@@ -26,8 +26,8 @@ func (b *backends) checkMounts(ctx context.Context, all []*registry.AppState, ap
 	return nil
 }
 
-// checkShadowed checks the servable releases of an app that lies at mount. Their
-// manifests are read only where one of the apps over it lies inside of it.
+// checkShadowed checks the servable releases of an app mounted at mount. Their manifests
+// are read only if one of the overlapping apps is mounted inside it.
 func (b *backends) checkShadowed(ctx context.Context, state *registry.AppState, mount holdfast.Mount, over []*registry.AppState) error {
 	var inside []*registry.AppState
 	for _, o := range over {

@@ -25,20 +25,20 @@ func (c *cli) appRmCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "rm NAME",
 		Short: "Remove an app",
-		Long: `Removes an app: its sides, its releases, which are gone from then on, and its
-place among the mounts. The next prune removes the bytes that no other app needs.
+		Long: `Removes an app: its sides, its releases, which become gone, and its mount. The
+next prune deletes the bytes that no other app needs.
 
-An app is refused if one of its releases is live on a side or drains: nodes serve
-it, and open tabs need it. With --force it is removed all the same, and these pages
-break. An app whose builds running nodes bring is refused in any case.
+An app with a live or draining release is refused: nodes serve it, and open tabs
+need it. --force removes it anyway, and these pages break. An app whose builds
+running nodes bring is always refused.
 
-The name stays known. holdfast publish --create, or app set --create, makes the app
-again, with the settings that it had: its release IDs are bound to the builds they
-were bound to, and publishing the same build again restores a release.
+The name stays known. holdfast publish --create, or app set --create, creates the
+app again, with its earlier settings: its release IDs are still bound to the same
+builds, and publishing the same build again restores a release.
 
-JSON keys: app, mount (which is free now), sides (side, and previous: what was live
-there), gone (the releases that were removed), draining (those of them that open
-tabs may be on), nodes (total, ready, lagging: node, address, why).`,
+JSON keys: app, mount (now free), sides (side, and previous: its live release),
+gone (the removed releases), draining (those of them that open tabs may use),
+nodes (total, ready, lagging: node, address, why).`,
 		Example: `  holdfast app rm defualt
   holdfast app rm shop --force --message moved`,
 		Args: exactly("NAME"),
@@ -57,14 +57,14 @@ tabs may be on), nodes (total, ready, lagging: node, address, why).`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.BoolVar(&r.options.Force, "force", false, "also if nodes serve it, or open tabs need it")
+	flags.BoolVar(&r.options.Force, "force", false, "even if nodes serve it, or open tabs need it")
 	waitFlag(flags, &r.wait)
 	r.reason.flags(flags)
 	jsonFlag(flags)
 	return cmd
 }
 
-// appRmDoc is what app rm prints with --json.
+// appRmDoc is the JSON output of app rm.
 type appRmDoc struct {
 	App      holdfast.AppName     `json:"app"`
 	Mount    holdfast.Mount       `json:"mount"`
@@ -97,14 +97,14 @@ func (c *cli) removeApp(ctx context.Context, b *backends, r appRemoval) error {
 	done, err := b.registry.RemoveApp(ctx, r.app, r.options)
 	var used *registry.AppInUseError
 	if errors.As(err, &used) {
-		return hinted(err, "--force removes the app all the same: %s", breaks(used.AppUse))
+		return hinted(err, "--force removes the app anyway: %s", breaks(used.AppUse))
 	}
 	if err != nil {
 		return err
 	}
 	nodes, err := b.await(ctx, r.wait, func(registry.NodeInfo) string { return "" })
 	if err != nil {
-		return fmt.Errorf("app %s was removed, but which nodes have updated could not be found out: %w", r.app, err)
+		return fmt.Errorf("app %s was removed, but node status could not be read: %w", r.app, err)
 	}
 	c.ui.report(docOfRemoval(r.app, done, nodes))
 	c.ui.say("app %s was removed: %s gone, and the mount %s is free", r.app, verbed(len(done.Gone)), done.Mount)
@@ -112,14 +112,14 @@ func (c *cli) removeApp(ctx context.Context, b *backends, r appRemoval) error {
 		c.ui.say("broken by --force: %s", what)
 	}
 	c.tellNodes(nodes)
-	c.ui.say("%s %s publish DIR --app %s --create", dim.paint("to make it again:", c.ui.outColor), c.program, r.app)
+	c.ui.say("%s %s publish DIR --app %s --create", dim.paint("to create it again:", c.ui.outColor), c.program, r.app)
 	return nil
 }
 
 // verbed counts releases, with the verb that follows.
 func verbed(n int) string { return count(n, "release") + " " + verb(n, "is", "are") }
 
-// breaks says what a removal breaks that something needs; empty if nothing does.
+// breaks describes what a removal breaks; empty if nothing.
 func breaks(use registry.AppUse) string {
 	switch {
 	case len(use.Nodes) > 0:

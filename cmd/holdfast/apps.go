@@ -14,9 +14,9 @@ import (
 func (c *cli) appsCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "apps",
-		Short: "List the apps and where they lie",
-		Long: `Lists the apps of the registry with their mounts, what is live on their sides and
-which of their settings differ from the defaults.
+		Short: "List apps and their mount paths",
+		Long: `Lists the apps of the registry with their mount paths, the live release of each
+side, and the settings that differ from the defaults.
 
 JSON keys: apps (app, mount, sides, settings: all of them).`,
 		Example: `  holdfast apps
@@ -55,7 +55,7 @@ func (c *cli) apps(ctx context.Context, b *backends) error {
 		return nil
 	}
 	if len(listings) == 0 {
-		c.ui.say("no app yet; the first publish makes one")
+		c.ui.say("no app yet; the first publish creates one")
 		return nil
 	}
 	var rows [][]cell

@@ -27,7 +27,7 @@ import (
 	"github.com/holdfast-web/holdfast/internal/store/memstore"
 )
 
-// This file alone names backends.
+// Only this file names backends.
 const (
 	registrySchemes = "sqlite:PATH, zk://HOST,HOST/TOPOLOGY and etcd://HOST,HOST/PREFIX"
 	storeSchemes    = "a directory, dir:PATH, nfs:PATH and s3://BUCKET/PREFIX?endpoint=URL"
@@ -53,13 +53,13 @@ func (b *backends) Close() error {
 	return errors.Join(errs...)
 }
 
-// opening says whether a command may make what is not there yet.
+// opening says whether a command may create missing backends.
 type opening uint8
 
 const (
-	existing opening = iota // looking must not leave a new registry behind
+	existing opening = iota // reading must not leave a new registry behind
 	create
-	pretend // to the user of what is not there that it is empty
+	pretend // show missing backends to the user as empty
 	join    // make it only if it is embedded: a cluster's must be there
 )
 
@@ -72,8 +72,8 @@ func (c *cli) with(ctx context.Context, o opening, do func(*backends) error) err
 	return errors.Join(do(b), b.Close())
 }
 
-// withRegistry runs do with the registry alone, which must be there: a flip must
-// not depend on the store, least of all in an emergency.
+// withRegistry runs do with only the registry, which must exist: an activation must not
+// depend on the store, least of all in an emergency.
 func (c *cli) withRegistry(ctx context.Context, do func(*backends) error) error {
 	opening, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
@@ -90,17 +90,17 @@ func (c *cli) theRegistry() place {
 	names := map[string]string{"zk": "ZooKeeper", "etcd": "etcd"}
 	return place{
 		what: cmp.Or(names[scheme], "the registry"), flag: "--registry", where: c.registryPlace(),
-		login: "check the user and the password in HOLDFAST_REGISTRY_LOGIN, and what that user may do",
+		login: "check the user and password in HOLDFAST_REGISTRY_LOGIN, and the user's permissions",
 	}
 }
 
 // theStore is the store as hints name it.
 func (c *cli) theStore() place {
-	return place{what: "the store", flag: "--store", where: c.storePlace(), login: "check the credentials, and what they allow"}
+	return place{what: "the store", flag: "--store", where: c.storePlace(), login: "check the credentials and their permissions"}
 }
 
-// open opens the backends that the global flags name. Whoever opens them first
-// makes the store the registry's own.
+// open opens the backends that the global flags name. The first user binds the store to
+// the registry.
 func (c *cli) open(ctx context.Context, o opening, log *slog.Logger) (*backends, error) {
 	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
@@ -139,7 +139,7 @@ var errNoRegistry = errors.New("there is no registry")
 
 func (c *cli) noRegistry() error {
 	return hinted(fmt.Errorf("%w at %s", errNoRegistry, c.registryPlace()),
-		"name the one you mean with --data or --registry; the first holdfast publish makes a new one")
+		"name the one you mean with --data or --registry; the first holdfast publish creates one")
 }
 
 // keeper is a registry's driver.
@@ -148,7 +148,7 @@ type keeper interface {
 	io.Closer
 }
 
-// openRegistry opens the registry, unless it is empty and must not be made.
+// openRegistry opens the registry, unless it is empty and must not be created.
 func (b *backends) openRegistry(ctx context.Context, c *cli, o opening, log *slog.Logger) (empty bool, err error) {
 	embedded := c.embedded()
 	if embedded && o == join {
@@ -188,8 +188,8 @@ func (c *cli) registryDriver(ctx context.Context, log *slog.Logger) (keeper, err
 	return nil, usage("--registry %s: this build supports %s", text, registrySchemes)
 }
 
-// opened makes a driver that could not be opened a nil keeper. Drivers name what they
-// open.
+// opened converts a driver that could not be opened to a nil keeper. Drivers name their
+// target in errors.
 func opened[D keeper](driver D, err error) (keeper, error) {
 	if err != nil {
 		return nil, err
@@ -236,15 +236,14 @@ func (c *cli) etcd(ctx context.Context, log *slog.Logger) (keeper, error) {
 	return opened(driver, err)
 }
 
-// login returns user:password for the registry. It has no flag: what stands on a
-// command line is seen by everybody on the machine.
+// login returns user:password for the registry. It has no flag, because every user on the
+// machine can see command lines.
 func (c *cli) login() string {
 	text, _ := c.env("HOLDFAST_REGISTRY_LOGIN")
 	return text
 }
 
-// registryTLS returns the TLS configuration for the registry, nil for none of
-// our own.
+// registryTLS returns the TLS configuration for the registry, nil for the default.
 func (c *cli) registryTLS() (*tls.Config, error) {
 	ca, cert, key := c.global.registryCA, c.global.registryCert, c.global.registryKey
 	if ca == "" && cert == "" && key == "" {
@@ -312,7 +311,7 @@ func (c *cli) unclaimedStore(ctx context.Context, mayBegin func(context.Context,
 	return s, closer, nil
 }
 
-// closerOf returns what closes a driver, which may need no closing.
+// closerOf returns a driver's Close, which may do nothing.
 func closerOf(driver store.Driver) io.Closer {
 	if closer, ok := driver.(io.Closer); ok {
 		return closer
@@ -360,7 +359,7 @@ func openMemory(ctx context.Context, b *backends) (*backends, error) {
 	return &backends{registry: r, store: store.New(memstore.New())}, nil
 }
 
-// sqlitePath is where the embedded registry lies, if it is used.
+// sqlitePath is the location of the embedded registry, if it is used.
 func (c *cli) sqlitePath() string {
 	if path, ok := strings.CutPrefix(c.global.registry, "sqlite:"); ok {
 		return path

@@ -19,19 +19,19 @@ type brought struct {
 	Making []making `json:"making"`
 	// Refused are the running nodes whose own stores do not take it.
 	Refused []string `json:"refused"`
-	whose   whose    // are the stores in which its bytes lie
+	whose   whose    // are the stores that contain its bytes
 	lacks   int      // running nodes that could have all of it and have not
-	// What it has not in common with others that running nodes brought.
+	// How it differs from builds of other running nodes.
 	Differs []registry.Difference `json:"differs"`
 }
 
-// making is a copy that a node makes, in bytes.
+// making is a node's copy in progress, in bytes.
 type making struct {
 	Node string `json:"node"`
 	registry.Making
 }
 
-// broughtOf lists what nodes brought of an app, and who holds it.
+// broughtOf lists the releases of an app that nodes brought, and their holders.
 func broughtOf(state *registry.AppState, nodes []registry.NodeInfo) (all []brought) {
 	if !state.Local {
 		return nil
@@ -80,7 +80,7 @@ func (b *brought) stand(s replica.Standing) {
 type whose uint8
 
 const (
-	nobodys whose = iota // no node runs that would say so
+	nobodys whose = iota // no running node would report it
 	everybodys
 	theirOwn
 )
@@ -95,7 +95,7 @@ func whoseStores(nodes []registry.NodeInfo) whose {
 	return everybodys
 }
 
-// text says who has the release, and how safe that is.
+// text lists the holders of the release, and how safe it is.
 func (b *brought) text() string {
 	switch b.whose {
 	case nobodys:
@@ -105,7 +105,7 @@ func (b *brought) text() string {
 	}
 	text := fmt.Sprintf("brought by %s, held by %s", nobody(b.Nodes), nobody(b.Copies))
 	if len(b.Refused) > 0 {
-		text += fmt.Sprintf(", not taken by the %s of %s", verb(len(b.Refused), "store", "stores"), prose(b.Refused, "and"))
+		text += fmt.Sprintf(", not accepted by the %s of %s", verb(len(b.Refused), "store", "stores"), prose(b.Refused, "and"))
 	}
 	if len(b.Copies) >= b.Wanted {
 		return text
@@ -156,7 +156,7 @@ func (t *statusText) differences(app *appStatus) {
 // nobody names nodes, of which there may be none.
 func nobody(names []string) string {
 	if len(names) == 0 {
-		return "no node that runs"
+		return "no running node"
 	}
 	return prose(names, "and")
 }

@@ -18,12 +18,12 @@ import (
 	"github.com/holdfast-web/holdfast/internal/registry"
 )
 
-// buildOptions are the flags of serve for a build that the node brings with it.
+// buildOptions are the flags of serve for a node's own build.
 type buildOptions struct {
 	dir, identity string
-	asIs          bool // serve what does not look like a build
+	asIs          bool // serve a directory that does not look like a build
 	create        bool // the app
-	// own is what bring made of them.
+	// own is the result of bring.
 	own map[holdfast.AppName]holdfast.ReleaseID
 }
 
@@ -31,7 +31,7 @@ func (o *buildOptions) flags(flags *pflag.FlagSet) {
 	flags.StringVar(&o.dir, "build", "", "serve the build in this `directory` as this node's own release, without a publish")
 	flags.StringVar(&o.identity, "identity", assembly.ContentIdentity, "what the `ID` of that release is made of: content, node (content and the node's name), address (content and --peer-address, or else --peer-listen or --listen); anything else is the ID")
 	flags.BoolVar(&o.asIs, "as-is", false, "with --build: serve a project's directory as it is")
-	flags.BoolVar(&o.create, "create", false, "with --build: make the app if it does not exist; only the first one needs no --create")
+	flags.BoolVar(&o.create, "create", false, "with --build: make the app if it does not exist; the first one needs no --create")
 	configurable(flags, "build", "identity")
 }
 
@@ -43,7 +43,7 @@ func (o *buildOptions) opening() opening {
 	return join
 }
 
-// ownBuild says what the node brings with it.
+// ownBuild describes the node's build.
 func (c *cli) ownBuild(o serveOptions, log *slog.Logger) (b assembly.LocalBuild, err error) {
 	if err := c.apartFromProject(o.build.dir, o.build.asIs); err != nil {
 		return b, err
@@ -81,7 +81,7 @@ func (o *serveOptions) addressFlag() string {
 	return "--listen"
 }
 
-// bring makes the build that the node brings with it known, for the node to own.
+// bring registers the node's build, for the node to own.
 func (c *cli) bring(ctx context.Context, from *assembly.Backends, b assembly.LocalBuild, dir string) (map[holdfast.AppName]holdfast.ReleaseID, error) {
 	if dir == "" {
 		return nil, nil
@@ -118,7 +118,7 @@ func (c *cli) scanOwn(ctx context.Context, build string, o publish.ScanOptions) 
 	if err != nil {
 		return nil, fmt.Errorf("open data directory: %w", err)
 	}
-	defer dir.Close() //nolint:errcheck // what was written is synced
+	defer dir.Close() //nolint:errcheck // written files are synced
 	if text, err := os.ReadFile(filepath.Join(c.global.data, memoFile)); err == nil {
 		o.Memo, _ = publish.ParseMemo(text) // else the build is read
 	}
@@ -132,10 +132,10 @@ func (c *cli) scanOwn(ctx context.Context, build string, o publish.ScanOptions) 
 	return b, nil
 }
 
-// private reports whether the node's store is its own, on a cluster that shares none.
+// private reports whether the node has its own store, on a cluster without a shared one.
 func (c *cli) private() bool { return c.global.store == "" && !c.embedded() }
 
-// ownStore is where that store lies; nil if there is none.
+// ownStore is the location of that store; nil if there is none.
 func (c *cli) ownStore() *assembly.LocalStore {
 	if !c.private() {
 		return nil

@@ -17,14 +17,14 @@ import (
 	"github.com/holdfast-web/holdfast/internal/registry"
 )
 
-// cause is why something failed, as far as it matters for what to do next.
+// cause is the reason for a failure, for advice on what to do next.
 type cause struct {
 	code string // for programs; documented in docs/json.md
 	is   func(error) bool
 	hint func(error) string // nil: the message says it all
 }
 
-// causeOf returns the most specific cause of err that is known; nil for none.
+// causeOf returns the most specific known cause of err; nil for none.
 func causeOf(err error) *cause {
 	all := causes()
 	if i := slices.IndexFunc(all, func(c cause) bool { return c.is(err) }); i >= 0 {
@@ -33,8 +33,8 @@ func causeOf(err error) *cause {
 	return nil
 }
 
-// causes lists what may befall any command, from the most to the least specific
-// cause. This is the one place where causes get their hints.
+// causes lists the causes that any command may meet, from the most to the least specific.
+// All hints for causes are here.
 func causes() []cause {
 	return slices.Concat(causesInUse(), causesOfPlace(), causesOnTheWay(), causesOfState())
 }
@@ -43,25 +43,26 @@ func causes() []cause {
 func causesInUse() []cause {
 	return []cause{
 		{"usage", isUsage, nil},
-		{"interrupted", oneOf(context.Canceled), advice("the same command again goes on from here: what was stored is reused")},
+		{"interrupted", oneOf(context.Canceled), advice("run the same command again to continue: stored objects are reused")},
 	}
 }
 
 // causesOfPlace are those of disks, files and addresses of this machine.
 func causesOfPlace() []cause {
 	return []cause{
-		{"no_space", oneOf(syscall.ENOSPC), advice("free some space there, or name another place with --data, then run the same command again: what was stored is reused")},
-		{"no_space", oneOf(syscall.EDQUOT), advice("your quota on that file system is used up; make room, then run the same command again: what was stored is reused")},
+		{"no_space", oneOf(syscall.ENOSPC), advice("free some space there, or name another place with --data, then run the same command again: stored objects are reused")},
+		{"no_space", oneOf(syscall.EDQUOT), advice("your quota on that file system is used up; make room, then run the same command again: stored objects are reused")},
 		{"no_space", oneOf(syscall.EFBIG), advice("a limit on the size of files (ulimit -f) is in the way; raise it, then run the same command again")},
 		{"read_only", oneOf(syscall.EROFS), advice("that file system is read-only; mount it writable, or name another place with --data")},
-		{"address", oneOf(syscall.EADDRINUSE), advice("another program listens there; choose other addresses with --listen and --admin")},
+		{"address", oneOf(syscall.EADDRINUSE), advice("another program is listening there; choose other addresses with --listen and --admin")},
 		{"address", oneOf(syscall.EADDRNOTAVAIL), advice("this machine has no such address; choose another with --listen and --admin")},
 		{"permission", isListening, advice("ports below 1024 need a privilege: listen on a higher port, or allow it with CAP_NET_BIND_SERVICE (systemd: AmbientCapabilities=CAP_NET_BIND_SERVICE)")},
 		{"permission", oneOf(fs.ErrPermission), advice("run it as the user who owns that place, or name another one with --data")},
 	}
 }
 
-// causesOnTheWay are those of the way to a registry or a store, and of who answers there.
+// causesOnTheWay are those of connections to a registry or a store, and of the server
+// there.
 func causesOnTheWay() []cause {
 	return []cause{
 		{"refused", oneOf(syscall.ECONNREFUSED), func(err error) string {
@@ -82,22 +83,22 @@ func causesOnTheWay() []cause {
 		}},
 		{"denied", oneOf(holdfast.ErrDenied, kv.ErrDenied), func(err error) string { return placeOf(err).login }},
 		{"timeout", isTimeout, func(err error) string {
-			return fmt.Sprintf("check that %s runs and that nothing blocks the way to it, then run the same command again", placeOf(err).what)
+			return fmt.Sprintf("check that %s is running and that no firewall blocks it, then run the same command again", placeOf(err).what)
 		}},
 	}
 }
 
-// causesOfState are those of what is stored, and of who changes it.
+// causesOfState are those of stored data, and of concurrent changes.
 func causesOfState() []cause {
 	return []cause{
-		{"lease_lost", oneOf(holdfast.ErrLeaseLost), advice("the registry was out of reach for too long; run publish again: what was stored is reused")},
-		{"clock", oneOf(registry.ErrClock), advice("set the clock that is wrong by NTP, then run the same command again; if it is not this machine's, --trust-clock goes by that all the same")},
+		{"lease_lost", oneOf(holdfast.ErrLeaseLost), advice("the registry was unreachable for too long; run publish again: stored objects are reused")},
+		{"clock", oneOf(registry.ErrClock), advice("correct the wrong clock with NTP, then run the same command again; if this machine's clock is right, --trust-clock overrides the check")},
 		{"wrong_store", oneOf(registry.ErrOtherStore), nil},
 		{"not_ready", oneOf(errNotReady), nil},
 		{"no_registry", oneOf(errNoRegistry), nil},
-		{"corrupt", oneOf(holdfast.ErrCorrupt), advice("holdfast verify lists all that is damaged")},
+		{"corrupt", oneOf(holdfast.ErrCorrupt), advice("holdfast verify lists all damage")},
 		{"clash", oneOf(holdfast.ErrClash), nil},
-		{"taken_down", oneOf(holdfast.ErrTakenDown), advice("holdfast takedown --list says who took them down and why; holdfast takedown --allow DIGEST lets them be published again")},
+		{"taken_down", oneOf(holdfast.ErrTakenDown), advice("holdfast takedown --list shows who took them down and why; holdfast takedown --allow DIGEST permits publishing them again")},
 		{"gone", oneOf(holdfast.ErrGone), nil},
 		{"not_found", func(err error) bool { return isA[missingError](err) || errors.Is(err, holdfast.ErrNotFound) }, nil},
 		{"exists", oneOf(holdfast.ErrExists), nil},
@@ -135,11 +136,11 @@ func isTimeout(err error) bool {
 	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded) || errors.As(err, &timeout) && timeout.Timeout()
 }
 
-// place is what a command talks to, for hints.
+// place is a server that a command uses, for hints.
 type place struct {
 	what  string // "the store"
 	flag  string // that names it
-	where string // what the flag says
+	where string // the flag's value
 	login string // what to do when it refuses the credentials
 }
 
@@ -159,7 +160,7 @@ func atPlace(err error, p place) error {
 	return placeError{err, p}
 }
 
-// placeOf returns the place that err is of, as far as that was noted.
+// placeOf returns the place that err is about, if that was recorded.
 func placeOf(err error) place {
 	var p placeError
 	if errors.As(err, &p) {

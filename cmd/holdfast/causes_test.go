@@ -20,8 +20,8 @@ import (
 	"github.com/holdfast-web/holdfast/internal/kv"
 )
 
-// TestCauses: errors as the system and libraries make them have the cause that they
-// stand for. testdata/script/causes.txtar has more, through whole commands.
+// TestCauses: errors of the system and libraries get the matching cause.
+// testdata/script/causes.txtar has more, through whole commands.
 func TestCauses(t *testing.T) {
 	get := func(url string) error {
 		resp, err := http.Get(url) //nolint:noctx // of this test
@@ -53,7 +53,7 @@ func TestCauses(t *testing.T) {
 		code, hint string
 	}{
 		{get("http://" + closed.Addr().String()), "refused", "nothing listens there: start ZooKeeper, or correct --registry"},
-		{taken, "address", "another program listens there"},
+		{taken, "address", "another program is listening there"},
 		{foreign, "address", "this machine has no such address"},
 		{&net.OpError{Op: "listen", Net: "tcp", Err: os.NewSyscallError("bind", syscall.EACCES)}, "permission", "ports below 1024"},
 		{&net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", syscall.EACCES)}, "permission", "run it as the user"},
@@ -62,13 +62,13 @@ func TestCauses(t *testing.T) {
 		{unknown, "unknown_host", "check the spelling of the host in --registry"},
 		{get(secure.URL), "tls", "--registry-ca"},
 		{plain, "tls", "check whether ZooKeeper speaks TLS there"},
-		{late.Err(), "timeout", "check that ZooKeeper runs"},
-		{os.ErrDeadlineExceeded, "timeout", "check that ZooKeeper runs"},
+		{late.Err(), "timeout", "check that ZooKeeper is running"},
+		{os.ErrDeadlineExceeded, "timeout", "check that ZooKeeper is running"},
 		{fmt.Errorf("get: %w", kv.ErrDenied), "denied", "check the login"},
 		{fmt.Errorf("%w: not this", holdfast.ErrDenied), "denied", "check the login"},
 		{fmt.Errorf("%w: %w", holdfast.ErrUnavailable, syscall.ENOSPC), "no_space", "free some space"},
 		{fmt.Errorf("%w: x", holdfast.ErrUnavailable), "unavailable", "check ZooKeeper, then"},
-		{fmt.Errorf("%w: %w", holdfast.ErrUnavailable, context.DeadlineExceeded), "timeout", "check that ZooKeeper runs"},
+		{fmt.Errorf("%w: %w", holdfast.ErrUnavailable, context.DeadlineExceeded), "timeout", "check that ZooKeeper is running"},
 		{fmt.Errorf("%w: x", holdfast.ErrCorrupt), "corrupt", "holdfast verify"},
 		{errors.New("x"), "failed", ""},
 	}
@@ -83,7 +83,7 @@ func TestCauses(t *testing.T) {
 	}
 }
 
-// TestPlainErrors: the words that tell programs what an error is do not reach people.
+// TestPlainErrors: words that classify errors for programs are not shown to people.
 func TestPlainErrors(t *testing.T) {
 	for _, err := range []error{
 		fmt.Errorf("--registry: registry URL %q: %w", "x", kv.ErrInvalid),

@@ -28,14 +28,14 @@ func parseEvery(text string) (time.Duration, error) {
 	return d, nil
 }
 
-// chores are what a node of the command line does when it leads.
+// chores are the chores of a leading node of the command line.
 func (c *cli) chores(config *assembly.Config, o serveOptions) []node.Chore {
 	var all []node.Chore
 	if o.prune > 0 {
 		all = append(all, config.Prune(o.prune))
 	}
-	if o.scrub > 0 && !c.private() { // a store that is one node's own lacks what the others brought
-		// Whoever leads finds out in the registry whether it is time again.
+	if o.scrub > 0 && !c.private() { // a node's own store lacks the others' builds
+		// The leader finds out from the registry whether it is time again.
 		all = append(all, node.Chore{Name: "scrub", Every: min(o.scrub, scrubLook), Do: func(ctx context.Context, l *registry.Leadership) (time.Duration, error) {
 			return 0, scrubOnce(ctx, config, l, o)
 		}})
@@ -46,8 +46,8 @@ func (c *cli) chores(config *assembly.Config, o serveOptions) []node.Chore {
 // scrubLook is how often a leader looks whether a scrub is due.
 const scrubLook = time.Hour
 
-// scrubOnce reads all of the store if it is time, and reports what is wrong. To
-// repair it takes somebody who looks into the cause first: holdfast verify --repair.
+// scrubOnce reads all of the store if it is time, and reports problems. A repair needs an
+// operator who looks into the cause first: holdfast verify --repair.
 func scrubOnce(ctx context.Context, config *assembly.Config, l *registry.Leadership, o serveOptions) error {
 	log := config.Node.Logger
 	last, err := l.Registry().LastScrub(ctx)
@@ -65,15 +65,15 @@ func scrubOnce(ctx context.Context, config *assembly.Config, l *registry.Leaders
 	}
 	for i := range r.Problems[:min(len(r.Problems), scrubTold)] {
 		p := &r.Problems[i]
-		log.Error("the store lost or damaged what releases need", "kind", p.Kind, "what", p.What, "name", p.Name, "releases", some(texts(p.Releases), 5), "error", p.Detail)
+		log.Error("the store lost or damaged objects that releases need", "kind", p.Kind, "what", p.What, "name", p.Name, "releases", some(texts(p.Releases), 5), "error", p.Detail)
 	}
 	level, message := slog.LevelInfo, "store verified: all is well"
 	if len(r.Problems) > 0 {
-		level, message = slog.LevelError, "store verified: holdfast verify --repair mends what can be"
+		level, message = slog.LevelError, "store verified: holdfast verify --repair fixes what it can"
 	}
 	log.Log(ctx, level, message, "objects", r.Objects, "bytes", r.Bytes, "problems", len(r.Problems), "took", time.Since(start))
 	if r.Unread() {
-		return fmt.Errorf("%w: not all could be read; trying again within %v", holdfast.ErrUnavailable, scrubLook)
+		return fmt.Errorf("%w: some objects could not be read; trying again within %v", holdfast.ErrUnavailable, scrubLook)
 	}
 	return l.Registry().RecordScrub(ctx, scrubbed(r))
 }
@@ -81,7 +81,7 @@ func scrubOnce(ctx context.Context, config *assembly.Config, l *registry.Leaders
 // scrubTold is how many problems are logged one by one.
 const scrubTold = 20
 
-// scrubbed is what is recorded of a scrub.
+// scrubbed is the record of a scrub.
 func scrubbed(r *scrub.Report) registry.Scrubbed {
 	return registry.Scrubbed{Done: time.Now().UTC(), Objects: r.Objects, Bytes: r.Bytes, Problems: r.Left()}
 }

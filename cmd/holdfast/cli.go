@@ -31,6 +31,11 @@ func (c *cli) next(format string, args ...any) {
 	c.ui.say("%s %s %s", dim.paint("next:", c.ui.outColor), c.program, fmt.Sprintf(format, args...))
 }
 
+// undo prints the command that reverses what was done.
+func (c *cli) undo(format string, args ...any) {
+	c.ui.say("%s %s %s", dim.paint("to undo:", c.ui.outColor), c.program, fmt.Sprintf(format, args...))
+}
+
 // rememberGlobals keeps the global flags of the command line for next.
 func (c *cli) rememberGlobals(cmd *cobra.Command) {
 	c.program = c.called
@@ -105,9 +110,9 @@ Exit codes: 0 done, 1 failed, 2 wrong use.`,
 	flags.StringVar(&c.global.registry, "registry", "", "the registry's `URL`: sqlite:PATH, zk://HOST,HOST/TOPOLOGY or etcd://HOST,HOST/PREFIX (sqlite:<data>/registry.db)")
 	flags.StringVar(&c.global.store, "store", "", "the store: a directory, nfs:PATH for a mounted one, or the `URL` s3://BUCKET/PREFIX?endpoint=URL (<data>/store)")
 	flags.StringVar(&c.global.registryCA, "registry-ca", "", "trust the authorities in this PEM `file` when the registry speaks TLS")
-	flags.StringVar(&c.global.registryCert, "registry-cert", "", "identify to the registry with the certificate in this PEM `file`")
+	flags.StringVar(&c.global.registryCert, "registry-cert", "", "authenticate to the registry with the certificate in this PEM `file`")
 	flags.StringVar(&c.global.registryKey, "registry-key", "", "the private key that goes with --registry-cert, a PEM `file`")
-	flags.BoolVar(&c.global.trustClock, "trust-clock", false, "go by this machine's clock, whatever other clocks say")
+	flags.BoolVar(&c.global.trustClock, "trust-clock", false, "trust this machine's clock even if others disagree")
 	configurable(flags, "data", "registry", "store", "registry-ca", "registry-cert", "registry-key")
 	root.Version = buildInfo().String()
 	root.SetVersionTemplate("{{.Version}}\n")
@@ -142,7 +147,7 @@ func (c *cli) addCommands(root *cobra.Command) {
 	}
 }
 
-// execute runs root and makes wrong use that cobra found a usageError.
+// execute runs root and turns wrong use that cobra found into a usageError.
 func (c *cli) execute(ctx context.Context, root *cobra.Command) error {
 	err := root.ExecuteContext(ctx)
 	if err != nil && strings.HasPrefix(err.Error(), "required flag(s)") {
@@ -151,7 +156,7 @@ func (c *cli) execute(ctx context.Context, root *cobra.Command) error {
 	return err
 }
 
-// noCommand runs when no command was named, or none that there is.
+// noCommand runs when no command was named, or an unknown one.
 func (c *cli) noCommand(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return cmd.Help()
@@ -180,7 +185,7 @@ func meant(prefix string, candidates []string) string {
 	return "did you mean " + prose(texts, "or") + "? "
 }
 
-// flagError explains what pflag complains about.
+// flagError explains an error of pflag.
 func (c *cli) flagError(cmd *cobra.Command, err error) error {
 	var unknown *pflag.NotExistError
 	var invalid *pflag.InvalidValueError
@@ -200,7 +205,7 @@ func (c *cli) flagError(cmd *cobra.Command, err error) error {
 	return hinted(usageError{err}, "%s --help lists the flags", cmd.CommandPath())
 }
 
-// exactly says what arguments a command wants, by their names.
+// exactly names the arguments that a command requires.
 func exactly(names ...string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) == len(names) {

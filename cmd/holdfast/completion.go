@@ -18,7 +18,7 @@ import (
 )
 
 const (
-	// tabPatience is how long a shell waits for what it completes.
+	// tabPatience is how long a shell waits for completions.
 	tabPatience = 300 * time.Millisecond
 	// Names that were read so long ago are used without a look at the registry, and
 	// so long if that does not answer.
@@ -26,7 +26,7 @@ const (
 	namesStale = 24 * time.Hour
 )
 
-// names are what shells complete, as a registry had them.
+// names are completions, as of the last read of a registry.
 type names struct {
 	Read time.Time           `json:"read"`
 	Apps map[string]appNames `json:"apps"`
@@ -38,8 +38,8 @@ type appNames struct {
 	States   map[string]string `json:"states"`   // of releases
 }
 
-// names returns what there is to complete: from the cache, or from the registry if that
-// answers at once. A shell cannot show an error, so there is none.
+// names returns the completions: from the cache, or from the registry if that answers at
+// once. A shell cannot show an error, so there is none.
 func (c *cli) names(cmd *cobra.Command) names {
 	if c.configure(cmd) != nil {
 		return names{}
@@ -51,7 +51,7 @@ func (c *cli) names(cmd *cobra.Command) names {
 	}
 	ctx, cancel := context.WithTimeout(cmd.Context(), tabPatience)
 	defer cancel()
-	// Drivers may need longer to end than to be told to; the process ends before that.
+	// Closing a driver may take longer than the shell waits; the process ends first.
 	read := make(chan names, 1)
 	go func() {
 		n, err := c.readNames(ctx)
@@ -118,7 +118,7 @@ func readNames(file string) (n names) {
 	return n
 }
 
-// writeNames replaces the cache, as far as that can be done.
+// writeNames replaces the cache, if possible.
 func writeNames(file string, n names) {
 	text, err := json.Marshal(n)
 	if err != nil || file == "" || os.MkdirAll(filepath.Dir(file), 0o700) != nil {
@@ -189,7 +189,7 @@ func (c *cli) completeReleaseIDs(cmd *cobra.Command, _ []string, _ string) (foun
 	return found, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveKeepOrder
 }
 
-// completeReleases completes the one argument of a command that takes a release.
+// completeReleases completes the only argument of a command that expects a release.
 func (c *cli) completeReleases(cmd *cobra.Command, args []string, start string) ([]cobra.Completion, cobra.ShellCompDirective) {
 	if len(args) > 0 {
 		return nil, cobra.ShellCompDirectiveNoFileComp

@@ -14,7 +14,7 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// defaultConfig is read if it is there and --config names no other.
+// defaultConfig is read if it exists and --config names no other.
 const defaultConfig = "holdfast.yaml"
 
 // configurableKey marks the flags that the environment and the file may set.
@@ -65,7 +65,7 @@ func setFlag(f *pflag.Flag, text, where string) error {
 	return nil
 }
 
-// setting is a value of the configuration file and where it stands.
+// setting is a value in the configuration file, with its position.
 type setting struct{ text, where string }
 
 // readConfig returns the settings of the configuration file by their keys.

@@ -17,7 +17,7 @@ import (
 	"github.com/holdfast-web/holdfast/internal/replica"
 )
 
-// copyOptions are the flags of serve for copies of what other nodes brought.
+// copyOptions are the flags of serve for copies of other nodes' builds.
 type copyOptions struct {
 	copies int
 	rate   int64
@@ -43,7 +43,7 @@ func parseCopies(text string) (int, error) {
 func parseCopyRate(text string) (int64, error) {
 	n, err := parseSize(strings.TrimSuffix(text, "/s"))
 	if err != nil || n < replica.LeastRate {
-		return 0, errors.New("want a rate of at least 1MiB/s: a node that gives less is taken for broken by the others")
+		return 0, errors.New("want a rate of at least 1MiB/s: other nodes treat a slower node as broken")
 	}
 	return n, nil
 }
@@ -57,9 +57,8 @@ func (c *cli) holdOwn(ctx context.Context) (io.Closer, error) {
 	return hold, err
 }
 
-// storesForNodes refuses a store in the data directory while nodes run of which none can
-// get what is published there: they share another one, or have their own, and that of no
-// running node is this one.
+// storesForNodes refuses a store in the data directory if running nodes could not read
+// it: they share another one, or have their own, and none of them uses this one.
 func (c *cli) storesForNodes(ctx context.Context, r *registry.Registry) error {
 	if !c.private() {
 		return nil

@@ -36,8 +36,8 @@ func TestParseCopies(t *testing.T) {
 	}
 }
 
-// TestOwnStore: a store in the data directory is a node's own on a cluster, and copies are
-// as the flags say. Who waits for it to be cleaned in vain is told what to do.
+// TestOwnStore: a store in the data directory is a node's own on a cluster, and copies
+// follow the flags. A command that waited for a cleanup in vain says what to do.
 func TestOwnStore(t *testing.T) {
 	c := &cli{global: globals{data: t.TempDir(), registry: "zk://nowhere/shop"}}
 	config, err := c.assembled(&assembly.Backends{}, serveOptions{copies: copyOptions{copies: 3, rate: 5 << 20}}, nil)
@@ -75,17 +75,17 @@ func TestBroughtText(t *testing.T) {
 	held := map[holdfast.AppName]map[holdfast.ReleaseID]holdfast.Digest{app: {id: inventory}}
 	making := map[holdfast.AppName]map[holdfast.ReleaseID]registry.Making{app: {id: {Done: 40, Total: 100}}}
 	for want, nodes := range map[string][]registry.NodeInfo{
-		"brought by no node that runs":                               nil,
+		"brought by no running node":                                 nil,
 		"brought by n1, in the store":                                {{Name: "n1", Own: own}},
-		"brought by no node that runs, held by n2 and n3":            {{Name: "n2", Copies: &registry.Copies{Wanted: 2, Held: held}}, {Name: "n3", Copies: &registry.Copies{Wanted: 2, Held: held}}},
+		"brought by no running node, held by n2 and n3":              {{Name: "n2", Copies: &registry.Copies{Wanted: 2, Held: held}}, {Name: "n3", Copies: &registry.Copies{Wanted: 2, Held: held}}},
 		"brought by n1, held by n1":                                  {{Name: "n1", Own: own, Copies: &registry.Copies{Held: held}}},
 		"brought by n1, held by n1, 1 of 3; n2 has 40 %":             {{Name: "n1", Own: own, Copies: &registry.Copies{Wanted: 2, Held: held}}, {Name: "n2", Copies: &registry.Copies{Wanted: 2, Making: making}}},
 		"brought by n1, held by n1, 1 of 3: there are no more nodes": {{Name: "n1", Own: own, Copies: &registry.Copies{Wanted: 2, Held: held}}},
-		"brought by n1, held by n1, not taken by the store of n2, 1 of 3": {
+		"brought by n1, held by n1, not accepted by the store of n2, 1 of 3": {
 			{Name: "n1", Own: own, Copies: &registry.Copies{Wanted: 2, Held: held}},
 			{Name: "n2", Peer: "n2:1", Copies: &registry.Copies{Wanted: 2, Refused: held}},
 		},
-		"brought by no node that runs, held by no node that runs, 0 of 1": {{Name: "n2", Copies: &registry.Copies{Wanted: 1}}},
+		"brought by no running node, held by no running node, 0 of 1": {{Name: "n2", Copies: &registry.Copies{Wanted: 1}}},
 	} {
 		if all := broughtOf(state, nodes); len(all) != 1 || all[0].text() != want {
 			t.Errorf("got %q, want %q", all[0].text(), want)
@@ -93,8 +93,8 @@ func TestBroughtText(t *testing.T) {
 	}
 }
 
-// TestShowDifferences: of two builds that run side by side it is said once where they
-// differ, and nothing of one that nobody runs any more.
+// TestShowDifferences: a difference between two builds running side by side is reported
+// once, and nothing about a build that no node runs any more.
 func TestShowDifferences(t *testing.T) {
 	v1, v2, gone := holdtest.ID("v1"), holdtest.ID("v2"), holdtest.ID("v0")
 	from := func(other holdfast.ReleaseID) registry.Difference {
@@ -113,7 +113,7 @@ func TestShowDifferences(t *testing.T) {
 	}
 }
 
-// bringing is a node with a store of its own that is about to bring a build.
+// bringing is a node with its own store that is about to register a build.
 func bringing(t *testing.T) (c *cli, r *registry.Registry, b assembly.LocalBuild, dir string) {
 	t.Helper()
 	c = &cli{global: globals{data: t.TempDir(), registry: "zk://nowhere/shop"}, ui: &ui{out: io.Discard, err: io.Discard}}
@@ -129,7 +129,7 @@ func bringing(t *testing.T) (c *cli, r *registry.Registry, b assembly.LocalBuild
 	return c, holdtest.New(t, memkv.Options{}, registry.Options{}).Registry, b, dir
 }
 
-// TestBuildIsNotReadAgain: what a node remembers of its build is used at its next start.
+// TestBuildIsNotReadAgain: a node's memo of its build is used at its next start.
 func TestBuildIsNotReadAgain(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("builds are always read here")
@@ -149,8 +149,8 @@ func TestBuildIsNotReadAgain(t *testing.T) {
 	t.Error("the build is read at each start")
 }
 
-// TestBringHoldsStore: a node does not bring its build while its store is being cleaned:
-// what it finds there, and counts on, might be about to go.
+// TestBringHoldsStore: a node does not register its build while its store is being
+// cleaned: objects that it finds and relies on might be about to go.
 func TestBringHoldsStore(t *testing.T) {
 	c, r, b, dir := bringing(t)
 	from := assembly.BackendsOf(r, store.New(memstore.New()))
@@ -184,8 +184,8 @@ func (c *cli) runs(t *testing.T) io.Closer {
 	return l
 }
 
-// TestBringWhatIsThere: nothing is brought in the name of a node that runs, and without
-// the registry only what the node's own store has.
+// TestBringWhatIsThere: no build is registered in the name of a running node, and without
+// the registry only one that the node's own store has.
 func TestBringWhatIsThere(t *testing.T) {
 	c, r, b, dir := bringing(t)
 	own := store.New(memstore.New())
@@ -210,7 +210,8 @@ func TestBringWhatIsThere(t *testing.T) {
 	}
 }
 
-// TestPublishWithoutStore: who forgets --store does not publish what no node can get.
+// TestPublishWithoutStore: publishing without --store fails if no node could get the
+// files.
 func TestPublishWithoutStore(t *testing.T) {
 	r := holdtest.New(t, memkv.Options{}, registry.Options{}).Registry
 	c := &cli{global: globals{data: t.TempDir(), registry: "zk://nowhere/shop"}}

@@ -10,24 +10,23 @@ import (
 	"github.com/holdfast-web/holdfast/internal/registry"
 )
 
-// createFlag lets a command make what does not exist, although others do: without it
-// a name may be a typo.
+// createFlag lets a command create something that does not exist, although others do:
+// without it a name may be a typo.
 func createFlag(flags *pflag.FlagSet, into *bool, what string) {
-	flags.BoolVar(into, "create", false, "make "+what+" if it does not exist; only the first one needs no --create")
+	flags.BoolVar(into, "create", false, "make "+what+" if it does not exist; the first one needs no --create")
 }
 
-// adviseOnName says of a name that nothing has which one may be meant, and how to make
-// what it names.
+// adviseOnName suggests the intended name for an unknown one, and how to create it.
 func (b *backends) adviseOnName(ctx context.Context, err error) error {
 	var unknown *registry.UnknownError
 	if !errors.As(err, &unknown) {
 		return err
 	}
 	if unknown.Side.IsZero() {
-		return hinted(missing("there is no app %s", unknown.App), "%sthe %s %s; --create makes a new app",
+		return hinted(missing("there is no app %s", unknown.App), "%sthe %s %s; --create creates a new app",
 			meant("", nearest(unknown.App.String(), unknown.Known)), verb(len(unknown.Known), "only app is", "apps are"), prose(unknown.Known, "and"))
 	}
-	return hinted(missing("app %s has no side %s", unknown.App, unknown.Side), "%sits %s %s; %s--create makes a new side",
+	return hinted(missing("app %s has no side %s", unknown.App, unknown.Side), "%sits %s %s; %s--create creates a new side",
 		meant("", nearest(unknown.Side.String(), unknown.Known)), verb(len(unknown.Known), "only side is", "sides are"), prose(unknown.Known, "and"),
 		b.servedBy(ctx, unknown.Side))
 }
@@ -36,7 +35,7 @@ func (b *backends) adviseOnName(ctx context.Context, err error) error {
 func (b *backends) servedBy(ctx context.Context, side holdfast.Side) string {
 	nodes, err := b.registry.Nodes(ctx)
 	if err != nil {
-		return "" // this only helps to see what was meant
+		return "" // this only helps to guess the intended name
 	}
 	names := namesOn(nodes, side)
 	if len(names) == 0 {

@@ -6,7 +6,7 @@ import (
 	"github.com/holdfast-web/holdfast/internal/delta"
 )
 
-// parseDeltas reads how much memory deltas may take; 0 for none.
+// parseDeltas reads the memory for deltas; 0 for none.
 func parseDeltas(text string) (int64, error) {
 	if text == "off" {
 		return 0, nil

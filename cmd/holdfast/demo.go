@@ -116,7 +116,7 @@ func (b *backends) onlyDemo(ctx context.Context) error {
 	for _, a := range apps {
 		for _, r := range a.Releases {
 			if text := r.ID.String(); a.Name != holdfast.DefaultApp() || text != "release-1" && text != "release-2" {
-				return hinted(fmt.Errorf("--data holds release %s of app %s, which is not the demo's", r.ID, a.Name), "give the demo a directory of its own, or leave --data out")
+				return hinted(fmt.Errorf("--data holds release %s of app %s, which is not the demo's", r.ID, a.Name), "give the demo its own directory, or omit --data")
 			}
 		}
 	}
@@ -147,8 +147,7 @@ func (c *cli) publishDemo(ctx context.Context, b *backends, name string) (p *pub
 	})
 }
 
-// demoNode is a node of the demo with backends of its own, as on a machine of
-// its own.
+// demoNode is a node of the demo with separate backends, as on a separate machine.
 type demoNode struct {
 	*assembly.Node
 	b *backends
@@ -214,16 +213,16 @@ func (c *cli) demoNode(ctx context.Context, name string, port int) (*demoNode, e
 func (c *cli) tellDemo(nodes []*demoNode, keep bool) {
 	command := "holdfast --data " + shellWord(c.dataPlace())
 	a, b := browsable("http", nodes[0].Addr()), browsable("http", nodes[1].Addr())
-	c.ui.say("  started two nodes that know both releases, whichever is live\n")
+	c.ui.say("  started two nodes that serve both releases\n")
 	c.ui.say("%s", bold.paint("Open", c.ui.outColor))
 	c.ui.say("  %s/              side a, where release-1 is live", a)
 	c.ui.say("  %s/              side b, where release-2 is live", b)
 	c.ui.say("  %s/@release-2/   release-2 on side a, before it is live there\n", a)
 	c.ui.say("%s, in another terminal, with the first page open", bold.paint("Then try", c.ui.outColor))
 	c.ui.say("  %s activate release-2 --side a", command)
-	c.ui.say("      press the page's buttons without reloading it: its old files still come")
+	c.ui.say("      press the page's buttons without reloading it: its old files still load")
 	c.ui.say("  %s rollback --side a", command)
-	c.ui.say("      a page of release-2 is now newer than its server, and works as well")
+	c.ui.say("      a page of release-2 is now newer than its server, and still works")
 	c.ui.say("  %s status", command)
 	c.ui.say("  %s releases\n", command)
 	if keep {

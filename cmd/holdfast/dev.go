@@ -25,8 +25,8 @@ type devOptions struct {
 
 func (d *devOptions) flags(flags *pflag.FlagSet) {
 	flags.StringVar(&d.dir, "dev", "", "for development: serve this `directory` as it changes, and nothing else")
-	flags.Var(&value[string]{&d.mount, parseMountText, "path", ""}, "mount", "with --dev: where the app lies (/, or /NAME for another app than default)")
-	flags.BoolVar(&d.spa, "spa", false, "with --dev: a navigation without a file gets index.html")
+	flags.Var(&value[string]{&d.mount, parseMountText, "path", ""}, "mount", "with --dev: the app's mount path (/, or /NAME for apps other than default)")
+	flags.BoolVar(&d.spa, "spa", false, "with --dev: unknown routes get index.html (SPA fallback)")
 }
 
 func parseMountText(text string) (string, error) {
@@ -38,14 +38,14 @@ func parseMountText(text string) (string, error) {
 func checkDev(o *serveOptions, flags *pflag.FlagSet) error {
 	for _, name := range []string{"mount", "spa"} {
 		if o.dev.dir == "" && flags.Changed(name) {
-			return usage("--%s goes with --dev; what is published lies where the registry says: see holdfast app set", name)
+			return usage("--%s goes with --dev; published apps are mounted where the registry says: see holdfast app set", name)
 		}
 	}
 	switch {
 	case o.dev.dir != "" && o.build.dir != "":
 		return usage("--dev and --build exclude each other: the one is for development, the other for production")
 	case o.dev.dir == "" && o.build.dir == "" && flags.Changed("app"):
-		return usage("--app goes with --build and --dev; what is published is served whatever its app")
+		return usage("--app goes with --build and --dev; published releases of all apps are served")
 	}
 	return nil
 }
@@ -86,6 +86,6 @@ func runDev(ctx context.Context, s *front.Server, l net.Listener, drain time.Dur
 	}
 	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain)
 	defer cancel()
-	_ = s.Shutdown(ending) // what it cuts off is a developer's
+	_ = s.Shutdown(ending) // it cuts off only a developer
 	return <-done
 }

@@ -8,10 +8,10 @@ import (
 	"github.com/holdfast-web/holdfast/internal/registry"
 )
 
-// What --json prints of what the registry stores. The keys are a promise to
-// programs, so they are named here, apart from the stored ones: one name per thing
-// in all documents (app, release, side, node, hook; the time at which something
-// happened is named for it: published, activated, retired). docs/json.md has all.
+// The JSON output for data stored in the registry. The keys are a contract with programs,
+// so they are defined here, apart from the stored ones: one name per thing in all
+// documents (app, release, side, node, hook; times are named for the event: published,
+// activated, retired). docs/json.md lists all.
 
 // releaseDoc is a release.
 type releaseDoc struct {
@@ -74,7 +74,7 @@ func docOfActivation(e registry.HistoryEntry) activationDoc {
 	}
 }
 
-// kindOf returns what an entry is; those of earlier versions do not say.
+// kindOf returns the kind of an entry; entries of earlier versions do not say.
 func kindOf(e *registry.HistoryEntry) registry.EntryKind {
 	return cmp.Or(e.Kind, registry.KindActivate)
 }
@@ -132,7 +132,7 @@ func docOfLeader(l *registry.LeaderInfo) *leaderDoc {
 	return &leaderDoc{Node: l.Name, Address: l.Address, Version: l.Version, Since: l.Since, Epoch: l.Epoch, Term: l.Term}
 }
 
-// hookDoc is a hook of an app, and how far it is.
+// hookDoc is a hook of an app, with its progress.
 type hookDoc struct {
 	App     holdfast.AppName      `json:"app"`
 	Hook    holdfast.HookName     `json:"hook"`
@@ -156,7 +156,8 @@ func docOfHook(h registry.Hook) hookDoc {
 	}
 }
 
-// each converts all of a list; of none it makes an empty list, which JSON tells apart.
+// each converts all items of a list; an empty list stays a list, which JSON distinguishes
+// from null.
 func each[T, D any](list []T, convert func(T) D) []D {
 	docs := make([]D, len(list))
 	for i, v := range list {

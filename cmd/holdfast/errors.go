@@ -10,7 +10,7 @@ import (
 	"github.com/holdfast-web/holdfast/internal/kv"
 )
 
-// errReported ends a command that failed and has said all about it.
+// errReported ends a command that failed and has already reported everything.
 var errReported = errors.New("reported")
 
 // usageError is wrong use of the command line or of the configuration.
@@ -37,28 +37,27 @@ func hinted(err error, format string, args ...any) error {
 	return hintedError{err, fmt.Sprintf(format, args...)}
 }
 
-// missingError says in full that something does not exist: nobody adds to it what
-// there is instead.
+// missingError says in full that something does not exist: callers do not add existing
+// names.
 type missingError struct{ error }
 
 // missing returns a missingError.
 func missing(format string, args ...any) error { return missingError{fmt.Errorf(format, args...)} }
 
-// failure is an error as it is reported: what happened to what and why, what to do
-// next, which may be "", and a word for programs.
+// failure is an error as reported: what happened to what and why, what to do next, which
+// may be "", and a code for programs.
 type failure struct {
 	Code    string `json:"code"`
 	Message string `json:"message"`
 	Hint    string `json:"hint,omitempty"`
 }
 
-// failureDoc is what --json prints of a command that failed and has nothing else to
-// print.
+// failureDoc is the JSON output of a failed command that has no other.
 type failureDoc struct {
 	Error failure `json:"error"`
 }
 
-// explain returns what is reported of err.
+// explain converts err to its report.
 func explain(err error) failure {
 	f := failure{Code: "failed", Message: plainError(err).Error()}
 	if errors.Is(err, context.Canceled) {
@@ -77,7 +76,7 @@ func explain(err error) failure {
 	return f
 }
 
-// plainError drops the kinds of errors from a text: what stands beside them says more.
+// plainError drops the kinds of errors from a text: the rest says more.
 func plainError(err error) error {
 	text := ": " + err.Error()
 	for _, kind := range []error{

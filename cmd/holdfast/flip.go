@@ -18,15 +18,14 @@ import (
 const defaultWait = 5 * time.Second
 
 const (
-	// flipPause is the least time between two looks at what the nodes report, and
-	// a look that took longer is followed by as long a pause.
+	// flipPause is the minimum time between two reads of the nodes' reports; a read that
+	// took longer is followed by an equal pause.
 	flipPause = 25 * time.Millisecond
-	// flipPoll is how often it looks without having been told of a change.
+	// flipPoll is how often it reads without a hint.
 	flipPoll = time.Second
 )
 
-// flip is an activation and how far it got. Its JSON form is documented in the
-// help of activate.
+// flip is an activation and its progress. The help of activate documents its JSON form.
 type flip struct {
 	App       holdfast.AppName   `json:"app"`
 	Side      holdfast.Side      `json:"side"`
@@ -35,7 +34,7 @@ type flip struct {
 	Changed   bool               `json:"changed"`
 	Seq       int64              `json:"seq"`
 	Activated time.Time          `json:"activated"`
-	// Left is what a rollback left, and what rollbacks just before it left, the last
+	// Left are the releases left by a rollback, and by rollbacks just before it, the last
 	// one first.
 	Left  []holdfast.ReleaseID `json:"left,omitempty"`
 	Nodes nodesReport          `json:"nodes"`
@@ -72,7 +71,7 @@ func newFlip(app holdfast.AppName, entry registry.HistoryEntry, changed bool) *f
 // release ready, and notes which do not.
 func (c *cli) awaitFlip(ctx context.Context, b *backends, f *flip, wait time.Duration) {
 	var err error
-	others := make(map[string]bool) // nodes that show a build of their own
+	others := make(map[string]bool) // nodes that serve their own build
 	f.Nodes, err = b.await(ctx, wait, func(n registry.NodeInfo) string {
 		if own, brings := n.Own[f.App]; brings && own != f.Release {
 			others[n.Name] = true
@@ -83,21 +82,21 @@ func (c *cli) awaitFlip(ctx context.Context, b *backends, f *flip, wait time.Dur
 		if why := n.Failing[f.App][f.Release]; why != "" {
 			return "cannot load it: " + why
 		}
-		return "has read the change and is still loading the release"
+		return "is still loading the release"
 	})
 	if err != nil {
-		c.ui.warn("holdfast status shows the nodes", "release %s is live on side %s, but which nodes know it could not be found out: %v", f.Release, f.Side, err)
+		c.ui.warn("holdfast status shows the nodes", "release %s is live on side %s, but node status could not be read: %v", f.Release, f.Side, err)
 	}
 	if len(others) > 0 {
 		names := slices.Sorted(maps.Keys(others))
-		c.ui.warn("such a node shows another build when it is started with that; a release on a side stays live until another one is activated there",
+		c.ui.warn("restart such a node with another build to change its pages; a release on a side stays live until another one is activated there",
 			"%s brought a build of app %s, and %s that, not release %s", prose(names, "and"), f.App, verb(len(names), "shows", "show"), f.Release)
 	}
 }
 
-// await waits, at most wait, until all running nodes know the registry as it is
-// now and lack nothing, and reports which do not. It reads again only what those
-// say that did not so far, after it was told that something changed.
+// await waits, at most wait, until all running nodes have the current registry state and
+// have loaded everything, and reports which have not. After a hint it reads only the
+// reports that were outdated.
 func (b *backends) await(ctx context.Context, wait time.Duration, lacks func(registry.NodeInfo) string) (nodesReport, error) {
 	snap, err := b.registry.Refresh(ctx, nil)
 	if err != nil {
@@ -126,7 +125,7 @@ func (b *backends) awaitNodes(ctx context.Context, wait time.Duration, why func(
 		if err != nil {
 			return nodesReport{}, fmt.Errorf("list nodes: %w", err)
 		}
-		nodes, _ = registry.Latest(nodes) // what was restarted does not count twice
+		nodes, _ = registry.Latest(nodes) // a restarted node does not count twice
 		report := reportOf(nodes, why)
 		if len(report.Lagging) == 0 || !rest(waiting, max(flipPause, time.Since(began)), hints) {
 			return report, ctx.Err()
@@ -175,13 +174,13 @@ func (c *cli) tell(f *flip) {
 	default:
 		c.ui.say("%s is live on side %s (was %s). Open tabs on %s keep working.", what, f.Side, f.Previous, f.Previous)
 	}
-	if f.Nodes.Total > 0 && f.Nodes.sides[f.Side] == 0 { // that others have updated is not what was asked for
+	if f.Nodes.Total > 0 && f.Nodes.sides[f.Side] == 0 { // the request did not depend on other nodes' updates
 		c.ui.say("no running node serves side %s; %s serve%s starts one", f.Side, c.program, flipFlags(holdfast.DefaultApp(), f.Side))
 	} else {
 		c.tellNodes(f.Nodes)
 	}
 	if f.Changed && !f.Previous.IsZero() {
-		c.ui.say("%s %s activate %s%s", dim.paint("to undo:", c.ui.outColor), c.program, f.Previous, flipFlags(f.App, f.Side))
+		c.undo("activate %s%s", f.Previous, flipFlags(f.App, f.Side))
 	}
 }
 
@@ -214,7 +213,7 @@ func (c *cli) warnLagging(lagging []laggard) {
 	const most = 10
 	for _, l := range lagging[:min(len(lagging), most)] {
 		where := ""
-		if l.Address != "" { // a program that joined may not have said
+		if l.Address != "" { // a program that joined may not have reported
 			where = " (" + l.Address + ")"
 		}
 		c.ui.warn("", "node %s%s %s", l.Node, where, l.Why)
@@ -226,8 +225,8 @@ func (c *cli) warnLagging(lagging []laggard) {
 
 func (c *cli) id(id holdfast.ReleaseID) string { return bold.paint(id.String(), c.ui.outColor) }
 
-// finish waits for the nodes and tells what was done. Nodes that lag do not make
-// it fail: the flip was made.
+// finish waits for the nodes and reports the result. Lagging nodes do not make it fail:
+// the activation succeeded.
 func (c *cli) finish(ctx context.Context, b *backends, f *flip, o flipOptions) error {
 	c.awaitFlip(ctx, b, f, o.after())
 	if c.ui.report(f) {

@@ -42,13 +42,13 @@ func TestLaggardsAreNamed(t *testing.T) {
 			t.Errorf("exit code %d, standard output:\n%s", code, stdout)
 		}
 		want := "holdfast: warning: node behind (10.0.0.1:80) has not read the change from the registry yet\n" +
-			"holdfast: warning: node empty (10.0.0.2:80) has read the change and is still loading the release\n" +
+			"holdfast: warning: node empty (10.0.0.2:80) is still loading the release\n" +
 			"hint: a node updates by itself once it reaches the registry; holdfast --data " + dir + " status shows it\n"
 		if diff := cmp.Diff(want, stderr); diff != "" {
 			t.Error(diff)
 		}
 		_, stdout, _ = holdfastIn(t, dir, "status")
-		if !strings.Contains(stdout, "behind: knows revision 1 of ") {
+		if !strings.Contains(stdout, "behind: at revision 1 of ") {
 			t.Errorf("status does not show which node is behind:\n%s", stdout)
 		}
 		return nil
@@ -58,8 +58,8 @@ func TestLaggardsAreNamed(t *testing.T) {
 	}
 }
 
-// TestFlipUnderOwnBuilds: who activates a release of an app whose builds nodes bring is
-// told that these show theirs.
+// TestFlipUnderOwnBuilds: activating a release of an app whose builds nodes bring reports
+// that these serve their own.
 func TestFlipUnderOwnBuilds(t *testing.T) {
 	dir := t.TempDir()
 	for _, id := range []string{"r1", "r2"} {
@@ -126,7 +126,7 @@ func TestInterruptedWait(t *testing.T) {
 		f := newFlip(state.Name, registry.HistoryEntry{Side: state.Sides[0].Side, Release: state.Sides[0].Live}, true)
 		return c.finish(ended, b, f, flipOptions{wait: time.Hour})
 	})
-	if err != nil || !strings.Contains(stdout.String(), "r1 is live on side main") || !strings.Contains(stderr.String(), "which nodes know it could not be found out") {
+	if err != nil || !strings.Contains(stdout.String(), "r1 is live on side main") || !strings.Contains(stderr.String(), "node status could not be read") {
 		t.Errorf("%v\n%s%s", err, stdout.String(), stderr.String())
 	}
 }

@@ -35,8 +35,8 @@ func (c *cli) manCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "man DIR",
 		Short: "Write man pages",
-		Long: `Writes a man page for every command, section 1, into a directory, which is made
-if need be: for packagers, or for your own MANPATH.`,
+		Long: `Writes a man page for every command, section 1, into a directory, which is
+created if necessary: for packagers, or for your own MANPATH.`,
 		Example: `  holdfast man /usr/local/share/man/man1
   holdfast man ./man1 && man ./man1/holdfast-publish.1`,
 		Args: exactly("DIR"),
@@ -57,7 +57,7 @@ if need be: for packagers, or for your own MANPATH.`,
 	}
 }
 
-// escapeForMan protects what Markdown, of which man pages are made, would take for tags
+// escapeForMan escapes text that Markdown, the source of man pages, would treat as tags
 // or emphasis: "<data>" would vanish. Indented lines are code there, and stay.
 func escapeForMan(cmd *cobra.Command) {
 	escape := strings.NewReplacer("<", `\<`, "*", `\*`, "_", `\_`)

@@ -125,7 +125,7 @@ func exampleWords(line string) []string {
 	return strings.Fields(strings.ReplaceAll(line, "'", ""))
 }
 
-// TestLongTextsNameTheirKeys: what --json prints is documented.
+// TestLongTextsNameTheirKeys: JSON output is documented.
 func TestLongTextsNameTheirKeys(t *testing.T) {
 	for _, cmd := range commands(t) {
 		if cmd.Flags().Lookup("json") == nil {

@@ -25,9 +25,9 @@ func (c *cli) historyCommand() *cobra.Command {
 	var o historyOptions
 	cmd := &cobra.Command{
 		Use:   "history",
-		Short: "Show what went live when, and who did it",
-		Long: `Lists the activations and rollbacks of an app, the latest first: when, what kind of
-change, on which side, which release, what was live before, who asked for it, and
+		Short: "Show what went live when, and who activated it",
+		Long: `Lists the activations and rollbacks of an app, latest first: the time, the kind of
+change, the side, the release, the one that was live before, who requested it, and
 why. Kinds are activate, rollback, restore (an activation of a retired release),
 foreign (another program changed the version key) and remove (of the side).
 
@@ -69,7 +69,7 @@ func (c *cli) history(ctx context.Context, b *backends, o historyOptions) error 
 		return nil
 	}
 	if len(entries) == 0 {
-		c.ui.say("nothing of app %s was ever live%s", o.app, onSide(o.side))
+		c.ui.say("app %s never had a live release%s", o.app, onSide(o.side))
 		c.next("activate RELEASE%s", flipFlags(o.app, holdfast.DefaultSide()))
 		return nil
 	}

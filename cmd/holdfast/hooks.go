@@ -46,37 +46,37 @@ func checkHooks(o serveOptions) error {
 	return nil
 }
 
-// duties are what a node of the command line does all the time when it leads.
+// duties are the duties of a leading node of the command line.
 func (c *cli) duties(from *assembly.Backends, o serveOptions, log *slog.Logger) []node.Duty {
 	runner := hook.New(hook.Options{
 		Find: hook.Dir{Path: o.hooks}.Find, Tag: serve.ReleaseTag, Logger: log, Timeout: o.hookTimeout, Tries: o.hookTries,
 	})
 	all := []node.Duty{{Name: "hooks", Run: runner.Run}}
-	if !c.private() { // else each node removes from its own store what was taken down
+	if !c.private() { // otherwise each node deletes taken-down bytes from its own store
 		all = append(all, node.Duty{Name: "takedown", Run: takedownDuty(from, log)})
 	}
 	return all
 }
 
-// A hook's failures are told by status for so long after the event was given up, and
-// so many of each hook.
+// How long status reports a hook's failures after delivery was abandoned, and how many
+// per hook.
 const (
 	missedToldFor  = 7 * 24 * time.Hour
 	missedToldMost = 3
 )
 
-// hookProblems says what is wrong with hooks, and what they were given up for.
+// hookProblems reports failing hooks, and events whose delivery was abandoned.
 func hookProblems(hooks []hookDoc, now time.Time) (problems []problem) {
 	for _, h := range hooks {
 		if f := h.Failing; f != nil && f.Tries == 0 {
 			problems = append(problems, problem{
 				fmt.Sprintf("%s waits with %s: %s", hookOf(h.App, h.Hook), eventOf(f.Event), f.Error), degraded,
-				"give the node that leads this hook (serve --hooks), or take it out of the app's setting hooks",
+				"define this hook on the leading node (serve --hooks), or remove it from the app's setting hooks",
 			})
 		} else if f != nil {
 			problems = append(problems, problem{
 				fmt.Sprintf("%s fails for %s (%s, the last %s): %s", hookOf(h.App, h.Hook), eventOf(f.Event), tries(f.Tries), humanTime(f.Tried, now), f.Error), degraded,
-				"look at the log of the node that leads; the hook is tried again",
+				"look at the log of the leading node; the hook will be retried",
 			})
 		}
 		problems = append(problems, missedProblems(h, now)...)
@@ -84,21 +84,21 @@ func hookProblems(hooks []hookDoc, now time.Time) (problems []problem) {
 	return problems
 }
 
-// missedProblems tells what a hook was given up for and was not run for since, the
-// last first.
+// missedProblems reports events of a hook that were abandoned and not delivered since,
+// the last first.
 func missedProblems(h hookDoc, now time.Time) (problems []problem) {
 	for i, m := range slices.Backward(h.Missed) {
 		if now.Sub(m.Tried) >= missedToldFor {
 			break
 		}
 		if len(problems) == missedToldMost {
-			return append(problems, problem{fmt.Sprintf("%s was given up for %s before", hookOf(h.App, h.Hook), count(i+1, "event")), degraded, "holdfast hooks lists them"})
+			return append(problems, problem{fmt.Sprintf("%s failed permanently for %s before", hookOf(h.App, h.Hook), count(i+1, "event")), degraded, "holdfast hooks lists them"})
 		}
-		next := "holdfast hooks --retry runs it again"
+		next := "holdfast hooks --retry retries it"
 		if m.Again {
-			next = "it is to be run again"
+			next = "it will be retried"
 		}
-		problems = append(problems, problem{fmt.Sprintf("%s was given up for %s, %s after %s: %s", hookOf(h.App, h.Hook), eventOf(m.Event), humanTime(m.Tried, now), tries(m.Tries), m.Error), degraded, next})
+		problems = append(problems, problem{fmt.Sprintf("%s failed permanently for %s, %s after %s: %s", hookOf(h.App, h.Hook), eventOf(m.Event), humanTime(m.Tried, now), tries(m.Tries), m.Error), degraded, next})
 	}
 	return problems
 }
@@ -121,7 +121,7 @@ func tries(n int) string {
 	return grouped(n) + " tries"
 }
 
-// anyEvent is what --retry stands for without an ID.
+// anyEvent is the meaning of --retry without an ID.
 const anyEvent = "all"
 
 func (c *cli) hooksCommand() *cobra.Command {
@@ -129,16 +129,15 @@ func (c *cli) hooksCommand() *cobra.Command {
 	var retry string
 	cmd := &cobra.Command{
 		Use:   "hooks",
-		Short: "Show how far hooks are, and run again what they were given up for",
-		Long: `Shows the hooks of the apps, how far each is, and the events that it was given up
-for and has not been run for since: the last 50 of each hook, with the last error.
+		Short: "Show hook deliveries; retry failed ones",
+		Long: `Shows the hooks of the apps, the progress of each, and its failed events that have
+not been delivered since: the last 50 of each hook, with the last error.
 
-With --retry the leading node runs hooks for them again, before the events that
-come after that, in the order in which they were given up and with as many tries as
-a new event gets. An event has the ID and the time that it had: a receiver that
-remembers IDs may have seen it already, and others may have come in between.
---retry=EVENT does so for one event, by its ID or the beginning of that, as it is
-shown.
+With --retry the leading node delivers them again, before newer events, in the
+order in which they failed and with as many tries as a new event gets. An event
+keeps its ID and its time: a receiver that remembers IDs may have seen it already,
+and later events may have arrived in between. --retry=EVENT retries one event, by
+its ID or the beginning of it, as shown.
 
 JSON keys: hooks (as in holdfast status), and with --retry: retried (app, hook,
 event: id, event, app, side, release, previous, time, by).`,
@@ -164,13 +163,13 @@ event: id, event, app, side, release, previous, time, by).`,
 	}
 	flags := cmd.Flags()
 	flags.Var(&value[holdfast.AppName]{&app, holdfast.ParseAppName, "name", ""}, "app", "this app alone")
-	flags.Var(&value[string]{&retry, parseEventID, "event", ""}, "retry", "run again what was given up, or this event alone")
+	flags.Var(&value[string]{&retry, parseEventID, "event", ""}, "retry", "retry failed events, or only this one")
 	flags.Lookup("retry").NoOptDefVal = anyEvent
 	jsonFlag(flags)
 	return cmd
 }
 
-// hooksDoc is what hooks prints with --json.
+// hooksDoc is the JSON output of hooks.
 type hooksDoc struct {
 	Hooks   []hookDoc `json:"hooks"`
 	Retried []retried `json:"retried,omitempty"`
@@ -189,12 +188,12 @@ const shownID = 8
 func parseEventID(text string) (string, error) {
 	hex := strings.TrimLeft(text, "0123456789abcdef") == ""
 	if text != anyEvent && (!hex || len(text) < shownID || len(text) > 32) {
-		return "", fmt.Errorf("want the ID of an event, of which %d hexadecimal digits do", shownID)
+		return "", fmt.Errorf("want the ID of an event, or at least its first %d hexadecimal digits", shownID)
 	}
 	return text, nil
 }
 
-// hooks returns how far the hooks are, of one app if that is not zero.
+// hooks returns the progress of the hooks, of one app if that is not zero.
 func (b *backends) hooks(ctx context.Context, app holdfast.AppName) ([]registry.Hook, error) {
 	if !app.IsZero() {
 		if _, err := b.app(ctx, app); err != nil {
@@ -253,8 +252,7 @@ func missedRow(h registry.Hook, m registry.Missed, now time.Time) []cell {
 	return cells(m.Event.ID[:shownID], h.App.String(), h.Name.String(), eventOf(m.Event), humanTime(m.Tried, now), grouped(m.Tries), cause)
 }
 
-// retryHooks has hooks run again for what they were given up for: for one event, or
-// for all of them.
+// retryHooks makes hooks retry abandoned events: one, or all of them.
 func (c *cli) retryHooks(ctx context.Context, b *backends, hooks []registry.Hook, event string, doc *hooksDoc) error {
 	wanted := func(m registry.Missed) bool { return event == anyEvent || strings.HasPrefix(m.Event.ID, event) }
 	found := 0
@@ -268,7 +266,7 @@ func (c *cli) retryHooks(ctx context.Context, b *backends, hooks []registry.Hook
 		}
 		for _, m := range chosen {
 			doc.Retried = append(doc.Retried, retried{h.App, h.Name, m.Event})
-			c.ui.say("%s is to be run again for %s", strings.TrimSuffix(hookOf(h.App, h.Name), ":"), eventOf(m.Event))
+			c.ui.say("%s will be retried for %s", strings.TrimSuffix(hookOf(h.App, h.Name), ":"), eventOf(m.Event))
 		}
 		found += len(chosen)
 	}
@@ -278,9 +276,9 @@ func (c *cli) retryHooks(ctx context.Context, b *backends, hooks []registry.Hook
 	case found == 0 && event == anyEvent:
 		c.ui.say("no hook was given up")
 	case found == 0:
-		return hinted(missing("no hook was given up for event %s", event), "%s hooks lists those events", c.program)
+		return hinted(missing("no hook failed permanently for event %s", event), "%s hooks lists those events", c.program)
 	case !led:
-		c.ui.warn(c.program+" serve starts one", "no node leads: hooks are run when one does")
+		c.ui.warn(c.program+" serve starts one", "no node leads: hooks run once one does")
 	}
 	return nil
 }

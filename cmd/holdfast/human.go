@@ -70,7 +70,7 @@ func humanTime(t, now time.Time) string {
 	switch {
 	case t.IsZero():
 		return "never"
-	case age < 2*time.Second: // stamps may lie a little ahead
+	case age < 2*time.Second: // stamps may be slightly in the future
 		return "just now"
 	case age < time.Minute:
 		return fmt.Sprintf("%d s ago", int(age.Seconds()))

@@ -31,8 +31,8 @@ func (c *cli) apartFromProject(dir string, asIs bool) error {
 	return hinted(err, "publish its build instead: %s; --as-is publishes this one", prose(builds, "or"))
 }
 
-// inspect finds what looks wrong about a build. What must not be published is an
-// error; everything else was only noticed.
+// inspect finds problems of a build. A fatal one is an error; everything else is a
+// finding.
 func (c *cli) inspect(ctx context.Context, b *backends, build *publish.Build, settings holdfast.Settings, o publishOptions) ([]publish.Finding, error) {
 	s := publish.Subject{App: o.app, Settings: settings, ID: o.release, Activate: !o.activate.IsZero(), Strict: o.strict, Same: o.same}
 	id, named, err := build.ReleaseID(o.release)
@@ -52,7 +52,7 @@ func (c *cli) inspect(ctx context.Context, b *backends, build *publish.Build, se
 		s.Releases = state.Releases
 	}
 	if s.Live = liveAmong(s.Releases, o.activate); s.Live != nil {
-		if files, err := b.store.Manifest(ctx, s.Live.Manifest); err == nil { // else it is compared by its size alone
+		if files, err := b.store.Manifest(ctx, s.Live.Manifest); err == nil { // otherwise it is compared by its size alone
 			s.LiveFiles = files
 		}
 	}
@@ -75,14 +75,14 @@ func liveAmong(releases []registry.ReleaseInfo, side holdfast.Side) *registry.Re
 	return &releases[i]
 }
 
-// clashFindings is what --allow-clash let pass.
+// clashFindings are the clashes that --allow-clash permitted.
 func clashFindings(clashes []string) []publish.Finding {
 	if len(clashes) == 0 {
 		return nil
 	}
 	return []publish.Finding{{
 		Code: publish.FoundClash, Severity: publish.Warning,
-		Message: fmt.Sprintf("%s had other bytes before and will be revalidated each time: %s; what browsers and CDNs hold of them cannot be repaired",
+		Message: fmt.Sprintf("%s had other bytes before and will be revalidated each time: %s; copies in browsers and CDNs cannot be fixed",
 			count(len(clashes), "name"), some(clashes, 5)),
 	}}
 }
@@ -95,8 +95,7 @@ func (c *cli) cure(f *publish.Finding) string {
 	return f.Hint + ": " + c.program + " " + f.Command
 }
 
-// tellFindings prints what was found: of one kind the first few, and how to cure it
-// once.
+// tellFindings prints the findings: the first few of each kind, and the fix once.
 func (c *cli) tellFindings(found []publish.Finding) {
 	const most = 10
 	for len(found) > 0 {
@@ -122,8 +121,8 @@ func (c *cli) tellFindings(found []publish.Finding) {
 	}
 }
 
-// previewAt is where a node shows a release, live or not: below the release's own
-// URL if its pages are pinned or work wherever they lie, else by its name in the query.
+// previewAt is a release's preview URL on a node: below the release's own URL if its
+// pages are pinned or work under any path, otherwise with its name in the query.
 func previewAt(build *publish.Build, settings *holdfast.Settings, id holdfast.ReleaseID, pinned bool) string {
 	at := strings.TrimSuffix(settings.Mount.String(), "/")
 	if pinned || build.Relocatable() {

@@ -34,14 +34,14 @@ func (b *backends) noApp(ctx context.Context, name holdfast.AppName, err error) 
 	}
 	switch {
 	case len(names) == 0:
-		return hinted(err, "nothing was published yet; holdfast publish DIR does it, and makes the app")
+		return hinted(err, "nothing was published yet; holdfast publish DIR publishes a build and creates the app")
 	case len(names) == 1:
 		return hinted(err, "the only app is %s: name it with --app %s", names[0], names[0])
 	}
 	return hinted(err, "%sthe apps are %s; name one with --app", meant("", nearest(name.String(), names)), prose(names, "and"))
 }
 
-// release returns a release of an app, whatever its state.
+// release returns a release of an app, in any state.
 func (b *backends) release(ctx context.Context, app holdfast.AppName, id holdfast.ReleaseID) (registry.ReleaseInfo, error) {
 	info, err := b.registry.Release(ctx, app, id)
 	return info, b.adviseOnRelease(ctx, app, id, err)

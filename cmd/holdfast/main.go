@@ -20,8 +20,8 @@ func main() {
 	os.Exit(runAs(ctx, calledAs(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr, os.LookupEnv))
 }
 
-// calledAs is what has to be typed to call this program again: its name, if that
-// finds it, else the path it was called by.
+// calledAs is the command to call this program again: its name, if that finds it, else
+// the path it was called by.
 func calledAs() string {
 	const name = "holdfast"
 	self, err := os.Executable()

@@ -45,7 +45,7 @@ func (m manager) tell(state string) {
 	}
 }
 
-// watch tells when clients can connect, and when the node begins to stop.
+// watch reports when clients can connect, and when the node begins to stop.
 func (m manager) watch(ctx context.Context, n *node.Node, o serveOptions) {
 	select {
 	case <-n.Listening():

@@ -20,13 +20,13 @@ func (c *cli) manifestCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "manifest",
 		Short: "Print the files of a release for programs and templates",
-		Long: `Prints the files of a release: of the one that is live on --side, or of --release.
+		Long: `Prints the files of a release: the live one of --side, or --release.
 
   json       all files; what an application server needs to build its own tags
   html       the tags for a page that a server renders: the module scripts, preloads
              and style sheets that the release's index.html loads, with pinned
-             URLs, integrity and crossorigin; that of the client helper, ~client.js,
-             says which release the page is of
+             URLs, integrity and crossorigin; the tag of the client helper,
+             ~client.js, names the page's release
   importmap  a JSON import map: logical names of scripts to pinned URLs, and the
              integrity of each
 
@@ -110,7 +110,7 @@ func listing(l *urls.Links, info *registry.ReleaseInfo) manifestListing {
 	return list
 }
 
-// pageTags makes the tags of a page from the release's index.html.
+// pageTags builds the tags of a page from the release's index.html.
 func (c *cli) pageTags(ctx context.Context, b *backends, l *urls.Links, info *registry.ReleaseInfo) ([]urls.Tag, error) {
 	page, ok := l.Manifest().Lookup("index.html")
 	if !ok {
@@ -126,7 +126,7 @@ func (c *cli) pageTags(ctx context.Context, b *backends, l *urls.Links, info *re
 	case len(tags) > 0:
 	case urls.Loads(text):
 		return nil, hinted(fmt.Errorf("index.html of release %s of app %s loads nothing from the release", info.ID, info.App),
-			"if the build is made for another mount path than that of the app, build it again, or move the app: holdfast app set %s mount=PATH", info.App)
+			"if the build was made for another mount path than the app's, build it again, or move the app: holdfast app set %s mount=PATH", info.App)
 	default:
 		c.ui.note("index.html of release %s loads no script and no style sheet", info.ID)
 	}

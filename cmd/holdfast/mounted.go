@@ -11,10 +11,10 @@ import (
 	"github.com/holdfast-web/holdfast/internal/store"
 )
 
-// A store nfs:PATH lies in a directory that some other machine's disk is mounted
-// on. When that failed, PATH is an empty directory of this machine, which looks
-// like a store that lost everything: so it is used only if it has the marker of a
-// store. The first publish makes that, under the conditions of mayBegin.
+// A store nfs:PATH is in a directory on another machine's disk. If the mount failed, PATH
+// is an empty local directory, which looks like a store that lost everything: so it is
+// used only if it has the marker of a store. The first publish creates that, under the
+// conditions of mayBegin.
 
 // errNoStore: the directory of a store that must be mounted has no marker.
 var errNoStore = errors.New("there is no store: it has no holdfast-store.json")
@@ -44,19 +44,19 @@ func (c *cli) checkMounted(ctx context.Context, s *store.Store) error {
 	_, err := s.Owner(ctx)
 	if errors.Is(err, holdfast.ErrNotFound) {
 		return hinted(fmt.Errorf("open store %s: %w", c.storePlace(), errNoStore),
-			"mount the export on %s; if it is a new one, the first holdfast publish makes the store", dir)
+			"mount the export on %s; if it is a new one, the first holdfast publish creates the store", dir)
 	}
 	return err
 }
 
-// mayBegin reports why no store is to begin in the directory of d, or nil: because
-// of what the directory is, or because the registry has releases, whose files must
-// be somewhere else.
+// mayBegin reports why no store may be created in the directory of d, or nil: because of
+// the directory itself, or because the registry has releases, whose files must be
+// somewhere else.
 func (c *cli) mayBegin(ctx context.Context, r *registry.Registry, d store.Driver) error {
 	dir, _ := c.mustBeMounted()
 	if err := d.(interface{ MayBegin(context.Context) error }).MayBegin(ctx); err != nil {
 		return hinted(fmt.Errorf("open store %s: %w, and none is made: %w", c.storePlace(), errNoStore, err),
-			"mount the export of the store, or an empty one, on %s; for a directory of this machine say --store dir:%s", dir, dir)
+			"mount the export of the store, or an empty one, on %s; for a directory on this machine use --store dir:%s", dir, dir)
 	}
 	snap, err := r.Refresh(ctx, nil)
 	if err != nil {

@@ -12,8 +12,8 @@ import (
 	"github.com/holdfast-web/holdfast/internal/store"
 )
 
-// origin opens registry and store, for a node that may begin although they are out of
-// reach. how says whether a registry may be made.
+// origin opens registry and store, for a node that may start although they are
+// unreachable. how says whether a registry may be created.
 func (c *cli) origin(ctx context.Context, how opening, log *slog.Logger) (*assembly.Backends, error) {
 	kept := !c.embedded() && node.Kept(c.stateDir()) != nil
 	if kept {
@@ -37,8 +37,8 @@ func (c *cli) origin(ctx context.Context, how opening, log *slog.Logger) (*assem
 	})
 }
 
-// stateDir is where a node of a cluster keeps what it serves. An embedded
-// registry is as near as that, and nodes that share it share --data.
+// stateDir is where a node of a cluster stores its served state. An embedded registry is
+// equally near, and nodes that share it share --data.
 func (c *cli) stateDir() string {
 	if c.embedded() {
 		return ""

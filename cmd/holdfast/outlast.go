@@ -16,11 +16,10 @@ import (
 	"github.com/holdfast-web/holdfast/internal/front"
 )
 
-// outlast makes standard error something that cannot hold a node up or end it, whatever
-// becomes of its reader, and returns the node's log, which goes there. done writes what
-// waits.
+// outlast makes standard error unable to block or end a node, whatever its reader does,
+// and returns the node's log, which goes there. done writes pending lines.
 func (c *cli) outlast(format string) (log *slog.Logger, done func()) {
-	// With this, a write to a pipe without a reader fails. Else it ends the process.
+	// With this, a write to a pipe without a reader fails. Otherwise it ends the process.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	stderr := c.ui.err
 	log, lines := front.NewLog(front.LinesConfig{Name: "standard error", Sink: stderr}, func(w io.Writer) slog.Handler {
@@ -31,7 +30,7 @@ func (c *cli) outlast(format string) (log *slog.Logger, done func()) {
 	})
 	c.ui.err = lines
 	return log, func() {
-		if lines.Close() == nil { // else what the program says last is lost with the rest
+		if lines.Close() == nil { // otherwise the program's last message is lost with the rest
 			c.ui.err = stderr
 		}
 	}
@@ -45,7 +44,7 @@ func (o *serveOptions) loadCertificates(log *slog.Logger) (err error) {
 	return err
 }
 
-// clientOptions are the flags of serve that say who clients are.
+// clientOptions are the flags of serve for identifying clients.
 type clientOptions struct {
 	proxies front.Proxies
 	// forwarded: by the field of RFC 7239.
@@ -64,15 +63,15 @@ func parseClientHeader(text string) (forwarded bool, err error) {
 }
 
 func (o *clientOptions) flags(flags *pflag.FlagSet) {
-	flags.Var(&value[front.Proxies]{&o.proxies, front.ParseProxies, "networks", ""}, "trusted-proxies", "the proxies, as addresses or CIDR, that say who the client is")
-	flags.Var(&value[bool]{&o.forwarded, parseClientHeader, "field", "x-forwarded-for"}, "client-header", "the field by which they do: x-forwarded-for or forwarded")
+	flags.Var(&value[front.Proxies]{&o.proxies, front.ParseProxies, "networks", ""}, "trusted-proxies", "proxies trusted to report the client, as addresses or CIDR")
+	flags.Var(&value[bool]{&o.forwarded, parseClientHeader, "field", "x-forwarded-for"}, "client-header", "the header field they use: x-forwarded-for or forwarded")
 	flags.BoolVar(&o.protocol, "proxy-protocol", false, "only --trusted-proxies connect, and begin with the PROXY protocol, version 1 or 2")
 	configurable(flags, "trusted-proxies", "client-header", "proxy-protocol")
 }
 
 func (o *clientOptions) check() error {
 	if o.protocol && len(o.proxies) == 0 {
-		return usage("--proxy-protocol wants --trusted-proxies: only these may say who the client is")
+		return usage("--proxy-protocol requires --trusted-proxies: only these may report clients")
 	}
 	return nil
 }
@@ -117,14 +116,14 @@ func openAccessLog(name string) (io.WriteCloser, error) {
 	f, err := os.OpenFile(name, os.O_APPEND|os.O_CREATE|os.O_WRONLY|syscall.O_NONBLOCK, 0o640)
 	switch {
 	case errors.Is(err, syscall.ENXIO):
-		return nil, fmt.Errorf("open access log %s: nobody reads this pipe; start its reader first", name)
+		return nil, fmt.Errorf("open access log %s: this pipe has no reader; start that first", name)
 	case err != nil:
 		return nil, fmt.Errorf("open access log %s: %w", name, errors.Unwrap(err)) // which repeats the name
 	}
 	return f, nil
 }
 
-// reloads does what SIGHUP asks for. The signal never ends a node.
+// reloads handles SIGHUP. The signal never ends a node.
 type reloads struct {
 	signals chan os.Signal
 	done    sync.WaitGroup

@@ -14,18 +14,18 @@ import (
 )
 
 const (
-	// silence is how long a command may wait without saying what for.
+	// silence is how long a command may wait without explaining.
 	silence = 2 * time.Second
-	// probeTimeout bounds one look at what answers at an address.
+	// probeTimeout bounds one probe of an address.
 	probeTimeout = time.Second
 )
 
-// errNobody ends an opening: nobody listens at any address.
+// errNobody ends an opening: no address accepts connections.
 var errNobody = errors.New("nobody listens there")
 
-// patiently runs open. When that takes long, it says what is waited for; when nobody
-// listens at any address of the place, it ends the waiting: that is known at once, and
-// open would try until its deadline. A node, which has a log, waits as long as it takes.
+// patiently runs open. When that takes long, it says what it is waiting for; if no
+// address of the place accepts connections, it stops at once, whereas open would try
+// until its deadline. A node, which has a log, waits as long as it takes.
 func (c *cli) patiently(ctx context.Context, p place, log *slog.Logger, open func(context.Context) error) error {
 	if log != nil {
 		return atPlace(open(ctx), p)
@@ -120,7 +120,7 @@ func (p probed) text() string {
 	return p.address + ": " + p.err.Error()
 }
 
-// isDead reports whether waiting is in vain, as far as one look can tell.
+// isDead reports whether waiting is pointless, according to one probe.
 func (p probed) isDead() bool {
 	var name *net.DNSError
 	return errors.Is(p.err, syscall.ECONNREFUSED) || errors.As(p.err, &name) && name.IsNotFound
@@ -144,8 +144,8 @@ func probe(ctx context.Context, addresses []string) []probed {
 	return found
 }
 
-// addressesOf returns the addresses that a registry or a store is reached at, of text
-// that was parsed before; none for what is no service.
+// addressesOf returns the addresses of a registry or a store, from text that was parsed
+// before; none if it is not a service.
 func addressesOf(where string) (all []string) {
 	scheme, rest, _ := strings.Cut(where, "://")
 	if scheme == "s3" {

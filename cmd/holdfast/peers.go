@@ -21,16 +21,16 @@ type peerOptions struct {
 	ca, cert, key   string
 
 	certificates *front.Certificates // once they are loaded; nil without TLS
-	peering      *node.Peering       // what the flags say; nil if they say nothing
+	peering      *node.Peering       // the result of the flags; nil if they are unset
 }
 
 const peerSecretVariable = "HOLDFAST_PEER_SECRET"
 
 func (o *peerOptions) flags(flags *pflag.FlagSet) {
-	flags.StringVar(&o.listen, "peer-listen", "", "the `address` to answer other nodes on; with it, nodes fetch from each other what the store does not give")
-	flags.StringVar(&o.address, "peer-address", "", "the `address` by which other nodes reach --peer-listen, if that does not say it")
+	flags.StringVar(&o.listen, "peer-listen", "", "the `address` to answer other nodes on; with it, nodes fetch from each other when the store fails")
+	flags.StringVar(&o.address, "peer-address", "", "the `address` of --peer-listen for other nodes, if it differs")
 	flags.StringVar(&o.secretFile, "peer-secret-file", "", "the `file` with the secret that all nodes share; or set "+peerSecretVariable)
-	flags.StringVar(&o.ca, "peer-ca", "", "nodes speak TLS with each other, and trust the authorities in this PEM `file`")
+	flags.StringVar(&o.ca, "peer-ca", "", "use TLS between nodes, trusting the authorities in this PEM `file`")
 	flags.StringVar(&o.cert, "peer-cert", "", "this node's certificate for that, a PEM `file`")
 	flags.StringVar(&o.key, "peer-key", "", "the private key that goes with --peer-cert, a PEM `file`")
 	configurable(flags, "peer-listen", "peer-address", "peer-secret-file", "peer-ca", "peer-cert", "peer-key")
@@ -39,19 +39,18 @@ func (o *peerOptions) flags(flags *pflag.FlagSet) {
 func (o *peerOptions) check() error {
 	switch {
 	case o.listen == "" && (o.address != "" || o.secretFile != "" || o.ca != "" || o.cert != "" || o.key != ""):
-		return usage("--peer-address, --peer-secret-file, --peer-ca, --peer-cert and --peer-key want --peer-listen")
+		return usage("--peer-address, --peer-secret-file, --peer-ca, --peer-cert and --peer-key require --peer-listen")
 	case o.listen != "" && !isAddress(o.listen):
 		return usage("--peer-listen %s: want host:port or :port", o.listen)
 	case o.address != "" && !isAddress(o.address):
 		return usage("--peer-address %s: want host:port", o.address)
 	case (o.ca == "") != (o.cert == "") || (o.cert == "") != (o.key == ""):
-		return usage("--peer-ca, --peer-cert and --peer-key go together: each node identifies to the other")
+		return usage("--peer-ca, --peer-cert and --peer-key go together: nodes authenticate each other")
 	}
 	return nil
 }
 
-// peering makes what the flags say, nil if they say nothing. Objects are left to
-// the caller.
+// peering converts the flags, nil if they are unset. Objects are left to the caller.
 func (c *cli) peering(o *peerOptions, log *slog.Logger) (*node.Peering, error) {
 	if o.listen == "" {
 		return nil, nil
@@ -68,8 +67,8 @@ func (c *cli) peering(o *peerOptions, log *slog.Logger) (*node.Peering, error) {
 	return node.NewPeering(o.listen, o.address, secrets, trust, log)
 }
 
-// peerSecrets come from the file, else from the environment. There is no flag for
-// them: what stands on a command line is seen by everybody on the machine.
+// peerSecrets come from the file, else from the environment. There is no flag for them,
+// because every user on the machine can see command lines.
 func (c *cli) peerSecrets(file string) (peer.Secrets, error) {
 	text, set := c.env(peerSecretVariable)
 	where := peerSecretVariable
@@ -80,7 +79,7 @@ func (c *cli) peerSecrets(file string) (peer.Secrets, error) {
 		}
 		text, where = string(data), "--peer-secret-file "+file
 	} else if !set || text == "" {
-		return peer.Secrets{}, usage("--peer-listen wants a secret that all nodes share, in --peer-secret-file or %s: openssl rand -hex 32 makes one", peerSecretVariable)
+		return peer.Secrets{}, usage("--peer-listen requires a secret that all nodes share, in --peer-secret-file or %s: create one with openssl rand -hex 32", peerSecretVariable)
 	}
 	secrets, err := peer.ParseSecrets(text)
 	if err != nil {

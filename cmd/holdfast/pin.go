@@ -10,9 +10,9 @@ func (c *cli) pinCommand() *cobra.Command {
 	var app holdfast.AppName
 	cmd := &cobra.Command{
 		Use:   "pin RELEASE",
-		Short: "Keep a release, whatever the policy says",
+		Short: "Keep a release regardless of policy",
 		Long: `Keeps a release from being retired until unpin: for a release that a customer,
-a native app or an archived page refers to for years.
+a native app or an archived page will use for years.
 
 JSON keys: app, release, pinned.`,
 		Example: `  holdfast pin 2024-05-17.1
@@ -39,7 +39,7 @@ func (c *cli) unpinCommand() *cobra.Command {
 	var app holdfast.AppName
 	cmd := &cobra.Command{
 		Use:   "unpin RELEASE",
-		Short: "Let the policy decide about a release again",
+		Short: "Apply the policy to a release again",
 		Long: `Undoes pin: the release may be retired as soon as the app's settings allow it.
 
 JSON keys: app, release, pinned.`,
@@ -63,7 +63,7 @@ JSON keys: app, release, pinned.`,
 	return cmd
 }
 
-// pinDoc is what pin and unpin print with --json.
+// pinDoc is the JSON output of pin and unpin.
 type pinDoc struct {
 	App     holdfast.AppName   `json:"app"`
 	Release holdfast.ReleaseID `json:"release"`

@@ -16,7 +16,7 @@ import (
 const (
 	// quick is how long a command may take without a sign of life.
 	quick = 500 * time.Millisecond
-	// plainEvery is how often progress is told where no bar can be drawn.
+	// plainEvery is how often progress is printed where no bar can be drawn.
 	plainEvery = 5 * time.Second
 )
 
@@ -24,12 +24,12 @@ const (
 type amount struct {
 	files, filesDone int
 	bytes, bytesDone int64
-	waiting          string // what the command waits for before it goes on; "" if nothing
+	waiting          string // what the command is waiting for; "" if nothing
 }
 
-// progress tells how far a long command is: as a bar on a terminal, else as a
-// line every few seconds. Commands that are quick show nothing. All methods may
-// be called concurrently.
+// progress shows the progress of a long command: as a bar on a terminal, otherwise as a
+// line every few seconds. Quick commands show nothing. All methods may be called
+// concurrently.
 type progress struct {
 	ui      *ui
 	verb    string // "stored", "verified"
@@ -38,12 +38,12 @@ type progress struct {
 
 	mu   sync.Mutex
 	now  amount
-	last time.Time // when it was told last
+	last time.Time // time of the last report
 	told string    // the last line of amount.waiting
 	bar  *pb.ProgressBar
 }
 
-// progress begins to tell; whoever called it calls finish.
+// progress starts reporting; the caller calls finish.
 func (c *cli) progress(verb string) *progress {
 	p := &progress{ui: c.ui, verb: verb, stop: make(chan struct{}), last: time.Now()}
 	p.running.Go(p.run)
@@ -74,7 +74,7 @@ func (p *progress) show(now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch {
-	case p.now.waiting != "": // a line, also on a terminal: it says whom to look at
+	case p.now.waiting != "": // a line, also on a terminal: it names the other publisher
 		if due := now.Sub(p.last) >= plainEvery; p.told == "" || due && p.told != p.now.waiting {
 			p.last, p.told = now, p.now.waiting
 			p.ui.note("%s", p.now.waiting)
@@ -102,7 +102,7 @@ func (p *progress) draw() {
 	p.bar.Write()
 }
 
-// finish ends it and removes the bar: what was done is told by the command.
+// finish ends it and removes the bar: the command reports the result.
 func (p *progress) finish() {
 	close(p.stop)
 	p.running.Wait()
@@ -120,7 +120,7 @@ func publisher() string {
 	return fmt.Sprintf("%s (process %d)", host, os.Getpid())
 }
 
-// amountOf shows how far a publish is.
+// amountOf formats the progress of a publish.
 func amountOf(p publish.Progress) func(*amount) {
 	return func(a *amount) {
 		*a = amount{files: p.Blobs, filesDone: p.BlobsDone, bytes: p.Bytes, bytesDone: p.BytesDone}

@@ -34,28 +34,28 @@ func (c *cli) pruneCommand() *cobra.Command {
 	var o pruneOptions
 	cmd := &cobra.Command{
 		Use:   "prune",
-		Short: "Retire old releases, and remove what no release needs",
-		Long: `Retires the releases that the settings of their apps let go (keep, grace, idle;
-see holdfast app set --help), and removes from the store what no release needs
-any more. The node that leads does the same every hour, unless it was started
-with --prune off: this command is for those who do not want to wait, or want to
-see it first.
+		Short: "Retire old releases and delete unused objects",
+		Long: `Retires the releases that the settings of their apps no longer keep (keep, grace,
+idle; see holdfast app set --help), and deletes from the store the objects that no
+release needs. The leading node does the same every hour, unless it was started
+with --prune off. Use this command to prune now, or to see first what would happen.
 
-Nothing goes at once. A draining release is retired: it answers 410, and keeps
-its bytes for another grace, in which activate brings it back. Then it is gone:
-only its ID stays. What it shared with no other release is condemned, and stays
-for 15 minutes more; the prune after that deletes it. Until then holdfast undelete
-brings a release back that is gone; later publishing its build again does.
+Nothing is deleted at once. A draining release is retired: it answers 410, and
+keeps its bytes for another grace period, during which activate brings it back.
+Then it is gone: only its ID stays. Objects that no other release shares become
+pending deletion for at least 15 minutes; the next prune after that deletes them.
+Until then holdfast undelete brings a gone release back; later, publishing its
+build again does.
 
-With --app, which may be given more than once, only releases of those apps are
-retired or removed, also with --urgent; releases of other apps stay as they are.
-Objects that no release of any app needs are deleted as always.
+With --app, which may be repeated, only releases of those apps are retired or
+removed, also with --urgent. Objects that no release of any app needs are deleted
+as always.
 
---dry-run prints for each release why it stays and until when, or what would be
-done with it, and does nothing. --objects also lists each stored object.
+--dry-run prints for each release why it stays and until when, or what would
+happen to it, and changes nothing. --objects also lists each stored object.
 
-What cannot be read stops the prune before anything is removed: run holdfast
-verify then.
+If anything cannot be read, the prune stops before it deletes anything: run
+holdfast verify then.
 
 JSON keys: dryRun, apps (app, releases (release, state, action: keep, retire or
 remove; reasons (cause, detail, until), at), retired, gone), swept, spared,
@@ -72,10 +72,10 @@ verdict: referenced, young, waiting or unreferenced; app, release).`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.BoolVar(&o.DryRun, "dry-run", false, "say what would be done and why, and do nothing")
-	flags.BoolVar(&o.Urgent, "urgent", false, "the store is running full: retired releases lose their bytes now")
-	flags.Var(&list[holdfast.AppName]{into: &o.Apps, parse: holdfast.ParseAppName, kind: "name"}, "app", "only releases of this app; may be given more than once (all apps)")
-	flags.BoolVar(&o.objects, "objects", false, "list each stored object with the reason why it stays or goes")
+	flags.BoolVar(&o.DryRun, "dry-run", false, "print what would happen and why; change nothing")
+	flags.BoolVar(&o.Urgent, "urgent", false, "the store is nearly full: delete bytes of retired releases now")
+	flags.Var(&list[holdfast.AppName]{into: &o.Apps, parse: holdfast.ParseAppName, kind: "name"}, "app", "only releases of this app; may be repeated (all apps)")
+	flags.BoolVar(&o.objects, "objects", false, "list each stored object and why it stays or goes")
 	jsonFlag(flags)
 	return cmd
 }
@@ -105,7 +105,7 @@ func (c *cli) prune(ctx context.Context, b *backends, o pruneOptions) error {
 	}
 	r, err := prune.Run(ctx, config, o.Options)
 	if space, ok, _ := b.store.Space(ctx); ok && space.Scarce() && !o.Urgent { // an error here is one more of the same
-		c.ui.warn("holdfast prune --urgent takes the bytes of retired releases at once", "the store is running full: %s free of %s",
+		c.ui.warn("holdfast prune --urgent deletes the bytes of retired releases at once", "the store is nearly full: %s of %s free",
 			humanSize(int64(space.Free)), humanSize(int64(space.Total))) //nolint:gosec // no file system is that large
 	}
 	if c.ui.report(pruned{r, objects}) {
@@ -124,7 +124,7 @@ func (c *cli) prune(ctx context.Context, b *backends, o pruneOptions) error {
 		}
 	}
 	if errors.Is(err, holdfast.ErrConflict) {
-		return hinted(err, "another prune may be at work: look again in a moment")
+		return hinted(err, "another prune may be running: look again in a moment")
 	}
 	return err
 }
@@ -147,7 +147,7 @@ func neededBy(o prune.Object) string {
 	return fmt.Sprintf("  for %s@%s", o.App, o.Release)
 }
 
-// tellPruned says what was done; whole is false if an error ended it.
+// tellPruned reports the result; whole is false if an error ended the prune.
 func (c *cli) tellPruned(r *prune.Report, whole bool) {
 	now := time.Now()
 	for _, a := range r.Apps {
@@ -165,10 +165,10 @@ func (c *cli) tellPruned(r *prune.Report, whole bool) {
 	}
 	c.ui.say("store: %s needed by releases, %s", tally(r.Referenced), humanSize(r.Referenced.Bytes))
 	if r.Missing > 0 {
-		c.ui.say("  %s missing, which releases need: see holdfast verify", yellow.paint(count(r.Missing, "object"), c.ui.outColor))
+		c.ui.say("  %s that releases need are missing: see holdfast verify", yellow.paint(count(r.Missing, "object"), c.ui.outColor))
 	}
 	if r.Young.Objects > 0 {
-		c.ui.say("  %s, %s, may belong to a publish that is going on, or did so a short while ago: kept", tally(r.Young), humanSize(r.Young.Bytes))
+		c.ui.say("  %s, %s, may belong to a current or recent publish: kept", tally(r.Young), humanSize(r.Young.Bytes))
 	}
 	if r.Swept.Objects > 0 {
 		c.ui.say("  deleted %s, %s, condemned earlier", tally(r.Swept), humanSize(r.Swept.Bytes))
@@ -206,7 +206,7 @@ func (c *cli) tellPrunedApp(a *prune.App, dry bool, now time.Time) {
 	c.ui.say("app %s: %s", a.App, count(len(a.Releases), "release"))
 	c.ui.table([]string{"RELEASE", "STATE", "ACTION", "WHY", "AT THE EARLIEST"}, rows)
 	if gone > prunedMost {
-		c.ui.say("and %s more that are gone", grouped(gone-prunedMost))
+		c.ui.say("and %s more gone releases", grouped(gone-prunedMost))
 	}
 }
 
@@ -240,7 +240,7 @@ func why(a *lifecycle.Assessment) string {
 		text += r.Detail
 	}
 	if text == "" && a.Action == lifecycle.Retire {
-		return "not among the releases to keep, and nobody asks for it"
+		return "not among the releases to keep, and no requests"
 	}
 	if text == "" {
 		return "retired long enough"

@@ -26,7 +26,7 @@ type publishOptions struct {
 	allowClash bool
 	strict     bool
 	dryRun     bool
-	asIs       bool // publish what does not look like a build, or wants another ID
+	asIs       bool // publish a directory that does not look like a build, or expects another ID
 	same       bool // activate the files of another release under a new ID
 	maxSize    int64
 	maxFiles   int
@@ -41,20 +41,19 @@ func (c *cli) publishCommand() *cobra.Command {
 		Short: "Publish a build as a release",
 		Long: `Publishes the files of a directory, as your build tool wrote it, as a release of an
 app. The release gets an ID that is bound to exactly these files permanently; "auto"
-makes one from their digest. Nothing of it is visible before all of it is stored.
-Interrupted at any point, the same command finishes the work.
+derives one from their digest. The release becomes visible once it is stored
+completely. If interrupted, the same command finishes the work.
 
-Files are compressed here, once, as br, zstd and gzip. What an earlier release
-stored is reused. Left out are dotfiles (but .well-known) and, where the app's
-setting says so, source maps.
+Files are compressed here, once, as br, zstd and gzip. Objects of earlier releases
+are reused. Dotfiles (except .well-known) are left out, and source maps if the
+app's settings say so.
 
-A published release is served under its own URLs, for a preview; --activate makes
-it live as well. Publishing the same build under the same ID again changes
-nothing, or restores a release that was retired, or the stored files that the
-store has lost of it.
+A published release is served under its own URLs, for a preview; --activate also
+makes it live. Publishing the same build under the same ID again changes nothing,
+except that it restores a retired release, or files that the store has lost.
 
-An app that does not exist, though others do, is only made with --create: without
-it the name may be a typo. So is a side that the app does not have.
+If other apps exist, a new app is created only with --create, because the name may
+be a typo. The same holds for a new side.
 
 Refused are: other files under an ID that is taken, other bytes under a name that
 carries a hash (browsers keep such files for a year; --allow-clash publishes them
@@ -92,15 +91,15 @@ printed by holdfast activate).`,
 func (o *publishOptions) flags(flags *pflag.FlagSet) {
 	appFlag(flags, &o.app)
 	flags.Var(&value[holdfast.ReleaseID]{&o.release, parseReleaseOrAuto, "ID", "auto"}, "release", "the release's ID; auto: from the digest of its files")
-	flags.Var(&value[holdfast.Side]{&o.activate, holdfast.ParseSide, "side", ""}, "activate", "make it live on a side as well")
+	flags.Var(&value[holdfast.Side]{&o.activate, holdfast.ParseSide, "side", ""}, "activate", "also make it live on a side")
 	flags.Lookup("activate").NoOptDefVal = holdfast.DefaultSide().String()
 	createFlag(flags, &o.create, "the app, or the side to activate on,")
 	choiceFlag(flags, &o.effort, "effort", "how hard to compress", string(coding.Best), string(coding.Fast))
-	flags.BoolVar(&o.allowClash, "allow-clash", false, "publish other bytes under names that carry a hash")
+	flags.BoolVar(&o.allowClash, "allow-clash", false, "publish other bytes under names that contain a hash")
 	flags.BoolVar(&o.strict, "strict", false, "fail if a file refers to one that is missing, or the base path is wrong")
-	flags.BoolVar(&o.asIs, "as-is", false, "publish a project's directory, or a build that wants another ID")
-	flags.BoolVar(&o.same, "same", false, "activate although another release has the same files")
-	flags.BoolVar(&o.dryRun, "dry-run", false, "say what would be done, and write nothing")
+	flags.BoolVar(&o.asIs, "as-is", false, "publish a project's directory, or a build made for another ID")
+	flags.BoolVar(&o.same, "same", false, "activate even if another release has the same files")
+	flags.BoolVar(&o.dryRun, "dry-run", false, "print what would happen; write nothing")
 	o.maxSize, o.maxFiles = publish.DefaultMaxBytes, publish.DefaultMaxFiles
 	flags.Var(&value[int64]{&o.maxSize, parseSize, "size", "5GiB"}, "max-size", "refuse builds with more bytes")
 	flags.IntVar(&o.maxFiles, "max-files", o.maxFiles, "refuse builds with more files, a `number`")
@@ -108,7 +107,7 @@ func (o *publishOptions) flags(flags *pflag.FlagSet) {
 	configurable(flags, "effort", "max-size", "max-files")
 }
 
-// exactlyBuild wants one directory, and knows a common slip.
+// exactlyBuild requires one directory, and recognizes a common mistake.
 func exactlyBuild(cmd *cobra.Command, args []string) error {
 	err := exactly("DIR")(cmd, args)
 	if len(args) == 2 && cmd.Flags().Changed("activate") && holdfast.IsName(args[1]) {
@@ -124,7 +123,7 @@ func parseReleaseOrAuto(text string) (holdfast.ReleaseID, error) {
 	return holdfast.ParseReleaseID(text)
 }
 
-// published is what publish did; its JSON form is documented in its help.
+// published is the result of publish; the help documents its JSON form.
 type published struct {
 	App      holdfast.AppName   `json:"app"`
 	Release  holdfast.ReleaseID `json:"release"`
@@ -144,7 +143,7 @@ type published struct {
 
 	mended   bool   // of an unchanged release, something was stored again
 	repinned bool   // its pages were pinned in another way
-	base     string // the URL path that references of pinned pages begin with
+	base     string // the URL path at the start of pinned pages' references
 	place    string // where a preview is seen: host and path
 	live     bool   // on some side already
 }
@@ -222,7 +221,7 @@ func (c *cli) publishBuild(ctx context.Context, b *backends, dir string, o publi
 	}, nil
 }
 
-// isLive reports whether what was published before is live by now.
+// isLive reports whether the release is live by now.
 func (b *backends) isLive(ctx context.Context, r *publish.Result) (bool, error) {
 	if !r.Unchanged {
 		return false, nil
@@ -234,8 +233,8 @@ func (b *backends) isLive(ctx context.Context, r *publish.Result) (bool, error) 
 	return info.State == holdfast.Live, err
 }
 
-// apartFromData refuses a build that this program's own data lies in: it would go
-// out to the web with it.
+// apartFromData refuses a build that contains this program's own data, which would be
+// published with it.
 func (c *cli) apartFromData(dir string) error {
 	build, err := filepath.Abs(dir)
 	if err != nil {
@@ -246,7 +245,7 @@ func (c *cli) apartFromData(dir string) error {
 		return fmt.Errorf("find the data directory: %w", err)
 	}
 	if below, err := filepath.Rel(build, data); err == nil && filepath.IsLocal(below) {
-		return hinted(usage("the data directory %s lies inside the build %s", c.global.data, dir),
+		return hinted(usage("the data directory %s is inside the build %s", c.global.data, dir),
 			"run this from outside the build, or name another place with --data")
 	}
 	return nil
@@ -281,7 +280,7 @@ func (c *cli) activatePublished(ctx context.Context, b *backends, p *published, 
 	if err != nil {
 		err = fmt.Errorf("release %s was published, but not activated: %w", p.Release, err)
 		if errors.Is(err, errNotReady) {
-			return nil, hinted(err, "when that is fixed: %s, perhaps with a longer --wait; --force activates at once, and these nodes answer 503 for it", second)
+			return nil, hinted(err, "once that is fixed: %s, perhaps with a longer --wait; --force activates at once, and these nodes answer 503 for it", second)
 		}
 		return nil, err
 	}
@@ -307,7 +306,7 @@ func (c *cli) tellAfterPublish(p *published, o publishOptions) {
 	case p.live:
 		c.ui.say("it is live already")
 	default:
-		c.ui.say("any node shows it at %s, also before it is live", p.place)
+		c.ui.say("preview on any node: %s", p.place)
 		c.next("activate %s%s", p.Release, flipFlags(p.App, holdfast.DefaultSide()))
 	}
 }

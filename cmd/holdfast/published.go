@@ -9,14 +9,14 @@ import (
 	"github.com/holdfast-web/holdfast/internal/publish"
 )
 
-// tellPublished prints what was published, and warns of what looks wrong.
+// tellPublished prints the result, and warns about problems.
 func (c *cli) tellPublished(p *published) {
 	took := humanDuration(time.Duration(p.Seconds * float64(time.Second)))
 	what := fmt.Sprintf("release %s of app %s", c.id(p.Release), p.App)
 	size := fmt.Sprintf("%s, %s", count(p.Files, "file"), humanSize(p.Bytes))
 	switch {
 	case p.Outcome == "unchanged":
-		c.ui.say("%s is published already, with these very files (%s); %s", what, size, mendedText(p))
+		c.ui.say("%s is already published with these files (%s); %s", what, size, mendedText(p))
 	case p.DryRun:
 		c.ui.say("would publish %s: %s, checked in %s; nothing was written", what, size, took)
 	case p.Outcome == "restored":
@@ -50,12 +50,12 @@ func storedText(p *published) string {
 		texts = append(texts, mendedText(p))
 	}
 	if p.Verified > 0 {
-		texts = append(texts, fmt.Sprintf("took over %s of the build's", count(p.Verified, "encoded form")))
+		texts = append(texts, fmt.Sprintf("reused %s of the build's", count(p.Verified, "encoded form")))
 	}
 	return strings.Join(texts, ", ")
 }
 
-// mendedText says what was stored again because the store had lost it.
+// mendedText describes lost objects that were stored again.
 func mendedText(p *published) string {
 	restored := "restored"
 	if p.DryRun {
@@ -74,7 +74,7 @@ func mendedText(p *published) string {
 	return "nothing was written"
 }
 
-// leftOutText counts what was left out by its reasons.
+// leftOutText counts the omitted files by reason.
 func leftOutText(list []publish.LeftOut) string {
 	paths := make(map[string][]string)
 	var reasons []string

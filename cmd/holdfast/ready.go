@@ -24,7 +24,7 @@ const (
 	// prepareWait is how long a flip waits for nodes to load the release: longer than
 	// the entry of a node that was killed stays.
 	prepareWait = 30 * time.Second
-	// saySoon is how long it waits before it says so.
+	// saySoon is the delay before it reports the wait.
 	saySoon = time.Second
 )
 
@@ -37,7 +37,7 @@ type flipOptions struct {
 
 func (o *flipOptions) flags(flags *pflag.FlagSet) {
 	durationFlag(flags, &o.wait, "wait", prepareWait, "how long nodes may take to load the release; 0s: do not wait")
-	flags.BoolVar(&o.force, "force", false, "activate at once, also if running nodes cannot load the release")
+	flags.BoolVar(&o.force, "force", false, "activate at once, even if running nodes cannot load the release")
 	o.reason.flags(flags)
 	jsonFlag(flags)
 }
@@ -50,9 +50,9 @@ func (o flipOptions) after() time.Duration {
 	return o.wait
 }
 
-// prepare has the running nodes of a side load a release before it becomes live there,
-// and refuses it if they cannot in time. The caller closes what it returns after the
-// change. What cannot become live at all is left to the change to refuse.
+// prepare makes the running nodes of a side load a release before it becomes live there,
+// and refuses the activation if they cannot in time. The caller closes the result after
+// the change. A release that cannot become live is left to the change to refuse.
 func (c *cli) prepare(ctx context.Context, b *backends, app holdfast.AppName, side holdfast.Side, id holdfast.ReleaseID, o flipOptions) (io.Closer, error) {
 	nothing := io.NopCloser(nil)
 	if o.force || o.wait == 0 {
@@ -78,8 +78,8 @@ func (c *cli) prepare(ctx context.Context, b *backends, app holdfast.AppName, si
 	say.Stop()
 	if err == nil && len(nodes.Lagging) > 0 {
 		c.warnLagging(nodes.Lagging)
-		err = hinted(fmt.Errorf("%d of %s %w %s within %s, so what is live on side %s did not change", len(nodes.Lagging), count(nodes.Total, "running node"), errNotReady, id, shortDuration(o.wait), side),
-			"run it again when that is fixed, or with a longer --wait; --force activates at once, and these nodes answer 503 for it")
+		err = hinted(fmt.Errorf("%d of %s %w %s within %s, so the live release of side %s did not change", len(nodes.Lagging), count(nodes.Total, "running node"), errNotReady, id, shortDuration(o.wait), side),
+			"run it again once that is fixed, or with a longer --wait; --force activates at once, and these nodes answer 503 for it")
 	}
 	if err != nil {
 		return nothing, errors.Join(err, asked.Close())
@@ -111,7 +111,7 @@ func loadProblems(nodes []nodeStatus) (all []problem) {
 			for id, why := range releases {
 				all = append(all, problem{
 					fmt.Sprintf("node %s cannot load release %s of app %s: %s", n.Node, id, app, why), degraded,
-					"look at that node's log and at its way to the store; holdfast verify checks what is stored",
+					"look at that node's log and its connection to the store; holdfast verify checks the store",
 				})
 			}
 		}
@@ -120,8 +120,8 @@ func loadProblems(nodes []nodeStatus) (all []problem) {
 	return all
 }
 
-// lacksRelease says of a node why a release must not become live on a side yet, "" if
-// it may. Nodes of other sides, nodes that serve their own build, and nodes of earlier
+// lacksRelease says why a node prevents a release from becoming live on a side, "" if it
+// does not. Nodes of other sides, nodes that serve their own build, and nodes of earlier
 // versions, which load nothing ahead, do not count.
 func lacksRelease(app holdfast.AppName, side holdfast.Side, id holdfast.ReleaseID) func(registry.NodeInfo) string {
 	return func(n registry.NodeInfo) string {

@@ -13,17 +13,17 @@ import (
 	"github.com/holdfast-web/holdfast/internal/registry"
 )
 
-// reasonFlags say who asks for a change, and why. Every command that changes what is
-// served has them.
+// reasonFlags record the requester and the reason of a change. Every command that changes
+// what is served has them.
 type reasonFlags struct{ message, by string }
 
 func (o *reasonFlags) flags(flags *pflag.FlagSet) {
 	flags.Var(&value[string]{&o.message, parseNote, "text", ""}, "message", "why, for the history and for hooks")
-	flags.Var(&value[string]{&o.by, parseNote, "name", ""}, "by", "who asks for it (the user and the host, or what the CI system says)")
+	flags.Var(&value[string]{&o.by, parseNote, "name", ""}, "by", "who requests it (user@host, or the CI system's user)")
 	configurable(flags, "by")
 }
 
-// parseNote makes one line of a text that people and scripts give.
+// parseNote reduces text from people and scripts to one line.
 func parseNote(text string) (string, error) {
 	note := oneLine(text)
 	if len(note) > registry.MaxReason {
@@ -32,7 +32,7 @@ func parseNote(text string) (string, error) {
 	return note, nil
 }
 
-// oneLine joins the words of text and drops what cannot be printed.
+// oneLine joins the words of text and drops unprintable characters.
 func oneLine(text string) string {
 	clean := strings.Map(func(r rune) rune {
 		switch {
@@ -46,17 +46,16 @@ func oneLine(text string) string {
 	return strings.Join(strings.Fields(clean), " ")
 }
 
-// ciSystem says how to recognise a CI system and where it says what it is doing. The
-// others are texts in which $NAME is a variable of the environment; of several,
-// the first counts whose variables are all set.
+// ciSystem describes how to recognize a CI system and its variables. The other fields are
+// texts in which $NAME is an environment variable; of several, the first one counts whose
+// variables are all set.
 type ciSystem struct {
 	name, variable          string // variable is set wherever the system runs a job
 	by, commit, branch, run []string
 }
 
-// ciSystems are those of which the defaults of a reason come. Sources: each system's
-// list of predefined variables. Woodpecker sets Drone's variables as well, so it
-// comes before Drone.
+// ciSystems provide the defaults of a reason. Sources: each system's list of predefined
+// variables. Woodpecker also sets Drone's variables, so it comes before Drone.
 func ciSystems() []ciSystem {
 	return []ciSystem{
 		{
@@ -125,7 +124,7 @@ func ciSystems() []ciSystem {
 	}
 }
 
-// reason completes the flags with what the environment says.
+// reason completes the flags from the environment.
 func (c *cli) reason(o reasonFlags) registry.Reason {
 	r := registry.Reason{By: o.by, Message: o.message}
 	for _, s := range ciSystems() {
@@ -162,7 +161,7 @@ func (c *cli) expand(texts []string) string {
 	return ""
 }
 
-// clip shortens what nobody typed to what the registry takes.
+// clip shortens default text to the registry's limit.
 func clip(text string) string {
 	for len(text) > registry.MaxReason {
 		_, size := utf8.DecodeLastRuneInString(text)
@@ -171,7 +170,7 @@ func clip(text string) string {
 	return text
 }
 
-// actor names whoever runs this command.
+// actor names the user that runs this command.
 func actor() string {
 	name := "uid " + fmt.Sprint(os.Getuid())
 	if u, err := user.Current(); err == nil {

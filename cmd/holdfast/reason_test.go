@@ -86,7 +86,7 @@ func TestReasonOfCISystems(t *testing.T) {
 	}
 }
 
-// What nobody typed never makes a deployment fail, whatever is in it.
+// Default text never makes a deployment fail, whatever it contains.
 func TestReasonIsPrintable(t *testing.T) {
 	for _, text := range []string{"a\x00b\nc\td", "\xff", "\x1b[31mred", strings.Repeat("é", registry.MaxReason)} {
 		c := &cli{env: func(name string) (string, bool) { return text, name == "DRONE" || name == "DRONE_COMMIT_SHA" }}

@@ -17,17 +17,17 @@ func (c *cli) releasesCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "releases",
 		Short: "List the releases of an app",
-		Long: `Lists the releases of an app, the newest publication first, with their states:
+		Long: `Lists the releases of an app, newest publication first, with their states:
 
   published  never live; served under its pinned URLs, for a preview
   live       on at least one side
-  draining   on no side any more, still served to the pages that ask for it
-  retired    answers 410; its bytes are still there and it may be activated again
+  draining   no longer live, still served to open tabs
+  retired    answers 410; its bytes are still stored, and activate brings it back
   gone       answers 410 permanently; only the ID is kept
 
-TRAFFIC is a release's part of the requests of the last hour or so that nodes know
-of: those that a CDN answers they do not see. The last column says why a release
-is still there, and when it may go (see holdfast prune --help).
+TRAFFIC is a release's share of the nodes' requests in the last hour or so; nodes
+do not see requests that a CDN answers. The last column says why a release is
+kept, and when it may go (see holdfast prune --help).
 
 JSON keys: app, releases (app, release, state, sides, owners, pinned, published,
 activated, drained, retired, gone, restored, unpublished, former (manifest,
@@ -65,13 +65,13 @@ type releaseList struct {
 	Releases []keptRelease    `json:"releases"`
 }
 
-// keptRelease is a release with what keeps it.
+// keptRelease is a release with the reasons that keep it.
 type keptRelease struct {
 	releaseDoc
 	keeping
 }
 
-// keeping says who asks for a release, and what may be done with it.
+// keeping describes a release's requests and permitted actions.
 type keeping struct {
 	Asked   registry.Asked     `json:"asked,omitzero"`
 	Share   float64            `json:"share"`
@@ -80,7 +80,7 @@ type keeping struct {
 	At      time.Time          `json:"at,omitzero"`
 }
 
-// kept says of each release of an app what keeps it.
+// kept returns each release of an app with its reasons.
 func kept(state *registry.AppState, asked map[holdfast.ReleaseID]registry.Asked, now time.Time) []keptRelease {
 	list := make([]keptRelease, 0, len(state.Releases))
 	shares := lifecycle.Shares(asked)
@@ -91,7 +91,7 @@ func kept(state *registry.AppState, asked map[holdfast.ReleaseID]registry.Asked,
 	return list
 }
 
-// notNil makes an empty list of none, which JSON tells apart.
+// notNil makes nil an empty list, which JSON distinguishes.
 func notNil[T any](list []T) []T {
 	if list == nil {
 		return []T{}
@@ -101,7 +101,7 @@ func notNil[T any](list []T) []T {
 
 func (c *cli) listReleases(state *registry.AppState, releases []keptRelease) {
 	if len(state.Releases) == 0 {
-		c.ui.say("app %s has no release yet", state.Name)
+		c.ui.say("app %s has no releases yet", state.Name)
 		c.next("publish DIR%s", flipFlags(state.Name, holdfast.DefaultSide()))
 		return
 	}
@@ -151,7 +151,7 @@ func (k *keeping) text(state holdfast.State, now time.Time) string {
 	return why(&a) + ": " + earliest(&a, now)
 }
 
-// keeps is text, with what else is special about a release.
+// keeps is text, followed by other special properties of the release.
 func (r *keptRelease) keeps(now time.Time) string {
 	text := r.text(r.State, now)
 	if n := len(r.Clashes); n > 0 {

@@ -10,16 +10,16 @@ import (
 	"github.com/holdfast-web/holdfast/internal/registry"
 )
 
-// repin makes the pinned pages of an app's releases again where settings that they depend
-// on were changed. The releases stay what they are: one whose pages cannot be made is
-// served as it was built until it is published again.
+// repin makes the pinned pages of an app's releases again after a change of settings that
+// they depend on. The releases stay the same: one whose pages cannot be made is served as
+// built until it is published again.
 func (c *cli) repin(ctx context.Context, b *backends, before *registry.AppState, after *holdfast.Settings) {
 	pins := after.PinsPages(before.Local)
 	if !pins || before.Settings.PinsPages(before.Local) && before.Settings.Mount.Path() == after.Mount.Path() {
 		return
 	}
 	if before.Local {
-		c.ui.say("pages of releases that nodes brought are pinned when these nodes start again; until then they are served as they were built")
+		c.ui.say("pages of releases that nodes brought are pinned when these nodes restart; until then they are served as built")
 		return
 	}
 	r := publish.NewRepairer(publish.Deps{Registry: b.registry}, b.store, nil)
@@ -34,7 +34,7 @@ func (c *cli) repin(ctx context.Context, b *backends, before *registry.AppState,
 		case errors.Is(err, context.Canceled):
 			return
 		case err != nil:
-			c.ui.warn("", "the pages of release %s are served as they were built: %v", info.ID, err)
+			c.ui.warn("", "the pages of release %s are served as built: %v", info.ID, err)
 		default:
 			pinned, releases = pinned+result.Pages, releases+1
 		}

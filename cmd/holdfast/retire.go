@@ -22,19 +22,19 @@ func (c *cli) retireCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "retire RELEASE | --before RELEASE",
 		Short: "Stop serving a release",
-		Long: `Stops serving a release: all its own URLs answer 410 from then on. Its bytes stay,
-and holdfast activate brings it back. A release that is live on a side, or that
-is pinned, is refused. The command waits for the nodes as activate does.
+		Long: `Stops serving a release: all its own URLs answer 410. Its bytes stay, and holdfast
+activate brings it back. A live or pinned release is refused. The command waits
+for the nodes like activate.
 
-With --now a pin does not count: for a release that must not be seen any more,
-such as one that leaked a secret. What nodes answer is then right at once, but
-browsers and CDNs keep what they have: the command prints the cache tags to purge.
-It also names the files that other releases still serve, with the same or with other
-bytes; holdfast takedown removes a file from all of them.
+--now overrides a pin: for a release that must not be seen any more, such as one
+that leaked a secret. Nodes stop serving it at once, but browsers and CDNs keep
+their copies: the command prints the cache tags to purge. It also names the files
+that other releases still serve, with the same or with other bytes; holdfast
+takedown removes a file from all of them.
 
-With --before, all releases are retired that were published before the one it
-names, in one step; those that are live or pinned are skipped and named. The
-release itself stays. --dry-run only says which these are.
+--before retires all releases that were published before the named one, in one
+step; live and pinned ones are skipped and listed. The named release itself stays.
+--dry-run only lists them.
 
 JSON keys: app, dryRun, retired, kept (release, reasons: cause, detail, until),
 nodes (total, ready, lagging: node, address, why), purge (cache tags, with --now),
@@ -56,7 +56,7 @@ stillServed (same and other: path, releases).`,
 		},
 	}
 	appFlag(cmd.Flags(), &app)
-	cmd.Flags().BoolVar(&now, "now", false, "also if it is pinned, and print the cache tags to purge")
+	cmd.Flags().BoolVar(&now, "now", false, "even if it is pinned; print the cache tags to purge")
 	before.flags(cmd.Flags())
 	waitFlag(cmd.Flags(), &wait)
 	why.flags(cmd.Flags())
@@ -64,7 +64,7 @@ stillServed (same and other: path, releases).`,
 	return cmd
 }
 
-// retireDoc is what retire prints with --json.
+// retireDoc is the JSON output of retire.
 type retireDoc struct {
 	App     holdfast.AppName     `json:"app"`
 	DryRun  bool                 `json:"dryRun"`
@@ -72,7 +72,7 @@ type retireDoc struct {
 	Kept    []keptBack           `json:"kept"`
 	Nodes   nodesReport          `json:"nodes"`
 	Purge   []string             `json:"purge,omitempty"`
-	// StillServed is what other releases still serve; nil if that could not be read.
+	// StillServed are the files that other releases still serve; nil if unknown.
 	StillServed *stillServed `json:"stillServed,omitempty"`
 }
 
@@ -86,12 +86,12 @@ func (c *cli) retire(ctx context.Context, b *backends, app holdfast.AppName, id 
 	if err := b.registry.Retire(ctx, app, id, registry.RetireOptions{Now: now, Reason: c.reason(why)}); err != nil {
 		return err
 	}
-	c.ui.say("release %s of app %s is retired: its URLs answer 410; its bytes stay", c.id(id), app)
+	c.ui.say("release %s of app %s is retired: its URLs answer 410, its bytes stay", c.id(id), app)
 	done := retireDoc{App: app, Retired: []holdfast.ReleaseID{id}, Kept: []keptBack{}}
 	c.ui.report(&done)
 	nodes, err := b.await(ctx, wait, func(registry.NodeInfo) string { return "" })
 	if err != nil {
-		return fmt.Errorf("release %s is retired, but which nodes know it could not be found out: %w", id, err)
+		return fmt.Errorf("release %s is retired, but node status could not be read: %w", id, err)
 	}
 	done.Nodes = nodes
 	if nodes.Total > 0 {
@@ -99,13 +99,13 @@ func (c *cli) retire(ctx context.Context, b *backends, app holdfast.AppName, id 
 	}
 	done.StillServed = c.tellStillServed(ctx, b, app, id)
 	if now {
-		c.ui.say("purge these cache tags at your CDN, which keeps what it has until then:")
+		c.ui.say("purge these cache tags at your CDN, which keeps its copies until then:")
 		tag := serve.ReleaseTag(app, id)
 		done.Purge = []string{tag, app.String()}
-		c.ui.say("  %s   what was sent under the release's own URLs, and its pages", tag)
-		c.ui.say("  %-*s   everything of the app: plain URLs may have carried its files as well", len(tag), app)
+		c.ui.say("  %s   files sent under the release's own URLs, and its pages", tag)
+		c.ui.say("  %-*s   everything of the app: plain URLs may also have served its files", len(tag), app)
 		return nil
 	}
-	c.next("activate %s%s   brings it back", id, flipFlags(app, holdfast.DefaultSide()))
+	c.undo("activate %s%s", id, flipFlags(app, holdfast.DefaultSide()))
 	return nil
 }

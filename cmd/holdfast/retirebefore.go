@@ -21,13 +21,13 @@ type retireBefore struct {
 }
 
 func (r *retireBefore) flags(flags *pflag.FlagSet) {
-	releaseFlag(flags, &r.release, "before", "retire all releases that were published before this one")
-	flags.BoolVar(&r.dryRun, "dry-run", false, "with --before: say which releases these are, and do nothing")
+	releaseFlag(flags, &r.release, "before", "retire all releases published before this one")
+	flags.BoolVar(&r.dryRun, "dry-run", false, "with --before: list these releases; change nothing")
 }
 
 func (r *retireBefore) given() bool { return !r.release.IsZero() }
 
-// args wants either a release to retire or one that --before names.
+// args requires either a release to retire or --before.
 func (r *retireBefore) args(cmd *cobra.Command, args []string, now bool) error {
 	switch {
 	case r.given() && len(args) > 0:
@@ -37,7 +37,7 @@ func (r *retireBefore) args(cmd *cobra.Command, args []string, now bool) error {
 	case r.given():
 		return nil
 	case r.dryRun:
-		return usage("--dry-run goes with --before alone: retiring one release removes nothing, and activate brings it back")
+		return usage("--dry-run goes only with --before: retiring one release deletes nothing, and activate brings it back")
 	}
 	return exactly("RELEASE")(cmd, args)
 }
@@ -73,7 +73,7 @@ func (c *cli) retireBefore(ctx context.Context, b *backends, app holdfast.AppNam
 	c.tellOlder(app, r, older)
 	nodes, err := b.await(ctx, wait, func(registry.NodeInfo) string { return "" })
 	if err != nil {
-		return fmt.Errorf("the releases are retired, but which nodes were updated could not be found out: %w", err)
+		return fmt.Errorf("the releases are retired, but node status could not be read: %w", err)
 	}
 	done.Nodes = nodes
 	if nodes.Total > 0 {
@@ -82,7 +82,7 @@ func (c *cli) retireBefore(ctx context.Context, b *backends, app holdfast.AppNam
 	return nil
 }
 
-// olderDoc lists what became, or would become, of the releases before one.
+// olderDoc lists the results for the releases before one.
 func olderDoc(app holdfast.AppName, r retireBefore, older []lifecycle.Assessment) *retireDoc {
 	done := &retireDoc{App: app, DryRun: r.dryRun, Retired: notNil(lifecycle.RetireOf(older).Retire), Kept: []keptBack{}}
 	for _, a := range older {
@@ -93,7 +93,7 @@ func olderDoc(app holdfast.AppName, r retireBefore, older []lifecycle.Assessment
 	return done
 }
 
-// tellOlder says what became, or would become, of the releases before one.
+// tellOlder prints the results for the releases before one.
 func (c *cli) tellOlder(app holdfast.AppName, r retireBefore, older []lifecycle.Assessment) {
 	retired := 0
 	for i := range older {
@@ -110,7 +110,7 @@ func (c *cli) tellOlder(app holdfast.AppName, r retireBefore, older []lifecycle.
 	}
 	switch {
 	case len(older) == 0:
-		c.ui.say("app %s serves no release that is older than %s", app, r.release)
+		c.ui.say("app %s serves no release older than %s", app, r.release)
 	case r.dryRun:
 		c.ui.say("app %s: would retire %s older than %s", app, count(retired, "release"), r.release)
 	case retired == 0:

@@ -25,16 +25,16 @@ func (c *cli) rollbackCommand() *cobra.Command {
 		Use:   "rollback",
 		Short: "Go back to the release that was live before",
 		Long: `Goes back in the history of a side: to the release that was live before the
-current one, or to an earlier one that --to names. Open tabs on the release that
-is left keep working.
+current one, or to an earlier one named by --to. Open tabs on the current release
+keep working.
 
-A rollback never goes to a release that a rollback has left since: run twice, it
+A rollback never returns to a release that an earlier rollback left: run twice, it
 goes back twice, and says so. With --expect it happens only if that release is
-live now, so that of two people who roll back at once one is told what happened.
-To undo a rollback, activate the release that it left; the output names it.
-Releases that are retired or gone are skipped.
+live now; if two people roll back at once, one of them gets an error. To undo a
+rollback, activate the release that it left; the output names it. Retired and gone
+releases are skipped.
 
-It waits for the nodes and writes the history as activate does, and prints the same
+It waits for the nodes and writes the history like activate, and prints the same
 JSON, with left: the releases that this rollback and those just before it left.`,
 		Example: `  holdfast rollback
   holdfast rollback --side canary --expect 2024-05-17.1 --message BUG-4711
@@ -50,13 +50,13 @@ JSON, with left: the releases that this rollback and those just before it left.`
 	flags := cmd.Flags()
 	appFlag(flags, &r.app)
 	sideFlag(flags, &r.options.Side, "the side")
-	releaseFlag(flags, &r.options.To, "to", "the release to go back to, instead of the one before")
+	releaseFlag(flags, &r.options.To, "to", "the release to go back to (the one before)")
 	expectFlag(flags, &r.options.Expect)
 	waiting.flags(flags)
 	return cmd
 }
 
-// noRelease wants no argument, and knows what was meant by one.
+// noRelease requires no argument, and explains a given one.
 func noRelease(cmd *cobra.Command, args []string) error {
 	err := exactly()(cmd, args)
 	if len(args) == 1 && holdfast.IsName(args[0]) {
@@ -87,7 +87,7 @@ func (c *cli) rollback(ctx context.Context, b *backends, r rollback, o flipOptio
 	}
 	switch {
 	case errors.Is(err, holdfast.ErrConflict):
-		return hinted(err, "holdfast history%s shows what was live, and who changed it", flipFlags(r.app, side))
+		return hinted(err, "holdfast history%s shows all changes", flipFlags(r.app, side))
 	case errors.Is(err, holdfast.ErrNotFound) && !r.options.To.IsZero():
 		return hinted(err, "holdfast activate %s%s makes it live", r.options.To, flipFlags(r.app, side))
 	case errors.Is(err, holdfast.ErrNotFound):
@@ -107,8 +107,8 @@ func (c *cli) rollback(ctx context.Context, b *backends, r rollback, o flipOptio
 // together is how long after another a rollback may be meant to be the same one.
 const together = time.Hour
 
-// rollbacksBefore returns rollback and those right before it on its side, the last
-// one first. It is a courtesy: history that cannot be read shows none before.
+// rollbacksBefore returns rollback and those right before it on its side, the last one
+// first. It is optional information: unreadable history shows none before.
 func (b *backends) rollbacksBefore(ctx context.Context, app holdfast.AppName, rollback registry.HistoryEntry) []registry.HistoryEntry {
 	const few = 50
 	entries, err := b.registry.History(ctx, app, few)
@@ -118,8 +118,8 @@ func (b *backends) rollbacksBefore(ctx context.Context, app holdfast.AppName, ro
 	return inARow(entries, rollback)
 }
 
-// inARow picks rollback and the rollbacks that come right before it on its side, each
-// less than an hour before the next. entries begin with the newest.
+// inARow selects rollback and the rollbacks right before it on its side, each less than
+// an hour before the next. entries begin with the newest.
 func inARow(entries []registry.HistoryEntry, rollback registry.HistoryEntry) []registry.HistoryEntry {
 	row := []registry.HistoryEntry{rollback}
 	for _, e := range entries {
@@ -134,8 +134,8 @@ func inARow(entries []registry.HistoryEntry, rollback registry.HistoryEntry) []r
 	return row
 }
 
-// tellTogether says what rollbacks in a row have left, for people who were paged at
-// the same time.
+// tellTogether lists the releases that successive rollbacks have left, for people who
+// were paged at the same time.
 func (c *cli) tellTogether(f *flip, row []registry.HistoryEntry) {
 	var left []string
 	for _, e := range slices.Backward(row) {
@@ -188,7 +188,7 @@ func sideOf(state *registry.AppState, side holdfast.Side) (registry.SideInfo, er
 	}
 	err := missing("app %s has no side %s", state.Name, side)
 	if len(names) == 0 {
-		return registry.SideInfo{}, hinted(err, "nothing of it was ever activated; holdfast activate RELEASE --app %s --side %s makes the side", state.Name, side)
+		return registry.SideInfo{}, hinted(err, "it never had a live release; holdfast activate RELEASE --app %s --side %s creates the side", state.Name, side)
 	}
 	return registry.SideInfo{}, hinted(err, "%sits %s %s",
 		meant("", nearest(side.String(), names)), verb(len(names), "side is", "sides are"), prose(names, "and"))

@@ -33,7 +33,7 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"holdfast": main})
 }
 
-// TestScripts runs the real program, in processes of its own, as users do.
+// TestScripts runs the real program, in separate processes, like users.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
@@ -133,8 +133,8 @@ func collectKeys(keys map[string]bool, prefix string, v any) {
 	}
 }
 
-// nodes COUNT waits until so many nodes are registered in ./holdfast-data, or in
-// what matches the glob $DATA, and listen, and sets NODE1, NODE2, … to their addresses.
+// nodes COUNT waits until that many nodes are registered in ./holdfast-data, or in
+// matches of the glob $DATA, and listen, and sets NODE1, NODE2, … to their addresses.
 func nodes(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: nodes COUNT")
@@ -212,7 +212,7 @@ func get(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// remember NAME sets NAME to what the last command printed.
+// remember NAME sets NAME to the last command's output.
 func remember(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv(args[0], strings.TrimSpace(ts.ReadFile("stdout")))
 }
@@ -227,7 +227,7 @@ func sparse(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(f.Close())
 }
 
-// random FILE BYTES makes a file that does not compress, always the same one.
+// random FILE BYTES makes an incompressible file, always the same one.
 func random(ts *testscript.TestScript, neg bool, args []string) {
 	size, err := strconv.Atoi(args[1])
 	ts.Check(err)

@@ -35,7 +35,7 @@ type serveOptions struct {
 	certificates  *front.Certificates // once they are loaded; nil without TLS
 	memory        int64
 	accessLog     string
-	access        func(*http.Request, serve.Access) // what writes it; nil for nobody
+	access        func(*http.Request, serve.Access) // its writer; nil for none
 	linesLost     func() int64                      // by it
 	clients       clientOptions
 	logFormat     string
@@ -274,7 +274,7 @@ func (c *cli) listen(ctx context.Context, from *assembly.Backends, o serveOption
 	return n, err
 }
 
-// assembled says what the flags make of a node.
+// assembled converts the flags to a node's configuration.
 func (c *cli) assembled(from *assembly.Backends, o serveOptions, log *slog.Logger) (config assembly.Config, err error) {
 	if o.admin == "off" {
 		o.admin = ""
@@ -300,22 +300,22 @@ func (c *cli) assembled(from *assembly.Backends, o serveOptions, log *slog.Logge
 	return config, nil
 }
 
-// showsOf says what this node shows of an app.
+// showsOf describes what this node serves for an app.
 func (c *cli) showsOf(a *registry.AppState, o serveOptions) string {
 	own, live := o.build.own[a.Name], liveOn(a, o.side)
 	switch {
 	case !own.IsZero():
-		return fmt.Sprintf("release %s is live, which this node brings", own)
+		return fmt.Sprintf("release %s is live (this node's own build)", own)
 	case !live.IsZero():
 		return fmt.Sprintf("release %s is live", live)
 	case a.Local:
-		return "nodes bring its releases, and this one brings none; its pages answer 503 here"
+		return "its releases come from nodes with builds, and this node has none; its pages answer 503 here"
 	}
 	create := ""
 	if a.CheckSide(o.side) != nil {
 		create = " --create"
 	}
-	return fmt.Sprintf("nothing is live on side %s; its pages answer 503 until %s activate RELEASE%s%s", o.side, c.program, flipFlags(a.Name, o.side), create)
+	return fmt.Sprintf("no live release on side %s; its pages answer 503 until you run %s activate RELEASE%s%s", o.side, c.program, flipFlags(a.Name, o.side), create)
 }
 
 func sideValue(side holdfast.Side) string {

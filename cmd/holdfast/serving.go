@@ -16,7 +16,7 @@ import (
 // startQuietly is how long a node may take until clients can connect without a word.
 const startQuietly = 2 * time.Second
 
-// announce says where the node listens and what it serves, once clients can connect.
+// announce reports the node's addresses and apps, once clients can connect.
 func (c *cli) announce(ctx context.Context, from *assembly.Backends, n *node.Node, o serveOptions) {
 	select {
 	case <-n.Listening():
@@ -30,13 +30,12 @@ func (c *cli) announce(ctx context.Context, from *assembly.Backends, n *node.Nod
 		return
 	}
 	if err := c.tellServing(ctx, from, n, o); err != nil && ctx.Err() == nil {
-		c.ui.warn("holdfast status shows what is live", "what this node serves cannot be told: %v", err)
+		c.ui.warn("holdfast status shows what is live", "cannot show what this node serves: %v", err)
 	}
 }
 
-// tellServing says where the node listens and what it serves. With the access
-// log on standard output it goes to standard error. It is one write: the log goes on
-// meanwhile.
+// tellServing reports the node's addresses and apps. With the access log on standard
+// output it goes to standard error. It is one write, because the log continues meanwhile.
 func (c *cli) tellServing(ctx context.Context, from *assembly.Backends, n *node.Node, o serveOptions) error {
 	var lines []string
 	say := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
@@ -66,14 +65,14 @@ func (c *cli) tellServing(ctx context.Context, from *assembly.Backends, n *node.
 	return err
 }
 
-// sayApps says what of each app the node serves.
+// sayApps reports what the node serves for each app.
 func (c *cli) sayApps(ctx context.Context, from *assembly.Backends, o serveOptions, say func(string, ...any)) ([]*registry.AppState, error) {
 	if from.Opened == nil {
-		say("the registry is out of reach: serving what this node kept in %s", c.stateDir())
+		say("the registry is unreachable: serving from %s", c.stateDir())
 		return nil, nil
 	}
 	if from.Reach != nil {
-		say("the store %s is out of reach: what this node has not kept answers 503 until it is there", c.storePlace())
+		say("the store %s is unreachable: files that this node has not cached answer 503 until it is back", c.storePlace())
 	}
 	apps, err := from.Opened.Apps(ctx)
 	if err != nil {

@@ -16,8 +16,8 @@ func (c *cli) sideCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "side",
 		Short: "Remove a side of an app",
-		Long: `Removes a side of an app. Activating a release on a side makes it; holdfast status
-lists the sides.`,
+		Long: `Removes a side of an app. Activating a release on a side creates it; holdfast
+status lists the sides.`,
 		Example: `  holdfast side rm canary`,
 		Args:    cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -45,14 +45,14 @@ func (c *cli) sideRmCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "rm SIDE",
 		Short: "Remove a side of an app",
-		Long: `Removes a side of an app, with its version key in the registry. The release that is
-live there drains, unless it is live on another side: open tabs on it keep working.
+		Long: `Removes a side of an app, with its version key in the registry. Its live release
+drains, unless it is live on another side: open tabs on it keep working.
 
-A side is refused that running nodes serve, or on which alone something of the app
-is live. With --force it is removed all the same, and its nodes answer 503 for the
-app's pages. holdfast activate RELEASE --side SIDE --create makes the side again.
+A side that running nodes serve, or the only side with a live release, is refused.
+--force removes it anyway, and its nodes answer 503 for the app's pages. holdfast
+activate RELEASE --side SIDE --create creates the side again.
 
-JSON keys: app, side, previous (what was live there), nodes (total, ready,
+JSON keys: app, side, previous (its live release), nodes (total, ready,
 lagging: node, address, why).`,
 		Example: `  holdfast side rm canary
   holdfast side rm mian --app shop`,
@@ -67,14 +67,14 @@ lagging: node, address, why).`,
 	}
 	flags := cmd.Flags()
 	appFlag(flags, &r.app)
-	flags.BoolVar(&r.options.Force, "force", false, "also if nodes serve it, or nothing is live elsewhere")
+	flags.BoolVar(&r.options.Force, "force", false, "even if nodes serve it, or no other side has a live release")
 	waitFlag(flags, &r.wait)
 	r.reason.flags(flags)
 	jsonFlag(flags)
 	return cmd
 }
 
-// sideRmDoc is what side rm prints with --json.
+// sideRmDoc is the JSON output of side rm.
 type sideRmDoc struct {
 	App      holdfast.AppName   `json:"app"`
 	Side     holdfast.Side      `json:"side"`
@@ -100,7 +100,7 @@ func (c *cli) removeSide(ctx context.Context, b *backends, r removal) error {
 	}
 	nodes, err := b.await(ctx, r.wait, func(registry.NodeInfo) string { return "" })
 	if err != nil {
-		return fmt.Errorf("side %s was removed, but which nodes have updated could not be found out: %w", r.side, err)
+		return fmt.Errorf("side %s was removed, but node status could not be read: %w", r.side, err)
 	}
 	c.ui.report(sideRmDoc{r.app, r.side, entry.Previous, nodes})
 	c.ui.say("side %s of app %s was removed", r.side, r.app)
@@ -109,12 +109,12 @@ func (c *cli) removeSide(ctx context.Context, b *backends, r removal) error {
 	}
 	c.tellNodes(nodes)
 	if !entry.Previous.IsZero() {
-		c.ui.say("%s %s activate %s%s --create", dim.paint("to undo:", c.ui.outColor), c.program, entry.Previous, flipFlags(r.app, r.side))
+		c.undo("activate %s%s --create", entry.Previous, flipFlags(r.app, r.side))
 	}
 	return nil
 }
 
-// adviseOnUse says how to free what is in use, and what --force breaks.
+// adviseOnUse says how to free something in use, and what --force breaks.
 func adviseOnUse(used *registry.InUseError) string {
 	if len(used.Nodes) > 0 {
 		return "stop these nodes, or start them with another --side; --force removes the side, and they answer 503 for the pages of the app"

@@ -34,7 +34,7 @@ func clockProblems(nodes []registry.NodeInfo, snap *registry.Snapshot, now time.
 		if skew := w.Skew(now); w.Beat > 0 && skew.Abs() > clock.Tolerance {
 			all = append(all, problem{
 				fmt.Sprintf("the clock of node %s is %s this machine's by %s", nodes[i].Name, aheadOf(-skew), humanDuration(skew.Abs())), degraded,
-				"set both clocks by NTP",
+				"synchronize both clocks with NTP",
 			})
 		}
 	}
@@ -55,11 +55,11 @@ func aheadOf(d time.Duration) string {
 	return "behind"
 }
 
-// tellHeld says what prune left alone because the clock jumped.
+// tellHeld reports what prune left alone because the clock jumped.
 func (c *cli) tellHeld(r *prune.Report) {
 	if r.Held == 0 {
 		return
 	}
 	c.ui.warn(fmt.Sprintf("run it again in %s; or at once with --trust-clock, if this machine's clock is right", shortDuration(clock.Floor)),
-		"kept %s: this machine's clock moved on since it was last noted, at %s, and no other clock confirms it", count(r.Held, "release"), r.Reliable.Format(time.RFC3339))
+		"kept %s: this machine's clock jumped since its last reading at %s, and no other clock confirms it", count(r.Held, "release"), r.Reliable.Format(time.RFC3339))
 }

@@ -65,7 +65,7 @@ func TestPruneOnAMachineWhoseClockJumped(t *testing.T) {
 	dir := drained(t)
 	for _, args := range [][]string{{"prune", "--dry-run"}, {"prune"}, {"prune"}} {
 		code, _, stderr := on(t, "m1", fortyDays, dir, args...)
-		if code != 0 || !strings.Contains(stderr, "kept 2 releases: this machine's clock moved on since it was last noted") || !strings.Contains(stderr, "--trust-clock") {
+		if code != 0 || !strings.Contains(stderr, "kept 2 releases: this machine's clock jumped since its last reading") || !strings.Contains(stderr, "--trust-clock") {
 			t.Errorf("%v: exit %d: %s", args, code, stderr)
 		}
 	}
@@ -87,8 +87,8 @@ func TestPruneOnAMachineWhoseClockJumped(t *testing.T) {
 	}
 }
 
-// TestCommandsWithAWrongClock: while a node runs whose clock is another one, a command by
-// a wrong clock changes nothing, and says by how much; status says it as well.
+// TestCommandsWithAWrongClock: while a node with a different clock is running, a command
+// with a wrong clock changes nothing, and reports the difference; so does status.
 func TestCommandsWithAWrongClock(t *testing.T) {
 	dir := drained(t)
 	driver, err := sqlitekv.Open(t.Context(), filepath.Join(dir, "registry.db"), sqlitekv.Options{})
@@ -107,7 +107,7 @@ func TestCommandsWithAWrongClock(t *testing.T) {
 	defer entry.Close()
 	for _, args := range [][]string{{"prune"}, {"activate", "v1"}, {"rollback"}, {"retire", "v1"}} {
 		code, _, stderr := on(t, "m2", fortyDays, dir, args...)
-		if code != 1 || !strings.Contains(stderr, "this machine's clock disagrees with those of running nodes: it shows ") || !strings.Contains(stderr, "39 days ahead of that of n1") || !strings.Contains(stderr, "hint: set the clock that is wrong by NTP") {
+		if code != 1 || !strings.Contains(stderr, "this machine's clock disagrees with those of running nodes: it shows ") || !strings.Contains(stderr, "39 days ahead of that of n1") || !strings.Contains(stderr, "hint: correct the wrong clock with NTP") {
 			t.Errorf("%v: exit %d: %s", args, code, stderr)
 		}
 	}

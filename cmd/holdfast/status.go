@@ -12,7 +12,7 @@ import (
 	"github.com/holdfast-web/holdfast/internal/registry"
 )
 
-// clusterStatus is what status shows; its JSON form is documented in its help.
+// clusterStatus is the output of status; the help documents its JSON form.
 type clusterStatus struct {
 	// Verdict says in a word how things are, Summary in a line.
 	Verdict  verdict              `json:"verdict"`
@@ -50,9 +50,9 @@ type nodeStatus struct {
 	Behind bool `json:"behind"`
 	// Skew is how many seconds its clock is ahead of this machine's, at the least.
 	Skew int64 `json:"skew"`
-	// Entries that it had before it restarted, and that have not ended yet, by ID.
+	// Entries from before a restart that have not ended yet, by ID.
 	Before []string `json:"before,omitempty"`
-	// What of the live and draining releases of all apps the node has not loaded.
+	// Live and draining releases, of all apps, that the node has not loaded.
 	Lacks map[holdfast.AppName][]holdfast.ReleaseID `json:"lacks,omitempty"`
 	wants int                                       // how many there are
 }
@@ -62,23 +62,21 @@ func (c *cli) statusCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "Show what is live where, and the nodes",
-		Long: `Shows how things are, in one line: ok, degraded or down. Then what is wrong, with
-what to do about it; what is live on each side of each app; the nodes, and which of
-them leads (does the work that one node does for all); which releases still drain,
-and which publishes are going on. On a terminal, long lists are cut to its size;
---all shows everything.
+		Long: `Shows one line first: ok, degraded or down. Then the problems, with what to do
+about each; the live release on each side of each app; the nodes, and the leader
+(which does the cluster's background work); draining releases, and publishes in
+progress. On a terminal, long lists are cut to its size; --all shows everything.
 
-degraded: a node is lost, has not read the last change or has not loaded what is
-live; a side is set to a release that is not published yet, or to something invalid;
-a hook fails, or was given up within the last week (see holdfast hooks). down: what
-is live on a side, no running node serves.
+degraded: a node is lost, has not read the last change or has not loaded a live
+release; a side is set to a release that is not published yet, or to something
+invalid; a hook is failing, or failed permanently within the last week (see
+holdfast hooks). down: no running node serves the live release of a side.
 
-Of a node, SEEN is when it last told of a change, which it does every five
-minutes. One that ended without taking its leave, since it was killed or its machine
-failed, is listed as lost for a day. One that came back, with its name and address,
-is listed once, as it is now. READY is how many of the live and draining releases of
-all apps it has loaded. STATE compares what it knows with the registry's last
-revision.
+SEEN is a node's last report, sent every five minutes. A node that ended without a
+clean shutdown, because it was killed or its machine failed, is listed as lost for
+a day. A node that came back, with its name and address, is listed once, as it is
+now. READY is how many of the live and draining releases of all apps it has
+loaded. STATE compares its revision with the registry's.
 
 Exit codes with --check: 0 ok, 3 degraded, 4 down; 1 the status could not be read.
 
@@ -99,7 +97,7 @@ also rounds, again), problems (problem, verdict, next).`,
 		Args: exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if o.watch && o.check {
-				return usage("--check looks once, and --watch goes on looking: give one of them")
+				return usage("--check and --watch exclude each other")
 			}
 			return c.withRegistry(cmd.Context(), func(b *backends) error {
 				if o.watch {
@@ -122,8 +120,8 @@ also rounds, again), problems (problem, verdict, next).`,
 	flags.Var(&value[holdfast.AppName]{&o.app, holdfast.ParseAppName, "name", ""}, "app", "this app alone")
 	flags.Var(&value[holdfast.Side]{&o.side, holdfast.ParseSide, "name", ""}, "side", "this side alone")
 	flags.BoolVar(&o.check, "check", false, "for scripts: exit code 3 if degraded, 4 if down")
-	flags.BoolVar(&o.watch, "watch", false, "look again every two seconds, until Ctrl-C")
-	flags.BoolVar(&o.all, "all", false, "cut nothing to the size of the terminal")
+	flags.BoolVar(&o.watch, "watch", false, "refresh every two seconds, until Ctrl-C")
+	flags.BoolVar(&o.all, "all", false, "show everything, whatever the terminal size")
 	jsonFlag(flags)
 	return cmd
 }
@@ -258,7 +256,7 @@ func unknownSide(snap *registry.Snapshot, side holdfast.Side) error {
 	names = slices.Compact(names)
 	err := missing("there is no side %s", side)
 	if len(names) == 0 {
-		return hinted(err, "nothing was activated yet; holdfast activate RELEASE --side %s makes the side", side)
+		return hinted(err, "nothing was activated yet; holdfast activate RELEASE --side %s creates the side", side)
 	}
 	return hinted(err, "%sthe %s %s", meant("", nearest(side.String(), names)), verb(len(names), "side is", "sides are"), prose(names, "and"))
 }

@@ -13,8 +13,8 @@ import (
 	"github.com/holdfast-web/holdfast/internal/registry"
 )
 
-// TestStatusOfANodeThatBeganAnew: while the entry lasts that a killed owner had, status
-// shows the node once, as it is now, and does not say that it runs what it ran before.
+// TestStatusOfANodeThatBeganAnew: while the entry of a killed owner lasts, status shows
+// the restarted node once, in its current state, and not with its earlier build.
 func TestStatusOfANodeThatBeganAnew(t *testing.T) {
 	r := holdtest.New(t, memkv.Options{}, registry.Options{}).Registry
 	app, began := holdfast.DefaultApp(), time.Now().Add(-time.Hour)
@@ -60,7 +60,7 @@ func TestStatusOfANodeThatBeganAnew(t *testing.T) {
 		t.Errorf("nodes %+v, want 4, and that one of them had %v before", s.Nodes, want)
 	}
 	if strings.Count(text, "n1 restarted") != 1 || strings.Count(text, "10.0.0.1:80  ") != 1 ||
-		!strings.Contains(text, "release old of app default: brought by no node that runs") ||
+		!strings.Contains(text, "release old of app default: brought by no running node") ||
 		!strings.Contains(text, "release new of app default: brought by n1,") {
 		t.Errorf("status says:\n%s", text)
 	}

@@ -9,7 +9,7 @@ import (
 	holdfast "github.com/holdfast-web/holdfast"
 )
 
-// showStatus shows s: the verdict, what is wrong, and then the lists, the short ones
+// showStatus prints s: the verdict, the problems, and then the lists, the short ones
 // first. On a terminal those are cut to its size, unless all is set.
 func (c *cli) showStatus(s *clusterStatus, all bool) {
 	u := *c.ui
@@ -28,7 +28,7 @@ func (c *cli) showStatus(s *clusterStatus, all bool) {
 	t.draining(s)
 	t.brought(s.Apps)
 	for _, l := range s.Publish {
-		u.say("a publish of app %s is going on, since %s", l.App, humanTime(l.Started, t.now))
+		u.say("a publish of app %s is running, since %s", l.App, humanTime(l.Started, t.now))
 	}
 }
 
@@ -57,8 +57,7 @@ func (t *statusText) verdict(s *clusterStatus) {
 	}
 }
 
-// appsShare is the part of a terminal's lines that the apps get: nodes and problems
-// have to fit as well.
+// appsShare is the part of a terminal's lines for apps: nodes and problems must also fit.
 const appsShare = 0.4
 
 func (t *statusText) apps(s *clusterStatus) {
@@ -100,8 +99,7 @@ func sideRows(a *appStatus, now time.Time) (rows [][]cell) {
 // drainingMost is how many releases that drain are shown on a terminal.
 const drainingMost = 5
 
-// draining says of the releases that are live nowhere and still served who asks for
-// them, and when they may go.
+// draining describes the requests for draining releases, and when they may go.
 func (t *statusText) draining(s *clusterStatus) {
 	var rows [][]cell
 	for _, a := range s.Apps {
@@ -125,8 +123,8 @@ func (t *statusText) draining(s *clusterStatus) {
 	}
 }
 
-// releaseCounts says how many releases are in which state, and names those that
-// drain: what is live stands beside it.
+// releaseCounts counts the releases by state, and names draining ones; live ones are
+// shown next to it.
 func releaseCounts(a *appStatus) string {
 	var texts []string
 	for s := holdfast.Published; s <= holdfast.Gone; s++ {
@@ -218,7 +216,7 @@ func (n *nodeStatus) ready() cell {
 
 func (n *nodeStatus) state(revision int64) cell {
 	if n.Behind {
-		return cell{fmt.Sprintf("behind: knows revision %d of %d", n.Revision, revision), yellow}
+		return cell{fmt.Sprintf("behind: at revision %d of %d", n.Revision, revision), yellow}
 	}
 	return cell{"up to date", green}
 }

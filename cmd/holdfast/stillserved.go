@@ -11,8 +11,8 @@ import (
 	"github.com/holdfast-web/holdfast/internal/registry"
 )
 
-// stillServed says what of a release that was retired is served all the same, from
-// other releases of its app. Its JSON form is part of what retire prints.
+// stillServed lists files of a retired release that other releases of its app still
+// serve. Its JSON form is part of retire's.
 type stillServed struct {
 	Same  []heldFile `json:"same"`  // the very bytes
 	Other []heldFile `json:"other"` // other bytes under the path
@@ -27,9 +27,9 @@ type heldFile struct {
 // storeWait is how long a command that needs no store waits for it to say more.
 const storeWait = 5 * time.Second
 
-// tellStillServed says which files of a release that was just retired are served on:
-// a release is retired because nobody should get it, and sharing files is the rule. It
-// is a courtesy: without the store nothing but a hint is given.
+// tellStillServed names the files of a just-retired release that are still served,
+// because the purpose of retiring is to stop that, and releases usually share files. It
+// is optional information: without the store it prints only a hint.
 func (c *cli) tellStillServed(ctx context.Context, b *backends, app holdfast.AppName, id holdfast.ReleaseID) *stillServed {
 	ctx, cancel := context.WithTimeout(ctx, storeWait)
 	defer cancel()
@@ -107,8 +107,8 @@ func (b *backends) stillServed(ctx context.Context, app holdfast.AppName, id hol
 	return &stillServed{held(same), held(other)}, nil
 }
 
-// compareFiles notes which files of own another release has, under whatever path, and
-// under which of its paths that has other bytes.
+// compareFiles records files of own that another release has, under any path, and paths
+// of own where it has other bytes.
 func compareFiles(own, m *holdfast.Manifest, id holdfast.ReleaseID, down *holdfast.Takedowns, same, other map[string][]holdfast.ReleaseID) {
 	has := make(map[holdfast.Digest]bool, len(m.Files()))
 	for i := range m.Files() {
@@ -138,6 +138,6 @@ func held(by map[string][]holdfast.ReleaseID) []heldFile {
 // tellLeft says, after a rollback, how to stop serving the release that was left.
 func (c *cli) tellLeft(f *flip) {
 	if f.Changed && !f.Previous.IsZero() {
-		c.ui.say("%s still answers its own URLs; if nobody must see it: %s retire %s --now%s", f.Previous, c.program, f.Previous, flipFlags(f.App, holdfast.DefaultSide()))
+		c.ui.say("%s still answers its own URLs; to stop that: %s retire %s --now%s", f.Previous, c.program, f.Previous, flipFlags(f.App, holdfast.DefaultSide()))
 	}
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/holdfast-web/holdfast/internal/store"
 )
 
-// claim makes sure that registry and store are each other's.
+// claim makes sure that registry and store belong to each other.
 func (c *cli) claim(ctx context.Context, r *registry.Registry, s *store.Store) error {
 	claim := assembly.Claim
 	if c.private() {
@@ -24,7 +24,7 @@ func (c *cli) claim(ctx context.Context, r *registry.Registry, s *store.Store) e
 	case errors.Is(err, registry.ErrOtherStore):
 		return hinted(err, "name that store with --store; if the files were moved to %s on purpose: holdfast store adopt", c.storePlace())
 	case errors.Is(err, holdfast.ErrExists):
-		return hinted(err, "--store %s and --registry %s do not belong together", c.storePlace(), c.registryPlace())
+		return hinted(err, "--store %s is not the store of --registry %s", c.storePlace(), c.registryPlace())
 	}
 	return err
 }
@@ -39,10 +39,10 @@ func (c *cli) storeCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "store",
 		Short: "Show which store the registry's releases are in",
-		Long: `Shows which store the registry's releases are in: its identity, and where it was
-when it was first used. Every command and node that comes with another store is
-refused. A copy of all files of a store has its identity, so a store that was copied
-or restored elsewhere is accepted as it is.
+		Long: `Shows the store of the registry's releases: its identity, and its location when it
+was first used. Commands and nodes with another store are refused. A copy of all
+files of a store has the same identity, so a store that was copied or restored
+elsewhere is accepted.
 
 JSON keys: id, place, since.`,
 		Example: `  holdfast store
@@ -64,7 +64,7 @@ func (c *cli) showStore(ctx context.Context, b *backends) error {
 		return err
 	case c.ui.report(storeShown{StoreInfo: s}):
 	case s.ID == "":
-		c.ui.say("no store yet: the next command or node that uses one makes it the registry's; nodes without a shared store have their own")
+		c.ui.say("no store yet: the first command or node that uses one makes it the registry's; nodes without a shared store have their own")
 	default:
 		c.ui.say("%s", s)
 	}
@@ -78,13 +78,13 @@ func (c *cli) adoptCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "adopt",
 		Short: "Make the store that --store names the registry's",
-		Long: `Makes the store that --store names the registry's, instead of the one it has. It
-must have the files of all releases that are served, or --force, and must not belong
-to another registry. In a cluster, without --store, nodes share no store from then
-on.
+		Long: `Makes the store named by --store the registry's, instead of the current one. It
+must have the files of all served releases, unless --force is given, and must not
+belong to another registry. In a cluster, without --store, nodes then share no
+store.
 
-Running nodes keep the store that they were started with: restart them with the new
-one.
+Running nodes keep the store that they were started with: restart them with the
+new one.
 
 JSON keys: id, place, since, before (id, place, since).`,
 		Example: `  holdfast store adopt --store nfs:/mnt/new`,
@@ -93,7 +93,7 @@ JSON keys: id, place, since, before (id, place, since).`,
 			return c.withRegistry(cmd.Context(), func(b *backends) error { return c.adopt(cmd.Context(), b, o) })
 		},
 	}
-	cmd.Flags().BoolVar(&o.force, "force", false, "also if releases that are served are not in it: they answer 503 until they are published again")
+	cmd.Flags().BoolVar(&o.force, "force", false, "even if it lacks served releases: they answer 503 until they are published again")
 	jsonFlag(cmd.Flags())
 	return cmd
 }
@@ -107,7 +107,7 @@ func (c *cli) adopt(ctx context.Context, b *backends, o adoption) error {
 		}
 		b.closers = append(b.closers, closer)
 		if err := hasReleases(ctx, b.registry, s); err != nil && !o.force {
-			return hinted(err, "copy all files of the old store to %s first; --force adopts it all the same", c.storePlace())
+			return hinted(err, "copy all files of the old store to %s first; --force adopts it anyway", c.storePlace())
 		}
 		if err := s.Claim(ctx, b.registry.ID()); err != nil {
 			return err
@@ -125,14 +125,14 @@ func (c *cli) adopt(ctx context.Context, b *backends, o adoption) error {
 	}
 	switch {
 	case now.ID == before.ID && now.Place == before.Place && now.ID != "":
-		c.ui.say("the registry's store is %s already", now)
+		c.ui.say("the registry's store is already %s", now)
 		return nil
 	case now.ID == before.ID && now.ID != "":
-		c.ui.say("the registry's store is %s from now on, the same store as before (was at %s)", now, before.Place)
+		c.ui.say("the registry's store is now %s, the same store as before (was at %s)", now, before.Place)
 	case now.ID == "":
-		c.ui.say("nodes share no store from now on (was %s)", before)
+		c.ui.say("nodes now share no store (was %s)", before)
 	default:
-		c.ui.say("the registry's store is %s from now on%s", now, was(before))
+		c.ui.say("the registry's store is now %s%s", now, was(before))
 	}
 	c.ui.hint("restart the nodes with the same --store; until then they use the one they were started with")
 	return nil

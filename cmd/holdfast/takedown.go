@@ -31,24 +31,24 @@ func (c *cli) takedownCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "takedown PATH… | --digest DIGEST | --list | --allow DIGEST",
 		Short: "Remove leaked bytes everywhere, at once",
-		Long: `Takes bytes down: for a file that must not be seen any more, such as one that holds
-a secret. It goes by bytes, not by release: whatever file of whatever app has these
-bytes answers 410 under every URL, on all nodes, as soon as they read the registry;
-the bytes are removed from the store and from memory and disks of all nodes; and
-publishing them again is refused, in any app. The releases stay as they are but for
-that file.
+		Long: `Takes bytes down: for a file that must not be seen any more, such as one with a
+secret. It applies to bytes, not to a release: every file of every app with these
+bytes answers 410 under every URL, on all nodes, as soon as they read the
+registry. The bytes are deleted from the store and from memory and disks of all
+nodes, and publishing them again is refused, in any app. The releases keep their
+other files.
 
 PATH is a path of the app's files, or a URL of one. All releases of the app are
-searched, also retired ones; where they have different bytes under the path, all of
-these are taken down, unless --release names one release. --dry-run only says what
-has the bytes.
+searched, including retired ones; if they have different bytes under the path, all
+of these are taken down, unless --release names one release. --dry-run only lists
+the releases with the bytes.
 
 The command prints what to purge at a CDN, and waits until every running node has
-removed the bytes. A node that does not run does it when it starts; a store that is
-unreachable is cleaned by the node that leads as soon as it can.
+deleted the bytes. Stopped nodes delete them at startup; the leading node cleans
+an unreachable store once it can.
 
---list shows what is taken down, and what is left to be removed. --allow lets bytes
-be published again; the releases that had them get them back only by that.
+--list shows the takedowns, and what is still to be deleted. --allow permits
+publishing the bytes again; releases that had them get them back only that way.
 
 Exit code 1 if a running node has not removed the bytes within --wait.
 
@@ -75,12 +75,12 @@ address, why).`,
 	}
 	flags := cmd.Flags()
 	appFlag(flags, &o.app)
-	releaseFlag(flags, &o.release, "release", "only the bytes that this release has under the path")
-	flags.Var(&list[holdfast.Digest]{into: &o.digests, parse: holdfast.ParseDigest, kind: "digest"}, "digest", "take down the bytes with this SHA-256, 64 hex digits; may be given more than once")
+	releaseFlag(flags, &o.release, "release", "only this release's bytes under the path")
+	flags.Var(&list[holdfast.Digest]{into: &o.digests, parse: holdfast.ParseDigest, kind: "digest"}, "digest", "take down the bytes with this SHA-256, 64 hex digits; may be repeated")
 	o.reason.flags(flags)
-	flags.BoolVar(&o.dryRun, "dry-run", false, "say which releases have the bytes, and do nothing")
+	flags.BoolVar(&o.dryRun, "dry-run", false, "list the releases with the bytes; change nothing")
 	flags.BoolVar(&o.list, "list", false, "show what is taken down")
-	flags.StringVar(&o.allow, "allow", "", "let these bytes be published again: a `digest` of the list, or its first 8 digits")
+	flags.StringVar(&o.allow, "allow", "", "permit publishing these bytes again: a `digest` of the list, or its first 8 digits")
 	waitFlag(flags, &o.wait)
 	jsonFlag(flags)
 	return cmd
@@ -102,7 +102,7 @@ func (o *takedownOptions) args(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
-// takedownDoc is what takedown prints with --json.
+// takedownDoc is the JSON output of takedown.
 type takedownDoc struct {
 	DryRun    bool        `json:"dryRun"`
 	Takedowns []takenDown `json:"takedowns"`
@@ -130,7 +130,7 @@ func (c *cli) takedown(ctx context.Context, b *backends, o takedownOptions, path
 	}
 	storeErr := c.tryStore(ctx, b)
 	if storeErr != nil && len(paths) > 0 {
-		return hinted(fmt.Errorf("which bytes lie under a path only the store says: %w", storeErr),
+		return hinted(fmt.Errorf("finding the bytes of a path needs the store: %w", storeErr),
 			"if you know their SHA-256, take them down without the store: holdfast takedown --digest DIGEST")
 	}
 	digests := o.digests
@@ -152,7 +152,7 @@ func (c *cli) takedown(ctx context.Context, b *backends, o takedownOptions, path
 	return t.run(ctx)
 }
 
-// tryStore opens the store, if that can be had.
+// tryStore opens the store, if it is available.
 func (c *cli) tryStore(ctx context.Context, b *backends) error {
 	if b.store != nil {
 		return nil
@@ -193,14 +193,14 @@ func (c *cli) digestsOf(ctx context.Context, b *backends, o takedownOptions, pat
 	return slices.Compact(all), nil
 }
 
-// wantedPath is what a path or a URL says.
+// wantedPath is a parsed path or URL.
 type wantedPath struct {
 	path    string
 	release holdfast.ReleaseID // zero: any
 	prefix  string             // of the digest, "" for any
 }
 
-// parseWanted reads a path below the app's mount, or a URL as somebody copied it.
+// parseWanted reads a path below the app's mount, or a copied URL.
 func parseWanted(text string, state *registry.AppState) wantedPath {
 	if _, rest, ok := strings.Cut(text, "://"); ok {
 		_, text, _ = strings.Cut(rest, "/")
@@ -227,7 +227,7 @@ func parseWanted(text string, state *registry.AppState) wantedPath {
 	return w
 }
 
-// digests returns what is meant in all releases, also those that are retired or gone.
+// digests returns the matching bytes in all releases, including retired and gone ones.
 func (w *wantedPath) digests(ctx context.Context, b *backends, state *registry.AppState) (all []holdfast.Digest, err error) {
 	var paths []string
 	seen := make(map[holdfast.Digest]bool)
@@ -270,7 +270,7 @@ func (w *wantedPath) digests(ctx context.Context, b *backends, state *registry.A
 	return nil, hinted(err, "%sname the app with --app, or the bytes with --digest", meant("", nearest(w.path, paths)))
 }
 
-// lookUp finds a file the way a document may be asked for as well.
+// lookUp finds a file, including by the other names of a document.
 func (w *wantedPath) lookUp(m *holdfast.Manifest) *holdfast.File {
 	for _, path := range []string{w.path, strings.TrimSuffix(w.path, "/") + "/index.html", w.path + ".html"} {
 		if f, ok := m.Lookup(strings.TrimPrefix(path, "/")); ok {
@@ -293,9 +293,9 @@ func (c *cli) allowTakedown(ctx context.Context, b *backends, o takedownOptions)
 	}
 	switch {
 	case len(fit) == 0:
-		return hinted(missing("nothing with the digest %s is taken down", o.allow), "holdfast takedown --list shows what is; give at least 8 digits")
+		return hinted(missing("no takedown has the digest %s", o.allow), "holdfast takedown --list shows them; give at least 8 digits")
 	case len(fit) > 1:
-		return usage("the digits %s fit %s that are taken down: give more of them", o.allow, count(len(fit), "file"))
+		return usage("the digits %s match %s: give more of them", o.allow, count(len(fit), "file"))
 	}
 	if down, err = b.registry.AllowTakedown(ctx, fit[0].Digest, c.reason(o.reason).By); err != nil {
 		return err

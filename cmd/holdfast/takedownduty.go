@@ -12,8 +12,8 @@ import (
 	"github.com/holdfast-web/holdfast/internal/registry"
 )
 
-// takedownDuty removes from the shared store what was taken down, for as long as the
-// node leads: whoever took it down may have been killed, or not have reached the store.
+// takedownDuty deletes taken-down bytes from the shared store while the node leads: the
+// command may have been killed, or not have reached the store.
 func takedownDuty(from *assembly.Backends, log *slog.Logger) func(context.Context, *registry.Leadership, iter.Seq[*registry.Snapshot]) error {
 	return func(ctx context.Context, l *registry.Leadership, snapshots iter.Seq[*registry.Snapshot]) error {
 		for snap := range snapshots {

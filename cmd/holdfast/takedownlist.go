@@ -71,7 +71,7 @@ func (c *cli) tellTakedown(t *takenDown) {
 	}
 	c.ui.say("  %s", foundIn(t.Found, t.More))
 	if !t.Removed && !c.private() {
-		c.ui.say("  %s", yellow.paint("not yet removed from the store; the node that leads does it as soon as it can", c.ui.outColor))
+		c.ui.say("  %s", yellow.paint("not yet deleted from the store; the leading node does that once it can", c.ui.outColor))
 	}
 }
 
@@ -106,8 +106,8 @@ func lacksTakedown(down *holdfast.Takedowns) func(registry.NodeInfo) string {
 		case n.TakenDown >= down.Seq():
 			return ""
 		case n.Version != version:
-			return fmt.Sprintf("runs version %s and has not said that it removed the bytes: a version without takedowns still serves them, update it", n.Version)
+			return fmt.Sprintf("runs version %s and has not confirmed: a version without takedowns still serves the bytes, update it", n.Version)
 		}
-		return "has not removed the bytes from its memory and disk yet"
+		return "has not deleted the bytes from its memory and disk yet"
 	}
 }

@@ -38,16 +38,16 @@ func (t *takingDown) run(ctx context.Context) error {
 	t.tellFound(infos, "taken down:")
 	for _, app := range t.apps() {
 		if err := t.b.registry.TellTakedown(ctx, app, down.Seq(), infos); err != nil {
-			t.ui.warn("nodes read the registry every few seconds, and answer 410 then", "app %s was not told of it: %v", app, err)
+			t.ui.warn("nodes read the registry every few seconds, and then answer 410", "hooks and nodes of app %s were not notified: %v", app, err)
 		}
 	}
 	if err := t.removeFromStore(ctx); err != nil {
-		t.ui.warn("the node that leads removes them as soon as it can; holdfast takedown --list shows what is left",
+		t.ui.warn("the leading node deletes them once it can; holdfast takedown --list shows the rest",
 			"every node answers 410, but the bytes are still in the store: %v", err)
 	}
 	nodes, err := t.b.await(ctx, t.o.wait, lacksTakedown(down))
 	if err != nil {
-		return fmt.Errorf("the bytes are taken down, but which nodes have removed them could not be found out: %w", err)
+		return fmt.Errorf("the bytes are taken down, but node status could not be read: %w", err)
 	}
 	doc := t.describe(infos, false)
 	if now, err := t.b.registry.Takedowns(ctx); err == nil {
@@ -66,7 +66,7 @@ func (t *takingDown) run(ctx context.Context) error {
 	return nil
 }
 
-// infos say of each file what has it.
+// infos describe which releases have each file.
 func (t *takingDown) infos() []registry.TakedownInfo {
 	infos := make([]registry.TakedownInfo, len(t.digests))
 	for i, d := range t.digests {
@@ -118,11 +118,11 @@ func (t *takingDown) tellFound(infos []registry.TakedownInfo, verb string) {
 		}
 	}
 	if n := len(t.found.Unread); n > 0 {
-		t.ui.warn("", "the files of %s could not be read; whatever of them has these bytes answers 410 as well", count(n, "release"))
+		t.ui.warn("", "the files of %s could not be read; any of them with these bytes also answer 410", count(n, "release"))
 	}
 	for _, form := range t.found.Shared {
-		t.ui.warn("take it down as well if it must go: holdfast takedown --digest "+form.String(),
-			"an encoded form is also a file of its own, which stays: %s", form)
+		t.ui.warn("to also take it down: holdfast takedown --digest "+form.String(),
+			"an encoded form is also a separate file, which stays: %s", form)
 	}
 }
 
@@ -139,12 +139,12 @@ func (t *takingDown) pathsOf(app holdfast.AppName, id holdfast.ReleaseID) (paths
 }
 
 func (t *takingDown) tellRemoved(nodes nodesReport) {
-	t.ui.say("every URL of these bytes answers 410 from now on, and publishing them is refused")
+	t.ui.say("every URL of these bytes now answers 410, and publishing them is refused")
 	switch {
 	case nodes.Total == 0:
-		t.ui.say("no node is running; a node removes them from its disk when it starts, before it answers from a registry it can read")
+		t.ui.say("no node is running; nodes delete the bytes from their disks at startup, before they serve")
 	default:
-		t.ui.say("%d of %s removed them from memory and disk", nodes.Ready, count(nodes.Total, "node"))
+		t.ui.say("%d of %s deleted them from memory and disk", nodes.Ready, count(nodes.Total, "node"))
 		t.tellLaggingTakedown(nodes)
 	}
 }
@@ -160,19 +160,19 @@ const purgeMost = 20
 
 func (t *takingDown) tellPurge(doc *takedownDoc) {
 	if len(doc.CacheTags) > 0 {
-		t.ui.say("purge at your CDN, which keeps what it has until then; browsers that have the file keep it:")
+		t.ui.say("purge at your CDN, which keeps its copies until then; browsers that have the file keep it:")
 		t.ui.say("  tags  %s", some(doc.CacheTags, purgeMost))
 		for _, url := range doc.URLs {
 			t.ui.say("  URL   %s", url)
 		}
 	}
-	t.ui.say("the secret in it, if it is one, is out: change it")
+	t.ui.say("if it contained a secret, that has leaked: change it")
 	for _, d := range t.digests[:min(len(t.digests), 3)] {
-		t.next("takedown --allow %s   lets these bytes be published again", d.Short())
+		t.undo("takedown --allow %s", d.Short())
 	}
 }
 
-// describe makes the document of a takedown.
+// describe builds the document of a takedown.
 func (t *takingDown) describe(infos []registry.TakedownInfo, dry bool) *takedownDoc {
 	doc := &takedownDoc{DryRun: dry, Takedowns: []takenDown{}}
 	tags, purge := []string{}, []string{}

@@ -2,14 +2,14 @@ package main
 
 // Rules for all text that people read:
 //
-//   - What was asked for goes to standard output, everything else to standard
-//     error, so that output can be piped. With --json, standard output holds one
-//     JSON document and nothing else, also of a command that fails: that has the
-//     key "error" then (docs/json.md).
-//   - An error is "holdfast: error: <what happened to what, and why>" and, on a
-//     line of its own, "hint: <what to do next>". A warning has the same form.
-//   - Results say what happened to what; a last line "next: …" says what usually
-//     follows. Colours only support what the words say already.
+//   - The requested output goes to standard output, everything else to standard error, so
+//     that output can be piped. With --json, standard output contains one JSON document
+//     and nothing else, even if the command fails: it then has the key "error"
+//     (docs/json.md).
+//   - An error is "holdfast: error: <what happened to what, and why>" and, on a separate
+//     line, "hint: <what to do next>". A warning has the same form.
+//   - Results say what happened to what; a last line "next: …" gives the usual next
+//     command, "to undo: …" the reverse. Colors only support the words.
 //   - Exit codes: 0 done, 1 failed, 2 wrong use; status --check: 3 degraded, 4 down.
 
 import (
@@ -33,7 +33,7 @@ const (
 	exitDown     // status --check
 )
 
-// exitStatus ends a command that has said all about what it found.
+// exitStatus ends a command that has already reported its findings.
 type exitStatus int
 
 func (e exitStatus) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
@@ -43,10 +43,10 @@ type ui struct {
 	out, err           io.Writer
 	outColor, errColor bool
 	terminal           bool              // err is one: progress may be drawn
-	width, height      int               // of the terminal that out is; 0: it is none, so nothing is cut
+	width, height      int               // of the terminal out; 0: not a terminal, so nothing is cut
 	wantsJSON          bool              // --json was given
-	document           any               // what --json prints at the end; nil for nothing
-	commands           *strings.Replacer // of commands, by what typed makes of them; nil: nothing
+	document           any               // the document that --json prints at the end; nil for none
+	commands           *strings.Replacer // of commands, as typed; nil: none
 }
 
 func newUI(out, err io.Writer, env func(string) (string, bool)) *ui {
@@ -61,7 +61,7 @@ func newUI(out, err io.Writer, env func(string) (string, bool)) *ui {
 	}
 }
 
-// terminalSize returns how many columns and lines a terminal has; 0 for what is none.
+// terminalSize returns a terminal's columns and lines; 0 if it is not one.
 func terminalSize(w io.Writer) (width, height int) {
 	f, ok := w.(*os.File)
 	if !ok {
@@ -98,7 +98,7 @@ func (s style) paint(text string, colors bool) string {
 	return "\x1b[" + string(s) + "m" + text + "\x1b[0m"
 }
 
-// say writes a line to standard output, unless a JSON document is to stand there.
+// say writes a line to standard output, unless that is for a JSON document.
 func (u *ui) say(format string, args ...any) {
 	if !u.wantsJSON {
 		fmt.Fprintf(u.out, format+"\n", args...)
@@ -122,7 +122,7 @@ func (u *ui) diagnose(kind, message, hint string) {
 	}
 }
 
-// hint says what to do about what was said last.
+// hint says what to do about the last message.
 func (u *ui) hint(text string) {
 	fmt.Fprintf(u.err, "%s %s\n", dim.paint("hint:", u.errColor), u.typed(text))
 }
@@ -170,7 +170,7 @@ func (u *ui) table(header []string, rows [][]cell) {
 func (u *ui) row(row []cell, widths []int) string {
 	var b strings.Builder
 	padding := 0
-	at := 0 // the column at which this cell begins
+	at := 0 // the column where this cell begins
 	for i, c := range row {
 		if u.width > 0 {
 			c.text = cut(c.text, u.width-at)
@@ -241,13 +241,13 @@ func (u *ui) finish(err error) int {
 		return u.finish(fmt.Errorf("write JSON: %w", err))
 	} else if text != nil {
 		if _, err := u.out.Write(text); err != nil {
-			return max(code, exitFailed) // nobody reads any more, or the disk is full
+			return max(code, exitFailed) // the reader is gone, or the disk is full
 		}
 	}
 	return code
 }
 
-// documentWith returns the text of the document, with what failed; nil if there is
+// documentWith returns the text of the document, including a failure; nil if there is
 // nothing to print.
 func (u *ui) documentWith(failed *failure) ([]byte, error) {
 	document := u.document
@@ -267,7 +267,7 @@ func (u *ui) documentWith(failed *failure) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Documents are objects: what failed becomes the last key.
+	// Documents are objects: the failure becomes the last key.
 	return slices.Concat(bytes.TrimSuffix(text, []byte("\n}\n")), []byte(","), bytes.TrimPrefix(problem, []byte("{"))), nil
 }
 

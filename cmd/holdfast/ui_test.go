@@ -53,9 +53,9 @@ func TestExitCode(t *testing.T) {
 		{hinted(hinted(errors.New("a"), "inner"), "outer"), 1, "holdfast: error: a\nhint: outer\n"},
 		{fmt.Errorf("%w: side x: %w: none", holdfast.ErrNotFound, holdfast.ErrInvalid), 1, "holdfast: error: side x: none\n"},
 		{fmt.Errorf("write: %w", syscall.ENOSPC), 1, "holdfast: error: write: no space left on device\n" +
-			"hint: free some space there, or name another place with --data, then run the same command again: what was stored is reused\n"},
+			"hint: free some space there, or name another place with --data, then run the same command again: stored objects are reused\n"},
 		{fmt.Errorf("publish: %w", context.Canceled), 1, "holdfast: error: interrupted before it was done\n" +
-			"hint: the same command again goes on from here: what was stored is reused\n"},
+			"hint: run the same command again to continue: stored objects are reused\n"},
 	}
 	for _, tt := range tests {
 		var stderr bytes.Buffer
@@ -69,7 +69,7 @@ func TestExitCode(t *testing.T) {
 	}
 }
 
-// TestDocuments: with --json standard output has one document, whatever happens.
+// TestDocuments: with --json standard output has one document, in every case.
 func TestDocuments(t *testing.T) {
 	type doc struct {
 		A int `json:"a"`

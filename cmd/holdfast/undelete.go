@@ -15,16 +15,16 @@ func (c *cli) undeleteCommand() *cobra.Command {
 	var app holdfast.AppName
 	cmd := &cobra.Command{
 		Use:   "undelete RELEASE",
-		Short: "Bring back a release that prune removed a short while ago",
-		Long: `Publishes a release that is gone once more, with the files that are in the store
-still: what prune condemns stays there for 15 minutes at the least, until a prune
-after that deletes it. The release is served again under its own URLs, and drains
-as any other does that is not live; holdfast activate makes it live.
+		Short: "Bring back a release that prune removed recently",
+		Long: `Publishes a gone release again, from the files that are still in the store: objects
+pending deletion stay for at least 15 minutes, until the next prune after that
+deletes them. The release is served again under its own URLs, and drains like any
+other that is not live; holdfast activate makes it live.
 
-When some of its files are deleted already nothing is done: publishing the same
-build again under the same ID restores it then.
+If some of its files are already deleted, nothing changes: publish the same build
+again under the same ID to restore it.
 
-A release that is retired has all its bytes: holdfast activate brings it back.
+A retired release still has all its bytes: holdfast activate brings it back.
 
 JSON keys: app, release, manifest, files, bytes, reused, reusedBytes, encoded,
 verified, uploaded, uploadedBytes, restoredObjects.`,
@@ -47,7 +47,7 @@ verified, uploaded, uploadedBytes, restoredObjects.`,
 	return cmd
 }
 
-// undeleteDoc is what undelete prints with --json.
+// undeleteDoc is the JSON output of undelete.
 type undeleteDoc struct {
 	App      holdfast.AppName   `json:"app"`
 	Release  holdfast.ReleaseID `json:"release"`

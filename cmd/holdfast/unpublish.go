@@ -20,16 +20,16 @@ func (c *cli) unpublishCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "unpublish RELEASE",
 		Short: "Free the ID of a release that was never live",
-		Long: `Frees the ID of a release that was never live, such as the result of a build that
-failed, so that the right build can be published under it. Until then its URLs
-answer 410, and prune deletes its files. A release that was live on a side or on a
-node, or that is pinned, is refused: pages of it may be open.
+		Long: `Frees the ID of a release that was never live, such as the result of a broken build,
+so that the right build can be published under it. Until then its URLs answer 410,
+and prune deletes its files. A release that was live on a side or on a node, or is
+pinned, is refused: pages of it may be open.
 
-It is refused as well if nodes say that somebody asked for its files, for a preview
-for instance: browsers and CDNs may keep those under the release's URLs for a year.
---force frees it all the same, and prints the cache tags to purge. Whatever is
-published under the ID next, its URLs are checked each time, except those that
-prove their bytes by a hash.
+It is also refused if its files were requested, for a preview for instance:
+browsers and CDNs may cache them under the release's URLs for a year. --force
+frees it anyway, and prints the cache tags to purge. URLs of the next build under
+the ID are revalidated each time, except those with a hash that proves their
+bytes.
 
 JSON keys: app, release, nodes (total, ready, lagging: node, address, why), purge
 (cache tags, with --force).`,
@@ -44,14 +44,14 @@ JSON keys: app, release, nodes (total, ready, lagging: node, address, why), purg
 		},
 	}
 	appFlag(cmd.Flags(), &app)
-	cmd.Flags().BoolVar(&force, "force", false, "also if somebody asked for its files")
+	cmd.Flags().BoolVar(&force, "force", false, "even if its files were requested")
 	waitFlag(cmd.Flags(), &wait)
 	why.flags(cmd.Flags())
 	jsonFlag(cmd.Flags())
 	return cmd
 }
 
-// unpublishDoc is what unpublish prints with --json.
+// unpublishDoc is the JSON output of unpublish.
 type unpublishDoc struct {
 	App     holdfast.AppName   `json:"app"`
 	Release holdfast.ReleaseID `json:"release"`
@@ -68,7 +68,7 @@ func (c *cli) unpublish(ctx context.Context, b *backends, app holdfast.AppName, 
 	c.ui.report(&done)
 	nodes, err := b.await(ctx, wait, func(registry.NodeInfo) string { return "" })
 	if err != nil {
-		return fmt.Errorf("release %s is unpublished, but which nodes are updated could not be found out: %w", id, err)
+		return fmt.Errorf("release %s is unpublished, but node status could not be read: %w", id, err)
 	}
 	done.Nodes = nodes
 	if nodes.Total > 0 {
@@ -76,7 +76,7 @@ func (c *cli) unpublish(ctx context.Context, b *backends, app holdfast.AppName, 
 	}
 	if o.Force {
 		done.Purge = []string{serve.ReleaseTag(app, id)}
-		c.ui.say("purge this cache tag at your CDN, which keeps what it has until then; browsers may keep theirs for a year: %s", done.Purge[0])
+		c.ui.say("purge this cache tag at your CDN, which keeps its copies until then; browsers may keep theirs for a year: %s", done.Purge[0])
 	}
 	c.next("publish DIR --release %s%s", id, flipFlags(app, holdfast.DefaultSide()))
 	return nil

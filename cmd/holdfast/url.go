@@ -23,8 +23,8 @@ type target struct {
 
 func (t *target) flags(flags *pflag.FlagSet) {
 	appFlag(flags, &t.app)
-	sideFlag(flags, &t.side, "the side whose live release is meant")
-	releaseFlag(flags, &t.release, "release", "this release instead of the live one")
+	sideFlag(flags, &t.side, "use the live release of this side")
+	releaseFlag(flags, &t.release, "release", "use use use use use use this release instead of the live one")
 	flags.Var(&value[string]{&t.origin, urls.ParseOrigin, "URL", ""}, "origin", "put this before each URL, such as https://cdn.example.com")
 }
 
@@ -56,17 +56,17 @@ func (c *cli) urlCommand() *cobra.Command {
 		Use:   "url PATH",
 		Short: "Print the URL of a file",
 		Long: `Prints the URL of a file of a release, by the file's path in the build. The release
-is the one that is live on --side, or --release. The forms:
+is the live one of --side, or --release. The forms:
 
-  pinned   /@RELEASE/PATH          that release's file, whatever is live
-  full     /@RELEASE/~DIGEST/PATH  as pinned, and the URL proves the bytes
+  pinned   /@RELEASE/PATH          that release's file, whichever is live
+  full     /@RELEASE/~DIGEST/PATH  like pinned, and the URL proves the bytes
   content  /~DIGEST/PATH           the same URL in every release with the same file
-  plain    /PATH                   what is live
+  plain    /PATH                   the live release's file
 
 An app with the setting pinned=SHAPE has pinned URLs of that shape.
 
-Files that refer to others by relative references have no full and no content
-URL: the references would lead astray. Their pinned URL is safe.
+Files with relative references have no full and no content URL, because these
+references would not resolve. Their pinned URL is safe.
 
 JSON keys: app, release, path, form, url.`,
 		Example: `  holdfast url assets/logo.svg
@@ -95,7 +95,7 @@ JSON keys: app, release, path, form, url.`,
 	return cmd
 }
 
-// urlDoc is what url prints with --json.
+// urlDoc is the JSON output of url.
 type urlDoc struct {
 	App     holdfast.AppName   `json:"app"`
 	Release holdfast.ReleaseID `json:"release"`
@@ -113,7 +113,7 @@ func urlOf(l *urls.Links, path string, form urls.Form, app holdfast.AppName) (st
 	case !l.Served(f):
 		return "", hinted(fmt.Errorf("%s is a private source map: no URL leads to it", path), "holdfast app set %s sourcemaps=public serves them", app)
 	case f.Relative && (form == urls.Full || form == urls.Content):
-		return "", hinted(fmt.Errorf("%s refers to other files by relative references, which a %s URL would lead astray", path, form), "use --form pinned")
+		return "", hinted(fmt.Errorf("%s has relative references to other files, which would not resolve from a %s URL", path, form), "use --form pinned")
 	}
 	return l.To(f, form), nil
 }

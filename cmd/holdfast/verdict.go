@@ -30,20 +30,20 @@ func (v verdict) exit() error {
 	return exitStatus(exitDown)
 }
 
-// problem is something that is wrong, how bad that is, and what to do about it.
+// problem is a problem with its severity and the advice.
 type problem struct {
 	Problem string  `json:"problem"`
 	Verdict verdict `json:"verdict"`
 	Next    string  `json:"next,omitempty"`
 }
 
-// judge finds out what is wrong, the worst first, and says how things are.
+// judge finds problems, the worst first, and the overall verdict.
 func (s *clusterStatus) judge(now time.Time) {
 	for _, a := range s.Apps {
 		for _, i := range a.Sides {
 			if !i.Pending.IsZero() {
 				s.wrong(degraded, fmt.Sprintf("publish %s, or activate another release on side %s", i.Pending, i.Side),
-					"app %s, side %s: release %s is set and will be live when it is published", a.App, i.Side, i.Pending)
+					"app %s, side %s: set to release %s, which becomes live once it is published", a.App, i.Side, i.Pending)
 			}
 			if i.Problem != "" {
 				s.wrong(degraded, adviseOnSide(a.App, &i), "app %s, side %s: %s", a.App, i.Side, i.Problem)
@@ -69,7 +69,7 @@ func (s *clusterStatus) wrong(v verdict, next, format string, args ...any) {
 	s.Problems = append(s.Problems, problem{fmt.Sprintf(format, args...), v, next})
 }
 
-// judgeSides looks whether running nodes serve what is live on the sides.
+// judgeSides checks whether running nodes serve the live releases of the sides.
 func (s *clusterStatus) judgeSides() {
 	var deserted []holdfast.Side
 	for _, a := range s.Apps {
@@ -81,7 +81,7 @@ func (s *clusterStatus) judgeSides() {
 			case on == 0:
 				deserted = append(deserted, i.Side)
 			case ready == 0:
-				s.wrong(down, "look at the logs of these nodes: can they read the store?", "app %s, side %s: no node has loaded release %s, which is live", a.App, i.Side, i.Live)
+				s.wrong(down, "look at the logs of these nodes: can they read the store?", "app %s, side %s: no node has loaded the live release %s", a.App, i.Side, i.Live)
 			}
 		}
 	}
@@ -95,7 +95,7 @@ func (s *clusterStatus) judgeSides() {
 		if slices.ContainsFunc(s.Lost, func(n lostDoc) bool { return n.Side == side }) {
 			v = down
 		}
-		s.wrong(v, fmt.Sprintf("holdfast serve --side %s starts one", side), "side %s: a release is live there, and no running node is on that side", side)
+		s.wrong(v, fmt.Sprintf("holdfast serve --side %s starts one", side), "side %s: it has a live release, and no running node serves it", side)
 	}
 }
 
@@ -121,8 +121,8 @@ func (s *clusterStatus) judgeBareSides() {
 			if bare[side] == len(s.Nodes) {
 				v = down
 			}
-			s.wrong(v, fmt.Sprintf("holdfast activate RELEASE --app %s --side %s --create makes a release live there", a.App, side),
-				"app %s: nothing is live on side %s, so the %s there %s 503 for its pages", a.App, side, count(bare[side], "running node"), verb(bare[side], "answers", "answer"))
+			s.wrong(v, fmt.Sprintf("activate one: holdfast activate RELEASE --app %s --side %s --create", a.App, side),
+				"app %s: no live release on side %s, so the %s there %s 503 for its pages", a.App, side, count(bare[side], "running node"), verb(bare[side], "answers", "answer"))
 		}
 	}
 }
@@ -144,35 +144,35 @@ func (s *clusterStatus) serving(app holdfast.AppName, side holdfast.Side, id hol
 // judgeNodes looks at each node.
 func (s *clusterStatus) judgeNodes(now time.Time) {
 	for _, n := range s.Lost {
-		s.wrong(degraded, "look at that machine; start the node again, or ignore this: it is forgotten after a day",
-			"node %s (%s) is lost: it ended without taking its leave, and was last seen %s", n.Node, n.Address, humanTime(n.Seen, now))
+		s.wrong(degraded, "check that machine; restart the node, or ignore this: it is forgotten after a day",
+			"node %s (%s) is lost: it did not shut down cleanly, and was last seen %s", n.Node, n.Address, humanTime(n.Seen, now))
 	}
 	for _, n := range s.Nodes {
 		if n.Behind {
-			s.wrong(degraded, "it catches up by itself; if this lasts, look at its log and at its way to the registry",
-				"node %s%s knows revision %d of %d", n.Node, inBrackets(n.Address), n.Revision, s.Revision)
+			s.wrong(degraded, "it should catch up; if this lasts, check its log and its connection to the registry",
+				"node %s%s is at revision %d of %d", n.Node, inBrackets(n.Address), n.Revision, s.Revision)
 		}
 		if lacks := s.lacksLive(&n); lacks != "" {
-			s.wrong(degraded, "it loads by itself; if this lasts, look at its log and at its way to the store",
+			s.wrong(degraded, "it should load it soon; if this lasts, check its log and its connection to the store",
 				"node %s%s has not loaded %s", n.Node, inBrackets(n.Address), lacks)
 		}
 	}
 }
 
-// lacksLive names the first release that is live on the node's side and that it has not
-// loaded, although it can as far as it knows; "" for none.
+// lacksLive names the first live release of the node's side that it has not loaded,
+// although it knows of it; "" for none.
 func (s *clusterStatus) lacksLive(n *nodeStatus) string {
 	for _, a := range s.Apps {
 		for _, i := range a.Sides {
 			if i.Side == n.Side && slices.Contains(n.Lacks[a.App], i.Live) && n.Failing[a.App][i.Live] == "" {
-				return fmt.Sprintf("release %s of app %s, which is live on its side", i.Live, a.App)
+				return fmt.Sprintf("release %s of app %s, live on its side", i.Live, a.App)
 			}
 		}
 	}
 	return ""
 }
 
-// inBrackets writes an address, which a program that joined may not have said.
+// inBrackets formats an address, which a program that joined may not have reported.
 func inBrackets(address string) string {
 	if address == "" {
 		return ""

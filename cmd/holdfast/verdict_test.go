@@ -57,14 +57,14 @@ func TestVerdicts(t *testing.T) {
 		{"nothing", &clusterStatus{}, ok, "nothing was published yet"},
 		{"all is well", oneApp(t, runs(t, "n", "r1")), ok, "1 node runs, 1 app"},
 		{"no node", oneApp(t), down, "no node is running"},
-		{"the only node has not loaded it", oneApp(t, runs(t, "n")), down, "no node has loaded release r1"},
+		{"the only node has not loaded it", oneApp(t, runs(t, "n")), down, "no node has loaded the live release r1"},
 		{"one of two has not loaded it", oneApp(t, runs(t, "a", "r1"), runs(t, "b")), degraded, "node b (b:80) has not loaded release r1 of app default"},
-		{"behind", oneApp(t, behind), degraded, "knows revision 5 of 7"},
-		{"a side without nodes", oneApp(t, runs(t, "n", "r1"), other), degraded, "nothing is live on side blue, so the 1 running node there answers 503"},
-		{"no node where something is live", oneApp(t, other), down, "nothing is live on side blue"},
-		{"a side whose nodes are lost", deserted, down, "no running node is on that side"},
+		{"behind", oneApp(t, behind), degraded, "is at revision 5 of 7"},
+		{"a side without nodes", oneApp(t, runs(t, "n", "r1"), other), degraded, "no live release on side blue, so the 1 running node there answers 503"},
+		{"no node where something is live", oneApp(t, other), down, "no live release on side blue"},
+		{"a side whose nodes are lost", deserted, down, "no running node serves it"},
 		{"a lost node", lost, degraded, "node gone (gone:80) is lost"},
-		{"pending", pending, degraded, "release r9 is set"},
+		{"pending", pending, degraded, "set to release r9"},
 		{"a hook", failing, degraded, "fails for"},
 	}
 	for _, tt := range tests {
@@ -80,7 +80,7 @@ func TestVerdicts(t *testing.T) {
 	}
 }
 
-// TestStatusFitsTheTerminal: 20 apps with 107 releases, and what matters, stand on a
+// TestStatusFitsTheTerminal: 20 apps with 107 releases, and the essentials, fit on a
 // screen of 80 by 24; elsewhere, and with --all, nothing is cut.
 func TestStatusFitsTheTerminal(t *testing.T) {
 	s := &clusterStatus{Revision: 7, Nodes: []nodeStatus{runs(t, "n1"), runs(t, "n2")}}

@@ -24,22 +24,22 @@ func (c *cli) verifyCommand() *cobra.Command {
 	var o verifyOptions
 	cmd := &cobra.Command{
 		Use:   "verify",
-		Short: "Check all stored bytes, and repair what can be",
-		Long: `Reads every object, manifest and inventory that a release needs, retired ones
-included, and checks it against the digest that names it. Without --repair nothing
-is changed. It reads the whole store: run it after trouble with a disk, after a
-restore, or every now and then (the node that leads does so every week, see
-holdfast serve --help). Nodes may go on serving meanwhile; --rate leaves them room.
+		Short: "Check all stored bytes, and repair damage",
+		Long: `Reads every object, manifest and inventory that a release needs, including retired
+ones, and checks it against its digest. Without --repair nothing changes. It reads
+the whole store: run it after disk trouble, after a restore, or now and then (the
+leading node does so every week, see holdfast serve --help). Nodes can keep
+serving meanwhile; --rate leaves them bandwidth.
 
-With --repair it stores again what is missing or corrupt, as far as the same bytes
-are in the store in another form: an encoded form is made again, and the bytes of
-a file are had from an encoded form, or from an object that other releases share.
-What lies in the store is never replaced: the new object gets a name of its own,
-the releases are told of it, and the damaged one goes with a later prune. An
-encoded form that cannot be made again is left out; the file is served without it.
+--repair stores missing or corrupt objects again, if the store has the same bytes
+in another form: encoded forms are made again, and a file's bytes come from an
+encoded form, or from an object that other releases share. Existing objects are
+never replaced: the new object gets a new name, the releases refer to that, and a
+later prune deletes the damaged one. An encoded form that cannot be made again is
+left out; the file is served without it.
 
-What cannot be had from the store any more comes back when the same build is
-published again under the same ID, or from a copy of the store.
+Publish the same build again under the same ID to restore anything else, or
+restore a copy of the store.
 
 Exit code 1 if anything is missing or damaged and was not repaired.
 
@@ -56,7 +56,7 @@ seconds.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.BoolVar(&o.repair, "repair", false, "store again what is missing or corrupt, from what else there is")
+	flags.BoolVar(&o.repair, "repair", false, "store missing or corrupt objects again, from other forms")
 	rateFlag(flags, &o.rate, "rate", "", "read no faster than this, such as 50MB/s (no limit)")
 	jsonFlag(flags)
 	return cmd
@@ -78,7 +78,7 @@ func parseRate(text string) (int64, error) {
 	return n, nil
 }
 
-// verified is what verify found out; its JSON form is documented there.
+// verified is the result of verify; the help documents its JSON form.
 type verified struct {
 	*scrub.Report
 	Seconds float64 `json:"seconds"`
@@ -142,9 +142,9 @@ func (c *cli) tellVerified(r *scrub.Report, o verifyOptions, took time.Duration)
 	switch {
 	case left == 0:
 	case !o.repair:
-		c.ui.hint("holdfast verify --repair stores again what can be had from the store; nodes never send what is damaged, they answer 503 for it")
+		c.ui.hint("holdfast verify --repair restores what it can from the store; nodes never send damaged bytes, they answer 503")
 	default:
-		c.ui.hint("publish the same builds again under the same IDs, or bring this back from a copy of the store; nodes answer 503 for it until then")
+		c.ui.hint("publish the same builds again under the same IDs, or restore a copy of the store; nodes answer 503 for the damage until then")
 	}
 }
 
@@ -171,7 +171,7 @@ func (c *cli) tellUnencoded(all []scrub.Unencoded) {
 	for i, u := range all {
 		releases[i] = fmt.Sprintf("%s (%s, such as %s)", u.ReleaseName, count(u.Files, "file"), u.Example)
 	}
-	c.ui.say("sent larger than need be, for lack of encoded forms: %s", some(releases, 3))
+	c.ui.say("sent larger than necessary, for lack of encoded forms: %s", some(releases, 3))
 }
 
 func texts[T fmt.Stringer](list []T) []string {

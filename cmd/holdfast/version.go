@@ -8,14 +8,14 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// version is what a release build is stamped with: -ldflags "-X main.version=v1.2.3".
+// version is set in release builds: -ldflags "-X main.version=v1.2.3".
 var version string
 
 // programVersion is the version of a release, that of the module, or "devel" for a build
 // from a tree.
 func programVersion() string { return buildInfo().Version }
 
-// buildInfo returns what is known of this build.
+// buildInfo returns the known facts about this build.
 func buildInfo() versionInfo {
 	v := versionInfo{Version: version, Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
 	info, ok := debug.ReadBuildInfo()

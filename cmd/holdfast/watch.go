@@ -14,9 +14,9 @@ import (
 // watchEvery is how often status --watch looks.
 const watchEvery = 2 * time.Second
 
-// watchStatus shows the status again and again until ctx ends: on a terminal in its
-// place, else a line whenever it has changed. What cannot be read is told and looked at
-// again: that is when somebody watches.
+// watchStatus shows the status repeatedly until ctx ends: in place on a terminal,
+// otherwise a line for each change. Errors are shown and retried, because failures are
+// when people watch.
 func (c *cli) watchStatus(ctx context.Context, b *backends, o statusOptions) error {
 	screen := c.ui.height > 0 && !c.ui.wantsJSON
 	last := ""
@@ -41,7 +41,7 @@ func (c *cli) watchStatus(ctx context.Context, b *backends, o statusOptions) err
 	}
 }
 
-// watched is what status --watch shows at one moment.
+// watched is one screen of status --watch.
 func (c *cli) watched(s *clusterStatus, failed error, o statusOptions, screen bool) (string, error) {
 	switch {
 	case c.ui.wantsJSON && failed != nil:

@@ -17,50 +17,49 @@ import (
 )
 
 const (
-	// patience is how long a node that could begin without registry and store waits
-	// for them.
+	// patience is how long a node with stored state waits for registry and store at
+	// startup.
 	patience = 2 * time.Second
-	// storePatience is how long one waits for the store that has kept nothing: until
-	// then it answers nobody, so that a store that is wrong can still end it.
+	// storePatience is how long a node without stored state waits for the store: until
+	// then it answers no requests, so that a wrong store can still end it.
 	storePatience = 5 * time.Second
 	// openTimeout bounds how long opening a registry or a store may take otherwise.
 	openTimeout = 15 * time.Second
 )
 
-// Cluster opens the registry and the store of a cluster. Its functions are called
-// again after a failure; whoever calls one closes what it returns.
+// Cluster opens the registry and the store of a cluster. Its functions are called again
+// after a failure; the caller closes their results.
 type Cluster struct {
 	Registry func(ctx context.Context) (*registry.Registry, io.Closer, error)
 	Store    func(ctx context.Context) (*store.Store, io.Closer, error)
-	// Claim makes sure that registry and store are each other's; see Claim.
+	// Claim makes sure that registry and store belong to each other; see Claim.
 	Claim func(ctx context.Context, r *registry.Registry, s *store.Store) error
-	// Kept: the node kept something to begin from.
+	// Kept: the node has stored state to start from.
 	Kept bool
-	// Wrong reports that a registry could not be opened for a reason that does not
-	// go away by itself.
+	// Wrong reports that a registry could not be opened for a permanent reason.
 	Wrong  func(error) bool
 	Logger *slog.Logger
 }
 
-// Backends are where a node gets all it serves from. Close closes what was opened.
+// Backends are a node's sources. Close closes everything that was opened.
 type Backends struct {
 	Registry  node.Registry
 	Manifests live.Manifests
 	Bytes     blob.Fetcher
-	// Store returns the store, opening it if nobody did so yet.
+	// Store returns the store, opening it on first use.
 	Store func(context.Context) (*store.Store, error)
 	// Truth returns the registry itself: ErrUnavailable while it was never reached.
 	Truth func(context.Context) (*registry.Registry, error)
 	Reach func(context.Context) error // see node.Config; nil if the store is open
 
-	// What was open when the node began; nil for what was out of reach.
+	// What was open when the node began; nil if it was unreachable.
 	Opened      *registry.Registry
 	OpenedStore *store.Store
 
 	held []io.Closer // in the order of opening
 }
 
-// BackendsOf is what is open already, and what closes it.
+// BackendsOf is the set of open backends, and closes them.
 func BackendsOf(r *registry.Registry, s *store.Store, held ...io.Closer) *Backends {
 	return &Backends{
 		Registry: r, Manifests: s, Bytes: s, Store: func(context.Context) (*store.Store, error) { return s, nil },
@@ -69,7 +68,7 @@ func BackendsOf(r *registry.Registry, s *store.Store, held ...io.Closer) *Backen
 	}
 }
 
-// Close closes what was opened, the last first.
+// Close closes everything that was opened, in reverse order.
 func (o *Backends) Close() error {
 	var errs []error
 	for _, c := range slices.Backward(o.held) {
@@ -131,8 +130,8 @@ func (c Cluster) openStore(ctx context.Context, r *registry.Registry) (*store.St
 	return s, closer, nil
 }
 
-// IsUnreachable reports whether a store that could not be opened may be right all
-// the same: nobody answered, or not in time.
+// IsUnreachable reports whether a store that could not be opened may still be right:
+// there was no answer, or not in time.
 func IsUnreachable(err error) bool {
 	return errors.Is(err, holdfast.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded)
 }

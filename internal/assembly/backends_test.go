@@ -20,13 +20,13 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// place is a cluster of which a test says what answers.
+// place is a cluster whose reachability a test controls.
 type place struct {
 	t                         *testing.T
 	registry                  *registry.Registry
 	store                     *store.Store
 	registryError, storeError error
-	said                      []string // what was opened and closed
+	said                      []string // opened and closed backends
 }
 
 func newPlace(t *testing.T) *place {
@@ -86,7 +86,7 @@ func (p *place) open(kept bool) *Backends {
 	return o
 }
 
-// ends closes the origin and compares what happened altogether.
+// ends closes the origin and compares all opens and closes.
 func (p *place) ends(o *Backends, want ...string) {
 	p.t.Helper()
 	if err := o.Close(); err != nil {
@@ -166,7 +166,7 @@ func TestStoreLater(t *testing.T) {
 	}
 }
 
-// TestWrong: what no waiting mends is an error at once, and nothing stays open.
+// TestWrong: a permanent failure is an error at once, and nothing stays open.
 func TestWrong(t *testing.T) {
 	wrong := fmt.Errorf("%w: no such scheme", holdfast.ErrInvalid)
 	for name, tt := range map[string]struct {

@@ -10,9 +10,9 @@ import (
 	"github.com/holdfast-web/holdfast/internal/store"
 )
 
-// Claim makes a shared store and a registry each other's, or makes sure that they
-// are. Errors: registry.ErrOtherStore for a store that is not the registry's, before
-// anything is written to it; holdfast.ErrExists for the store of another registry.
+// Claim binds a shared store and a registry to each other, or checks that they are.
+// Errors: registry.ErrOtherStore for a store that is not the registry's, before anything
+// is written to it; holdfast.ErrExists for the store of another registry.
 func Claim(ctx context.Context, r *registry.Registry, s *store.Store) error {
 	known, err := r.Store(ctx)
 	if err != nil {
@@ -38,8 +38,8 @@ func Claim(ctx context.Context, r *registry.Registry, s *store.Store) error {
 	return r.TakeStore(ctx, given)
 }
 
-// ClaimOwn makes a store that is one node's own the registry's, unless the registry
-// has one that all nodes share: then it is registry.ErrOtherStore.
+// ClaimOwn binds a node's own store to the registry, unless the registry has a shared
+// one: then it is registry.ErrOtherStore.
 func ClaimOwn(ctx context.Context, r *registry.Registry, s *store.Store) error {
 	known, err := r.Store(ctx)
 	if err != nil {
@@ -52,8 +52,8 @@ func ClaimOwn(ctx context.Context, r *registry.Registry, s *store.Store) error {
 	return s.Claim(ctx, r.ID())
 }
 
-// Describe says which store s is, as a registry takes it down; one that was never
-// claimed has no identity yet.
+// Describe returns the registry's record of store s; one that was never claimed has no
+// identity yet.
 func Describe(ctx context.Context, s *store.Store) (registry.StoreInfo, error) {
 	id, err := s.Identity(ctx)
 	if errors.Is(err, holdfast.ErrNotFound) {
@@ -62,8 +62,8 @@ func Describe(ctx context.Context, s *store.Store) (registry.StoreInfo, error) {
 	return registry.StoreInfo{ID: id, Place: s.Place()}, err
 }
 
-// refusePrivate refuses the first shared store of a cluster whose running nodes each
-// have a store of their own: it would shut them out when they restart.
+// refusePrivate refuses the first shared store of a cluster whose running nodes have
+// their own stores: it would shut them out when they restart.
 func refusePrivate(ctx context.Context, r *registry.Registry, given registry.StoreInfo) error {
 	nodes, err := r.Nodes(ctx)
 	if err != nil {

@@ -98,8 +98,9 @@ func TestClaimAmongPrivateStores(t *testing.T) {
 	}
 }
 
-// TestWrongStoreBeforeRegistry: a store that was opened while the registry was out of
-// reach, and is not that registry's, keeps the node on what it kept.
+// TestWrongStoreBeforeRegistry: a node that opened a store while the registry was
+// unreachable, and then finds that it is not that registry's, keeps serving its stored
+// state.
 func TestWrongStoreBeforeRegistry(t *testing.T) {
 	p := newPlace(t)
 	if err := Claim(t.Context(), p.registry, store.New(memstore.New())); err != nil {

@@ -16,10 +16,9 @@ import (
 // which an earlier life of it may be at.
 const holdTimeout = 15 * time.Second
 
-// Enter makes the build a release that is known to the cluster, for the node to own. The
-// result of its publish is nil where registry or store are out of reach: then it was
-// known before. Errors: those of Publish, else ErrUnavailable, and ErrConflict if another
-// node uses the directory.
+// Enter registers the build as a release for the node to own. The result of its publish
+// is nil if registry or store are unreachable: then it was known before. Errors: those of
+// Publish, else ErrUnavailable, and ErrConflict if another node uses the directory.
 func (b LocalBuild) Enter(ctx context.Context, from *Backends) (holdfast.ReleaseID, *publish.Result, error) {
 	if b.StateDir != "" {
 		if err := node.Free(b.StateDir); err != nil { // before anything is stored in its name
@@ -46,8 +45,8 @@ func (b LocalBuild) Enter(ctx context.Context, from *Backends) (holdfast.Release
 	return result.Release.ID, result, nil
 }
 
-// recall finds the build in what the registry says, or what the node kept of that. In a
-// store of its own all of it must be as well: nobody else need have it.
+// recall finds the build in the registry's state, or the node's stored copy of it. In a
+// node's own store all of it must exist as well: no other node need have it.
 func (b LocalBuild) recall(ctx context.Context, from *Backends) (id holdfast.ReleaseID, err error) {
 	var apps []*registry.AppState
 	if from.Opened != nil {

@@ -42,8 +42,8 @@ func TestEnter(t *testing.T) {
 	}
 }
 
-// TestEnterOwn: what lies in a node's own store must be there, since nobody else need
-// have it; and nothing is stored in the name of a node that runs.
+// TestEnterOwn: a node's own store must contain the build, since no other node need have
+// it; and nothing is stored in the name of a running node.
 func TestEnterOwn(t *testing.T) {
 	r, s := cluster(t)
 	mine, from := build(t, "v1", "one"), BackendsOf(r, s)

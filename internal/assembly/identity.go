@@ -7,7 +7,7 @@ import (
 	holdfast "github.com/holdfast-web/holdfast"
 )
 
-// Identity says what the ID of a node's own release is made of.
+// Identity says what the ID of a node's own release is derived from.
 type Identity struct{ text string }
 
 // The identities that are no literal.
@@ -17,7 +17,8 @@ const (
 	AddressIdentity = "address" // the build and the node's address
 )
 
-// ParseIdentity is the inverse of String. What is none of the constants is the ID.
+// ParseIdentity is the inverse of String. Anything other than the constants is the ID
+// itself.
 func ParseIdentity(text string) (Identity, error) {
 	switch text {
 	case ContentIdentity, NodeIdentity, AddressIdentity:

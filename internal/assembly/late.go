@@ -13,9 +13,8 @@ import (
 	"github.com/holdfast-web/holdfast/internal/store"
 )
 
-// late opens the registry and the store of a cluster when a node needs them, each
-// by itself, and tries again until that succeeds: a node begins although they are
-// out of reach.
+// late opens the registry and the store of a cluster when a node needs them, separately,
+// with retries: a node starts although they are unreachable.
 type late struct {
 	cluster Cluster
 	opened  *registry.Registry // that the store must be of; nil while it is out of reach
@@ -35,7 +34,7 @@ func (l *late) origin(r node.Registry, opened *registry.Registry, held ...io.Clo
 	return &Backends{Registry: r, Manifests: l, Bytes: l, Store: l.open, Truth: l.truth, Reach: l.reach, Opened: opened, held: held}
 }
 
-// Close closes what was opened.
+// Close closes everything that was opened.
 func (l *late) Close() error {
 	<-l.gate
 	var errs []error
@@ -45,9 +44,9 @@ func (l *late) Close() error {
 	return errors.Join(errs...)
 }
 
-// registry opens the registry; node.Lazy sees to it that this happens once. A store
-// that was opened before, and is not that registry's, keeps it shut: the node goes on
-// with what it kept, and says why.
+// registry opens the registry; node.Lazy ensures that this happens once. If the store
+// that was opened before is not that registry's, the registry stays closed: the node
+// continues with its stored state, and says why.
 func (l *late) registry() node.Registry {
 	return node.NewLazy(func(ctx context.Context) (node.Registry, error) {
 		r, closer, err := l.cluster.Registry(ctx)
@@ -86,9 +85,8 @@ func (l *late) reach(ctx context.Context) error {
 	return err
 }
 
-// open returns the store, opening it if nobody did so yet. While the registry is
-// out of reach, it is not checked whether the store belongs to it: that is done when
-// the registry is there.
+// open returns the store, opening it on first use. While the registry is unreachable, the
+// check that the store belongs to it is postponed.
 func (l *late) open(ctx context.Context) (*store.Store, error) {
 	select {
 	case <-l.gate:

@@ -15,24 +15,24 @@ import (
 // LocalBuild is a build that a node brings with it.
 type LocalBuild struct {
 	App           holdfast.AppName
-	Create        bool // makes an app that does not exist although there are others
+	Create        bool // creates an app that does not exist although there are others
 	Identity      Identity
 	Name, Address string // of the node
-	// StateDir is where the node keeps what it serves; "" if it does not.
+	// StateDir is the directory of the node's stored state; "" for none.
 	StateDir string
-	// Own is where the node's own store lies; nil for a store that nodes share.
+	// Own is the location of the node's own store; nil for a store that nodes share.
 	Own *LocalStore
 	// Scan reads the build.
 	Scan func(context.Context, publish.ScanOptions) (*publish.Build, error)
-	// Logger gets what is wrong with the build, and yet no reason to refuse it.
+	// Logger receives problems of the build that do not reject it.
 	Logger *slog.Logger
 
 	pack  holdfast.PackName  // that it is; zero for a build
 	known *registry.Snapshot // of the registry; nil: it is read
 }
 
-// Publish stores what the store lacks of the build and adds the release, unless it is
-// there. Errors: those of publish.Publish, and registry.ErrPublished.
+// Publish stores missing objects of the build and adds the release, unless it exists.
+// Errors: those of publish.Publish, and registry.ErrPublished.
 func (b LocalBuild) Publish(ctx context.Context, r *registry.Registry, s *store.Store) (*publish.Result, error) {
 	result, _, _, err := b.publish(ctx, r, s)
 	return result, err
@@ -69,7 +69,7 @@ func (b LocalBuild) publish(ctx context.Context, r *registry.Registry, s *store.
 	return result, build, &settings, err
 }
 
-// tellUnpinned logs what the build's pages load from other releases although they are pinned.
+// tellUnpinned logs files that the build's pinned pages load from other releases.
 func (b LocalBuild) tellUnpinned(ctx context.Context, build *publish.Build, s *holdfast.Settings, id holdfast.ReleaseID) {
 	if b.Logger == nil || !s.PinsPages(true) {
 		return
@@ -84,7 +84,7 @@ func (b LocalBuild) tellUnpinned(ctx context.Context, build *publish.Build, s *h
 }
 
 // Recall finds the build among the releases that were known before the registry or the
-// store was out of reach. ErrUnavailable if it is none of those that can be served.
+// store became unreachable. ErrUnavailable if it is not one that can be served.
 func (b LocalBuild) Recall(ctx context.Context, apps []*registry.AppState) (*registry.ReleaseInfo, error) {
 	a := appOf(apps, b.App)
 	if a == nil {

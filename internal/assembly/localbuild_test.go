@@ -125,7 +125,7 @@ func TestRecall(t *testing.T) {
 	}
 }
 
-// TestStored: what a node has in a store of its own is all of a release, or not enough.
+// TestStored: a node's own store contains all of a release, or not enough.
 func TestStored(t *testing.T) {
 	r, s := cluster(t)
 	mine := build(t, "v1", "one")
@@ -171,8 +171,8 @@ func TestPublishAgain(t *testing.T) {
 	}
 }
 
-// TestStoresApart: where nodes share no store, one that does not have what another
-// brought says nothing of it, and needs nothing of it.
+// TestStoresApart: if nodes share no store, one without another's build says nothing
+// about it, and needs nothing of it.
 func TestStoresApart(t *testing.T) {
 	r, s := cluster(t)
 	if _, err := build(t, ContentIdentity, "one").Publish(t.Context(), r, s); err != nil {
@@ -212,8 +212,8 @@ func TestUnreadableBuild(t *testing.T) {
 }
 
 // TestBuildsTogether: of nodes that start at once with one build and share a store, one
-// encodes it, also where each node's release has an ID of its own. Nodes with stores of
-// their own each need the bytes, and wait for nobody.
+// encodes it, even if each node's release has a separate ID. Nodes with their own stores
+// each need the bytes, and wait for no other.
 func TestBuildsTogether(t *testing.T) {
 	text := strings.Repeat("export const f = () => 'the same build';\n", 100)
 	for name, test := range map[string]struct {

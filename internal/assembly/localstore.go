@@ -19,7 +19,7 @@ import (
 	"github.com/holdfast-web/holdfast/internal/wait"
 )
 
-// What nodes give for copies unless they are told otherwise.
+// Default resources of nodes for copies.
 const (
 	Copies     = 2        // of each release, besides those of its owners
 	MostCopies = 100      // far more than anybody needs
@@ -29,19 +29,17 @@ const (
 // holdRetry is how long Hold waits between two attempts.
 const holdRetry = 100 * time.Millisecond
 
-// LocalStore is the store of one node, in a cluster whose nodes share none. It lies
-// below the node's data directory.
+// LocalStore is the store of one node, in a cluster without a shared one. It is below the
+// node's data directory.
 //
-// Package replica copies into it what other nodes brought, and cleans it. Whoever stores
-// something else there, a publish or the node's own build at its start, holds it
-// meanwhile.
+// Package replica copies other nodes' builds into it, and cleans it. Other writers, a
+// publish or the node's own build at startup, hold it meanwhile.
 type LocalStore struct{ Data string }
 
 // Dir is the directory of the store.
 func (p LocalStore) Dir() string { return filepath.Join(p.Data, "store") }
 
-// lock is the file that who stores something has locked together with others, and who
-// cleans alone.
+// lock is the file that writers lock together, and a cleaner alone.
 func (p LocalStore) lock() string { return filepath.Join(p.Data, "store.lock") }
 
 // Open opens the store, which is made if need be.
@@ -67,7 +65,7 @@ func (p LocalStore) Hold(ctx context.Context) (io.Closer, error) {
 	}
 }
 
-// alone keeps everybody else from storing anything, without waiting for who does.
+// alone keeps other processes from storing anything, without waiting for current ones.
 func (p LocalStore) alone() (unlock func() error, err error) {
 	l, err := durable.Lock(p.lock(), true)
 	if errors.Is(err, durable.ErrLocked) {
@@ -82,13 +80,13 @@ func (p LocalStore) alone() (unlock func() error, err error) {
 // opener opens a store, or returns the one that is open.
 type opener func(context.Context) (*store.Store, error)
 
-// replica says how what nodes bring is copied into the store.
+// replica configures how other nodes' builds are copied into the store.
 func (p LocalStore) replica(open opener, copies int, rate int64, floor time.Duration, log *slog.Logger) *replica.Config {
 	return &replica.Config{Copies: copies, Rate: rate, Store: open, Lock: p.alone, Floor: floor, Logger: log}
 }
 
-// lent is what a node answers others from: memory and disk cache, and the store.
-// The source must read that first.
+// lent is a node's source for answering others: memory and disk cache, and the store. The
+// source must read that first.
 type lent struct {
 	*blob.Source
 	open opener

@@ -14,8 +14,8 @@ import (
 	"github.com/holdfast-web/holdfast/internal/store"
 )
 
-// TestLock: while something is stored in a node's own store, it is not cleaned, and
-// while it is cleaned, who wants to store something waits, but not forever.
+// TestLock: while something is stored in a node's own store, it is not cleaned, and while
+// it is cleaned, writers wait, but not forever.
 func TestLock(t *testing.T) {
 	place := LocalStore{t.TempDir()}
 	config := place.replica(nil, 3, 5<<20, 0, nil)
@@ -67,7 +67,7 @@ func TestLock(t *testing.T) {
 	}
 }
 
-// TestLend: others get what is in the store, which need not be in the cache.
+// TestLend: others get the contents of the store, even if they are not in the cache.
 func TestLend(t *testing.T) {
 	driver, err := LocalStore{t.TempDir()}.Open(t.Context(), slog.New(slog.DiscardHandler))
 	if err != nil {

@@ -16,7 +16,7 @@ import (
 	"github.com/holdfast-web/holdfast/internal/registry"
 )
 
-// DeltaMemory is how many bytes of deltas a node keeps unless it is told otherwise.
+// DeltaMemory is the default memory for a node's deltas, in bytes.
 const DeltaMemory = 32 << 20
 
 // DataDir is a directory on a local disk that belongs to one node. "" for a node that
@@ -26,10 +26,10 @@ type DataDir string
 // State is where the node keeps the last table with its manifests.
 func (d DataDir) State() string { return d.below("node") }
 
-// Objects is where copies lie of what was read from the store or from other nodes.
+// Objects is the location of copies of objects from the store or other nodes.
 func (d DataDir) Objects() string { return d.below("cache", "objects") }
 
-// Spool is where large objects lie while they are sent.
+// Spool is the location of large objects while they are sent.
 func (d DataDir) Spool() string { return d.below("cache", "spool") }
 
 func (d DataDir) below(names ...string) string {
@@ -39,11 +39,11 @@ func (d DataDir) below(names ...string) string {
 	return filepath.Join(append([]string{string(d)}, names...)...)
 }
 
-// Config says what a node is made of.
+// Config describes the parts of a node.
 type Config struct {
-	// Node says what the node does and where it listens. Open fills in its parts:
-	// Registry, Manifests, Reach, Blobs, Warmer, Deltas, Holders, Peering, Replica, and
-	// what Lead and Metrics say.
+	// Node configures the node's work and addresses. Open fills in its parts: Registry,
+	// Manifests, Reach, Blobs, Warmer, Deltas, Holders, Peering, Replica, and what
+	// depends on Lead and Metrics.
 	Node     node.Config
 	Backends *Backends
 
@@ -68,7 +68,7 @@ type Config struct {
 	LinesLost func() int64
 }
 
-// Lead is what a node does while it leads the cluster.
+// Lead is a node's work while it leads the cluster.
 type Lead struct {
 	// If reports whether the node can do all that the cluster needs; nil: it can.
 	If     func(*registry.Snapshot) bool
@@ -144,7 +144,7 @@ func (n *Node) config(c Config, log *slog.Logger) node.Config {
 	return nc
 }
 
-// sources are what metrics are read from.
+// sources are the origins of metrics.
 func (n *Node) sources(lost func() int64) metrics.Sources {
 	s := metrics.Sources{
 		LinesDropped: lost, Table: n.Table, Health: n.Health, Blobs: n.Blobs.Stats,
@@ -156,11 +156,11 @@ func (n *Node) sources(lost func() int64) metrics.Sources {
 	return s
 }
 
-// Close gives up what the node read from. The backends stay open.
+// Close releases the node's resources. The backends stay open.
 func (n *Node) Close() error { return n.Blobs.Close() }
 
-// Prune is the chore of a leader that retires and removes what no release needs. A
-// node with a store of its own leaves the removing to every node.
+// Prune is a leader's chore of retiring releases and deleting unneeded objects. A node
+// with its own store leaves deletion to each node.
 func (c *Config) Prune(every time.Duration) node.Chore {
 	return node.Chore{Name: "prune", Every: every, Do: func(ctx context.Context, l *registry.Leadership) (time.Duration, error) {
 		s, err := c.Backends.Store(ctx)

@@ -152,7 +152,7 @@ func (a *assessor) assess(r *registry.ReleaseInfo) Assessment {
 	case holdfast.Retired:
 		result.Action = Remove
 		if end := r.RetiredAt.Add(s.Grace); s.Grace > 0 && a.now.Before(end) && !a.Urgent {
-			keep(Grace, end, "retired for less than %s, so its bytes are still there", s.GraceText())
+			keep(Grace, end, "bytes kept until %s", a.day(end))
 		}
 	case holdfast.Draining, holdfast.Published:
 		a.served(r, keep)
@@ -175,7 +175,7 @@ func (a *assessor) fixed(r *registry.ReleaseInfo) []Reason {
 	case len(r.Sides) > 0:
 		reasons = append(reasons, Reason{Cause: Live, Detail: "live on " + sideNames(r.Sides)})
 	default:
-		reasons = append(reasons, Reason{Cause: Live, Detail: fmt.Sprintf("live on %d nodes that brought it with them", r.Owners)})
+		reasons = append(reasons, Reason{Cause: Live, Detail: fmt.Sprintf("live on %d nodes that brought it", r.Owners)})
 	}
 	return reasons
 }
@@ -185,9 +185,9 @@ func (a *assessor) served(r *registry.ReleaseInfo, keep func(Cause, time.Time, s
 	s := &a.app.Settings
 	if n, ranked := a.rank[r.ID]; ranked && n <= s.Keep {
 		if r.State == holdfast.Published {
-			keep(Recent, time.Time{}, "number %d of the %d newest that were never live", n, s.Keep)
+			keep(Recent, time.Time{}, "one of the newest %d never-live releases (#%d)", s.Keep, n)
 		} else {
-			keep(Recent, time.Time{}, "number %d of the %d most recently live", n, s.Keep)
+			keep(Recent, time.Time{}, "one of the last %d (#%d)", s.Keep, n)
 		}
 	}
 	if r.State == holdfast.Draining && r.Drained.IsZero() {
@@ -195,12 +195,20 @@ func (a *assessor) served(r *registry.ReleaseInfo, keep func(Cause, time.Time, s
 	}
 	begun := since(r)
 	if end := begun.Add(s.Grace); s.Grace > 0 && a.now.Before(end) {
-		keep(Grace, end, "%s for less than %s", r.State, s.GraceText())
+		keep(Grace, end, "grace period ends %s", a.day(end))
 	}
 	last := a.asked[r.ID].Last
 	if end := last.Add(s.Idle); !last.IsZero() && a.now.Before(end) {
-		keep(Idle, end, "asked for within %s", s.IdleText())
+		keep(Idle, end, "requested within the last %s", s.IdleText())
 	}
+}
+
+// day formats a future time: with the hour if it is less than two days away.
+func (a *assessor) day(end time.Time) string {
+	if end.Sub(a.now) < 48*time.Hour {
+		return end.UTC().Format("Jan 2 15:04 UTC")
+	}
+	return end.UTC().Format("Jan 2")
 }
 
 func sideNames(sides []holdfast.Side) string {

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// Kind says what a browser does with an attribute's value.
+// Kind says how a browser uses an attribute's value.
 type Kind uint8
 
 // The kinds.
@@ -16,8 +16,8 @@ const (
 	Follows       // a URL it may load later
 )
 
-// KindOf returns what the attribute key of a tag holds, both in lower case; rel is
-// the tag's attribute of that name.
+// KindOf returns the kind of the attribute key of a tag, both in lower case; rel is the
+// tag's attribute of that name.
 func KindOf(tag, key, rel string) Kind {
 	switch key {
 	case "srcset", "imagesrcset":
@@ -98,9 +98,9 @@ type attribute struct {
 	quote      byte   // around the value; 0 if there is none
 }
 
-// attributesOf takes a start tag apart as golang.org/x/net/html does, which does not
-// tell where things stand (WHATWG HTML, sections 13.2.5.32 to 13.2.5.39). Of two
-// attributes with one name the second counts for nothing.
+// attributesOf splits a start tag like golang.org/x/net/html, which does not report
+// positions (WHATWG HTML, sections 13.2.5.32 to 13.2.5.39). The second of two attributes
+// with one name is ignored.
 func attributesOf(tag []byte) (all []attribute) {
 	s := tagScanner{tag: tag, at: 1}
 	s.skip(func(c byte) bool { return !isSpace(c) && c != '/' && c != '>' }) // the name
@@ -130,7 +130,7 @@ func (s *tagScanner) skip(while func(byte) bool) {
 	}
 }
 
-// takes steps over c, if it comes next.
+// takes advances over c, if it comes next.
 func (s *tagScanner) takes(c byte) bool {
 	if s.at < len(s.tag) && s.tag[s.at] == c {
 		s.at++

@@ -60,8 +60,8 @@ func (s *cssScanner) inspect() {
 	}
 }
 
-// add takes the token without head bytes at its start and tail bytes at its end, and
-// without the spaces and quotes around what is left.
+// add records the token without head bytes at its start and tail bytes at its end, and
+// without the spaces and quotes around the rest.
 func (s *cssScanner) add(head, tail int) {
 	from, to := s.at+head, s.end-tail
 	value := s.data[head : len(s.data)-tail]

@@ -32,7 +32,7 @@ func TestRollingExample(t *testing.T) {
 			`total +` + counted + ` +` + counted + ` +72 +72 +` + counted + ` +0\n`,
 			`failed requests 0: 0 without .*, 0 with a status .*, 0 with wrong bytes .*\n`,
 			`nginx: ` + counted + ` requests, to the processes ` + counted + `, ` + counted + `, ` + counted + `; 0 with a status of 400 or more`,
-			`release .*: brought by process1, process2 and process3, in the store\n`, `release .*: brought by no node that runs, in the store`,
+			`release .*: brought by process1, process2 and process3, in the store\n`, `release .*: brought by no running node, in the store`,
 		},
 		{`failed requests ` + counted + `:`, `nginx: .*; ` + counted + ` with a status of 400 or more`},
 		{`process 1 +4 +4 +\d+ +` + counted, `process 2 +4 +4 +\d+ +0 +\d+\n`, `process 3 +4 +4 +\d+ +0 +\d+\n`, `nginx: \d+ requests, to the processes \d\d, 4, 4; 0 with`},

@@ -25,7 +25,7 @@ func TestMounted(t *testing.T) {
 	m.sh("mkdir " + mountPoint + "/photos")
 	wantError(t, m.try(publish...), 1, "holds something else: photos")
 	m.sh("rmdir " + mountPoint + "/photos")
-	wantError(t, m.try("serve", "--listen", "127.0.0.1:0", "--admin", "off"), 1, "the first holdfast publish makes the store")
+	wantError(t, m.try("serve", "--listen", "127.0.0.1:0", "--admin", "off"), 1, "the first holdfast publish creates the store")
 	m.run(publish...)
 	if _, err := os.Stat(marker); err != nil {
 		t.Errorf("publish on a new export made no marker: %v", err)
