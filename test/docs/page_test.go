@@ -4,7 +4,6 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
 	"unicode"
@@ -99,39 +98,6 @@ func (p *page) codes() (all []string) {
 		all = append(all, strings.ReplaceAll(m[1], "\n", " "))
 	}
 	return all
-}
-
-// table returns the rows of the table below the heading, without its header.
-// Cells are trimmed, and lose the backquotes round them.
-func (p *page) table(t *testing.T, heading string) (rows [][]string) {
-	t.Helper()
-	i := slices.Index(p.prose, heading)
-	if i < 0 {
-		t.Fatalf("%s has no heading %q", p.name, heading)
-	}
-	for _, line := range p.prose[i+1:] {
-		if strings.HasPrefix(line, "#") {
-			break
-		}
-		inner, isRow := strings.CutPrefix(line, "|")
-		if !isRow {
-			continue
-		}
-		inner = strings.ReplaceAll(strings.TrimSuffix(strings.TrimSpace(inner), "|"), `\|`, "\x00")
-		var row []string
-		for cell := range strings.SplitSeq(inner, "|") {
-			cell = strings.ReplaceAll(strings.TrimSpace(cell), "\x00", "|")
-			if m := code.FindStringSubmatch(cell); m != nil && m[0] == cell {
-				cell = m[1]
-			}
-			row = append(row, cell)
-		}
-		rows = append(rows, row)
-	}
-	if len(rows) < 3 {
-		t.Fatalf("%s has no table below %q", p.name, heading)
-	}
-	return rows[2:]
 }
 
 // anchors are the names that a page's headings can be linked by.
