@@ -64,8 +64,8 @@ func wantsJSON(args []string) bool {
 		args = args[:i]
 	}
 	return slices.ContainsFunc(args, func(arg string) bool {
-		value, _ := strings.CutPrefix(arg, "--json=")
+		value, found := strings.CutPrefix(arg, "--json=")
 		given, _ := strconv.ParseBool(value) // what is no boolean fails as a flag
-		return given || arg == "--json"
+		return found && given || arg == "--json"
 	})
 }

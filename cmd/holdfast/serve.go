@@ -21,6 +21,7 @@ import (
 	"github.com/holdfast-web/holdfast/internal/front"
 	"github.com/holdfast-web/holdfast/internal/metrics"
 	"github.com/holdfast-web/holdfast/internal/node"
+	"github.com/holdfast-web/holdfast/internal/packapi"
 	"github.com/holdfast-web/holdfast/internal/registry"
 	"github.com/holdfast-web/holdfast/internal/serve"
 )
@@ -255,19 +256,17 @@ func (c *cli) listen(ctx context.Context, from *assembly.Backends, o serveOption
 	if err != nil {
 		return nil, err
 	}
+	var api *packapi.API // for programs that add packs; nil without an admin address
 	if config.Node.Admin != "" || config.Node.Inherited.Admin != nil {
-		api, err := c.packAPI()
-		if err != nil {
+		if api, err = c.packAPI(); err != nil {
 			return nil, err
 		}
 		config.Node.Packs = api
-		defer func() {
-			if err == nil {
-				api.Use(c.packs(n, &config, o))
-			}
-		}()
 	}
 	n, err = assembly.Open(ctx, config)
+	if err == nil && api != nil {
+		api.Use(c.packs(n, &config, o))
+	}
 	if errors.Is(err, syscall.EADDRINUSE) && o.reusePort {
 		err = hinted(err, "what listens there shares its addresses with nobody: a node that hands over was started with --reuse-port itself, by the same user; or choose other addresses with --listen and --admin")
 	}
