@@ -49,19 +49,19 @@ func theLaw() law {
 		imports: map[string]string{
 			".": "",
 			// A program that joins a cluster is a node of it.
-			"asset": ". internal/blob internal/assembly internal/delta internal/kv internal/urls internal/live internal/node internal/peer internal/prune internal/publish " +
+			"asset": ". internal/blob internal/assembly internal/kv internal/urls internal/live internal/node internal/peer internal/publish " +
 				"internal/registry internal/replica internal/serve internal/store",
-			"asset/compress":  ". asset internal/coding",
-			"asset/etcd":      ". asset internal/kv internal/kv/etcdkv",
+			"asset/compress":  "asset internal/coding",
+			"asset/etcd":      "asset internal/kv internal/kv/etcdkv",
 			"asset/local":     ". asset internal/kv internal/kv/sqlitekv internal/store internal/store/dirstore",
-			"asset/s3":        ". asset internal/store internal/store/bucketstore",
-			"asset/zookeeper": ". asset internal/kv internal/kv/zkkv",
-			"cmd/holdfast": ". asset internal/admin internal/blob internal/assembly internal/clock internal/coding internal/delta internal/durable internal/fastpath internal/front internal/hook internal/packapi " +
+			"asset/s3":        "asset internal/store internal/store/bucketstore",
+			"asset/zookeeper": "asset internal/kv internal/kv/zkkv",
+			"cmd/holdfast": ". asset internal/assembly internal/clock internal/coding internal/delta internal/durable internal/front internal/hook internal/packapi " +
 				"internal/kv internal/kv/etcdkv internal/kv/memkv internal/kv/sqlitekv internal/kv/zkkv internal/lifecycle internal/metrics internal/urls " +
-				"internal/live internal/node internal/peer internal/prune internal/publish internal/registry internal/replica internal/scrub internal/serve " +
+				"internal/node internal/peer internal/prune internal/publish internal/registry internal/replica internal/scrub internal/serve " +
 				"internal/store internal/store/bucketstore internal/store/dirstore internal/store/memstore internal/wait",
 
-			"internal/admin":      ". internal/lifecycle internal/live internal/registry",
+			"internal/admin":      "",
 			"internal/archtest":   "",
 			"internal/blob":       ". internal/durable internal/hangpool internal/wait",
 			"internal/assembly":   ". internal/blob internal/coding internal/delta internal/durable internal/live internal/metrics internal/node internal/peer internal/prune internal/publish internal/registry internal/replica internal/store internal/store/dirstore internal/urls internal/wait",
@@ -69,7 +69,7 @@ func theLaw() law {
 			"internal/clock":      "",
 			"internal/coding":     ".",
 			"internal/delta":      ". internal/blob internal/coding internal/live internal/wait",
-			"internal/fastpath":   ". internal/blob internal/live internal/serve",
+			"internal/fastpath":   "internal/serve",
 			"internal/front":      ". internal/fastpath internal/serve internal/wait",
 			"internal/holdtest":   ". internal/coding internal/kv/memkv internal/registry internal/store internal/store/memstore",
 			"internal/hook":       ". internal/registry internal/wait",
@@ -93,18 +93,18 @@ func theLaw() law {
 			"internal/durable":             "",
 			"internal/durable/durabletest": "internal/durable",
 
-			"internal/kv":             ".",
-			"internal/kv/etcdkv":      ". internal/kv internal/kv/leasekeeper internal/durable internal/wait",
-			"internal/kv/leasekeeper": ". internal/kv internal/wait",
-			"internal/kv/kvtest":      ". internal/kv",
-			"internal/kv/memkv":       ". internal/kv internal/durable internal/wait",
-			"internal/kv/sqlitekv":    ". internal/kv internal/kv/leasekeeper internal/durable internal/wait",
-			"internal/kv/zkkv":        ". internal/kv internal/durable internal/wait",
+			"internal/kv":             "",
+			"internal/kv/etcdkv":      "internal/kv internal/kv/leasekeeper internal/wait",
+			"internal/kv/leasekeeper": "internal/kv internal/wait",
+			"internal/kv/kvtest":      "internal/kv",
+			"internal/kv/memkv":       "internal/kv internal/wait",
+			"internal/kv/sqlitekv":    "internal/kv internal/kv/leasekeeper internal/durable internal/wait",
+			"internal/kv/zkkv":        "internal/kv internal/wait",
 
 			"internal/store":             ". internal/ratelimit",
-			"internal/store/bucketstore": ". internal/store internal/durable internal/wait",
+			"internal/store/bucketstore": ". internal/store internal/wait",
 			"internal/store/dirstore":    ". internal/store internal/durable internal/hangpool",
-			"internal/store/memstore":    ". internal/store internal/durable",
+			"internal/store/memstore":    ". internal/store",
 			"internal/store/storetest":   ". internal/store",
 
 			"bench/...":              "*",
