@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 
 tools=${HOLDFAST_TOOLS:-$PWD/.cache/bin}
 versitygw=v1.8.0 # an S3 server
-h2spec=v2.2.1 # the conformance suite of HTTP/2
+h2spec=v2.2.1+incompatible # the conformance suite of HTTP/2
 
 # package=a file that it brings
 packages=(
