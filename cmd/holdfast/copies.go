@@ -28,7 +28,7 @@ func (o *copyOptions) flags(flags *pflag.FlagSet) {
 	o.copies, o.rate = assembly.Copies, assembly.Rate
 	flags.Var(&value[int]{&o.copies, parseCopies, "number", "2"}, "copies", "without a shared store: on how many other nodes each build of a node should be; 0: this node copies nothing")
 	flags.Var(&value[int64]{&o.rate, parseCopyRate, "rate", "32MiB/s"}, "copy-rate", "how fast this node copies builds of others, at most")
-	flags.StringVar(&o.host, "host-id", "", "what identifies this node's machine: copies go to other machines first (nodes on one kernel are on one machine)")
+	flags.StringVar(&o.host, "host-id", "", "the `name` of this node's machine: copies go to other machines first (by default, nodes on one kernel are on one machine)")
 	configurable(flags, "copies", "copy-rate", "host-id")
 }
 

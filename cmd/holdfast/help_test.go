@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // commands returns all commands but those that cobra made.
@@ -54,6 +55,20 @@ func TestHelpTexts(t *testing.T) {
 				t.Errorf("help (-want +got; go test -update writes it):\n%s", diff)
 			}
 		})
+	}
+}
+
+// TestFlagsOfServeHaveGroups: a new flag is found where an operator looks for it.
+func TestFlagsOfServeHaveGroups(t *testing.T) {
+	for _, cmd := range commands(t) {
+		if cmd.Name() != "serve" {
+			continue
+		}
+		var without []string
+		flagsOf(cmd, "").VisitAll(func(f *pflag.Flag) { without = append(without, f.Name) })
+		if diff := cmp.Diff([]string{"admin", "listen", "name", "side"}, without); diff != "" {
+			t.Errorf("flags without a group (-wanted +found):\n%s", diff)
+		}
 	}
 }
 

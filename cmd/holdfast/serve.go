@@ -122,7 +122,7 @@ is written. Of the other flags --listen, --tls-cert, --tls-key, --log-format and
 		flagGroup{"HTTPS and logs", []string{"tls-cert", "tls-key", "access-log", "log-format"}},
 		flagGroup{"Behind a proxy or load balancer", []string{"trusted-proxies", "client-header", "proxy-protocol", "drain", "notice", "reuse-port"}},
 		flagGroup{"Memory and disk", []string{"memory", "cache", "deltas"}},
-		flagGroup{"A build that this node brings", []string{"build", "app", "identity", "as-is", "create", "copies", "copy-rate"}},
+		flagGroup{"A build that this node brings", []string{"build", "app", "identity", "as-is", "create", "copies", "copy-rate", "host-id"}},
 		flagGroup{"Nodes that fetch from each other", []string{"peer-listen", "peer-address", "peer-secret-file", "peer-ca", "peer-cert", "peer-key"}},
 		flagGroup{"Work of the node that leads", []string{"prune", "scrub", "scrub-rate", "hooks", "hook-timeout", "hook-tries"}},
 		flagGroup{"Development", []string{"dev", "mount", "spa"}},

@@ -80,7 +80,11 @@ func (t *statusText) apps(s *clusterStatus) {
 func sideRows(a *appStatus, now time.Time) (rows [][]cell) {
 	releases := releaseCounts(a)
 	if len(a.Sides) == 0 {
-		return [][]cell{{{a.App.String(), bold}, {a.Mount.String(), plain}, {"-", plain}, {"nothing", yellow}, {"", plain}, {releases, plain}}}
+		live, look := "nothing", yellow
+		if text := nodesBring(a); text != "" {
+			live, look = text, green
+		}
+		return [][]cell{{{a.App.String(), bold}, {a.Mount.String(), plain}, {"-", plain}, {live, look}, {"", plain}, {releases, plain}}}
 	}
 	for i, s := range a.Sides {
 		live, look := s.Live.String(), green
@@ -94,6 +98,24 @@ func sideRows(a *appStatus, now time.Time) (rows [][]cell) {
 		rows = append(rows, row)
 	}
 	return rows
+}
+
+// nodesBring says what is live of an app whose nodes bring its releases: on each node its
+// own. It is empty where no node that runs brings one.
+func nodesBring(a *appStatus) string {
+	var live []string
+	for i := range a.Brought {
+		if b := &a.Brought[i]; len(b.Nodes) > 0 {
+			live = append(live, b.Release.String())
+		}
+	}
+	switch {
+	case len(live) == 0:
+		return ""
+	case len(live) == 1:
+		return live[0]
+	}
+	return fmt.Sprintf("%d builds of nodes", len(live))
 }
 
 // drainingMost is how many releases that drain are shown on a terminal.

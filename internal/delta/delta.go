@@ -36,8 +36,10 @@ const (
 	readTimeout = 30 * time.Second
 	// overhead is the memory of an entry besides its bytes.
 	overhead = 256
-	// failureFor is how long a failed delta is not retried.
-	failureFor = time.Minute
+	// failureFor is how long a failed delta is not retried. That doubles with each failure,
+	// up to failureMost: the bytes of a release that the store lost do not come back soon.
+	failureFor  = time.Minute
+	failureMost = 4 * time.Hour
 	// maxPart is how many of the largest deltas must fit in the memory.
 	maxPart = 8
 	// maxRest bounds the rest after a delta.
@@ -68,7 +70,8 @@ type key struct {
 type made struct {
 	bytes  []byte
 	digest holdfast.Digest
-	until  time.Time // of a failed one; zero otherwise
+	until  time.Time     // of a failed one; zero otherwise
+	pause  time.Duration // until then
 }
 
 // job is a delta to be made.
@@ -238,11 +241,14 @@ func (m *Maker) retry() {
 func (m *Maker) do(ctx context.Context, j job, ahead bool) {
 	start, k := time.Now(), j.key()
 	defer m.done(k)
-	if d, there := m.kept.GetIfPresent(k); there && !d.stale() {
-		if !d.until.IsZero() {
-			m.postpone(j, ahead)
+	var last time.Duration // pause after the failure before
+	if d, there := m.kept.GetIfPresent(k); there {
+		if last = d.pause; !d.stale() {
+			if !d.until.IsZero() {
+				m.postpone(j, ahead)
+			}
+			return
 		}
-		return
 	}
 	delta, err := m.make(ctx, j)
 	d := &made{bytes: delta}
@@ -252,9 +258,14 @@ func (m *Maker) do(ctx context.Context, j job, ahead bool) {
 	case errors.Is(err, errUseless):
 		m.count(func(s *Stats) { s.Useless++ })
 	case err != nil:
-		d.until = time.Now().Add(failureFor)
+		d.pause = min(max(failureFor, 2*last), failureMost)
+		d.until = time.Now().Add(d.pause)
 		m.count(func(s *Stats) { s.Failed++ })
-		m.log.Warn("delta not made; the whole file is sent", "file", j.Target.Path, "coding", j.coding.String(), "error", err)
+		level := slog.LevelWarn
+		if last > 0 { // that was said
+			level = slog.LevelDebug
+		}
+		m.log.Log(ctx, level, "delta not made; the whole file is sent", "file", j.Target.Path, "coding", j.coding.String(), "again", d.pause, "error", err)
 		m.postpone(j, ahead)
 	default:
 		d.digest = holdfast.DigestOf(delta)

@@ -193,6 +193,29 @@ func TestFailure(t *testing.T) {
 	})
 }
 
+// What a lost release would need is tried ever less often, and reported once.
+func TestLostRelease(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, log := newShelf(), new(strings.Builder)
+		u, m := upgrade(s), running(t, s, Options{Logger: slog.New(slog.NewTextHandler(log, nil))})
+		s.failWith(errors.New("no such object"))
+		for range 24 * 60 { // a day of requests
+			m.Find(holdfast.DeltaBrotli, u)
+			time.Sleep(time.Minute)
+		}
+		if got := m.Stats().Failed; got < 8 || got > 16 || strings.Count(log.String(), "no such object") != 1 {
+			t.Errorf("%d attempts in a day\n%s", got, log)
+		}
+		s.failWith(nil)
+		time.Sleep(failureMost)
+		m.Find(holdfast.DeltaBrotli, u)
+		synctest.Wait()
+		if _, _, ok := m.Find(holdfast.DeltaBrotli, u); !ok {
+			t.Error("not made when the release was there again")
+		}
+	})
+}
+
 // A hanging store delays neither requests nor the end.
 func TestHang(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
