@@ -100,7 +100,7 @@ func TestFirstStartWithWrongStore(t *testing.T) {
 	}{
 		{"no such bucket", c.machine(c.registry), []string{"--store", "s3://nobody/eu?endpoint=" + c.s3.URL}, "the bucket does not exist"},
 		{"no permission", stranger, nil, "the credentials do not allow it"},
-		{"another registry's store", other, nil, "do not belong together"},
+		{"another registry's store", other, nil, "is not the store of --registry"},
 		{"a file", c.machine(c.registry), []string{"--store", "/etc/passwd"}, "not a directory"},
 	} {
 		listen := program.FreeAddress(t)

@@ -33,7 +33,7 @@ func TestMounted(t *testing.T) {
 	m.run("verify")
 
 	other := append([]string{"--registry", s.registry("other")}, publish...)
-	wantError(t, m.try(other...), 1, "belongs to the registry", "do not belong together")
+	wantError(t, m.try(other...), 1, "belongs to the registry", "is not the store of --registry")
 
 	m.Unmount(mountPoint)
 	wantError(t, m.try("verify"), 1, "there is no store", "mount the export on "+mountPoint)
