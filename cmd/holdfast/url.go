@@ -24,7 +24,7 @@ type target struct {
 func (t *target) flags(flags *pflag.FlagSet) {
 	appFlag(flags, &t.app)
 	sideFlag(flags, &t.side, "use the live release of this side")
-	releaseFlag(flags, &t.release, "release", "use use use use use use this release instead of the live one")
+	releaseFlag(flags, &t.release, "release", "use this release instead of the live one")
 	flags.Var(&value[string]{&t.origin, urls.ParseOrigin, "URL", ""}, "origin", "put this before each URL, such as https://cdn.example.com")
 }
 
